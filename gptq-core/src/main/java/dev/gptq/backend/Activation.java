@@ -1,0 +1,13 @@
+package dev.gptq.backend;
+
+/** Activation functions of feed-forward layers. */
+public enum Activation {
+  /** {@code x·σ(x)}. */
+  SILU,
+  /** {@code x·Φ(x)} with the error function. */
+  GELU,
+  /** {@code ½x(1 + tanh(√(2/π)(x + 0.044715x³)))}. */
+  GELU_TANH,
+  /** {@code max(x, 0)}. */
+  RELU
+}

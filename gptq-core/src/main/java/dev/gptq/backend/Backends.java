@@ -1,0 +1,94 @@
+package dev.gptq.backend;
+
+import com.google.common.collect.ImmutableList;
+import java.util.Comparator;
+import java.util.Iterator;
+import java.util.NoSuchElementException;
+import java.util.ServiceConfigurationError;
+import java.util.ServiceLoader;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
+
+/** Finds the backends on the class path and opens one. */
+public final class Backends {
+  /** The name that means: the available backend of the highest rank. */
+  public static final String AUTO = "auto";
+
+  /**
+   * A backend that was found, whether or not it can run.
+   *
+   * @param name name of its provider, or of the provider class if that failed to load
+   * @param availability what its probe said
+   */
+  public record Candidate(String name, Availability availability) {}
+
+  private record Found(Candidate candidate, BackendProvider provider) {}
+
+  private Backends() {}
+
+  /** All backends on the class path, the most preferred first, broken providers included. */
+  public static ImmutableList<Candidate> discover(BackendOptions options) {
+    return find(options).stream().map(Found::candidate).collect(ImmutableList.toImmutableList());
+  }
+
+  /**
+   * Opens a backend. An explicit name that is missing or cannot run is an error; {@code auto} takes
+   * the best that can run and tells {@code refusals} about each better one that cannot.
+   *
+   * @throws BackendUnavailableException with the reason and the remedy
+   */
+  public static Backend open(String name, BackendOptions options, Consumer<Candidate> refusals) {
+    ImmutableList<Found> found = find(options);
+    for (Found f : found) {
+      boolean available = f.candidate().availability() instanceof Availability.Available;
+      if (name.equals(AUTO) && !available) {
+        refusals.accept(f.candidate());
+      } else if (name.equals(AUTO) || name.equals(f.candidate().name())) {
+        if (f.candidate().availability() instanceof Availability.Unavailable why) {
+          throw new BackendUnavailableException(name, why);
+        }
+        return new CheckedBackend(f.provider().open(options));
+      }
+    }
+    throw new BackendUnavailableException(
+        "no backend '"
+            + name
+            + "' on the class path; found: "
+            + found.stream().map(f -> f.candidate().name()).collect(Collectors.joining(", "))
+            + ". Put its jar (gptq-"
+            + name
+            + "-*.jar) into the lib folder");
+  }
+
+  private static ImmutableList<Found> find(BackendOptions options) {
+    ImmutableList.Builder<Found> found = ImmutableList.builder();
+    Iterator<ServiceLoader.Provider<BackendProvider>> providers =
+        ServiceLoader.load(BackendProvider.class).stream().iterator();
+    while (true) {
+      // A broken entry throws from hasNext or next; the entries after it are still good.
+      try {
+        BackendProvider provider = providers.next().get();
+        found.add(new Found(new Candidate(provider.name(), provider.probe(options)), provider));
+      } catch (NoSuchElementException end) {
+        break;
+      } catch (ServiceConfigurationError e) {
+        found.add(
+            new Found(
+                new Candidate(
+                    "broken provider",
+                    new Availability.Unavailable(
+                        "its provider failed to load: " + e.getMessage(),
+                        "Replace its jar, or remove it from the lib folder.")),
+                null));
+      }
+    }
+    return ImmutableList.sortedCopyOf(
+        Comparator.comparingInt((Found f) -> rank(f.candidate().availability())).reversed(),
+        found.build());
+  }
+
+  private static int rank(Availability availability) {
+    // Those that cannot run come first, so that auto reports what it would have preferred.
+    return availability instanceof Availability.Available a ? a.rank() : Integer.MAX_VALUE;
+  }
+}

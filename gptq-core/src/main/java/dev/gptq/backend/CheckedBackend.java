@@ -1,0 +1,95 @@
+package dev.gptq.backend;
+
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.TensorScope;
+
+/**
+ * Checks the arguments of every operation, in one place for all backends, before it reaches the
+ * backend: shapes, types, layouts, and that the caller is the thread that opened it. A backend may
+ * therefore rely on the contracts of the operations.
+ */
+public final class CheckedBackend implements Backend {
+  private final Backend backend;
+  private final Thread owner = Thread.currentThread();
+  private final LinearAlgebra linalg;
+  private final QuantizationOps quantization;
+  private final PackedMatmul packed;
+  private final TransformerOps transformer;
+
+  /** Wraps a backend; the calling thread owns it from now on. */
+  public CheckedBackend(Backend backend) {
+    this.backend = backend;
+    this.linalg = new CheckedLinearAlgebra(backend.linalg());
+    this.quantization = new CheckedQuantizationOps(backend.quantization());
+    this.packed = new CheckedPackedMatmul(backend.packed(), backend.activationType());
+    this.transformer = new CheckedTransformerOps(backend.transformer(), backend.activationType());
+  }
+
+  @Override
+  public BackendInfo info() {
+    return backend.info();
+  }
+
+  @Override
+  public TensorScope newScope() {
+    checkThread();
+    return backend.newScope();
+  }
+
+  @Override
+  public DType activationType() {
+    return backend.activationType();
+  }
+
+  @Override
+  public LinearAlgebra linalg() {
+    checkThread();
+    return linalg;
+  }
+
+  @Override
+  public QuantizationOps quantization() {
+    checkThread();
+    return quantization;
+  }
+
+  @Override
+  public PackedMatmul packed() {
+    checkThread();
+    return packed;
+  }
+
+  @Override
+  public TransformerOps transformer() {
+    checkThread();
+    return transformer;
+  }
+
+  @Override
+  public void synchronize() {
+    checkThread();
+    backend.synchronize();
+  }
+
+  @Override
+  public MemoryUsage memory() {
+    return backend.memory();
+  }
+
+  @Override
+  public void close() {
+    backend.close();
+  }
+
+  private void checkThread() {
+    if (!Thread.currentThread().equals(owner)) {
+      throw new IllegalStateException(
+          "backend "
+              + info().name()
+              + " belongs to thread "
+              + owner.getName()
+              + " but was called from "
+              + Thread.currentThread().getName());
+    }
+  }
+}

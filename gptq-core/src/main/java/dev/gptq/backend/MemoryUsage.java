@@ -1,0 +1,10 @@
+package dev.gptq.backend;
+
+/**
+ * Memory of a backend's tensors.
+ *
+ * @param live bytes of tensors in open scopes
+ * @param peak the largest {@code live} so far
+ * @param reserved bytes held from the system, free lists included
+ */
+public record MemoryUsage(long live, long peak, long reserved) {}

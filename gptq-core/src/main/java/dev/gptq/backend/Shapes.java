@@ -1,0 +1,91 @@
+package dev.gptq.backend;
+
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.Tensor;
+
+/** Argument checks whose messages name the operation, the argument and what was expected. */
+final class Shapes {
+  private final String operation;
+
+  private Shapes(String operation) {
+    this.operation = operation;
+  }
+
+  static Shapes of(String operation) {
+    return new Shapes(operation);
+  }
+
+  Shapes shape(String name, Tensor t, int rows, int columns) {
+    if (t.rows() != rows || t.columns() != columns) {
+      throw error(
+          name
+              + " must be "
+              + rows
+              + " x "
+              + columns
+              + " but is "
+              + t.rows()
+              + " x "
+              + t.columns());
+    }
+    return this;
+  }
+
+  Shapes square(String name, Tensor t) {
+    return shape(name, t, t.rows(), t.rows());
+  }
+
+  Shapes type(String name, Tensor t, DType type) {
+    if (t.type() != type) {
+      throw error(name + " must be " + type + " but is " + t.type());
+    }
+    return this;
+  }
+
+  Shapes real(String name, Tensor t) {
+    if (!t.type().isReal()) {
+      throw error(name + " must be F32, F16 or BF16 but is " + t.type());
+    }
+    return this;
+  }
+
+  Shapes rowMajor(String name, Tensor t) {
+    return layout(name, t, Layout.ROW_MAJOR);
+  }
+
+  Shapes columnMajor(String name, Tensor t) {
+    return layout(name, t, Layout.COLUMN_MAJOR);
+  }
+
+  Shapes scalar(String name, Tensor t) {
+    return type(name, t, DType.F64).shape(name, t, 1, 1);
+  }
+
+  Shapes index(String name, Tensor t, int columns) {
+    return type(name, t, DType.I32).shape(name, t, 1, columns);
+  }
+
+  Shapes row(String name, Tensor t, DType type, int columns) {
+    return type(name, t, type).shape(name, t, 1, columns);
+  }
+
+  Shapes that(boolean condition, String message) {
+    if (!condition) {
+      throw error(message);
+    }
+    return this;
+  }
+
+  private Shapes layout(String name, Tensor t, Layout layout) {
+    // A vector is contiguous either way.
+    if (t.layout() != layout && t.rows() != 1 && t.columns() != 1) {
+      throw error(name + " must be " + layout + " but is " + t.layout());
+    }
+    return this;
+  }
+
+  private IllegalArgumentException error(String message) {
+    return new IllegalArgumentException(operation + ": " + message);
+  }
+}

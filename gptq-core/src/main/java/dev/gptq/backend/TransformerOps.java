@@ -1,0 +1,78 @@
+package dev.gptq.backend;
+
+import dev.gptq.tensor.Tensor;
+
+/**
+ * The operations of a transformer's forward pass. Activations have one token a row, contiguous
+ * rows, and the backend's activation type; so do gains and biases (1 × n). Rows are {@code
+ * sequences} windows of equal length, one after the other. An output may be the very tensor given
+ * as an input where said, never a partly overlapping view.
+ */
+public interface TransformerOps {
+
+  /** {@code x[t] ← table[tokens[t]]}; table is vocabulary × n, tokens I32 1 × t, x t × n. */
+  void embed(Tensor table, Tensor tokens, Tensor x);
+
+  /**
+   * {@code y ← x / √(mean(x²) + ε) · gain}, row by row; y may be x. x may have a multiple of gain's
+   * columns: then every run of that many columns is normalised by itself (q/k norm by head).
+   */
+  void rmsNorm(Tensor x, Tensor gain, float epsilon, Tensor y);
+
+  /** {@code y ← (x − mean) / √(var + ε) · gain + bias}, row by row; y may be x. */
+  void layerNorm(Tensor x, Tensor gain, Tensor bias, float epsilon, Tensor y);
+
+  /**
+   * Rotary positions, in place. In each head, channels c and c + r/2 (c &lt; r/2, r = 2·columns of
+   * cosine) of the row at position p become {@code x_c·cos − x_{c+r/2}·sin} and {@code
+   * x_{c+r/2}·cos + x_c·sin}, with cosine[p][c] and sine[p][c]; channels from r on stay. Row t has
+   * the position {@code firstPosition + t mod (rows/sequences)}.
+   *
+   * @param x tokens × (heads·headSize)
+   * @param cosine F32, positions × r/2
+   * @param sine F32, positions × r/2
+   */
+  void rope(Tensor x, int headSize, Tensor cosine, Tensor sine, int firstPosition, int sequences);
+
+  /**
+   * Causal attention: for each sequence and head {@code y ← softmax(scale·q·kᵀ + mask)·v}. In each
+   * sequence the queries are the latest of its keys' positions: with n queries and m ≥ n keys,
+   * query i sees keys 0 … m − n + i (of these only the last {@code window}, if set).
+   *
+   * @param q tokens × heads·headSize
+   * @param k keys × keyValueHeads·headSize
+   * @param v as k
+   * @param y as q
+   */
+  void attention(Tensor q, Tensor k, Tensor v, AttentionSpec spec, int sequences, Tensor y);
+
+  /** {@code y ← f(x)}; y may be x. */
+  void activate(Activation f, Tensor x, Tensor y);
+
+  /** {@code y ← f(gate)·up}, element by element; y may be gate or up. */
+  void gate(Activation f, Tensor gate, Tensor up, Tensor y);
+
+  /** {@code y ← y + x}; same shape. */
+  void add(Tensor x, Tensor y);
+
+  /** {@code y[t] ← y[t] + bias} for every row; bias is 1 × columns of y. */
+  void addBias(Tensor bias, Tensor y);
+
+  /** {@code x ← factor·x}. */
+  void scale(float factor, Tensor x);
+
+  /** {@code x ← cap·tanh(x/cap)}. */
+  void softCap(float cap, Tensor x);
+
+  /** {@code y[t] ← x[index[t]]}; index is I32, 1 × rows of y. */
+  void gatherRows(Tensor x, Tensor index, Tensor y);
+
+  /** {@code y[index[t]] ← y[index[t]] + weight[t]·x[t]}; index I32 without repeats, weight F32. */
+  void scatterAddRows(Tensor x, Tensor index, Tensor weight, Tensor y);
+
+  /**
+   * {@code loss[0][t] ← −ln softmax(logits[t])[targets[t]]}; logits t × vocabulary of F32 or the
+   * activation type, targets I32 1 × t, loss F32 1 × t.
+   */
+  void crossEntropy(Tensor logits, Tensor targets, Tensor loss);
+}

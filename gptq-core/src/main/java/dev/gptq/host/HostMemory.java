@@ -1,0 +1,81 @@
+package dev.gptq.host;
+
+import dev.gptq.backend.MemoryUsage;
+import dev.gptq.tensor.OutOfMemoryException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
+import java.util.HashMap;
+import java.util.Map;
+
+/**
+ * Off-heap memory of a CPU backend. Blocks that scopes give back are kept for the next request of
+ * the same size class: fresh memory costs a page fault for every 4 KiB and is zeroed twice, once by
+ * the system and once by {@link Arena}.
+ */
+public final class HostMemory implements AutoCloseable {
+  /** Bytes between aligned addresses: a cache line, and the widest vector. */
+  public static final int ALIGNMENT = 64;
+
+  // Size classes have at most 1/8 of waste: eight steps from one power of two to the next.
+  private static final int STEPS = 8;
+  private static final long SMALLEST = 1024;
+
+  private final Arena arena = Arena.ofShared();
+  private final Map<Long, ArrayDeque<MemorySegment>> free = new HashMap<>();
+  private long live;
+  private long peak;
+  private long reserved;
+
+  /** A block of at least {@code bytes}; its contents are undefined. */
+  MemorySegment acquire(long bytes) {
+    long size = sizeClass(bytes);
+    ArrayDeque<MemorySegment> blocks = free.get(size);
+    MemorySegment block = blocks == null ? null : blocks.poll();
+    if (block == null) {
+      block = allocate(size);
+    }
+    live += size;
+    peak = Math.max(peak, live);
+    return block;
+  }
+
+  /** Takes back a block of {@link #acquire}. */
+  void release(MemorySegment block) {
+    live -= block.byteSize();
+    free.computeIfAbsent(block.byteSize(), size -> new ArrayDeque<>()).push(block);
+  }
+
+  /** Bytes in use, at most in use, and held. */
+  public MemoryUsage usage() {
+    return new MemoryUsage(live, peak, reserved);
+  }
+
+  @Override
+  public void close() {
+    arena.close();
+  }
+
+  private MemorySegment allocate(long size) {
+    try {
+      MemorySegment block = arena.allocate(size, ALIGNMENT);
+      reserved += size;
+      return block;
+    } catch (OutOfMemoryError e) {
+      throw new OutOfMemoryException(
+          "no room for "
+              + (size >> 20)
+              + " MiB of tensors; "
+              + (live >> 20)
+              + " MiB are in use. Use fewer samples or shorter windows, or a machine with more"
+              + " memory",
+          e);
+    }
+  }
+
+  static long sizeClass(long bytes) {
+    long size = Math.max(bytes, SMALLEST);
+    long step = Math.max(Long.highestOneBit(size) / STEPS, ALIGNMENT);
+    return (size + step - 1) / step * step;
+  }
+}

@@ -1,0 +1,77 @@
+package dev.gptq.reference;
+
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.BackendInfo;
+import dev.gptq.backend.LinearAlgebra;
+import dev.gptq.backend.MemoryUsage;
+import dev.gptq.backend.PackedMatmul;
+import dev.gptq.backend.QuantizationOps;
+import dev.gptq.backend.TransformerOps;
+import dev.gptq.host.HostMemory;
+import dev.gptq.host.HostScope;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.TensorScope;
+
+/**
+ * The definition of every operation, in scalar code that sums in float64: what the other backends
+ * are tested against, and the last resort on a CPU without vector instructions.
+ */
+final class ReferenceBackend implements Backend {
+  private final HostMemory memory = new HostMemory();
+  private final HostScope root = new HostScope(memory);
+
+  @Override
+  public BackendInfo info() {
+    return new BackendInfo(
+        ReferenceBackendProvider.NAME,
+        ReferenceBackendProvider.DEVICE,
+        ImmutableMap.of("accumulation", "float64"));
+  }
+
+  @Override
+  public TensorScope newScope() {
+    return root.child();
+  }
+
+  @Override
+  public DType activationType() {
+    return DType.F32;
+  }
+
+  @Override
+  public LinearAlgebra linalg() {
+    return new ReferenceLinearAlgebra();
+  }
+
+  @Override
+  public QuantizationOps quantization() {
+    return new ReferenceQuantizationOps();
+  }
+
+  @Override
+  public PackedMatmul packed() {
+    return new ReferencePackedMatmul();
+  }
+
+  @Override
+  public TransformerOps transformer() {
+    return new ReferenceTransformerOps();
+  }
+
+  @Override
+  public void synchronize() {
+    // Every operation has finished when it returns.
+  }
+
+  @Override
+  public MemoryUsage memory() {
+    return memory.usage();
+  }
+
+  @Override
+  public void close() {
+    root.close();
+    memory.close();
+  }
+}

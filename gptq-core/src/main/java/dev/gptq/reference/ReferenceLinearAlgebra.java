@@ -1,0 +1,259 @@
+package dev.gptq.reference;
+
+import dev.gptq.backend.LinearAlgebra;
+import dev.gptq.backend.NotPositiveDefiniteException;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Tensor;
+import java.util.Arrays;
+
+/** Linear algebra by its definitions, summed in float64 and rounded once. */
+final class ReferenceLinearAlgebra implements LinearAlgebra {
+
+  @Override
+  public void gemm(float alpha, Tensor a, Tensor b, float beta, Tensor c) {
+    int m = a.rows();
+    int k = a.columns();
+    int n = b.columns();
+    float[] av = Elements.load(a);
+    float[] bv = Elements.load(b);
+    // With beta = 0 the old contents, perhaps NaN, must not take part.
+    float[] cv = beta == 0 ? new float[m * n] : Elements.load(c);
+    double[] sums = new double[n];
+    for (int i = 0; i < m; i++) {
+      Arrays.fill(sums, 0);
+      for (int l = 0; l < k; l++) {
+        double ail = av[i * k + l];
+        for (int j = 0; j < n; j++) {
+          sums[j] += ail * bv[l * n + j];
+        }
+      }
+      for (int j = 0; j < n; j++) {
+        cv[i * n + j] = (float) (alpha * sums[j] + (double) beta * cv[i * n + j]);
+      }
+    }
+    Elements.store(cv, c);
+  }
+
+  @Override
+  public void accumulateGram(float weight, Tensor x, Tensor h) {
+    int tokens = x.rows();
+    int n = x.columns();
+    float[] xv = Elements.load(x);
+    float[] hv = Elements.load(h);
+    double[] sums = new double[n];
+    for (int i = 0; i < n; i++) {
+      Arrays.fill(sums, 0);
+      for (int t = 0; t < tokens; t++) {
+        double xi = xv[t * n + i];
+        for (int j = 0; j <= i; j++) {
+          sums[j] += xi * xv[t * n + j];
+        }
+      }
+      for (int j = 0; j <= i; j++) {
+        hv[i * n + j] = (float) (hv[i * n + j] + weight * sums[j]);
+      }
+    }
+    Elements.store(hv, h);
+  }
+
+  @Override
+  public void symmetrize(Tensor h) {
+    int n = h.rows();
+    float[] hv = Elements.load(h);
+    for (int i = 0; i < n; i++) {
+      for (int j = 0; j < i; j++) {
+        hv[j * n + i] = hv[i * n + j];
+      }
+    }
+    Elements.store(hv, h);
+  }
+
+  @Override
+  public void diagonal(Tensor h, Tensor d) {
+    int n = h.rows();
+    float[] hv = Elements.load(h);
+    float[] dv = new float[n];
+    for (int j = 0; j < n; j++) {
+      dv[j] = hv[j * n + j];
+    }
+    Elements.store(dv, d);
+  }
+
+  @Override
+  public void addToDiagonal(Tensor d, Tensor h) {
+    int n = h.rows();
+    float[] hv = Elements.load(h);
+    float[] dv = Elements.load(d);
+    for (int j = 0; j < n; j++) {
+      hv[j * n + j] += dv[j];
+    }
+    Elements.store(hv, h);
+  }
+
+  @Override
+  public void gatherColumns(Tensor src, Tensor index, Tensor dst) {
+    int[] from = Elements.loadInts(index);
+    if (src.type() == DType.U8) {
+      Elements.storeBytes(gather(Elements.loadInts(src), src, from), dst);
+    } else {
+      float[] sv = Elements.load(src);
+      float[] dv = new float[src.rows() * from.length];
+      for (int r = 0, i = 0; r < src.rows(); r++) {
+        for (int j : from) {
+          dv[i++] = sv[r * src.columns() + j];
+        }
+      }
+      Elements.store(dv, dst);
+    }
+  }
+
+  private static int[] gather(int[] src, Tensor shape, int[] from) {
+    int[] dst = new int[shape.rows() * from.length];
+    for (int r = 0, i = 0; r < shape.rows(); r++) {
+      for (int j : from) {
+        dst[i++] = src[r * shape.columns() + j];
+      }
+    }
+    return dst;
+  }
+
+  @Override
+  public void gatherSymmetric(Tensor h, Tensor index, Tensor dst) {
+    int n = h.rows();
+    int[] from = Elements.loadInts(index);
+    float[] hv = Elements.load(h);
+    float[] dv = new float[n * n];
+    for (int i = 0; i < n; i++) {
+      for (int j = 0; j < n; j++) {
+        dv[i * n + j] = hv[from[i] * n + from[j]];
+      }
+    }
+    Elements.store(dv, dst);
+  }
+
+  @Override
+  public void zeroColumns(Tensor index, Tensor w) {
+    float[] wv = Elements.load(w);
+    for (int j : Elements.loadInts(index)) {
+      for (int r = 0; r < w.rows(); r++) {
+        wv[r * w.columns() + j] = 0;
+      }
+    }
+    Elements.store(wv, w);
+  }
+
+  @Override
+  public void inverseCholeskyUpper(Tensor h, Tensor u) {
+    int n = h.rows();
+    float[] hv = Elements.load(h);
+    // The reversed matrix J·H·J, whose lower triangle is the lower triangle of H read backwards.
+    double[] l = new double[n * n];
+    for (int i = 0; i < n; i++) {
+      for (int j = 0; j <= i; j++) {
+        l[i * n + j] = hv[(n - 1 - j) * n + (n - 1 - i)];
+      }
+    }
+    cholesky(l, n);
+    double[] inverse = invertLower(l, n);
+    float[] uv = new float[n * n];
+    for (int i = 0; i < n; i++) {
+      for (int j = i; j < n; j++) {
+        uv[i * n + j] = (float) inverse[(n - 1 - i) * n + (n - 1 - j)];
+      }
+    }
+    Elements.store(uv, u);
+  }
+
+  /** In place: the lower triangle of a becomes L with LLᵀ = A. */
+  private static void cholesky(double[] a, int n) {
+    for (int j = 0; j < n; j++) {
+      for (int i = j; i < n; i++) {
+        double sum = a[i * n + j];
+        for (int k = 0; k < j; k++) {
+          sum -= a[i * n + k] * a[j * n + k];
+        }
+        if (i > j) {
+          a[i * n + j] = sum / a[j * n + j];
+        } else if (sum > 0 && sum < Double.POSITIVE_INFINITY) {
+          a[j * n + j] = Math.sqrt(sum);
+        } else {
+          throw new NotPositiveDefiniteException(j + 1);
+        }
+      }
+    }
+  }
+
+  private static double[] invertLower(double[] l, int n) {
+    double[] x = new double[n * n];
+    double[] sums = new double[n];
+    for (int i = 0; i < n; i++) {
+      Arrays.fill(sums, 0, i, 0);
+      for (int k = 0; k < i; k++) {
+        double lik = l[i * n + k];
+        for (int j = 0; j <= k; j++) {
+          sums[j] += lik * x[k * n + j];
+        }
+      }
+      for (int j = 0; j < i; j++) {
+        x[i * n + j] = -sums[j] / l[i * n + i];
+      }
+      x[i * n + i] = 1 / l[i * n + i];
+    }
+    return x;
+  }
+
+  @Override
+  public void addSumOfSquares(Tensor x, Tensor total) {
+    double sum = 0;
+    for (float v : Elements.load(x)) {
+      sum += (double) v * v;
+    }
+    Elements.addToScalar(total, sum);
+  }
+
+  @Override
+  public void addTraceQuadratic(Tensor a, Tensor h, Tensor total) {
+    int n = a.columns();
+    float[] av = Elements.load(a);
+    float[] hv = Elements.load(h);
+    double sum = 0;
+    double[] ah = new double[n];
+    for (int r = 0; r < a.rows(); r++) {
+      Arrays.fill(ah, 0);
+      for (int k = 0; k < n; k++) {
+        double ark = av[r * n + k];
+        for (int j = 0; j < n; j++) {
+          ah[j] += ark * hv[k * n + j];
+        }
+      }
+      for (int j = 0; j < n; j++) {
+        sum += ah[j] * av[r * n + j];
+      }
+    }
+    Elements.addToScalar(total, sum);
+  }
+
+  @Override
+  public void addNonFiniteCount(Tensor x, Tensor total) {
+    int count = 0;
+    for (float v : Elements.load(x)) {
+      count += Float.isFinite(v) ? 0 : 1;
+    }
+    Elements.addToScalar(total, count);
+  }
+
+  @Override
+  public void axpy(float alpha, Tensor x, Tensor y) {
+    float[] xv = Elements.load(x);
+    float[] yv = Elements.load(y);
+    for (int i = 0; i < yv.length; i++) {
+      yv[i] = (float) (yv[i] + (double) alpha * xv[i]);
+    }
+    Elements.store(yv, y);
+  }
+
+  @Override
+  public void convert(Tensor src, Tensor dst) {
+    Elements.store(Elements.load(src), dst);
+  }
+}

@@ -1,0 +1,257 @@
+package dev.gptq.reference;
+
+import dev.gptq.backend.Activation;
+import dev.gptq.backend.AttentionSpec;
+import dev.gptq.backend.TransformerOps;
+import dev.gptq.tensor.Tensor;
+import java.util.Arrays;
+import java.util.function.DoubleUnaryOperator;
+
+/** The forward pass by its formulas, in float64. */
+final class ReferenceTransformerOps implements TransformerOps {
+
+  @Override
+  public void embed(Tensor table, Tensor tokens, Tensor x) {
+    gatherRows(table, tokens, x);
+  }
+
+  @Override
+  public void rmsNorm(Tensor x, Tensor gain, float epsilon, Tensor y) {
+    int n = gain.columns();
+    float[] xv = Elements.load(x);
+    float[] g = Elements.load(gain);
+    for (int from = 0; from < xv.length; from += n) {
+      double squares = 0;
+      for (int c = 0; c < n; c++) {
+        squares += (double) xv[from + c] * xv[from + c];
+      }
+      double factor = 1 / Math.sqrt(squares / n + epsilon);
+      for (int c = 0; c < n; c++) {
+        xv[from + c] = (float) (xv[from + c] * factor * g[c]);
+      }
+    }
+    Elements.store(xv, y);
+  }
+
+  @Override
+  public void layerNorm(Tensor x, Tensor gain, Tensor bias, float epsilon, Tensor y) {
+    int n = x.columns();
+    float[] xv = Elements.load(x);
+    float[] g = Elements.load(gain);
+    float[] b = Elements.load(bias);
+    for (int from = 0; from < xv.length; from += n) {
+      double mean = 0;
+      for (int c = 0; c < n; c++) {
+        mean += xv[from + c];
+      }
+      mean /= n;
+      double squares = 0;
+      for (int c = 0; c < n; c++) {
+        squares += (xv[from + c] - mean) * (xv[from + c] - mean);
+      }
+      double factor = 1 / Math.sqrt(squares / n + epsilon);
+      for (int c = 0; c < n; c++) {
+        xv[from + c] = (float) ((xv[from + c] - mean) * factor * g[c] + b[c]);
+      }
+    }
+    Elements.store(xv, y);
+  }
+
+  @Override
+  public void rope(
+      Tensor x, int headSize, Tensor cosine, Tensor sine, int firstPosition, int sequences) {
+    int half = cosine.columns();
+    int length = x.rows() / sequences;
+    float[] xv = Elements.load(x);
+    float[] cos = Elements.load(cosine);
+    float[] sin = Elements.load(sine);
+    for (int t = 0; t < x.rows(); t++) {
+      int position = (firstPosition + t % length) * half;
+      for (int head = t * x.columns(); head < (t + 1) * x.columns(); head += headSize) {
+        for (int c = 0; c < half; c++) {
+          double a = xv[head + c];
+          double b = xv[head + half + c];
+          xv[head + c] = (float) (a * cos[position + c] - b * sin[position + c]);
+          xv[head + half + c] = (float) (b * cos[position + c] + a * sin[position + c]);
+        }
+      }
+    }
+    Elements.store(xv, x);
+  }
+
+  @Override
+  public void attention(Tensor q, Tensor k, Tensor v, AttentionSpec spec, int sequences, Tensor y) {
+    int queries = q.rows() / sequences;
+    int keys = k.rows() / sequences;
+    int size = spec.headSize();
+    int share = spec.heads() / spec.keyValueHeads();
+    float[] qv = Elements.load(q);
+    float[] kv = Elements.load(k);
+    float[] vv = Elements.load(v);
+    float[] yv = new float[qv.length];
+    double[] scores = new double[keys];
+    for (int s = 0; s < sequences; s++) {
+      for (int head = 0; head < spec.heads(); head++) {
+        for (int i = 0; i < queries; i++) {
+          int position = keys - queries + i;
+          int first = spec.window() > 0 ? Math.max(0, position - spec.window() + 1) : 0;
+          int qFrom = (s * queries + i) * q.columns() + head * size;
+          for (int j = first; j <= position; j++) {
+            int kFrom = (s * keys + j) * k.columns() + head / share * size;
+            double score = 0;
+            for (int c = 0; c < size; c++) {
+              score += (double) qv[qFrom + c] * kv[kFrom + c];
+            }
+            score *= spec.scale();
+            if (spec.softCap() > 0) {
+              score = spec.softCap() * Math.tanh(score / spec.softCap());
+            }
+            if (spec.alibi()) {
+              score += spec.alibiSlope(head) * (double) (j - position);
+            }
+            scores[j] = score;
+          }
+          softmax(scores, first, position + 1);
+          double[] sum = new double[size];
+          for (int j = first; j <= position; j++) {
+            int vFrom = (s * keys + j) * v.columns() + head / share * size;
+            for (int c = 0; c < size; c++) {
+              sum[c] += scores[j] * vv[vFrom + c];
+            }
+          }
+          for (int c = 0; c < size; c++) {
+            yv[qFrom + c] = (float) sum[c];
+          }
+        }
+      }
+    }
+    Elements.store(yv, y);
+  }
+
+  private static void softmax(double[] values, int from, int to) {
+    double max = Double.NEGATIVE_INFINITY;
+    for (int j = from; j < to; j++) {
+      max = Math.max(max, values[j]);
+    }
+    double sum = 0;
+    for (int j = from; j < to; j++) {
+      values[j] = Math.exp(values[j] - max);
+      sum += values[j];
+    }
+    for (int j = from; j < to; j++) {
+      values[j] /= sum;
+    }
+  }
+
+  @Override
+  public void activate(Activation f, Tensor x, Tensor y) {
+    map(x, function(f), y);
+  }
+
+  @Override
+  public void gate(Activation f, Tensor gate, Tensor up, Tensor y) {
+    DoubleUnaryOperator function = function(f);
+    float[] g = Elements.load(gate);
+    float[] u = Elements.load(up);
+    for (int i = 0; i < g.length; i++) {
+      g[i] = (float) (function.applyAsDouble(g[i]) * u[i]);
+    }
+    Elements.store(g, y);
+  }
+
+  private static DoubleUnaryOperator function(Activation f) {
+    return switch (f) {
+      case SILU -> x -> x / (1 + Math.exp(-x));
+      case GELU -> x -> 0.5 * x * ErrorFunction.complement(-x / Math.sqrt(2));
+      case GELU_TANH ->
+          x -> 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)));
+      case RELU -> x -> Math.max(x, 0);
+    };
+  }
+
+  @Override
+  public void add(Tensor x, Tensor y) {
+    float[] xv = Elements.load(x);
+    float[] yv = Elements.load(y);
+    for (int i = 0; i < yv.length; i++) {
+      yv[i] += xv[i];
+    }
+    Elements.store(yv, y);
+  }
+
+  @Override
+  public void addBias(Tensor bias, Tensor y) {
+    float[] b = Elements.load(bias);
+    float[] yv = Elements.load(y);
+    for (int i = 0; i < yv.length; i++) {
+      yv[i] += b[i % b.length];
+    }
+    Elements.store(yv, y);
+  }
+
+  @Override
+  public void scale(float factor, Tensor x) {
+    map(x, v -> factor * v, x);
+  }
+
+  @Override
+  public void softCap(float cap, Tensor x) {
+    map(x, v -> cap * Math.tanh(v / cap), x);
+  }
+
+  @Override
+  public void gatherRows(Tensor x, Tensor index, Tensor y) {
+    int n = x.columns();
+    float[] xv = Elements.load(x);
+    int[] from = Elements.loadInts(index);
+    float[] yv = new float[from.length * n];
+    for (int t = 0; t < from.length; t++) {
+      System.arraycopy(xv, from[t] * n, yv, t * n, n);
+    }
+    Elements.store(yv, y);
+  }
+
+  @Override
+  public void scatterAddRows(Tensor x, Tensor index, Tensor weight, Tensor y) {
+    int n = x.columns();
+    float[] xv = Elements.load(x);
+    float[] weights = Elements.load(weight);
+    int[] to = Elements.loadInts(index);
+    float[] yv = Elements.load(y);
+    for (int t = 0; t < to.length; t++) {
+      for (int c = 0; c < n; c++) {
+        yv[to[t] * n + c] = (float) (yv[to[t] * n + c] + (double) weights[t] * xv[t * n + c]);
+      }
+    }
+    Elements.store(yv, y);
+  }
+
+  @Override
+  public void crossEntropy(Tensor logits, Tensor targets, Tensor loss) {
+    int n = logits.columns();
+    float[] lv = Elements.load(logits);
+    int[] target = Elements.loadInts(targets);
+    float[] losses = new float[target.length];
+    for (int t = 0; t < target.length; t++) {
+      float[] row = Arrays.copyOfRange(lv, t * n, (t + 1) * n);
+      double max = Double.NEGATIVE_INFINITY;
+      for (float v : row) {
+        max = Math.max(max, v);
+      }
+      double sum = 0;
+      for (float v : row) {
+        sum += Math.exp(v - max);
+      }
+      losses[t] = (float) (Math.log(sum) + max - row[target[t]]);
+    }
+    Elements.store(losses, loss);
+  }
+
+  private static void map(Tensor x, DoubleUnaryOperator f, Tensor y) {
+    float[] v = Elements.load(x);
+    for (int i = 0; i < v.length; i++) {
+      v[i] = (float) f.applyAsDouble(v[i]);
+    }
+    Elements.store(v, y);
+  }
+}
