@@ -3,6 +3,8 @@ package dev.gptq.pack;
 import com.google.common.base.Preconditions;
 import dev.gptq.grid.Scheme;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
 import java.util.Optional;
 
 /**
@@ -35,6 +37,9 @@ public record PackedMatrix(
     Optional<MemorySegment> zeros,
     Optional<int[]> groupOf) {
 
+  private static final ValueLayout.OfFloat FLOAT =
+      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
   /** Checks the sizes. */
   public PackedMatrix {
     Preconditions.checkArgument(
@@ -65,5 +70,28 @@ public record PackedMatrix(
   /** The group of a column. */
   public int group(int column) {
     return groupOf.isPresent() ? groupOf.get()[column] : column / groupSize();
+  }
+
+  /** The code of output o and input i. */
+  public int code(int o, int i) {
+    return BitStream.get(words, rows, o, i, bits);
+  }
+
+  /** The scale of group g of output o. */
+  public float scale(int o, int g) {
+    return scales.get(FLOAT, 4L * ((long) g * rows + o));
+  }
+
+  /** The zero point of group g of output o. */
+  public float zero(int o, int g) {
+    return zeros.isPresent()
+        ? zeros.get().get(FLOAT, 4L * ((long) g * rows + o))
+        : scheme.fixedZero(bits);
+  }
+
+  /** The weight of output o and input i, {@code scale·(code − zero)} in float32. */
+  public float weight(int o, int i) {
+    int g = group(i);
+    return scale(o, g) * (code(o, i) - zero(o, g));
   }
 }

@@ -2,12 +2,10 @@ package dev.gptq.reference;
 
 import dev.gptq.backend.PackedMatmul;
 import dev.gptq.backend.PackedWeights;
-import dev.gptq.pack.BitStream;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 
 /** Products with packed weights, one code at a time, summed in float64. */
 final class ReferencePackedMatmul implements PackedMatmul {
@@ -46,7 +44,7 @@ final class ReferencePackedMatmul implements PackedMatmul {
     float[] row = new float[in];
     for (int o = 0; o < out; o++) {
       for (int i = 0; i < in; i++) {
-        row[i] = weight(m, o, i);
+        row[i] = m.weight(o, i);
       }
       for (int t = 0; t < x.rows(); t++) {
         double sum = 0;
@@ -57,15 +55,5 @@ final class ReferencePackedMatmul implements PackedMatmul {
       }
     }
     Elements.store(yv, y);
-  }
-
-  private static float weight(PackedMatrix m, int o, int i) {
-    long index = (long) m.group(i) * m.rows() + o;
-    float scale = m.scales().getAtIndex(ValueLayout.JAVA_FLOAT_UNALIGNED, index);
-    float zero =
-        m.zeros().isPresent()
-            ? m.zeros().get().getAtIndex(ValueLayout.JAVA_FLOAT_UNALIGNED, index)
-            : m.scheme().fixedZero(m.bits());
-    return scale * (BitStream.get(m.words(), m.rows(), o, i, m.bits()) - zero);
   }
 }

@@ -1,0 +1,110 @@
+package dev.gptq.quantize;
+
+import com.google.common.base.Preconditions;
+import dev.gptq.grid.GridSpec;
+
+/**
+ * What GPTQ does with one weight matrix.
+ *
+ * @param grid scheme, bits, grid search, type of stored scales
+ * @param groupSize columns that share a scale and a zero point; {@link #PER_ROW} for whole rows
+ * @param order order of the columns
+ * @param staticGroups whether all grids are fitted before the first column is quantized, to groups
+ *     of the stored order
+ * @param damping λ as a share of the mean diagonal of the Hessian
+ * @param blockSize columns of a lazy update; the result does not depend on it but for rounding
+ * @param statistics which weights grids are fitted to
+ */
+public record GptqOptions(
+    GridSpec grid,
+    int groupSize,
+    ColumnOrder order,
+    boolean staticGroups,
+    double damping,
+    int blockSize,
+    GroupStatistics statistics) {
+
+  /** The group size that means one group a row. */
+  public static final int PER_ROW = -1;
+
+  /** The damping of the paper. */
+  public static final double DEFAULT_DAMPING = 0.01;
+
+  /** The block size of the paper. */
+  public static final int DEFAULT_BLOCK = 128;
+
+  /** Checks the ranges. */
+  public GptqOptions {
+    Preconditions.checkArgument(
+        groupSize > 0 || groupSize == PER_ROW,
+        "group size must be positive, or -1 for one group a row, but is %s",
+        groupSize);
+    Preconditions.checkArgument(
+        damping >= 0 && damping <= 1, "damping must be between 0 and 1 but is %s", damping);
+    Preconditions.checkArgument(blockSize > 0, "block size must be positive but is %s", blockSize);
+    Preconditions.checkArgument(
+        statistics == GroupStatistics.CURRENT
+            || groupSize == PER_ROW
+            || groupSize % blockSize == 0
+            || blockSize % groupSize == 0,
+        "reference group statistics need a block size (%s) and a group size (%s) of which one divides"
+            + " the other",
+        blockSize,
+        groupSize);
+  }
+
+  /** Natural order and the paper's damping and block size. */
+  public static GptqOptions of(GridSpec grid, int groupSize) {
+    return new GptqOptions(
+        grid,
+        groupSize,
+        ColumnOrder.NATURAL,
+        false,
+        DEFAULT_DAMPING,
+        DEFAULT_BLOCK,
+        GroupStatistics.CURRENT);
+  }
+
+  /** The same with another order. */
+  public GptqOptions withOrder(ColumnOrder other) {
+    return new GptqOptions(grid, groupSize, other, staticGroups, damping, blockSize, statistics);
+  }
+
+  /** The same with static or dynamic groups. */
+  public GptqOptions withStaticGroups(boolean other) {
+    return new GptqOptions(grid, groupSize, order, other, damping, blockSize, statistics);
+  }
+
+  /** The same with another damping. */
+  public GptqOptions withDamping(double other) {
+    return new GptqOptions(grid, groupSize, order, staticGroups, other, blockSize, statistics);
+  }
+
+  /** The same with another block size. */
+  public GptqOptions withBlockSize(int other) {
+    return new GptqOptions(grid, groupSize, order, staticGroups, damping, other, statistics);
+  }
+
+  /** The same with other group statistics. */
+  public GptqOptions withStatistics(GroupStatistics other) {
+    return new GptqOptions(grid, groupSize, order, staticGroups, damping, blockSize, other);
+  }
+
+  /**
+   * Columns of a group in a matrix of that many columns.
+   *
+   * @throws IllegalArgumentException if the group size does not divide the columns
+   */
+  public int groupColumns(int columns) {
+    return groupColumns(groupSize, columns);
+  }
+
+  static int groupColumns(int groupSize, int columns) {
+    if (groupSize == PER_ROW) {
+      return columns;
+    }
+    Preconditions.checkArgument(
+        columns % groupSize == 0, "group size %s does not divide %s columns", groupSize, columns);
+    return groupSize;
+  }
+}

@@ -1,0 +1,63 @@
+package dev.gptq.quantize;
+
+import com.google.common.base.Preconditions;
+import dev.gptq.backend.Backend;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.HostCopies;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+
+/**
+ * The Hessian of a layer's output error, {@code H = Σ x·xᵀ} over the calibration tokens x that
+ * reach the layer. The paper's {@code 2XXᵀ} differs by a factor, which neither codes nor damping
+ * feel. Layers that read the same input share one.
+ */
+public final class Hessian {
+  private final Backend backend;
+  private final Tensor matrix;
+  private long tokens;
+  private boolean symmetric = true;
+
+  /** An empty sum for inputs of {@code columns} features, in the memory of {@code scope}. */
+  public Hessian(Backend backend, TensorScope scope, int columns) {
+    this.backend = backend;
+    this.matrix = scope.zeros(DType.F32, columns, columns, Layout.ROW_MAJOR);
+  }
+
+  /** Adds the rows of x, tokens × columns. */
+  public void add(Tensor x) {
+    backend.linalg().accumulateGram(1, x, matrix);
+    tokens += x.rows();
+    symmetric = false;
+  }
+
+  /** Number of tokens added. */
+  public long tokens() {
+    return tokens;
+  }
+
+  /** Number of input features. */
+  public int columns() {
+    return matrix.columns();
+  }
+
+  /** H, both triangles, undamped. */
+  public Tensor matrix() {
+    if (!symmetric) {
+      backend.linalg().symmetrize(matrix);
+      symmetric = true;
+    }
+    return matrix;
+  }
+
+  /** {@code tr(A·H·Aᵀ) / tokens}: the mean over tokens of {@code ‖A·x‖²}. */
+  public double meanSquaredOutput(Tensor a) {
+    Preconditions.checkState(tokens > 0, "no calibration tokens were added");
+    try (TensorScope local = backend.newScope()) {
+      Tensor total = local.zeros(DType.F64, 1, 1, Layout.ROW_MAJOR);
+      backend.linalg().addTraceQuadratic(a, matrix(), total);
+      return HostCopies.scalar(total) / tokens;
+    }
+  }
+}

@@ -1,0 +1,55 @@
+package dev.gptq.quantize;
+
+import dev.gptq.backend.Backend;
+import dev.gptq.grid.Grid;
+import dev.gptq.grid.GridSpec;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+
+/** RTN, the baseline: every weight to its nearest code, without a look at the data. */
+public final class RoundToNearest {
+  private final Backend backend;
+  private final GridSpec spec;
+  private final int groupSize;
+
+  /** With a group size as in {@link GptqOptions}. */
+  public RoundToNearest(Backend backend, GridSpec spec, int groupSize) {
+    this.backend = backend;
+    this.spec = spec;
+    this.groupSize = groupSize;
+  }
+
+  /** Quantizes a matrix, rows × columns of a real type; the result lives in {@code scope}. */
+  public QuantizedMatrix quantize(Tensor weight, TensorScope scope) {
+    int rows = weight.rows();
+    int columns = weight.columns();
+    int group = GptqOptions.groupColumns(groupSize, columns);
+    try (TensorScope local = backend.newScope()) {
+      Tensor w = local.columnMajor(DType.F32, rows, columns);
+      backend.linalg().convert(weight, w);
+      int[] groupOf = new int[columns];
+      for (int c = 0; c < columns; c++) {
+        groupOf[c] = c / group;
+      }
+      Grid grid =
+          new Grid(
+              spec,
+              scope.columnMajor(DType.F32, rows, columns / group),
+              scope.columnMajor(DType.F32, rows, columns / group),
+              scope.upload(groupOf));
+      for (int g = 0; g < grid.groups(); g++) {
+        backend
+            .quantization()
+            .fitGrid(
+                w.columns(g * group, (g + 1) * group),
+                spec,
+                grid.scale().columns(g, g + 1),
+                grid.zero().columns(g, g + 1));
+      }
+      Tensor codes = scope.columnMajor(DType.U8, rows, columns);
+      backend.quantization().quantizeNearest(w, grid, codes);
+      return new QuantizedMatrix(codes, grid);
+    }
+  }
+}
