@@ -1,5 +1,7 @@
 package dev.gptq.quantize;
 
+import com.google.common.primitives.ImmutableDoubleArray;
+import com.google.common.primitives.ImmutableIntArray;
 import java.util.function.DoubleUnaryOperator;
 
 /**
@@ -26,7 +28,7 @@ public final class OptimalBrainQuantizer {
    * @param order the weights in the order in which they were fixed
    * @param loss the sum of the ΔL
    */
-  public record Row(double[] values, int[] order, double loss) {}
+  public record Row(ImmutableDoubleArray values, ImmutableIntArray order, double loss) {}
 
   private OptimalBrainQuantizer() {}
 
@@ -62,7 +64,7 @@ public final class OptimalBrainQuantizer {
       order[step] = q;
       eliminate(a, q);
     }
-    return new Row(w, order, loss);
+    return new Row(ImmutableDoubleArray.copyOf(w), ImmutableIntArray.copyOf(order), loss);
   }
 
   private static int cheapest(
