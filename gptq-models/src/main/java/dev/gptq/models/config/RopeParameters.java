@@ -1,0 +1,79 @@
+package dev.gptq.models.config;
+
+import com.google.common.collect.ImmutableList;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.OptionalInt;
+
+/**
+ * Rotary position embedding. Transformers 5 writes one object {@code rope_parameters} (or one for
+ * each type of layer inside it); version 4 wrote {@code rope_theta}, {@code partial_rotary_factor}
+ * and an object {@code rope_scaling}; GPT-NeoX had {@code rotary_emb_base} and {@code rotary_pct}.
+ * All are read.
+ *
+ * @param theta base of the frequencies
+ * @param type default, linear, dynamic, llama3, yarn or longrope
+ * @param factor by which positions are stretched
+ * @param lowFreqFactor llama3: waves longer than the original context over this are stretched
+ * @param highFreqFactor llama3: waves shorter than the original context over this are kept
+ * @param originalMaxPosition the context that the model was trained with before stretching
+ * @param partialRotaryFactor the part of a head's features that is rotated
+ * @param attentionFactor by which cosine and sine are multiplied, where the file says so
+ * @param betaFast yarn: rotations over the original context above which a wave is kept
+ * @param betaSlow yarn: rotations below which a wave is stretched
+ * @param shortFactor longrope: divisors of each frequency within the original context
+ * @param longFactor longrope: divisors beyond it
+ */
+public record RopeParameters(
+    double theta,
+    String type,
+    double factor,
+    double lowFreqFactor,
+    double highFreqFactor,
+    OptionalInt originalMaxPosition,
+    double partialRotaryFactor,
+    OptionalDouble attentionFactor,
+    double betaFast,
+    double betaSlow,
+    ImmutableList<Double> shortFactor,
+    ImmutableList<Double> longFactor) {
+
+  static RopeParameters of(ModelConfig config, Optional<String> layerType) {
+    Optional<ModelConfig> current = config.section("rope_parameters");
+    ModelConfig rope =
+        current
+            .flatMap(parameters -> layerType.flatMap(parameters::section))
+            .or(() -> current)
+            .or(() -> config.section("rope_scaling"))
+            .orElse(config);
+    String type =
+        rope == config
+            ? "default"
+            : rope.stringValue("rope_type", rope.stringValue("type", "default"));
+    OptionalInt original = rope.optionalInt("original_max_position_embeddings");
+    return new RopeParameters(
+        theta(config, rope),
+        type.equals("su") ? "longrope" : type,
+        rope.doubleValue("factor", 1),
+        rope.doubleValue("low_freq_factor", 1),
+        rope.doubleValue("high_freq_factor", 4),
+        original.isPresent() ? original : config.optionalInt("original_max_position_embeddings"),
+        partialRotaryFactor(config, rope),
+        rope.optionalDouble("attention_factor"),
+        rope.doubleValue("beta_fast", 32),
+        rope.doubleValue("beta_slow", 1),
+        rope.doubleList("short_factor"),
+        rope.doubleList("long_factor"));
+  }
+
+  private static double theta(ModelConfig config, ModelConfig rope) {
+    return rope.doubleValue(
+        "rope_theta", config.doubleValue("rope_theta", config.doubleValue("rotary_emb_base", 1e4)));
+  }
+
+  private static double partialRotaryFactor(ModelConfig config, ModelConfig rope) {
+    return rope.doubleValue(
+        "partial_rotary_factor",
+        config.doubleValue("partial_rotary_factor", config.doubleValue("rotary_pct", 1)));
+  }
+}

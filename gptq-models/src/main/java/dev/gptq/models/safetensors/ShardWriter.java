@@ -1,0 +1,135 @@
+package dev.gptq.models.safetensors;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import java.util.zip.CRC32C;
+import tools.jackson.databind.node.ObjectNode;
+
+/**
+ * Writes one safetensors file. The header comes first in the file but is known last, so the
+ * elements go to a side file and are copied behind the header by the operating system at the end.
+ * The copy also sorts by element size, widest first, which aligns every tensor.
+ */
+final class ShardWriter implements AutoCloseable {
+  private static final int BUFFER = 4 << 20;
+
+  /** Opens files; tests replace it by one whose disk is full. */
+  @FunctionalInterface
+  interface Opener {
+    FileChannel open(Path file) throws IOException;
+  }
+
+  private final Path file;
+  private final Path side;
+  private final Opener opener;
+  private final FileChannel data;
+  private final ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER);
+  private final List<TensorEntry> entries = new ArrayList<>();
+  private long bytes;
+
+  /** Starts a shard in a file that must not exist. */
+  ShardWriter(Path file, Opener opener) throws IOException {
+    this.file = file;
+    this.opener = opener;
+    this.side = file.resolveSibling(file.getFileName() + ".data");
+    this.data = opener.open(side);
+  }
+
+  /** Where the shard is written. */
+  Path file() {
+    return file;
+  }
+
+  /** Bytes of the tensors so far. */
+  long bytes() {
+    return bytes;
+  }
+
+  /** Names of the tensors so far. */
+  ImmutableList<String> names() {
+    return entries.stream().map(TensorEntry::name).collect(ImmutableList.toImmutableList());
+  }
+
+  /** Appends a tensor and returns the CRC-32C of its bytes. */
+  long add(String name, StoredType type, long[] shape, MemorySegment elements) throws IOException {
+    CRC32C checksum = new CRC32C();
+    for (long at = 0; at < elements.byteSize(); at += BUFFER) {
+      int length = (int) Math.min(BUFFER, elements.byteSize() - at);
+      buffer.clear().limit(length);
+      MemorySegment.copy(elements, at, MemorySegment.ofBuffer(buffer), 0, length);
+      checksum.update(buffer.duplicate());
+      writeFully(data, buffer);
+    }
+    entries.add(
+        new TensorEntry(
+            name,
+            type,
+            Arrays.stream(shape).boxed().collect(ImmutableList.toImmutableList()),
+            bytes,
+            bytes + elements.byteSize()));
+    bytes += elements.byteSize();
+    return checksum.getValue();
+  }
+
+  /** Writes header and data, waits until the disk has them, and deletes the side file. */
+  void finish(ImmutableMap<String, String> metadata) throws IOException {
+    List<TensorEntry> sorted = new ArrayList<>(entries);
+    sorted.sort(Comparator.comparingInt((TensorEntry e) -> e.type().bytes()).reversed());
+    try (FileChannel out = opener.open(file)) {
+      writeFully(out, header(sorted, metadata));
+      for (TensorEntry entry : sorted) {
+        for (long at = entry.begin(); at < entry.end(); ) {
+          at += data.transferTo(at, entry.end() - at, out);
+        }
+      }
+      out.force(true);
+    }
+    close();
+    Files.delete(side);
+  }
+
+  private static ByteBuffer header(
+      List<TensorEntry> sorted, ImmutableMap<String, String> metadata) {
+    ObjectNode root = Json.MAPPER.createObjectNode();
+    metadata.forEach(root.putObject("__metadata__").put("format", "pt")::put);
+    long position = 0;
+    for (TensorEntry entry : sorted) {
+      ObjectNode tensor = root.putObject(entry.name()).put("dtype", entry.type().name());
+      entry.shape().forEach(tensor.putArray("shape")::add);
+      long end = position + entry.byteSize();
+      tensor.putArray("data_offsets").add(position).add(end);
+      position = end;
+    }
+    byte[] json = Json.MAPPER.writeValueAsBytes(root);
+    int padded = Math.ceilDiv(json.length, Long.BYTES) * Long.BYTES;
+    ByteBuffer header =
+        ByteBuffer.allocate(Long.BYTES + padded).order(ByteOrder.LITTLE_ENDIAN).putLong(padded);
+    header.put(json);
+    while (header.hasRemaining()) {
+      header.put((byte) ' ');
+    }
+    return header.flip();
+  }
+
+  private static void writeFully(FileChannel channel, ByteBuffer source) throws IOException {
+    while (source.hasRemaining()) {
+      channel.write(source);
+    }
+  }
+
+  @Override
+  public void close() throws IOException {
+    data.close();
+  }
+}

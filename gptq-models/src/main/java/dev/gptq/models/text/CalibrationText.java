@@ -1,0 +1,124 @@
+package dev.gptq.models.text;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.io.ByteStreams;
+import dev.gptq.models.BadInputException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.zip.GZIPInputStream;
+import java.util.zip.ZipException;
+import tools.jackson.core.JacksonException;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.MappingIterator;
+import tools.jackson.databind.json.JsonMapper;
+
+/**
+ * Documents of a text file: plain text is one document; {@code .jsonl} and {@code .json} hold an
+ * object for each, with the text under {@code text} or the turns of a conversation under {@code
+ * messages}. Each may be compressed ({@code .gz}).
+ */
+public final class CalibrationText {
+  private CalibrationText() {}
+
+  /** All documents of a file. */
+  public static ImmutableList<String> read(Path file) throws IOException {
+    return read(file, Long.MAX_VALUE);
+  }
+
+  /** Documents from the beginning of a file until they hold that many characters together. */
+  public static ImmutableList<String> read(Path file, long characters) throws IOException {
+    if (!Files.isRegularFile(file)) {
+      throw new BadInputException(file + " does not exist or is no file; give a text file");
+    }
+    String name = file.getFileName().toString().toLowerCase(Locale.ROOT);
+    boolean compressed = name.endsWith(".gz");
+    String plain = compressed ? name.substring(0, name.length() - 3) : name;
+    requireSupported(file, plain);
+    try (InputStream raw = Files.newInputStream(file);
+        InputStream input = compressed ? new GZIPInputStream(raw, 1 << 16) : raw) {
+      return plain.endsWith(".jsonl") || plain.endsWith(".json")
+          ? objects(file, input, characters)
+          : ImmutableList.of(text(file, input));
+    } catch (ZipException e) {
+      throw new BadInputException(
+          "%s is no valid gzip file (%s); compress it again".formatted(file, e.getMessage()), e);
+    }
+  }
+
+  private static void requireSupported(Path file, String name) {
+    if (name.endsWith(".parquet") || name.endsWith(".arrow") || name.endsWith(".zst")) {
+      throw new BadInputException(
+          file
+              + ": parquet, arrow and zstd are not supported; convert the file to .jsonl with an"
+              + " object {\"text\": …} on each line, for instance with DuckDB: COPY (SELECT text"
+              + " FROM 'FILE.parquet') TO 'FILE.jsonl' (FORMAT JSON)");
+    }
+  }
+
+  private static String text(Path file, InputStream input) throws IOException {
+    ByteBuffer bytes = ByteBuffer.wrap(ByteStreams.toByteArray(input));
+    try {
+      return StandardCharsets.UTF_8.newDecoder().decode(bytes).toString();
+    } catch (CharacterCodingException e) {
+      throw new BadInputException(
+          "%s is not UTF-8 text (byte %d); convert it first".formatted(file, bytes.position()), e);
+    }
+  }
+
+  private static ImmutableList<String> objects(Path file, InputStream input, long characters) {
+    ImmutableList.Builder<String> documents = ImmutableList.builder();
+    long count = 0;
+    long read = 0;
+    try (MappingIterator<JsonNode> objects =
+        JsonMapper.shared().readerFor(JsonNode.class).readValues(input)) {
+      while (read < characters && objects.hasNext()) {
+        count++;
+        String document = document(file, count, objects.next());
+        documents.add(document);
+        read += document.length();
+      }
+    } catch (JacksonException e) {
+      throw new BadInputException(
+          "%s: document %d is not valid JSON (%s)"
+              .formatted(file, count + 1, e.getOriginalMessage()),
+          e);
+    }
+    if (count == 0) {
+      throw new BadInputException(file + " holds no documents");
+    }
+    return documents.build();
+  }
+
+  private static String document(Path file, long number, JsonNode object) {
+    if (object.path("text").isString()) {
+      return object.path("text").stringValue();
+    }
+    if (object.path("messages").isArray()) {
+      StringBuilder turns = new StringBuilder();
+      for (JsonNode message : object.path("messages")) {
+        content(message.path("content"), turns);
+      }
+      return turns.toString();
+    }
+    throw new BadInputException(
+        "%s: document %d has neither a string 'text' nor a list 'messages'; rename its field"
+            .formatted(file, number));
+  }
+
+  private static void content(JsonNode content, StringBuilder turns) {
+    if (content.isString()) {
+      turns.append(content.stringValue()).append('\n');
+    }
+    for (JsonNode part : content) {
+      if (part.path("text").isString()) {
+        turns.append(part.path("text").stringValue()).append('\n');
+      }
+    }
+  }
+}

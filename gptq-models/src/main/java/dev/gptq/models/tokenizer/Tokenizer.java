@@ -1,0 +1,86 @@
+package dev.gptq.models.tokenizer;
+
+import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.models.BadInputException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+
+/**
+ * Text to token ids and back, as {@code tokenizer.json} says, without special tokens, truncation
+ * and padding.
+ */
+public final class Tokenizer implements AutoCloseable {
+  private static final String FILE = "tokenizer.json";
+
+  static {
+    // The library would look for a GPU build of its native part and try to download it.
+    keepOrSet("RUST_FLAVOR", "cpu");
+    keepOrSet("ai.djl.offline", "true");
+  }
+
+  private final HuggingFaceTokenizer tokenizer;
+  private final int vocabularySize;
+
+  private Tokenizer(HuggingFaceTokenizer tokenizer, int vocabularySize) {
+    this.tokenizer = tokenizer;
+    this.vocabularySize = vocabularySize;
+  }
+
+  private static void keepOrSet(String property, String value) {
+    if (System.getProperty(property) == null) {
+      System.setProperty(property, value);
+    }
+  }
+
+  /** Reads the tokenizer of a checkpoint folder. */
+  public static Tokenizer open(Path folder) throws IOException {
+    Path file = folder.resolve(FILE);
+    if (!Files.isRegularFile(file)) {
+      throw new BadInputException(
+          file
+              + " is missing; copy it from the original model (a model that has only"
+              + " tokenizer.model can be converted by loading it once with a fast tokenizer)");
+    }
+    try {
+      return new Tokenizer(
+          HuggingFaceTokenizer.newInstance(
+              file,
+              ImmutableMap.of(
+                  "addSpecialTokens", "false", "truncation", "false", "padding", "false")),
+          Vocabulary.size(file));
+    } catch (IllegalArgumentException e) {
+      throw new BadInputException(
+          "%s cannot be read (%s); download it again".formatted(file, e.getMessage()), e);
+    }
+  }
+
+  /** The token ids of a text. */
+  public int[] encode(String text) {
+    return Arrays.stream(tokenizer.encode(text, false, false).getIds())
+        .mapToInt(Math::toIntExact)
+        .toArray();
+  }
+
+  /** The text of token ids; special tokens are skipped. */
+  public String decode(int[] ids) {
+    return tokenizer.decode(Arrays.stream(ids).asLongStream().toArray(), true);
+  }
+
+  /** One more than the largest id. */
+  public int vocabularySize() {
+    return vocabularySize;
+  }
+
+  /** A decoder for ids that come one by one. */
+  public StreamingDecoder streaming() {
+    return new StreamingDecoder(this);
+  }
+
+  @Override
+  public void close() {
+    tokenizer.close();
+  }
+}
