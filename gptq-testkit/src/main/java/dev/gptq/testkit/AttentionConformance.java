@@ -1,0 +1,131 @@
+package dev.gptq.testkit;
+
+import static dev.gptq.tensor.Layout.ROW_MAJOR;
+
+import dev.gptq.backend.AttentionSpec;
+import org.junit.jupiter.api.Test;
+
+/** What {@link dev.gptq.backend.TransformerOps#attention} promises. */
+public abstract class AttentionConformance extends Conformance {
+
+  /** For subclasses. */
+  protected AttentionConformance() {}
+
+  private static AttentionSpec spec(int heads, int keyValueHeads, int headSize) {
+    float scale = (float) (1 / Math.sqrt(headSize));
+    return new AttentionSpec(heads, keyValueHeads, headSize, scale, 0, 0, false);
+  }
+
+  private static AttentionSpec windowed(AttentionSpec s, int window) {
+    return new AttentionSpec(
+        s.heads(), s.keyValueHeads(), s.headSize(), s.scale(), window, s.softCap(), s.alibi());
+  }
+
+  private static AttentionSpec capped(AttentionSpec s, float cap) {
+    return new AttentionSpec(
+        s.heads(), s.keyValueHeads(), s.headSize(), s.scale(), s.window(), cap, s.alibi());
+  }
+
+  private static AttentionSpec withAlibi(AttentionSpec s) {
+    return new AttentionSpec(
+        s.heads(), s.keyValueHeads(), s.headSize(), s.scale(), s.window(), s.softCap(), true);
+  }
+
+  @Test
+  void everyLength() {
+    for (int length : Shapes.VECTOR) {
+      attention(spec(2, 2, 16), length, length, 1);
+    }
+  }
+
+  @Test
+  void everyHeadSize() {
+    for (int size : new int[] {1, 2, 7, 8, 20, 33, 64, 80, 96, 128}) {
+      attention(spec(2, 1, size), 9, 9, 1);
+    }
+  }
+
+  @Test
+  void sharedKeysAndValues() {
+    attention(spec(4, 1, 16), 11, 11, 1);
+    attention(spec(6, 2, 8), 11, 11, 2);
+    attention(spec(9, 3, 20), 17, 17, 1);
+  }
+
+  @Test
+  void severalSequences() {
+    attention(spec(2, 2, 8), 5, 5, 3);
+    attention(spec(4, 2, 16), 1, 1, 7);
+    attention(spec(3, 1, 24), 33, 33, 2);
+  }
+
+  @Test
+  void fewerQueriesThanKeys() {
+    attention(spec(4, 2, 16), 1, 17, 1);
+    attention(spec(4, 2, 16), 3, 130, 1);
+    attention(spec(2, 2, 8), 2, 9, 3);
+    attention(spec(8, 2, 64), 1, 129, 1);
+  }
+
+  @Test
+  void window() {
+    for (int window : new int[] {1, 2, 5, 16, 100}) {
+      attention(windowed(spec(2, 1, 16), window), 19, 19, 1);
+      attention(windowed(spec(2, 2, 8), window), 3, 40, 2);
+    }
+  }
+
+  @Test
+  void softCap() {
+    attention(capped(spec(4, 2, 16), 5), 17, 17, 1);
+    attention(capped(spec(2, 2, 8), 0.5f), 2, 33, 2);
+  }
+
+  @Test
+  void alibi() {
+    for (int heads : new int[] {1, 4, 6, 12}) {
+      attention(withAlibi(spec(heads, heads, 8)), 21, 21, 1);
+    }
+    attention(withAlibi(spec(4, 2, 16)), 2, 33, 2);
+  }
+
+  @Test
+  void everythingTogether() {
+    attention(windowed(capped(withAlibi(spec(6, 3, 20)), 10), 7), 5, 31, 2);
+  }
+
+  /** Scores far apart: one key takes all the weight, and no exponential overflows. */
+  @Test
+  void largeScores() {
+    AttentionSpec spec = new AttentionSpec(2, 1, 16, 25f, 0, 0, false);
+    attention(spec, 13, 13, 1);
+  }
+
+  private void attention(AttentionSpec spec, int queries, int keys, int sequences) {
+    int width = spec.heads() * spec.headSize();
+    int keyWidth = spec.keyValueHeads() * spec.headSize();
+    Matrix q = inputs().normal(activation(), ROW_MAJOR, sequences * queries, width);
+    Matrix k = inputs().normal(activation(), ROW_MAJOR, sequences * keys, keyWidth);
+    Matrix v = inputs().normal(activation(), ROW_MAJOR, sequences * keys, keyWidth);
+    Operation.Call call =
+        (backend, t, scope) ->
+            backend
+                .transformer()
+                .attention(t.get("q"), t.get("k"), t.get("v"), spec, sequences, t.get("y"));
+    Matrix magnitude =
+        operation(spec, queries, keys, sequences, q, k, v.abs()).expect(call).get("y");
+    double score = Definitions.scoreMagnitude(q, k, spec, keys);
+    operation(spec, queries, keys, sequences, q, k, v)
+        .isWithin(Tolerance.attention(spec.headSize(), keys, score), magnitude, call);
+  }
+
+  private Operation operation(
+      AttentionSpec spec, int queries, int keys, int sequences, Matrix q, Matrix k, Matrix v) {
+    String label = spec + ", " + sequences + " of " + queries + " queries, " + keys + " keys";
+    return activations(label)
+        .in("q", q)
+        .in("k", k)
+        .in("v", v)
+        .out("y", activation(), ROW_MAJOR, q.rows(), q.columns());
+  }
+}

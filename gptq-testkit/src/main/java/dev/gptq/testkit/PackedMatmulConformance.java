@@ -1,0 +1,124 @@
+package dev.gptq.testkit;
+
+import static dev.gptq.tensor.Layout.ROW_MAJOR;
+
+import dev.gptq.backend.PackedMatmul;
+import dev.gptq.grid.Scheme;
+import dev.gptq.pack.PackedMatrix;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+
+/** What {@link PackedMatmul} promises. */
+public abstract class PackedMatmulConformance extends Conformance {
+  private static final int[] BITS = {2, 3, 4, 8};
+
+  /** For subclasses. */
+  protected PackedMatmulConformance() {}
+
+  @Test
+  void everySchemeAndWidth() {
+    for (Scheme scheme : Scheme.values()) {
+      for (int bits : BITS) {
+        for (int tokens : new int[] {1, 5}) {
+          matmul(scheme, bits, tokens, 24, 64, 2, false);
+          matmul(scheme, bits, tokens, 17, 96, 1, false);
+        }
+      }
+    }
+  }
+
+  @Test
+  void everyGroupSize() {
+    for (int bits : BITS) {
+      for (int groupSize : new int[] {32, 64, 128, 256}) {
+        matmul(Scheme.ASYMMETRIC, bits, 1, 40, 256, 256 / groupSize, false);
+        matmul(Scheme.SYMMETRIC, bits, 9, 40, 256, 256 / groupSize, false);
+      }
+    }
+  }
+
+  @Test
+  void groupsInNoRegularOrder() {
+    for (int bits : BITS) {
+      for (Scheme scheme : new Scheme[] {Scheme.ASYMMETRIC, Scheme.SYMMETRIC}) {
+        matmul(scheme, bits, 1, 33, 128, 4, true);
+        matmul(scheme, bits, 6, 33, 100, 3, true);
+      }
+    }
+  }
+
+  /** Streams that end in the middle of a word, and codes across two words. */
+  @Test
+  void columnsThatFillNoWholeWord() {
+    for (int bits : BITS) {
+      for (int columns : new int[] {1, 3, 7, 9, 10, 11, 31, 33, 61, 127}) {
+        matmul(Scheme.ASYMMETRIC, bits, 1, 5, columns, 1, false);
+        matmul(Scheme.SYMMETRIC, bits, 3, 18, columns, 1, false);
+      }
+    }
+  }
+
+  @Test
+  void everyNumberOfRowsAndTokens() {
+    for (int n : Shapes.VECTOR) {
+      matmul(Scheme.SYMMETRIC, 4, 1, n, 64, 2, false);
+      matmul(Scheme.SYMMETRIC, 4, n, 19, 64, 2, false);
+      matmul(Scheme.ASYMMETRIC, 3, n, 19, 64, 2, false);
+    }
+  }
+
+  @Test
+  void largerProducts() {
+    matmul(Scheme.SYMMETRIC, 4, 1, 517, 768, 6, false);
+    matmul(Scheme.ASYMMETRIC, 4, 65, 300, 512, 4, false);
+    matmul(Scheme.ASYMMETRIC, 8, 3, 211, 640, 5, false);
+  }
+
+  private void matmul(
+      Scheme scheme, int bits, int tokens, int rows, int columns, int groups, boolean irregular) {
+    PackedMatrix packed = random(scheme, bits, rows, columns, groups, irregular);
+    Matrix x = inputs().normal(activation(), ROW_MAJOR, tokens, columns);
+    activations(
+            String.format(
+                "packed matmul, %s %d bits, %d x %d by %d tokens, %d groups%s",
+                scheme, bits, rows, columns, tokens, groups, irregular ? ", irregular" : ""))
+        .in("x", x)
+        .out("y", activation(), ROW_MAJOR, tokens, rows)
+        .isWithin(
+            Tolerance.dot(columns),
+            PackedMatrices.productMagnitude(x, packed),
+            (backend, t, scope) ->
+                backend
+                    .packed()
+                    .matmul(t.get("x"), backend.packed().prepare(packed, scope), t.get("y")));
+  }
+
+  private PackedMatrix random(
+      Scheme scheme, int bits, int rows, int columns, int groups, boolean irregular) {
+    int[] codes = new int[rows * columns];
+    int span = scheme.maxCode(bits) - scheme.minCode() + 1;
+    for (int i = 0; i < codes.length; i++) {
+      codes[i] = scheme.minCode() + inputs().integer(span);
+    }
+    float[] scales = new float[groups * rows];
+    float[] zeros = new float[groups * rows];
+    for (int i = 0; i < scales.length; i++) {
+      scales[i] = (1 + inputs().integer(2047)) / (1024f * span);
+      zeros[i] = inputs().integer(1 << bits);
+    }
+    int[] groupOf = new int[columns];
+    for (int c = 0; c < columns; c++) {
+      groupOf[c] = inputs().integer(groups);
+    }
+    return new PackedMatrix(
+        scheme,
+        bits,
+        rows,
+        columns,
+        groups,
+        PackedMatrices.pack(codes, rows, columns, bits),
+        PackedMatrices.floats(scales),
+        scheme.hasZeroPoint() ? Optional.of(PackedMatrices.floats(zeros)) : Optional.empty(),
+        irregular ? Optional.of(groupOf) : Optional.empty());
+  }
+}

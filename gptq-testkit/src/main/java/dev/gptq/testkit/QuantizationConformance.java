@@ -1,0 +1,272 @@
+package dev.gptq.testkit;
+
+import static dev.gptq.tensor.DType.F32;
+import static dev.gptq.tensor.DType.U8;
+import static dev.gptq.tensor.Layout.COLUMN_MAJOR;
+import static dev.gptq.tensor.Layout.ROW_MAJOR;
+
+import dev.gptq.backend.QuantizationOps;
+import dev.gptq.grid.Grid;
+import dev.gptq.grid.GridSearch;
+import dev.gptq.grid.GridSpec;
+import dev.gptq.grid.Scheme;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.Tensor;
+import java.util.Map;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.Test;
+
+/** What {@link QuantizationOps} promises: the same bits on every backend. */
+public abstract class QuantizationConformance extends Conformance {
+  private static final int[] BITS = {2, 3, 4, 8};
+  private static final DType[] SCALE_TYPES = {DType.F32, DType.F16, DType.BF16};
+
+  /** For subclasses. */
+  protected QuantizationConformance() {}
+
+  private static void forEachSpec(Consumer<GridSpec> test) {
+    for (Scheme scheme : Scheme.values()) {
+      for (int bits : BITS) {
+        for (GridSearch search : GridSearch.values()) {
+          for (DType type : SCALE_TYPES) {
+            test.accept(new GridSpec(scheme, bits, search, type));
+          }
+        }
+      }
+    }
+  }
+
+  @Test
+  void fitGridForEverySpec() {
+    forEachSpec(spec -> {
+      fitGrid(spec, peculiarRows(inputs(), 24, 33));
+      fitGrid(spec, inputs().normal(F32, COLUMN_MAJOR, 37, 64));
+    });
+  }
+
+  @Test
+  void fitGridOfEveryShape() {
+    for (GridSearch search : GridSearch.values()) {
+      GridSpec spec = GridSpec.of(Scheme.ASYMMETRIC, 4).withSearch(search);
+      for (int[] s : Shapes.MATRIX) {
+        fitGrid(spec, inputs().normal(F32, COLUMN_MAJOR, s[0], s[1]));
+      }
+      for (int rows : Shapes.VECTOR) {
+        fitGrid(spec, inputs().normal(F32, COLUMN_MAJOR, rows, 5));
+      }
+    }
+    fitGrid(
+        GridSpec.of(Scheme.SYMMETRIC, 4).withSearch(GridSearch.MSE),
+        inputs().normal(F32, COLUMN_MAJOR, 300, 517));
+  }
+
+  private void fitGrid(GridSpec spec, Matrix w) {
+    operation("fitGrid " + spec + " of " + w)
+        .in("w", w)
+        .out("scale", F32, COLUMN_MAJOR, w.rows(), 1)
+        .out("zero", F32, COLUMN_MAJOR, w.rows(), 1)
+        .isExact((backend, t, scope) ->
+            backend.quantization().fitGrid(t.get("w"), spec, t.get("scale"), t.get("zero")));
+  }
+
+  @Test
+  void quantizeNearestForEverySpec() {
+    forEachSpec(spec -> {
+      nearest(spec, peculiarRows(inputs(), 24, 33), 1);
+      nearest(spec, inputs().normal(F32, COLUMN_MAJOR, 17, 64), 4);
+    });
+  }
+
+  @Test
+  void quantizeNearestOfEveryShape() {
+    for (int[] s : Shapes.MATRIX) {
+      nearest(GridSpec.of(Scheme.SYMMETRIC, 4), inputs().normal(F32, COLUMN_MAJOR, s[0], s[1]), 2);
+    }
+    for (int rows : Shapes.VECTOR) {
+      nearest(GridSpec.of(Scheme.HALF_OFFSET, 3), inputs().normal(F32, COLUMN_MAJOR, rows, 9), 3);
+    }
+    nearest(GridSpec.of(Scheme.ASYMMETRIC, 8), inputs().normal(F32, COLUMN_MAJOR, 300, 517), 5);
+  }
+
+  private void nearest(GridSpec spec, Matrix w, int groups) {
+    Grids grids = Grids.of(inputs(), spec, w.rows(), w.columns(), groups);
+    grids
+        .arguments(operation("quantizeNearest " + spec + " of " + w).in("w", w))
+        .out("codes", U8, COLUMN_MAJOR, w.rows(), w.columns())
+        .isExact((backend, t, scope) ->
+            backend.quantization().quantizeNearest(t.get("w"), grid(spec, t), t.get("codes")));
+  }
+
+  /** With scale 1, ties lie at the halves and the borders of the clamp at the ends. */
+  @Test
+  void quantizeNearestRoundsTiesToEven() {
+    double[] values = new double[200];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (i - 100) / 4.0;
+    }
+    values[100] = -0.0;
+    values[3] = 0x1p-149;
+    values[4] = -0x1p-149;
+    values[5] = Math.nextDown(0.5f);
+    values[6] = Math.nextUp(-0.5f);
+    values[7] = 1e30;
+    values[8] = -1e30;
+    values[9] = 0x1p23 + 1;
+    values[10] = -0x1p23 - 1;
+    Matrix w = new Matrix(F32, COLUMN_MAJOR, 100, 2, values);
+    for (Scheme scheme : Scheme.values()) {
+      for (int bits : BITS) {
+        for (double scale : new double[] {1, 0.5, 0x1p-20}) {
+          GridSpec spec = GridSpec.of(scheme, bits);
+          double zero = scheme.hasZeroPoint() ? 1 : scheme.fixedZero(bits);
+          operation("quantizeNearest of ties, " + spec + ", scale " + scale)
+              .in("w", w)
+              .in("scale", Matrix.filled(F32, COLUMN_MAJOR, 100, 1, scale))
+              .in("zero", Matrix.filled(F32, COLUMN_MAJOR, 100, 1, zero))
+              .in("groupOf", Matrix.row(0, 0))
+              .out("codes", U8, COLUMN_MAJOR, 100, 2)
+              .isExact((backend, t, scope) ->
+                  backend
+                      .quantization()
+                      .quantizeNearest(t.get("w"), grid(spec, t), t.get("codes")));
+        }
+      }
+    }
+  }
+
+  @Test
+  void quantizeBlockForEverySpec() {
+    forEachSpec(spec -> {
+      block(spec, peculiarRows(inputs(), 24, 33), 1);
+      block(spec, inputs().normal(F32, COLUMN_MAJOR, 17, 32), 4);
+    });
+  }
+
+  @Test
+  void quantizeBlockOfEveryShape() {
+    for (int[] s : Shapes.MATRIX) {
+      block(GridSpec.of(Scheme.SYMMETRIC, 4), inputs().normal(F32, COLUMN_MAJOR, s[0], s[1]), 2);
+    }
+    for (int rows : Shapes.VECTOR) {
+      block(GridSpec.of(Scheme.HALF_OFFSET, 3), inputs().normal(F32, COLUMN_MAJOR, rows, 17), 3);
+    }
+    for (int columns : Shapes.VECTOR) {
+      block(GridSpec.of(Scheme.ASYMMETRIC, 2), inputs().normal(F32, COLUMN_MAJOR, 19, columns), 1);
+    }
+    block(GridSpec.of(Scheme.ASYMMETRIC, 4), inputs().normal(F32, COLUMN_MAJOR, 517, 128), 2);
+    block(GridSpec.of(Scheme.SYMMETRIC, 4), inputs().normal(F32, COLUMN_MAJOR, 65, 300), 3);
+  }
+
+  private void block(GridSpec spec, Matrix w, int groups) {
+    Grids grids = Grids.of(inputs(), spec, w.rows(), w.columns(), groups);
+    grids
+        .arguments(operation("quantizeBlock " + spec + " of " + w).inOut("w", w))
+        .in("u", triangle(w.columns()))
+        .out("codes", U8, COLUMN_MAJOR, w.rows(), w.columns())
+        .isExact((backend, t, scope) ->
+            backend
+                .quantization()
+                .quantizeBlock(t.get("w"), t.get("u"), grid(spec, t), t.get("codes")));
+  }
+
+  /** With unit scales, a unit diagonal and small dyadic entries every step meets exact ties. */
+  @Test
+  void quantizeBlockRoundsTiesToEven() {
+    int n = 16;
+    double[] w = new double[48 * n];
+    double[] u = new double[n * n];
+    for (int i = 0; i < w.length; i++) {
+      w[i] = (inputs().integer(65) - 32) / 4.0;
+    }
+    for (int i = 0; i < n; i++) {
+      for (int j = i; j < n; j++) {
+        u[i * n + j] = i == j ? 1 : (inputs().integer(5) - 2) / 2.0;
+      }
+    }
+    for (Scheme scheme : Scheme.values()) {
+      GridSpec spec = GridSpec.of(scheme, 4);
+      double zero = scheme.hasZeroPoint() ? 7 : scheme.fixedZero(4);
+      operation("quantizeBlock of ties, " + scheme)
+          .inOut("w", new Matrix(F32, COLUMN_MAJOR, 48, n, w))
+          .in("scale", Matrix.filled(F32, COLUMN_MAJOR, 48, 1, 1))
+          .in("zero", Matrix.filled(F32, COLUMN_MAJOR, 48, 1, zero))
+          .in("groupOf", Matrix.row(new int[n]))
+          .in("u", Matrix.of(n, n, u))
+          .out("codes", U8, COLUMN_MAJOR, 48, n)
+          .isExact((backend, t, scope) ->
+              backend
+                  .quantization()
+                  .quantizeBlock(t.get("w"), t.get("u"), grid(spec, t), t.get("codes")));
+    }
+  }
+
+  @Test
+  void dequantizeForEverySpecAndLayout() {
+    forEachSpec(spec -> {
+      for (Layout layout : Layout.values()) {
+        dequantize(spec, 17, 33, 1, layout);
+        dequantize(spec, 9, 64, 4, layout);
+      }
+    });
+  }
+
+  @Test
+  void dequantizeOfEveryShape() {
+    for (Layout layout : Layout.values()) {
+      for (int[] s : Shapes.MATRIX) {
+        dequantize(GridSpec.of(Scheme.ASYMMETRIC, 4), s[0], s[1], 2, layout);
+      }
+      dequantize(GridSpec.of(Scheme.HALF_OFFSET, 8), 300, 517, 7, layout);
+    }
+  }
+
+  private void dequantize(GridSpec spec, int rows, int columns, int groups, Layout layout) {
+    Grids grids = Grids.of(inputs(), spec, rows, columns, groups);
+    Operation operation =
+        operation("dequantize " + spec + " of " + rows + " x " + columns + " to " + layout)
+            .in("codes", inputs().codes(COLUMN_MAJOR, rows, columns, spec.bits()));
+    grids
+        .arguments(operation)
+        .out("w", F32, layout, rows, columns)
+        .isExact((backend, t, scope) ->
+            backend.quantization().dequantize(t.get("codes"), grid(spec, t), t.get("w")));
+  }
+
+  private static Grid grid(GridSpec spec, Map<String, Tensor> t) {
+    return new Grid(spec, t.get("scale"), t.get("zero"), t.get("groupOf"));
+  }
+
+  /** An upper triangle like that of a factor; below it NaN, which must not be read. */
+  private Matrix triangle(int n) {
+    Matrix u = inputs().normal(F32, ROW_MAJOR, n, n);
+    for (int i = 0; i < n; i++) {
+      for (int j = 0; j < n; j++) {
+        double value = i == j ? 1 + Math.abs(u.at(i, j)) : 0.3 * u.at(i, j) / Math.sqrt(n);
+        u.values()[i * n + j] = i > j ? Double.NaN : (float) value;
+      }
+    }
+    return u;
+  }
+
+  /** Rows that grids and rounding treat in their own way, then normal ones. */
+  static Matrix peculiarRows(Inputs inputs, int rows, int columns) {
+    Matrix w = inputs.normal(F32, COLUMN_MAJOR, rows, columns);
+    double[] v = w.values();
+    for (int c = 0; c < columns; c++) {
+      v[c] = 0;
+      v[columns + c] = -0.0;
+      v[2 * columns + c] = Math.abs(v[2 * columns + c]) + 0.5f;
+      v[3 * columns + c] = -Math.abs(v[3 * columns + c]) - 0.5f;
+      v[4 * columns + c] = (float) (v[4 * columns + c] * 0x1p-115);
+      v[5 * columns + c] = (float) (v[5 * columns + c] * 1e-7);
+      v[6 * columns + c] = (float) (v[6 * columns + c] * 1e4);
+      v[7 * columns + c] = c == columns / 2 ? 3 : 0;
+      v[8 * columns + c] = c - columns / 2;
+      v[9 * columns + c] = (c % 31 - 15) / 2.0;
+      v[10 * columns + c] = c % 2 == 0 ? 0.25 : -0.25;
+      v[11 * columns + c] = c == 3 ? 0x1p-149 : 0.1f;
+    }
+    return w;
+  }
+}

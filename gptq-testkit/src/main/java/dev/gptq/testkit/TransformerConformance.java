@@ -1,0 +1,315 @@
+package dev.gptq.testkit;
+
+import static dev.gptq.tensor.DType.F32;
+import static dev.gptq.tensor.Layout.ROW_MAJOR;
+
+import dev.gptq.backend.Activation;
+import dev.gptq.backend.TransformerOps;
+import dev.gptq.tensor.DType;
+import java.util.Arrays;
+import org.junit.jupiter.api.Test;
+
+/** What {@link TransformerOps} promises, attention apart. */
+public abstract class TransformerConformance extends Conformance {
+  private static final float EPSILON = 1e-5f;
+
+  /** For subclasses. */
+  protected TransformerConformance() {}
+
+  private Matrix normal(int rows, int columns) {
+    return inputs().normal(activation(), ROW_MAJOR, rows, columns);
+  }
+
+  @Test
+  void embed() {
+    for (int[] s : Shapes.MATRIX) {
+      int vocabulary = s[0] + 3;
+      activations("embed " + s[0] + " x " + s[1])
+          .in("table", normal(vocabulary, s[1]))
+          .in("tokens", inputs().indices(s[0], vocabulary))
+          .out("x", activation(), ROW_MAJOR, s[0], s[1])
+          .isExact((backend, t, scope) ->
+              backend.transformer().embed(t.get("table"), t.get("tokens"), t.get("x")));
+    }
+  }
+
+  @Test
+  void rmsNorm() {
+    for (int[] s : Shapes.MATRIX) {
+      for (int heads : new int[] {1, 3}) {
+        Matrix x = normal(s[0], heads * s[1]);
+        Matrix gain = inputs().normal(activation(), 1, s[1], 1, 0.2);
+        String label = "rmsNorm " + s[0] + " x " + heads + " heads of " + s[1];
+        activations(label)
+            .in("x", x)
+            .in("gain", gain)
+            .out("y", activation(), ROW_MAJOR, s[0], heads * s[1])
+            .isWithin(
+                Tolerance.norm(s[1]),
+                (backend, t, scope) ->
+                    backend.transformer().rmsNorm(t.get("x"), t.get("gain"), EPSILON, t.get("y")));
+        activations(label + ", in place")
+            .inOutAnyShape("x", x)
+            .in("gain", gain)
+            .isWithin(
+                Tolerance.norm(s[1]),
+                (backend, t, scope) ->
+                    backend.transformer().rmsNorm(t.get("x"), t.get("gain"), EPSILON, t.get("x")));
+      }
+    }
+  }
+
+  /** A row of zeros stays one; ε counts where the mean square is small. */
+  @Test
+  void rmsNormOfSmallRows() {
+    Matrix x = inputs().normal(activation(), 4, 33, 0, 1e-4);
+    Arrays.fill(x.values(), 0, 33, 0);
+    activations("rmsNorm of small rows")
+        .in("x", x)
+        .in("gain", normal(1, 33))
+        .out("y", activation(), ROW_MAJOR, 4, 33)
+        .isWithin(
+            Tolerance.norm(33),
+            (backend, t, scope) ->
+                backend.transformer().rmsNorm(t.get("x"), t.get("gain"), 1e-6f, t.get("y")));
+  }
+
+  @Test
+  void layerNorm() {
+    for (int[] s : Shapes.MATRIX) {
+      for (double mean : new double[] {0, 5}) {
+        Matrix x = inputs().normal(activation(), s[0], s[1], mean, 1);
+        Matrix gain = inputs().normal(activation(), 1, s[1], 1, 0.2);
+        Matrix bias = normal(1, s[1]);
+        Matrix magnitude = Definitions.layerNormMagnitude(x, gain, bias, EPSILON);
+        String label = "layerNorm " + s[0] + " x " + s[1] + " about " + mean;
+        activations(label)
+            .in("x", x)
+            .in("gain", gain)
+            .in("bias", bias)
+            .out("y", activation(), ROW_MAJOR, s[0], s[1])
+            .isWithin(
+                Tolerance.norm(s[1]),
+                magnitude,
+                (backend, t, scope) ->
+                    backend
+                        .transformer()
+                        .layerNorm(t.get("x"), t.get("gain"), t.get("bias"), EPSILON, t.get("y")));
+        activations(label + ", in place")
+            .inOut("x", x)
+            .in("gain", gain)
+            .in("bias", bias)
+            .isWithin(
+                Tolerance.norm(s[1]),
+                magnitude,
+                (backend, t, scope) ->
+                    backend
+                        .transformer()
+                        .layerNorm(t.get("x"), t.get("gain"), t.get("bias"), EPSILON, t.get("x")));
+      }
+    }
+  }
+
+  @Test
+  void rope() {
+    // heads, head size, rotated channels, length, sequences, first position
+    int[][] cases = {
+      {1, 2, 2, 1, 1, 0}, {2, 8, 8, 5, 1, 0}, {3, 16, 16, 7, 2, 3}, {4, 64, 64, 9, 1, 11},
+      {2, 10, 4, 6, 3, 0}, {3, 80, 32, 5, 1, 2}, {1, 34, 34, 17, 1, 0}, {2, 30, 18, 4, 2, 5}
+    };
+    for (int[] c : cases) {
+      int columns = c[0] * c[1];
+      int half = c[2] / 2;
+      int positions = c[5] + c[3] + 1;
+      Matrix x = normal(c[3] * c[4], columns);
+      Operation.Call call =
+          (backend, t, scope) ->
+              backend
+                  .transformer()
+                  .rope(t.get("x"), c[1], t.get("cosine"), t.get("sine"), c[5], c[4]);
+      activations("rope " + Arrays.toString(c))
+          .inOutAnyShape("x", x)
+          .in("cosine", Definitions.angles(positions, half, Math::cos))
+          .in("sine", Definitions.angles(positions, half, Math::sin))
+          .isWithin(
+              Tolerance.rounding(),
+              Definitions.constant(x.rows(), columns, 2 * Definitions.largest(x)),
+              call);
+    }
+  }
+
+  @Test
+  void activate() {
+    for (Activation f : Activation.values()) {
+      for (int[] s : Shapes.MATRIX) {
+        activate(f, normal(s[0], s[1]));
+      }
+      double[] special = {0, -0.0, 1e-30, -1e-30, 0x1p-140, 10, -10, 40, -40, 90, -90, 1e4, -1e4};
+      activate(f, new Matrix(activation(), ROW_MAJOR, 1, special.length, special));
+      Matrix sweep = Definitions.constant(16, 64, 0).as(activation());
+      Arrays.setAll(sweep.values(), i -> (i - 512) / 64.0);
+      activate(f, sweep.as(activation()));
+    }
+  }
+
+  private void activate(Activation f, Matrix x) {
+    activations("activate " + f + " " + x)
+        .in("x", x)
+        .out("y", activation(), ROW_MAJOR, x.rows(), x.columns())
+        .isWithin(
+            Tolerance.function(),
+            x.abs().as(F32),
+            (backend, t, scope) -> backend.transformer().activate(f, t.get("x"), t.get("y")));
+    activations("activate " + f + " in place " + x)
+        .inOutAnyShape("x", x)
+        .isWithin(
+            Tolerance.function(),
+            x.abs().as(F32),
+            (backend, t, scope) -> backend.transformer().activate(f, t.get("x"), t.get("x")));
+  }
+
+  @Test
+  void gate() {
+    for (Activation f : Activation.values()) {
+      for (int[] s : Shapes.MATRIX) {
+        Matrix gate = normal(s[0], s[1]);
+        Matrix up = normal(s[0], s[1]);
+        Matrix magnitude = Definitions.products(gate, up);
+        String label = "gate " + f + " " + s[0] + " x " + s[1];
+        activations(label)
+            .in("gate", gate)
+            .in("up", up)
+            .out("y", activation(), ROW_MAJOR, s[0], s[1])
+            .isWithin(
+                Tolerance.function(),
+                magnitude,
+                (backend, t, scope) ->
+                    backend.transformer().gate(f, t.get("gate"), t.get("up"), t.get("y")));
+        activations(label + " into gate")
+            .inOut("gate", gate)
+            .in("up", up)
+            .isWithin(
+                Tolerance.function(),
+                magnitude,
+                (backend, t, scope) ->
+                    backend.transformer().gate(f, t.get("gate"), t.get("up"), t.get("gate")));
+        activations(label + " into up")
+            .in("gate", gate)
+            .inOut("up", up)
+            .isWithin(
+                Tolerance.function(),
+                magnitude,
+                (backend, t, scope) ->
+                    backend.transformer().gate(f, t.get("gate"), t.get("up"), t.get("up")));
+      }
+    }
+  }
+
+  @Test
+  void add() {
+    for (int[] s : Shapes.MATRIX) {
+      activations("add " + s[0] + " x " + s[1])
+          .in("x", normal(s[0], s[1]))
+          .inOut("y", normal(s[0], s[1]))
+          .isWithin(
+              Tolerance.rounding(),
+              (backend, t, scope) -> backend.transformer().add(t.get("x"), t.get("y")));
+    }
+  }
+
+  @Test
+  void addBias() {
+    for (int[] s : Shapes.MATRIX) {
+      activations("addBias " + s[0] + " x " + s[1])
+          .in("bias", normal(1, s[1]))
+          .inOut("y", normal(s[0], s[1]))
+          .isWithin(
+              Tolerance.rounding(),
+              (backend, t, scope) -> backend.transformer().addBias(t.get("bias"), t.get("y")));
+    }
+  }
+
+  @Test
+  void scale() {
+    for (int[] s : Shapes.MATRIX) {
+      activations("scale " + s[0] + " x " + s[1])
+          .inOutAnyShape("x", normal(s[0], s[1]))
+          .isWithin(
+              Tolerance.rounding(),
+              (backend, t, scope) -> backend.transformer().scale(-0.3f, t.get("x")));
+    }
+  }
+
+  @Test
+  void softCap() {
+    for (DType type : new DType[] {F32, activation()}) {
+      for (int[] s : Shapes.MATRIX) {
+        Matrix x = inputs().normal(type, s[0], s[1], 0, 40);
+        activations("softCap " + x)
+            .inOutAnyShape("x", x)
+            .isWithin(
+                Tolerance.function(),
+                Definitions.constant(s[0], s[1], 30),
+                (backend, t, scope) -> backend.transformer().softCap(30, t.get("x")));
+      }
+    }
+  }
+
+  @Test
+  void gatherRows() {
+    for (int[] s : Shapes.MATRIX) {
+      activations("gatherRows " + s[0] + " x " + s[1])
+          .in("x", normal(s[0], s[1]))
+          .in("index", inputs().indices(s[0] + 2, s[0]))
+          .out("y", activation(), ROW_MAJOR, s[0] + 2, s[1])
+          .isExact((backend, t, scope) ->
+              backend.transformer().gatherRows(t.get("x"), t.get("index"), t.get("y")));
+    }
+  }
+
+  @Test
+  void scatterAddRows() {
+    for (int[] s : Shapes.MATRIX) {
+      int rows = s[0] + 5;
+      Matrix x = normal(s[0], s[1]);
+      Matrix weight = inputs().normal(1, s[0]);
+      Matrix y = normal(rows, s[1]);
+      double largest =
+          Definitions.largest(x) * Definitions.largest(weight) + Definitions.largest(y);
+      activations("scatterAddRows " + s[0] + " x " + s[1])
+          .in("x", x)
+          .in("index", inputs().distinct(s[0], rows))
+          .in("weight", weight)
+          .inOut("y", y)
+          .isWithin(
+              Tolerance.rounding(),
+              Definitions.constant(rows, s[1], largest),
+              (backend, t, scope) ->
+                  backend
+                      .transformer()
+                      .scatterAddRows(t.get("x"), t.get("index"), t.get("weight"), t.get("y")));
+    }
+  }
+
+  @Test
+  void crossEntropy() {
+    for (DType type : new DType[] {F32, activation()}) {
+      for (int[] s : new int[][] {{1, 1}, {1, 2}, {3, 7}, {5, 33}, {17, 129}, {4, 4096}}) {
+        for (double deviation : new double[] {1, 30}) {
+          Matrix logits = inputs().normal(type, s[0], s[1], 3, deviation);
+          activations("crossEntropy " + logits + " deviating by " + deviation)
+              .in("logits", logits)
+              .in("targets", inputs().indices(s[0], s[1]))
+              .out("loss", F32, ROW_MAJOR, 1, s[0])
+              .isWithin(
+                  Tolerance.logSum(s[1]),
+                  Definitions.constant(1, s[0], 1 + 2 * Definitions.largest(logits)),
+                  (backend, t, scope) ->
+                      backend
+                          .transformer()
+                          .crossEntropy(t.get("logits"), t.get("targets"), t.get("loss")));
+        }
+      }
+    }
+  }
+}
