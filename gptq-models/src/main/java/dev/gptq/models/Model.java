@@ -1,0 +1,100 @@
+package dev.gptq.models;
+
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Backend;
+import dev.gptq.models.config.ModelConfig;
+import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.models.family.Families;
+import dev.gptq.models.forward.Decoder;
+import dev.gptq.models.forward.WeightSource;
+import dev.gptq.models.gptqformat.GptqConfig;
+import dev.gptq.models.safetensors.Checkpoint;
+import dev.gptq.models.tokenizer.Tokenizer;
+import dev.gptq.pack.PackedMatrix;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Optional;
+
+/** A model folder as Hugging Face lays it out, full-precision or quantized. */
+public final class Model implements AutoCloseable {
+  private final Path folder;
+  private final ModelConfig config;
+  private final DecoderSpec spec;
+  private final Optional<GptqConfig> quantization;
+  private final Checkpoint checkpoint;
+
+  private Model(
+      Path folder,
+      ModelConfig config,
+      DecoderSpec spec,
+      Optional<GptqConfig> quantization,
+      Checkpoint checkpoint) {
+    this.folder = folder;
+    this.config = config;
+    this.spec = spec;
+    this.quantization = quantization;
+    this.checkpoint = checkpoint;
+  }
+
+  /**
+   * Opens a folder with {@code config.json} and safetensors.
+   *
+   * @throws BadInputException if it is damaged or not supported
+   */
+  public static Model open(Path folder) throws IOException {
+    ModelConfig config = ModelConfig.read(folder);
+    DecoderSpec spec = Families.describe(config);
+    Optional<GptqConfig> quantization = GptqConfig.find(config, folder);
+    return new Model(folder, config, spec, quantization, Checkpoint.open(folder));
+  }
+
+  /** The folder. */
+  public Path folder() {
+    return folder;
+  }
+
+  /** Its {@code config.json}. */
+  public ModelConfig config() {
+    return config;
+  }
+
+  /** Its architecture. */
+  public DecoderSpec spec() {
+    return spec;
+  }
+
+  /** How it is quantized, if it is. */
+  public Optional<GptqConfig> quantization() {
+    return quantization;
+  }
+
+  /** Its tensors. */
+  public Checkpoint checkpoint() {
+    return checkpoint;
+  }
+
+  /** Its tokenizer; the caller closes it. */
+  public Tokenizer tokenizer() throws IOException {
+    return Tokenizer.open(folder);
+  }
+
+  /** Its weights for a backend. */
+  public WeightSource weights(Backend backend) {
+    return weights(backend, ImmutableMap.of());
+  }
+
+  /** Its weights for a backend, with packed ones in place of some modules'. */
+  public WeightSource weights(Backend backend, ImmutableMap<String, PackedMatrix> replaced) {
+    return new WeightSource(backend, checkpoint, quantization, replaced);
+  }
+
+  /** Loads it whole. */
+  public Decoder load(Backend backend) {
+    return new Decoder(backend, spec, weights(backend));
+  }
+
+  @Override
+  public void close() throws IOException {
+    checkpoint.close();
+  }
+}

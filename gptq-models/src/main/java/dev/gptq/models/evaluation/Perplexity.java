@@ -1,0 +1,44 @@
+package dev.gptq.models.evaluation;
+
+import com.google.common.base.Preconditions;
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.Lists;
+import dev.gptq.models.forward.Decoder;
+import java.util.List;
+import java.util.function.IntConsumer;
+
+/**
+ * Perplexity over windows of equal length: {@code exp} of the mean over windows of the mean
+ * cross-entropy of their positions 2 … length.
+ *
+ * @param perplexity the value
+ * @param windows number of windows
+ * @param length tokens of a window
+ */
+public record Perplexity(double perplexity, int windows, int length) {
+  /** Tokens that go through the model together: enough rows for an efficient matrix product. */
+  private static final int BATCH_TOKENS = 2048;
+
+  /** Measures a model; {@code progress} hears the number of windows done. */
+  public static Perplexity of(Decoder model, ImmutableList<int[]> windows, IntConsumer progress) {
+    Preconditions.checkArgument(!windows.isEmpty(), "no windows to evaluate");
+    int length = windows.getFirst().length;
+    Preconditions.checkArgument(length > 1, "a window of one token predicts nothing");
+    double total = 0;
+    int done = 0;
+    for (List<int[]> batch : batches(windows, BATCH_TOKENS)) {
+      for (float loss : model.losses(batch)) {
+        total += loss;
+      }
+      done += batch.size();
+      progress.accept(done);
+    }
+    double mean = total / ((long) windows.size() * (length - 1));
+    return new Perplexity(Math.exp(mean), windows.size(), length);
+  }
+
+  /** Windows in batches of about that many tokens. */
+  public static List<List<int[]>> batches(List<int[]> windows, int tokens) {
+    return Lists.partition(windows, Math.max(1, tokens / windows.getFirst().length));
+  }
+}

@@ -1,0 +1,61 @@
+package dev.gptq.models.export;
+
+import dev.gptq.models.Model;
+import dev.gptq.models.family.BlockSpec;
+import dev.gptq.models.family.LinearSpec;
+import dev.gptq.models.gptqformat.GptqConfig;
+import dev.gptq.models.gptqformat.GptqTensors;
+import dev.gptq.models.safetensors.Checkpoint;
+import dev.gptq.models.safetensors.CheckpointWriter;
+import dev.gptq.models.safetensors.WriterOptions;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+
+/** Rewrites a quantized checkpoint with the same codes, scales and zero points. */
+public final class FormatConverter {
+  private static final List<String> PARTS =
+      List.of("qweight", "qzeros", "scales", "g_idx", "bias");
+
+  private FormatConverter() {}
+
+  /** Writes {@code output} in another format and returns the number of packed modules. */
+  public static int convert(
+      Model model, GptqConfig.Version format, Path output, boolean overwrite)
+      throws IOException {
+    GptqConfig from = model.quantization().orElseThrow();
+    Checkpoint source = model.checkpoint();
+    Set<String> modules = new LinkedHashSet<>();
+    Set<String> parts = new LinkedHashSet<>();
+    for (BlockSpec block : model.spec().blocks()) {
+      for (LinearSpec linear : block.linears().toList()) {
+        String name = block.nameOf(linear);
+        if (GptqTensors.has(source, name)) {
+          modules.add(name);
+          PARTS.forEach(part -> parts.add(name + "." + part));
+        }
+      }
+    }
+    try (CheckpointWriter writer =
+        CheckpointWriter.create(output, WriterOptions.DEFAULT.withOverwrite(overwrite))) {
+      for (String name : source.names()) {
+        if (!parts.contains(name)) {
+          writer.add(source.require(name));
+        }
+      }
+      for (String module : modules) {
+        GptqTensors.write(
+            writer,
+            module,
+            GptqTensors.read(source, module, from).matrix(),
+            format,
+            source.find(module + ".bias"));
+      }
+      CheckpointExporter.writeSideFiles(model, from.withFormat(format), writer);
+      writer.commit();
+    }
+    return modules.size();
+  }
+}

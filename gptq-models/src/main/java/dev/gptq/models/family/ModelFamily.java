@@ -1,0 +1,18 @@
+package dev.gptq.models.family;
+
+import com.google.common.collect.ImmutableSet;
+import dev.gptq.models.config.ModelConfig;
+
+/** Describes the models of one family from their {@code config.json}. */
+public interface ModelFamily {
+  /** The values of {@code model_type} that this family understands. */
+  ImmutableSet<String> modelTypes();
+
+  /**
+   * The description of one model.
+   *
+   * @throws dev.gptq.models.BadInputException if the configuration asks for something that the
+   *     description cannot express, by name
+   */
+  DecoderSpec describe(ModelConfig config);
+}

@@ -1,0 +1,156 @@
+package dev.gptq.models.forward;
+
+import com.google.common.base.Preconditions;
+import com.google.common.collect.ImmutableList;
+import dev.gptq.backend.Backend;
+import dev.gptq.models.family.BlockSpec;
+import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import java.util.Optional;
+
+/** A language model with all its weights in a backend's memory. */
+public final class Decoder implements AutoCloseable {
+  private final Backend backend;
+  private final DecoderSpec spec;
+  private final TensorScope scope;
+  private final Ends ends;
+  private final ImmutableList<Block> blocks;
+
+  /** Loads a model. */
+  public Decoder(Backend backend, DecoderSpec spec, WeightSource source) {
+    this.backend = backend;
+    this.spec = spec;
+    this.scope = backend.newScope();
+    this.ends = new Ends(backend, spec, source, scope);
+    Optional<RopeTable> rope = spec.rope().map(r -> RopeTable.of(r, spec.context(), scope));
+    ImmutableList.Builder<Block> loaded = ImmutableList.builder();
+    for (BlockSpec block : spec.blocks()) {
+      loaded.add(new Block(backend, block, source, rope, scope));
+    }
+    this.blocks = loaded.build();
+  }
+
+  /** The description. */
+  public DecoderSpec spec() {
+    return spec;
+  }
+
+  /** The backend that holds it. */
+  public Backend backend() {
+    return backend;
+  }
+
+  /**
+   * The logits of all positions of a batch of windows of equal length.
+   *
+   * @param windows token ids
+   * @param result owns the logits, F32, (windows·length) × vocabulary
+   */
+  public Tensor logits(List<int[]> windows, TensorScope result) {
+    try (TensorScope local = backend.newScope();
+        Registers registers = new Registers(backend, local)) {
+      ends.embed(windows, registers, local);
+      for (Block block : blocks) {
+        block.run(registers, Pass.windows(windows.size()));
+      }
+      return ends.logits(registers, result);
+    }
+  }
+
+  /**
+   * The loss {@code −ln p(next token)} at every position of a batch of windows of equal length, one
+   * window after the other. The last position of a window has no next token; its entry is 0.
+   */
+  public float[] losses(List<int[]> windows) {
+    try (TensorScope local = backend.newScope();
+        Registers registers = new Registers(backend, local)) {
+      ends.embed(windows, registers, local);
+      for (Block block : blocks) {
+        block.run(registers, Pass.windows(windows.size()));
+      }
+      return ends.losses(windows, registers);
+    }
+  }
+
+  /** A sequence of this model to continue, of at most {@code capacity} tokens. */
+  public Sequence newSequence(int capacity) {
+    Preconditions.checkArgument(
+        capacity <= spec.context(),
+        "%s tokens exceed the model's context of %s",
+        capacity,
+        spec.context());
+    return new Sequence(capacity);
+  }
+
+  @Override
+  public void close() {
+    scope.close();
+  }
+
+  /** One sequence with the keys and values of its positions so far. */
+  public final class Sequence implements AutoCloseable {
+    private final TensorScope memory = scope.child();
+    private final ImmutableList<KeyValueCache> caches;
+    private final int capacity;
+    private int length;
+
+    private Sequence(int capacity) {
+      this.capacity = capacity;
+      this.caches =
+          blocks.stream()
+              .map(block -> new KeyValueCache(backend, memory, capacity))
+              .collect(ImmutableList.toImmutableList());
+    }
+
+    /** Appends tokens and returns the logits that follow the last of them. */
+    public float[] append(int... tokens) {
+      Preconditions.checkArgument(tokens.length > 0, "no tokens to append");
+      Preconditions.checkState(
+          length + tokens.length <= capacity, "the sequence is full at %s tokens", capacity);
+      try (TensorScope local = backend.newScope();
+          Registers registers = new Registers(backend, local)) {
+        ends.embed(List.of(tokens), registers, local);
+        for (int i = 0; i < blocks.size(); i++) {
+          blocks.get(i).run(registers, new Pass(1, length, Optional.of(caches.get(i))));
+        }
+        length += tokens.length;
+        Tensor logits = ends.lastLogits(registers, local);
+        float[] values = new float[spec.vocabulary()];
+        logits.copyTo(MemorySegment.ofArray(values));
+        return values;
+      }
+    }
+
+    /** Number of tokens so far. */
+    public int length() {
+      return length;
+    }
+
+    /** Whether no further token fits. */
+    public boolean isFull() {
+      return length == capacity;
+    }
+
+    @Override
+    public void close() {
+      memory.close();
+    }
+  }
+
+  /** Token ids of windows of equal length, one after the other, as a tensor. */
+  static Tensor tokens(List<int[]> windows, TensorScope scope) {
+    int length = windows.getFirst().length;
+    int[] flat = new int[Math.multiplyExact(windows.size(), length)];
+    for (int i = 0; i < windows.size(); i++) {
+      Preconditions.checkArgument(
+          windows.get(i).length == length, "the windows of a batch differ in length");
+      System.arraycopy(windows.get(i), 0, flat, i * length, length);
+    }
+    return scope.upload(MemorySegment.ofArray(flat), DType.I32, 1, flat.length, Layout.ROW_MAJOR);
+  }
+}

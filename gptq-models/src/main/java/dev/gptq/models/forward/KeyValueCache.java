@@ -1,0 +1,29 @@
+package dev.gptq.models.forward;
+
+import dev.gptq.backend.Backend;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.util.HashMap;
+import java.util.Map;
+
+/** The keys and values of one block for all positions of one sequence so far. */
+final class KeyValueCache {
+  private final Backend backend;
+  private final TensorScope scope;
+  private final int capacity;
+  private final Map<String, Tensor> stored = new HashMap<>();
+
+  KeyValueCache(Backend backend, TensorScope scope, int capacity) {
+    this.backend = backend;
+    this.scope = scope;
+    this.capacity = capacity;
+  }
+
+  /** Stores the rows of the positions from {@code first} on and returns all rows so far. */
+  Tensor append(String name, Tensor rows, int first) {
+    Tensor all =
+        stored.computeIfAbsent(name, key -> scope.rowMajor(rows.type(), capacity, rows.columns()));
+    backend.linalg().convert(rows, all.rows(first, first + rows.rows()));
+    return all.rows(0, first + rows.rows());
+  }
+}

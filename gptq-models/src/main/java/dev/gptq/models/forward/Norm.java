@@ -1,0 +1,27 @@
+package dev.gptq.models.forward;
+
+import dev.gptq.backend.Backend;
+import dev.gptq.models.family.NormSpec;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.util.Optional;
+
+/** A normalisation with its parameters. */
+record Norm(NormSpec spec, Tensor gain, Optional<Tensor> bias) {
+
+  static Norm load(WeightSource source, String name, NormSpec spec, TensorScope scope) {
+    return new Norm(
+        spec,
+        source.vector(name + ".weight", spec.size(), scope),
+        spec.kind() == NormSpec.Kind.LAYER
+            ? Optional.of(source.vector(name + ".bias", spec.size(), scope))
+            : Optional.empty());
+  }
+
+  void apply(Backend backend, Tensor x, Tensor y) {
+    switch (spec.kind()) {
+      case RMS -> backend.transformer().rmsNorm(x, gain, spec.epsilon(), y);
+      case LAYER -> backend.transformer().layerNorm(x, gain, bias.orElseThrow(), spec.epsilon(), y);
+    }
+  }
+}

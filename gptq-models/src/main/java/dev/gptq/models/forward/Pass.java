@@ -1,0 +1,18 @@
+package dev.gptq.models.forward;
+
+import java.util.Optional;
+
+/**
+ * What a run through a block is about.
+ *
+ * @param sequences number of windows of equal length in the batch
+ * @param firstPosition position of each window's first token
+ * @param cache keys and values of earlier positions, when generating one sequence
+ */
+record Pass(int sequences, int firstPosition, Optional<KeyValueCache> cache) {
+
+  /** Whole windows from their first position on. */
+  static Pass windows(int sequences) {
+    return new Pass(sequences, 0, Optional.empty());
+  }
+}

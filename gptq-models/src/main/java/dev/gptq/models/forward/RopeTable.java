@@ -1,0 +1,29 @@
+package dev.gptq.models.forward;
+
+import dev.gptq.models.family.RopeSpec;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.lang.foreign.MemorySegment;
+
+/**
+ * Sines and cosines of rotary positions.
+ *
+ * @param cosine F32, positions × channel pairs
+ * @param sine as cosine
+ */
+public record RopeTable(Tensor cosine, Tensor sine) {
+
+  /** The table for positions 0 … positions − 1. */
+  public static RopeTable of(RopeSpec spec, int positions, TensorScope scope) {
+    int pairs = spec.frequencies().length();
+    return new RopeTable(
+        upload(spec.cosines(positions), positions, pairs, scope),
+        upload(spec.sines(positions), positions, pairs, scope));
+  }
+
+  private static Tensor upload(float[] values, int rows, int columns, TensorScope scope) {
+    return scope.upload(MemorySegment.ofArray(values), DType.F32, rows, columns, Layout.ROW_MAJOR);
+  }
+}

@@ -1,0 +1,72 @@
+package dev.gptq.models.pipeline;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.models.family.BlockSpec;
+import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.models.family.LinearSpec;
+import dev.gptq.models.family.Step;
+import java.util.List;
+
+/**
+ * What a quantization needs of a backend's memory, with 4 bytes a number.
+ *
+ * @param weights one block's weights, and the largest module three times more while it is quantized
+ * @param activations the residual stream of all calibration tokens and the widest activation that
+ *     is kept beside it
+ * @param hessians the Hessians of one group (of a whole block without true-sequential), and twice
+ *     the largest for its factor
+ */
+public record MemoryEstimate(long weights, long activations, long hessians) {
+  private static final long NUMBER = Float.BYTES;
+
+  /** The formula for the largest block. */
+  public static MemoryEstimate of(
+      DecoderSpec spec, QuantizationSettings settings, List<int[]> windows) {
+    long tokens = windows.stream().mapToLong(w -> w.length).sum();
+    long weights = 0;
+    long widest = 0;
+    long hessians = 0;
+    for (BlockSpec block : spec.blocks()) {
+      List<LinearSpec> linears = block.linears().toList();
+      long sum = linears.stream().mapToLong(MemoryEstimate::size).sum();
+      long largest = linears.stream().mapToLong(MemoryEstimate::size).max().orElse(0);
+      weights = Math.max(weights, sum + 3 * largest);
+      List<Long> squares =
+          block.steps().stream()
+              .filter(Step.Linears.class::isInstance)
+              .map(step -> ((Step.Linears) step).modules().getFirst().inputs())
+              .map(inputs -> (long) inputs * inputs)
+              .toList();
+      long square = squares.stream().mapToLong(Long::longValue).max().orElse(0);
+      long all = squares.stream().mapToLong(Long::longValue).sum();
+      hessians = Math.max(hessians, (settings.trueSequential() ? square : all) + 2 * square);
+      widest = Math.max(widest, linears.stream().mapToLong(LinearSpec::inputs).max().orElse(0));
+    }
+    return new MemoryEstimate(
+        NUMBER * weights,
+        NUMBER * tokens * (spec.hidden() + widest),
+        tokens == 0 ? 0 : NUMBER * hessians);
+  }
+
+  private static long size(LinearSpec linear) {
+    return (long) linear.outputs() * linear.inputs();
+  }
+
+  /** All of it. */
+  public long total() {
+    return weights + activations + hessians;
+  }
+
+  /** The estimate for people. */
+  public ImmutableList<String> lines() {
+    return ImmutableList.of(
+        "memory on the backend: about " + mebibytes(total()),
+        "  one block's weights, one module's copies  " + mebibytes(weights),
+        "  activations of all calibration tokens     " + mebibytes(activations),
+        "  Hessians and one factor                   " + mebibytes(hessians));
+  }
+
+  private static String mebibytes(long bytes) {
+    return (bytes >> 20) + " MiB";
+  }
+}

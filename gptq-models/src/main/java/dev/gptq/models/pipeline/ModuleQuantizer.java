@@ -1,0 +1,220 @@
+package dev.gptq.models.pipeline;
+
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Backend;
+import dev.gptq.models.BadInputException;
+import dev.gptq.models.family.LinearSpec;
+import dev.gptq.models.family.Step;
+import dev.gptq.models.forward.Block;
+import dev.gptq.models.forward.Linear;
+import dev.gptq.models.forward.WeightSource;
+import dev.gptq.pack.PackedMatrix;
+import dev.gptq.quantize.CalibrationException;
+import dev.gptq.quantize.Gptq;
+import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantize.Hessian;
+import dev.gptq.quantize.HessianFactor;
+import dev.gptq.quantize.QuantizedMatrix;
+import dev.gptq.quantize.RoundToNearest;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.HostCopies;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import java.util.Optional;
+
+/** Quantizes the linear layers of one block and puts the quantized weights in their place. */
+final class ModuleQuantizer {
+  private final Backend backend;
+  private final WeightSource source;
+  private final QuantizationSettings settings;
+  private final int layer;
+  private final Block block;
+  private final ImmutableMap.Builder<String, QuantizedModule> modules = ImmutableMap.builder();
+
+  ModuleQuantizer(
+      Backend backend, WeightSource source, QuantizationSettings settings, int layer, Block block) {
+    this.backend = backend;
+    this.source = source;
+    this.settings = settings;
+    this.layer = layer;
+    this.block = block;
+  }
+
+  /** The modules quantized so far, by full name. */
+  ImmutableMap<String, QuantizedModule> modules() {
+    return modules.buildOrThrow();
+  }
+
+  /** Quantizes the selected modules of a group that shares an input, with one factor for all. */
+  void quantize(
+      Step.Linears group, Optional<Hessian> hessian, TensorScope weights, JobListener listener) {
+    List<LinearSpec> selected =
+        group.modules().stream()
+            .filter(m -> settings.selection().test(block.spec().nameOf(m)))
+            .toList();
+    if (selected.isEmpty()) {
+      return;
+    }
+    try (TensorScope local = backend.newScope()) {
+      long start = System.nanoTime();
+      Optional<HessianFactor> factor =
+          settings.method() == QuantizationSettings.Method.RTN
+              ? Optional.empty()
+              : Optional.of(factor(selected, hessian.orElseThrow(), local));
+      backend.synchronize();
+      double shared = (System.nanoTime() - start) / 1e9 / selected.size();
+      for (LinearSpec module : selected) {
+        ModuleReport report = quantize(module, hessian, factor, shared, weights);
+        listener.module(report);
+      }
+    }
+  }
+
+  private HessianFactor factor(List<LinearSpec> group, Hessian hessian, TensorScope scope) {
+    try {
+      return HessianFactor.of(backend, hessian, settings.options(), scope);
+    } catch (CalibrationException e) {
+      throw new CalibrationException(
+          block.spec().nameOf(group.getFirst()) + ": " + e.getMessage(), e);
+    }
+  }
+
+  private ModuleReport quantize(
+      LinearSpec module,
+      Optional<Hessian> hessian,
+      Optional<HessianFactor> factor,
+      double shared,
+      TensorScope weights) {
+    long start = System.nanoTime();
+    GptqOptions options = settings.options();
+    String name = block.spec().nameOf(module);
+    try (TensorScope local = backend.newScope()) {
+      Tensor weight = source.stored(name + ".weight", module.outputs(), module.inputs(), local);
+      requireFinite(name, weight);
+      QuantizedMatrix nearest =
+          new RoundToNearest(backend, options.grid(), options.groupSize()).quantize(weight, local);
+      QuantizedMatrix quantized =
+          factor.isPresent()
+              ? new Gptq(backend, options).quantize(weight, factor.get(), local).matrix()
+              : nearest;
+      PackedMatrix packed = quantized.pack(Arena.ofAuto());
+      Errors errors = Errors.none();
+      if (hessian.isPresent()) {
+        Hessian h = hessian.get();
+        double rtn = error(weight, nearest, h, local);
+        errors =
+            new Errors(
+                factor.isPresent() ? error(weight, quantized, h, local) : rtn,
+                rtn,
+                h.meanSquaredOutput(float32(weight, local)));
+      }
+      replace(module, quantized, weights);
+      ModuleReport report =
+          new ModuleReport(
+              layer,
+              module.module(),
+              name,
+              module.outputs(),
+              module.inputs(),
+              options.grid().bits(),
+              options.groupSize(),
+              !options.grid().scheme().hasZeroPoint(),
+              errors.error(),
+              errors.error() / errors.signal(),
+              errors.rtn(),
+              errors.rtn() / errors.signal(),
+              factor.map(HessianFactor::damping).orElse(Double.NaN),
+              hessian.map(Hessian::tokens).orElse(0L),
+              shared + (System.nanoTime() - start) / 1e9);
+      modules.put(name, new QuantizedModule(packed, report));
+      return report;
+    }
+  }
+
+  /** Mean squared outputs: of the error, of the error of rounding to nearest, of the weights. */
+  private record Errors(double error, double rtn, double signal) {
+    static Errors none() {
+      return new Errors(Double.NaN, Double.NaN, Double.NaN);
+    }
+  }
+
+  private double error(
+      Tensor weight, QuantizedMatrix quantized, Hessian hessian, TensorScope scope) {
+    try (TensorScope local = scope.child()) {
+      Tensor difference = local.columnMajor(DType.F32, weight.rows(), weight.columns());
+      quantized.dequantize(backend, difference);
+      backend.linalg().axpy(-1, float32(weight, local), difference);
+      return hessian.meanSquaredOutput(difference);
+    }
+  }
+
+  private Tensor float32(Tensor weight, TensorScope scope) {
+    Tensor converted = scope.columnMajor(DType.F32, weight.rows(), weight.columns());
+    backend.linalg().convert(weight, converted);
+    return converted;
+  }
+
+  private void requireFinite(String name, Tensor weight) {
+    try (TensorScope local = backend.newScope()) {
+      Tensor total = local.zeros(DType.F64, 1, 1, Layout.ROW_MAJOR);
+      backend.linalg().addNonFiniteCount(weight, total);
+      long count = (long) HostCopies.scalar(total);
+      if (count > 0) {
+        throw new BadInputException(
+            source.describe(name + ".weight")
+                + " has "
+                + count
+                + " NaN or infinite weights; the checkpoint is damaged, download it again or exclude"
+                + " the module with --exclude");
+      }
+    }
+  }
+
+  /** Lets the rest of the run see the quantized weights. */
+  private void replace(LinearSpec module, QuantizedMatrix quantized, TensorScope weights) {
+    try (TensorScope local = backend.newScope()) {
+      Tensor values = local.columnMajor(DType.F32, module.outputs(), module.inputs());
+      quantized.dequantize(backend, values);
+      replace(module, values, weights);
+    }
+  }
+
+  private void replace(LinearSpec module, Tensor values, TensorScope weights) {
+    Tensor dense = weights.rowMajor(backend.activationType(), module.outputs(), module.inputs());
+    backend.linalg().convert(values, dense);
+    block.replace(module, new Linear.Dense(dense, block.linear(module).bias()));
+  }
+
+  /** Puts a module that was quantized earlier in its place. */
+  void restore(QuantizedModule restored, TensorScope weights) {
+    PackedMatrix packed = restored.packed();
+    LinearSpec module =
+        block
+            .spec()
+            .linears()
+            .filter(m -> block.spec().nameOf(m).equals(restored.report().name()))
+            .findFirst()
+            .orElseThrow();
+    try (TensorScope local = backend.newScope()) {
+      float[] values = new float[packed.rows() * packed.columns()];
+      for (int i = 0, at = 0; i < packed.columns(); i++) {
+        for (int o = 0; o < packed.rows(); o++, at++) {
+          values[at] = packed.weight(o, i);
+        }
+      }
+      replace(
+          module,
+          local.upload(
+              MemorySegment.ofArray(values),
+              DType.F32,
+              packed.rows(),
+              packed.columns(),
+              Layout.COLUMN_MAJOR),
+          weights);
+    }
+  }
+}

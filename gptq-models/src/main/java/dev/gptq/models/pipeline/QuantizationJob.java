@@ -1,0 +1,114 @@
+package dev.gptq.models.pipeline;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Backend;
+import dev.gptq.models.evaluation.Perplexity;
+import dev.gptq.models.family.BlockSpec;
+import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.models.forward.Block;
+import dev.gptq.models.forward.Ends;
+import dev.gptq.models.forward.Registers;
+import dev.gptq.models.forward.RopeTable;
+import dev.gptq.models.forward.WeightSource;
+import dev.gptq.tensor.TensorScope;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Quantizes a model block by block. The calibration windows pass through the model once: each block
+ * is loaded, quantized with the activations that reach it, and run with its quantized weights to
+ * give the next block its input.
+ *
+ * <p>Memory of the backend at any time: the weights of one block, the Hessian and its factor of one
+ * group of modules that share an input (three squares of the input features; all groups of a block
+ * without true-sequential), and for every calibration token the residual stream plus the widest
+ * activation that is alive between two groups.
+ */
+public final class QuantizationJob {
+  /** Calibration tokens that go through a block together. */
+  static final int BATCH_TOKENS = 2048;
+
+  private final Backend backend;
+  private final DecoderSpec spec;
+  private final WeightSource source;
+  private final QuantizationSettings settings;
+  private final ImmutableList<int[]> windows;
+  private final BlockStore store;
+  private final JobListener listener;
+
+  /**
+   * A job.
+   *
+   * @param windows calibration windows of equal length; may be empty for rounding to nearest
+   * @param store keeps finished blocks; those it has already are not computed again
+   */
+  public QuantizationJob(
+      Backend backend,
+      DecoderSpec spec,
+      WeightSource source,
+      QuantizationSettings settings,
+      ImmutableList<int[]> windows,
+      BlockStore store,
+      JobListener listener) {
+    this.backend = backend;
+    this.spec = spec;
+    this.source = source;
+    this.settings = settings;
+    this.windows = windows;
+    this.store = store;
+    this.listener = listener;
+  }
+
+  /** Quantizes all blocks that the store does not have yet. */
+  public void run() {
+    try (TensorScope scope = backend.newScope()) {
+      Optional<RopeTable> rope = spec.rope().map(r -> RopeTable.of(r, spec.context(), scope));
+      List<CalibrationBatch> batches = embed(scope);
+      for (int i = 0; i < spec.blocks().size(); i++) {
+        listener.block(i, spec.blocks().size());
+        quantize(i, rope, batches);
+      }
+    }
+  }
+
+  private List<CalibrationBatch> embed(TensorScope scope) {
+    List<CalibrationBatch> batches = new ArrayList<>();
+    if (windows.isEmpty()) {
+      return batches;
+    }
+    try (TensorScope local = backend.newScope()) {
+      Ends ends = new Ends(backend, spec, source, local);
+      for (List<int[]> batch : Perplexity.batches(windows, BATCH_TOKENS)) {
+        Registers registers = new Registers(backend, scope);
+        ends.embed(batch, registers, local);
+        batches.add(new CalibrationBatch(registers, batch.size()));
+      }
+    }
+    return batches;
+  }
+
+  private void quantize(int index, Optional<RopeTable> rope, List<CalibrationBatch> batches) {
+    BlockSpec blockSpec = spec.blocks().get(index);
+    try (TensorScope local = backend.newScope()) {
+      Block block = new Block(backend, blockSpec, source, rope, local);
+      BlockCalibration calibration = new BlockCalibration(backend, block, batches);
+      ModuleQuantizer quantizer = new ModuleQuantizer(backend, source, settings, index, block);
+      Optional<ImmutableMap<String, QuantizedModule>> finished = store.find(index);
+      if (finished.isPresent()) {
+        finished.get().values().forEach(module -> quantizer.restore(module, local));
+        calibration.finish();
+        return;
+      }
+      if (settings.trueSequential() || batches.isEmpty()) {
+        calibration.sequential(
+            (group, hessian) -> quantizer.quantize(group, hessian, local, listener));
+      } else {
+        calibration.atOnce((group, hessian) -> quantizer.quantize(group, hessian, local, listener));
+      }
+      calibration.finish();
+      store.put(index, quantizer.modules());
+    }
+  }
+}
