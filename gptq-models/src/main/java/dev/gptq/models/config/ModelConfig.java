@@ -31,10 +31,12 @@ public final class ModelConfig {
       JsonMapper.builder().enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS).build();
 
   private final Path file;
+  private final String path;
   private final ObjectNode root;
 
-  private ModelConfig(Path file, ObjectNode root) {
+  private ModelConfig(Path file, String path, ObjectNode root) {
     this.file = file;
+    this.path = path;
     this.root = root;
   }
 
@@ -55,7 +57,7 @@ public final class ModelConfig {
     }
     try {
       if (MAPPER.readTree(Files.readAllBytes(file)) instanceof ObjectNode object) {
-        return new ModelConfig(file, object);
+        return new ModelConfig(file, "", object);
       }
     } catch (JacksonException e) {
       throw new BadInputException(
@@ -98,7 +100,10 @@ public final class ModelConfig {
   /** The object under a key as a configuration of its own. */
   public Optional<ModelConfig> section(String key) {
     return value(
-        key, "an object", JsonNode::isObject, node -> new ModelConfig(file, (ObjectNode) node));
+        key,
+        "an object",
+        JsonNode::isObject,
+        node -> new ModelConfig(file, path + key + ".", (ObjectNode) node));
   }
 
   /** The integer under a key. */
@@ -250,11 +255,14 @@ public final class ModelConfig {
     return new BadInputException(
         "%s: '%s' should be %s but is %s"
             .formatted(
-                file, key, expected, text.length() > 100 ? text.substring(0, 100) + "…" : text));
+                file,
+                path + key,
+                expected,
+                text.length() > 100 ? text.substring(0, 100) + "…" : text));
   }
 
   private BadInputException missing(String key, String expected) {
     return new BadInputException(
-        "%s: '%s' is missing; it should be %s".formatted(file, key, expected));
+        "%s: '%s' is missing; it should be %s".formatted(file, path + key, expected));
   }
 }

@@ -138,6 +138,15 @@ public record GptqConfig(
     }
   }
 
+  /**
+   * Whether the zero points of {@link Version#V1} were made by subtracting ones from whole words of
+   * 2, 4 or 8-bit fields, as GPTQModel does: a zero point of 0 then borrows from the next field.
+   */
+  boolean subtractsWords() {
+    JsonNode quantizer = meta.get("quantizer");
+    return quantizer != null && quantizer.toString().contains("gptqmodel");
+  }
+
   /** The settings under all the names that loaders look for. */
   public ObjectNode toJson() {
     ObjectNode json = JsonMapper.shared().createObjectNode();

@@ -16,6 +16,8 @@ import java.util.Optional;
 
 /** Reads the tensors of one quantized module and checks them against the settings. */
 final class ModuleReader {
+  private static final int MOST_COLUMNS = 1 << 26;
+
   private final Checkpoint checkpoint;
   private final String prefix;
   private final GptqConfig config;
@@ -39,6 +41,9 @@ final class ModuleReader {
     require(qweight, StoredType.I32);
     int rows = qweight.columns();
     int columns = columns(qweight);
+    if (rows == 0 || columns == 0) {
+      throw wrong(qweight, "larger");
+    }
     int groups = settings.groups(columns);
     requireShape(qweight, BitStream.words(columns, settings.bits()), rows);
     StoredTensor scales = checkpoint.require(prefix + ".scales");
@@ -66,12 +71,19 @@ final class ModuleReader {
   private int columns(StoredTensor qweight) {
     Optional<StoredTensor> indices = checkpoint.find(prefix + ".g_idx");
     if (indices.isEmpty()) {
-      return Math.toIntExact(qweight.rows() * 32L / settings.bits());
+      return vectorLength(qweight, qweight.rows() * 32L / settings.bits());
     }
     if (indices.get().shape().size() != 1) {
       throw wrong(indices.get(), "a vector");
     }
-    return Math.toIntExact(indices.get().elements());
+    return vectorLength(indices.get(), indices.get().elements());
+  }
+
+  private int vectorLength(StoredTensor tensor, long length) {
+    if (length > MOST_COLUMNS) {
+      throw wrong(tensor, "smaller");
+    }
+    return (int) length;
   }
 
   /** Groups of the columns, or empty where column i belongs to group i / groupSize. */
@@ -94,8 +106,8 @@ final class ModuleReader {
     for (int i = 0; i < indices.length; i++) {
       long group =
           tensor.type() == StoredType.I32
-              ? tensor.data().getAtIndex(Halves.INT, i)
-              : tensor.data().getAtIndex(Halves.LONG, i);
+              ? tensor.data().getAtIndex(Elements.INT, i)
+              : tensor.data().getAtIndex(Elements.LONG, i);
       if (group < 0 || group >= groups) {
         throw new BadInputException(
             "%s: tensor '%s' puts column %d into group %d but there are %d; is group_size of the"
@@ -110,13 +122,13 @@ final class ModuleReader {
   private MemorySegment floats(StoredTensor scales) {
     MemorySegment floats = Arena.ofAuto().allocate(4 * scales.elements(), 4);
     for (long i = 0; i < scales.elements(); i++) {
-      float scale = Halves.get(scales, i);
+      float scale = Elements.get(scales, i);
       if (!Float.isFinite(scale)) {
         throw new BadInputException(
             "%s: tensor '%s' holds the scale %s; quantize the model again"
                 .formatted(scales.file(), scales.name(), scale));
       }
-      floats.setAtIndex(Halves.FLOAT, i, scale);
+      floats.setAtIndex(Elements.FLOAT, i, scale);
     }
     return floats;
   }

@@ -40,7 +40,7 @@ final class ModuleWriter {
       add("scales", StoredType.F16, scales, groups, rows);
       add("g_idx", StoredType.I32, groupIndices(arena), matrix.columns());
       if (bias.isPresent()) {
-        add("bias", StoredType.F16, Halves.of(bias.get(), arena), rows);
+        add("bias", StoredType.F16, Elements.toHalves(bias.get(), arena), rows);
       }
     }
   }
@@ -65,7 +65,7 @@ final class ModuleWriter {
   private int zeroField(int group, int output) {
     float zero =
         matrix.zeros().isPresent()
-            ? matrix.zeros().get().getAtIndex(Halves.FLOAT, index(group, output))
+            ? matrix.zeros().get().getAtIndex(Elements.FLOAT, index(group, output))
             : matrix.scheme().fixedZero(matrix.bits());
     int field = (int) zero - (version == Version.V1 ? 1 : 0);
     if ((int) zero != zero || field > matrix.scheme().maxCode(matrix.bits()) || zero < 0) {
@@ -85,14 +85,14 @@ final class ModuleWriter {
     long count = (long) matrix.groups() * matrix.rows();
     MemorySegment halves = arena.allocate(2 * count, 8);
     for (long i = 0; i < count; i++) {
-      float scale = matrix.scales().getAtIndex(Halves.FLOAT, i);
+      float scale = matrix.scales().getAtIndex(Elements.FLOAT, i);
       short half = Float.floatToFloat16(scale);
       Preconditions.checkArgument(
           Float.float16ToFloat(half) == scale,
           "module '%s': scale %s is no float16; quantize with float16 scales",
           prefix,
           scale);
-      halves.setAtIndex(Halves.HALF, i, half);
+      halves.setAtIndex(Elements.HALF, i, half);
     }
     return halves;
   }
@@ -100,7 +100,7 @@ final class ModuleWriter {
   private MemorySegment groupIndices(Arena arena) {
     MemorySegment indices = arena.allocate(4L * matrix.columns());
     for (int i = 0; i < matrix.columns(); i++) {
-      indices.setAtIndex(Halves.INT, i, matrix.group(i));
+      indices.setAtIndex(Elements.INT, i, matrix.group(i));
     }
     return indices;
   }

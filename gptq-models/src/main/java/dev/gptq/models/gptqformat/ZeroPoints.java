@@ -1,11 +1,13 @@
 package dev.gptq.models.gptqformat;
 
+import com.google.common.primitives.ImmutableIntArray;
 import dev.gptq.models.gptqformat.GptqConfig.Version;
 import dev.gptq.models.safetensors.StoredTensor;
 import dev.gptq.pack.BitStream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
+import java.util.function.IntUnaryOperator;
 
 /**
  * Zero points of a module.
@@ -16,54 +18,73 @@ import java.util.Optional;
  */
 record ZeroPoints(boolean fixed, MemorySegment values, Optional<String> warning) {
 
+  /**
+   * Reads {@code qzeros}. A symmetric module has the same zero point everywhere, so a file that
+   * claims the wrong version is recognised by its fields and read as what it is.
+   */
   static ZeroPoints read(
       StoredTensor qzeros, int outputs, ModuleSettings settings, GptqConfig config) {
-    int[] fields = fields(qzeros, outputs, settings.bits());
-    int middle = 1 << (settings.bits() - 1);
+    int bits = settings.bits();
+    int middle = 1 << (bits - 1);
     Version claimed = config.format();
-    Version actual = claimed;
-    if (settings.sym() && all(fields, claimed == Version.V1 ? middle : middle - 1)) {
-      actual = claimed == Version.V1 ? Version.V2 : Version.V1;
-    }
-    int mask = (1 << settings.bits()) - 1;
-    MemorySegment values = Arena.ofAuto().allocate(4L * fields.length, 4);
-    boolean fixed = true;
-    for (int i = 0; i < fields.length; i++) {
-      // A writer that wraps each field stores a zero point of 0 as 2^b - 1.
-      int zero = actual == Version.V1 ? (fields[i] + 1) & mask : fields[i];
-      fixed &= zero == middle;
-      values.setAtIndex(Halves.FLOAT, i, zero);
-    }
-    return new ZeroPoints(
-        fixed,
-        values,
-        actual == claimed
-            ? Optional.empty()
-            : Optional.of(
+    Version other = claimed == Version.V1 ? Version.V2 : Version.V1;
+    ImmutableIntArray zeros = zeros(qzeros, outputs, bits, claimed, config);
+    Optional<String> warning = Optional.empty();
+    if (settings.sym() && !all(zeros, middle)) {
+      ImmutableIntArray others = zeros(qzeros, outputs, bits, other, config);
+      if (all(others, middle)) {
+        zeros = others;
+        warning =
+            Optional.of(
                 "%s: tensor '%s' claims format %s but holds the zero points of %s; read as %s"
-                    .formatted(
-                        qzeros.file(), qzeros.name(), claimed.id(), actual.id(), actual.id())));
+                    .formatted(qzeros.file(), qzeros.name(), claimed.id(), other.id(), other.id()));
+      }
+    }
+    MemorySegment values = Arena.ofAuto().allocate(4L * zeros.length(), 4);
+    for (int i = 0; i < zeros.length(); i++) {
+      values.setAtIndex(Elements.FLOAT, i, zeros.get(i));
+    }
+    return new ZeroPoints(all(zeros, middle), values, warning);
   }
 
-  private static int[] fields(StoredTensor qzeros, int outputs, int bits) {
+  private static ImmutableIntArray zeros(
+      StoredTensor qzeros, int outputs, int bits, Version version, GptqConfig config) {
+    if (version == Version.V2) {
+      return fields(qzeros.data(), qzeros, outputs, bits, field -> field);
+    }
+    if (config.subtractsWords() && bits != 3) {
+      return fields(addOnes(qzeros, bits), qzeros, outputs, bits, field -> field);
+    }
+    int mask = (1 << bits) - 1;
+    return fields(qzeros.data(), qzeros, outputs, bits, field -> (field + 1) & mask);
+  }
+
+  /** Adds 1 to the lowest field of each word, to the next one, …: undoes borrows between fields. */
+  private static MemorySegment addOnes(StoredTensor qzeros, int bits) {
+    int ones = Integer.divideUnsigned(-1, (1 << bits) - 1);
+    MemorySegment sums = Arena.ofAuto().allocate(qzeros.data().byteSize(), 4);
+    for (long i = 0; i < qzeros.elements(); i++) {
+      sums.setAtIndex(Elements.INT, i, qzeros.data().getAtIndex(Elements.INT, i) + ones);
+    }
+    return sums;
+  }
+
+  private static ImmutableIntArray fields(
+      MemorySegment words, StoredTensor qzeros, int outputs, int bits, IntUnaryOperator zeroOf) {
     int groups = qzeros.rows();
     long rowBytes = 4L * qzeros.columns();
-    int[] fields = new int[Math.multiplyExact(groups, outputs)];
+    ImmutableIntArray.Builder zeros =
+        ImmutableIntArray.builder(Math.multiplyExact(groups, outputs));
     for (int g = 0; g < groups; g++) {
-      MemorySegment row = qzeros.data().asSlice(g * rowBytes, rowBytes);
+      MemorySegment row = words.asSlice(g * rowBytes, rowBytes);
       for (int o = 0; o < outputs; o++) {
-        fields[g * outputs + o] = BitStream.get(row, 1, 0, o, bits);
+        zeros.add(zeroOf.applyAsInt(BitStream.get(row, 1, 0, o, bits)));
       }
     }
-    return fields;
+    return zeros.build();
   }
 
-  private static boolean all(int[] fields, int value) {
-    for (int field : fields) {
-      if (field != value) {
-        return false;
-      }
-    }
-    return true;
+  private static boolean all(ImmutableIntArray zeros, int value) {
+    return zeros.stream().allMatch(zero -> zero == value);
   }
 }

@@ -3,6 +3,7 @@ package dev.gptq.models.safetensors;
 import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -23,11 +24,14 @@ import tools.jackson.databind.node.ObjectNode;
  * checksums, and renames it. Closing without commit leaves nothing.
  */
 public final class CheckpointWriter implements AutoCloseable {
+  private static final int BUFFER = 4 << 20;
+
   private final StagingFolder staging;
   private final WriterOptions options;
   private final ShardWriter.Opener opener;
   private final List<ShardWriter> shards = new ArrayList<>();
   private final Map<String, Long> checksums = new LinkedHashMap<>();
+  private final ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER);
   private boolean committed;
 
   private CheckpointWriter(
@@ -93,7 +97,7 @@ public final class CheckpointWriter implements AutoCloseable {
         shards.getLast().finish(options.metadata());
       }
       Path part = staging.path().resolve("part-" + (shards.size() + 1));
-      shards.add(new ShardWriter(part, opener));
+      shards.add(new ShardWriter(part, opener, buffer));
     }
     return shards.getLast();
   }
@@ -191,9 +195,10 @@ public final class CheckpointWriter implements AutoCloseable {
   /** Deletes what was not committed. */
   @Override
   public void close() throws IOException {
-    for (ShardWriter shard : shards) {
-      shard.close();
+    try (staging) {
+      for (ShardWriter shard : shards) {
+        shard.close();
+      }
     }
-    staging.close();
   }
 }

@@ -13,6 +13,7 @@ import java.util.Set;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
 import tools.jackson.core.JsonToken;
+import tools.jackson.core.exc.JacksonIOException;
 
 /**
  * The index of a sharded checkpoint: {@code {"metadata": {…}, "weight_map": {"TENSOR": "FILE",
@@ -33,6 +34,8 @@ record ShardIndex(Path file, Map<String, String> weightMap) {
     try (InputStream input = Files.newInputStream(file);
         JsonParser parser = Json.MAPPER.createParser(input)) {
       return new ShardIndex(file, weightMap(file, parser));
+    } catch (JacksonIOException e) {
+      throw e.getCause();
     } catch (JacksonException e) {
       throw new BadInputException(
           "%s: not valid JSON (%s); download the file again"

@@ -22,8 +22,6 @@ import tools.jackson.databind.node.ObjectNode;
  * The copy also sorts by element size, widest first, which aligns every tensor.
  */
 final class ShardWriter implements AutoCloseable {
-  private static final int BUFFER = 4 << 20;
-
   /** Opens files; tests replace it by one whose disk is full. */
   @FunctionalInterface
   interface Opener {
@@ -34,14 +32,15 @@ final class ShardWriter implements AutoCloseable {
   private final Path side;
   private final Opener opener;
   private final FileChannel data;
-  private final ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER);
+  private final ByteBuffer buffer;
   private final List<TensorEntry> entries = new ArrayList<>();
   private long bytes;
 
-  /** Starts a shard in a file that must not exist. */
-  ShardWriter(Path file, Opener opener) throws IOException {
+  /** Starts a shard in a file that must not exist. The direct buffer is used by all shards. */
+  ShardWriter(Path file, Opener opener, ByteBuffer buffer) throws IOException {
     this.file = file;
     this.opener = opener;
+    this.buffer = buffer;
     this.side = file.resolveSibling(file.getFileName() + ".data");
     this.data = opener.open(side);
   }
@@ -64,12 +63,12 @@ final class ShardWriter implements AutoCloseable {
   /** Appends a tensor and returns the CRC-32C of its bytes. */
   long add(String name, StoredType type, long[] shape, MemorySegment elements) throws IOException {
     CRC32C checksum = new CRC32C();
-    for (long at = 0; at < elements.byteSize(); at += BUFFER) {
-      int length = (int) Math.min(BUFFER, elements.byteSize() - at);
+    for (long at = 0; at < elements.byteSize(); at += buffer.capacity()) {
+      int length = (int) Math.min(buffer.capacity(), elements.byteSize() - at);
       buffer.clear().limit(length);
       MemorySegment.copy(elements, at, MemorySegment.ofBuffer(buffer), 0, length);
       checksum.update(buffer.duplicate());
-      writeFully(data, buffer);
+      writeFully(data, buffer, bytes + at);
     }
     entries.add(
         new TensorEntry(
@@ -87,7 +86,9 @@ final class ShardWriter implements AutoCloseable {
     List<TensorEntry> sorted = new ArrayList<>(entries);
     sorted.sort(Comparator.comparingInt((TensorEntry e) -> e.type().bytes()).reversed());
     try (FileChannel out = opener.open(file)) {
-      writeFully(out, header(sorted, metadata));
+      ByteBuffer header = header(sorted, metadata);
+      out.position(header.limit());
+      writeFully(out, header, 0);
       for (TensorEntry entry : sorted) {
         for (long at = entry.begin(); at < entry.end(); ) {
           at += data.transferTo(at, entry.end() - at, out);
@@ -122,9 +123,10 @@ final class ShardWriter implements AutoCloseable {
     return header.flip();
   }
 
-  private static void writeFully(FileChannel channel, ByteBuffer source) throws IOException {
-    while (source.hasRemaining()) {
-      channel.write(source);
+  private static void writeFully(FileChannel channel, ByteBuffer source, long position)
+      throws IOException {
+    for (long at = position; source.hasRemaining(); ) {
+      at += channel.write(source, at);
     }
   }
 

@@ -52,9 +52,8 @@ final class StagingFolder implements AutoCloseable {
     }
     Files.createDirectories(staging);
     FileChannel lock = lock(staging, target);
-    StagingFolder created = new StagingFolder(target, staging, retired, lock);
-    created.clear();
-    return created;
+    clear(staging);
+    return new StagingFolder(target, staging, retired, lock);
   }
 
   private static void requireReplaceable(Path target, boolean overwrite) throws IOException {
@@ -120,7 +119,7 @@ final class StagingFolder implements AutoCloseable {
     }
   }
 
-  private void clear() throws IOException {
+  private static void clear(Path staging) throws IOException {
     try (Stream<Path> entries = Files.list(staging)) {
       for (Path entry : (Iterable<Path>) entries::iterator) {
         if (!entry.endsWith(LOCK)) {

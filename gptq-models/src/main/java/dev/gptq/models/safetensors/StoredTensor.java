@@ -38,6 +38,10 @@ public record StoredTensor(
       throw new BadInputException(
           "%s: tensor '%s' has shape %s where a matrix is expected".formatted(file, name, shape));
     }
+    if (shape.get(index) > Integer.MAX_VALUE) {
+      throw new BadInputException(
+          "%s: tensor '%s' of shape %s is too large".formatted(file, name, shape));
+    }
     return Math.toIntExact(shape.get(index));
   }
 

@@ -3,6 +3,7 @@ package dev.gptq.models.text;
 import com.google.common.collect.ImmutableList;
 import com.google.common.io.ByteStreams;
 import dev.gptq.models.BadInputException;
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
@@ -14,6 +15,7 @@ import java.util.Locale;
 import java.util.zip.GZIPInputStream;
 import java.util.zip.ZipException;
 import tools.jackson.core.JacksonException;
+import tools.jackson.core.exc.JacksonIOException;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.MappingIterator;
 import tools.jackson.databind.json.JsonMapper;
@@ -45,7 +47,7 @@ public final class CalibrationText {
       return plain.endsWith(".jsonl") || plain.endsWith(".json")
           ? objects(file, input, characters)
           : ImmutableList.of(text(file, input));
-    } catch (ZipException e) {
+    } catch (ZipException | EOFException e) {
       throw new BadInputException(
           "%s is no valid gzip file (%s); compress it again".formatted(file, e.getMessage()), e);
     }
@@ -71,7 +73,8 @@ public final class CalibrationText {
     }
   }
 
-  private static ImmutableList<String> objects(Path file, InputStream input, long characters) {
+  private static ImmutableList<String> objects(Path file, InputStream input, long characters)
+      throws IOException {
     ImmutableList.Builder<String> documents = ImmutableList.builder();
     long count = 0;
     long read = 0;
@@ -83,6 +86,8 @@ public final class CalibrationText {
         documents.add(document);
         read += document.length();
       }
+    } catch (JacksonIOException e) {
+      throw e.getCause();
     } catch (JacksonException e) {
       throw new BadInputException(
           "%s: document %d is not valid JSON (%s)"

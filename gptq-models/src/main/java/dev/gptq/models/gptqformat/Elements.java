@@ -8,7 +8,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 
 /** Little-endian elements without alignment, and conversions among real types. */
-final class Halves {
+final class Elements {
   static final ValueLayout.OfFloat FLOAT =
       ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
   static final ValueLayout.OfShort HALF =
@@ -18,7 +18,7 @@ final class Halves {
   static final ValueLayout.OfLong LONG =
       ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
-  private Halves() {}
+  private Elements() {}
 
   /** An element of a tensor of real numbers. */
   static float get(StoredTensor tensor, long index) {
@@ -34,7 +34,7 @@ final class Halves {
   }
 
   /** The elements rounded to float16. */
-  static MemorySegment of(StoredTensor tensor, Arena arena) {
+  static MemorySegment toHalves(StoredTensor tensor, Arena arena) {
     MemorySegment halves = arena.allocate(2 * tensor.elements(), 8);
     for (long i = 0; i < tensor.elements(); i++) {
       float value = get(tensor, i);
