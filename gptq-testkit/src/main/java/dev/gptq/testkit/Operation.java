@@ -1,7 +1,7 @@
 package dev.gptq.testkit;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowable;
 
 import dev.gptq.backend.Backend;
 import dev.gptq.tensor.DType;
@@ -229,7 +229,7 @@ final class Operation {
       Map<String, Tensor> tensors = placeAll(scope);
       tensors.put(argument.name(), replacement.in(scope));
       ThrowingCallable run = () -> call.run(backend, tensors, scope);
-      assertThatThrownBy(run)
+      assertThat(catchThrowable(run))
           .as(label + ": " + argument.name() + " of a wrong " + what + seed())
           .isInstanceOf(IllegalArgumentException.class);
     }
@@ -242,7 +242,7 @@ final class Operation {
       tensors.put(argument.name(), place(closed, argument.value()));
       closed.close();
       ThrowingCallable run = () -> call.run(backend, tensors, scope);
-      assertThatThrownBy(run)
+      assertThat(catchThrowable(run))
           .as(label + ": " + argument.name() + " of a closed scope" + seed())
           .isInstanceOf(IllegalStateException.class);
     }
