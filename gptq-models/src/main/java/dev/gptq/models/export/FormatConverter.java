@@ -16,14 +16,12 @@ import java.util.Set;
 
 /** Rewrites a quantized checkpoint with the same codes, scales and zero points. */
 public final class FormatConverter {
-  private static final List<String> PARTS =
-      List.of("qweight", "qzeros", "scales", "g_idx", "bias");
+  private static final List<String> PARTS = List.of("qweight", "qzeros", "scales", "g_idx", "bias");
 
   private FormatConverter() {}
 
   /** Writes {@code output} in another format and returns the number of packed modules. */
-  public static int convert(
-      Model model, GptqConfig.Version format, Path output, boolean overwrite)
+  public static int convert(Model model, GptqConfig.Version format, Path output, boolean overwrite)
       throws IOException {
     GptqConfig from = model.quantization().orElseThrow();
     Checkpoint source = model.checkpoint();

@@ -1,0 +1,83 @@
+package dev.gptq.cli;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.models.Model;
+import dev.gptq.models.text.TokenWindows;
+import dev.gptq.models.tokenizer.Tokenizer;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import picocli.CommandLine.Option;
+
+/** The options that say which text GPTQ sees. */
+final class CalibrationOptions {
+  /** How windows are taken from the text. */
+  enum Sampling {
+    /** At random places. */
+    RANDOM,
+    /** At equal distances. */
+    EVEN
+  }
+
+  @Option(
+      names = "--calibration",
+      paramLabel = "FILE",
+      arity = "1..*",
+      description =
+          "calibration text: plain text, .jsonl (field text) or .json.gz; repeatable (default: the"
+              + " novel that comes with the demo; text like your own use is better)")
+  private List<Path> files = new ArrayList<>();
+
+  @Option(
+      names = "--samples",
+      paramLabel = "N",
+      description = "calibration windows (default: ${DEFAULT-VALUE})")
+  private int samples = 128;
+
+  @Option(
+      names = "--seq-len",
+      paramLabel = "N",
+      description = "tokens of a window (default: 2048, or the model's context if that is less)")
+  private int length = 2048;
+
+  @Option(
+      names = "--sampling",
+      paramLabel = "HOW",
+      description = "random or even places of the text (default: random)")
+  private Sampling sampling = Sampling.RANDOM;
+
+  @Option(
+      names = "--seed",
+      paramLabel = "N",
+      description = "seed of random places (default: ${DEFAULT-VALUE})")
+  private long seed = 0;
+
+  int length() {
+    return length;
+  }
+
+  ImmutableList<int[]> windows(Model model, Console console) throws IOException {
+    if (samples < 1) {
+      throw new UsageException("--samples must be at least 1 but is " + samples);
+    }
+    if (length < 1) {
+      throw new UsageException("--seq-len must be at least 1 but is " + length);
+    }
+    List<Path> texts = files;
+    if (texts.isEmpty()) {
+      texts = List.of(Home.calibration());
+      console.note(
+          "calibrating with the bundled novel; --calibration FILE with text like your own use gives"
+              + " a better model");
+    }
+    int window = Math.min(length, model.spec().context());
+    try (Tokenizer tokenizer = model.tokenizer()) {
+      int[] stream = TokenStream.of(tokenizer, texts);
+      return switch (sampling) {
+        case EVEN -> TokenWindows.even(stream, samples, window);
+        case RANDOM -> TokenWindows.random(stream, samples, window, seed);
+      };
+    }
+  }
+}

@@ -1,0 +1,120 @@
+package dev.gptq.cli;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.backend.Backend;
+import dev.gptq.models.Model;
+import dev.gptq.models.pipeline.QuantizationSettings.Method;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.ObjectNode;
+
+/** The table of a paper. */
+@Command(
+    name = "compare",
+    description = {
+      "Prints the table of a paper: perplexity in full precision, rounded to nearest, and with GPTQ,"
+          + " over bit widths and group sizes. Nothing is written.",
+      "",
+      "Example: gptq compare --model M --text wiki.test.raw --calibration c4.jsonl --bits 4,3"
+    },
+    mixinStandardHelpOptions = true,
+    sortOptions = false)
+final class CompareCommand implements Callable<Integer> {
+  @Option(names = "--model", required = true, paramLabel = "DIR", description = "model folder")
+  private Path model;
+
+  @Option(
+      names = "--text",
+      required = true,
+      paramLabel = "FILE",
+      description = "text to measure on")
+  private Path text;
+
+  @Option(
+      names = "--windows",
+      paramLabel = "N",
+      description = "measure the first N windows only (default: all)")
+  private Integer windows;
+
+  @Option(
+      names = "--bits",
+      paramLabel = "N",
+      split = ",",
+      description = "bit widths (default: 4,3,2)")
+  private List<Integer> bits = List.of(4, 3, 2);
+
+  @Option(
+      names = "--group-size",
+      paramLabel = "N",
+      split = ",",
+      description = "group sizes, -1 for whole rows (default: 128,-1)")
+  private List<Integer> groupSizes = List.of(128, -1);
+
+  @Option(
+      names = "--method",
+      paramLabel = "NAME",
+      split = ",",
+      description = "rtn, gptq (default: both)")
+  private List<Method> methods = List.of(Method.RTN, Method.GPTQ);
+
+  @Option(
+      names = "--true-sequential",
+      negatable = true,
+      defaultValue = "true",
+      fallbackValue = "true",
+      description =
+          "calibrate a module with the earlier ones of its block already quantized (default: on)")
+  private boolean trueSequential;
+
+  @Mixin private QuantizationOptions options;
+  @Mixin private CalibrationOptions calibration;
+  @Mixin private BackendOption backendOption;
+  @Mixin private OutputOption output;
+  @Spec private CommandSpec spec;
+
+  @Override
+  public Integer call() throws Exception {
+    Console console = output.console(spec);
+    ImmutableList.Builder<Comparison.Row> rows = ImmutableList.builder();
+    for (int b : bits) {
+      for (int groupSize : groupSizes) {
+        for (Method method : methods) {
+          rows.add(new Comparison.Row(method, options.with(b, groupSize), trueSequential));
+        }
+      }
+    }
+    try (Model opened = Model.open(model)) {
+      ImmutableList<int[]> measured =
+          EvaluationText.windows(opened, text, calibration.length(), windows);
+      ImmutableList<int[]> calibrating =
+          methods.contains(Method.GPTQ) ? calibration.windows(opened, console) : ImmutableList.of();
+      try (Backend backend = backendOption.open(console)) {
+        Comparison comparison = new Comparison(opened, backend, calibrating, measured, console);
+        double full = comparison.fullPrecision();
+        List<Comparison.Measured> results = comparison.measure(rows.build());
+        if (output.json()) {
+          console.result(Json.line(json(backend, full, results)));
+        } else {
+          Comparison.table(full, results).lines().forEach(console::result);
+        }
+      }
+    }
+    return ExitStatus.DONE;
+  }
+
+  private static ObjectNode json(Backend backend, double full, List<Comparison.Measured> results) {
+    ObjectNode document = Json.command("compare", backend).put("full_precision", full);
+    ArrayNode list = document.putArray("results");
+    for (Comparison.Measured result : results) {
+      result.row().describe(list.addObject()).put("perplexity", result.perplexity());
+    }
+    return document;
+  }
+}

@@ -1,0 +1,137 @@
+package dev.gptq.cli;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.backend.Backend;
+import dev.gptq.grid.GridSpec;
+import dev.gptq.grid.Scheme;
+import dev.gptq.models.Model;
+import dev.gptq.models.evaluation.Generator;
+import dev.gptq.models.evaluation.Sampler;
+import dev.gptq.models.forward.Decoder;
+import dev.gptq.models.pipeline.QuantizationSettings;
+import dev.gptq.models.pipeline.QuantizationSettings.Method;
+import dev.gptq.models.text.TokenWindows;
+import dev.gptq.models.tokenizer.Tokenizer;
+import dev.gptq.quantize.GptqOptions;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** The main job on the bundled model. */
+@Command(
+    name = "demo",
+    description = {
+      "Quantizes the bundled model end to end and shows what that does to it: perplexity in full"
+          + " precision, rounded to nearest and with GPTQ at 4, 3 and 2 bits, text before and after,"
+          + " and a checkpoint to look at.",
+      "Takes less than a minute on two cores."
+    },
+    mixinStandardHelpOptions = true,
+    sortOptions = false)
+final class DemoCommand implements Callable<Integer> {
+  private static final int WINDOW = 512;
+  private static final int CALIBRATION_WINDOWS = 64;
+  private static final int EVALUATION_WINDOWS = 32;
+  private static final int NEW_TOKENS = 48;
+  private static final String PROMPT = "The captain looked at the sea and";
+
+  @Option(
+      names = "--output",
+      paramLabel = "DIR",
+      description = "folder for the checkpoint (default: ${DEFAULT-VALUE})")
+  private Path output = Path.of("demo-output");
+
+  @Mixin private BackendOption backendOption;
+  @Mixin private OutputOption outputOption;
+  @Spec private CommandSpec spec;
+
+  @Override
+  public Integer call() throws Exception {
+    Console console = outputOption.console(spec);
+    long start = System.nanoTime();
+    try (Model model = Model.open(Home.model());
+        Tokenizer tokenizer = model.tokenizer()) {
+      ImmutableList<int[]> calibration =
+          TokenWindows.even(
+              TokenStream.of(tokenizer, List.of(Home.calibration())), CALIBRATION_WINDOWS, WINDOW);
+      ImmutableList<int[]> evaluation =
+          TokenWindows.consecutive(
+              TokenStream.of(tokenizer, List.of(Home.evaluation())),
+              WINDOW,
+              OptionalInt.of(EVALUATION_WINDOWS));
+      try (Backend backend = backendOption.open(console)) {
+        Comparison comparison = new Comparison(model, backend, calibration, evaluation, console);
+        double full = comparison.fullPrecision();
+        List<Comparison.Measured> results = comparison.measure(rows());
+        console.result("Perplexity of the bundled model on the second half of a novel (less is");
+        console.result("better), calibrated on its first half:");
+        console.result("");
+        Comparison.table(full, results).lines().forEach(console::result);
+        console.result("");
+        QuantizationRun.Summary summary = write(model, backend, calibration, console);
+        console.result("before: " + text(model, backend, tokenizer));
+        try (Model quantized = Model.open(output)) {
+          console.result("after:  " + text(quantized, backend, tokenizer));
+        }
+        console.result("");
+        summary.lines(output).forEach(console::result);
+        console.result("the log of all modules: " + output.resolve("quantization-log.jsonl"));
+        console.result("all of it took " + Console.time((System.nanoTime() - start) / 1e9));
+      }
+    }
+    return ExitStatus.DONE;
+  }
+
+  private static List<Comparison.Row> rows() {
+    List<Comparison.Row> rows = new ArrayList<>();
+    for (int bits : new int[] {4, 3, 2}) {
+      for (Method method : Method.values()) {
+        rows.add(new Comparison.Row(method, options(bits, bits == 2 ? 32 : 128), true));
+      }
+    }
+    return rows;
+  }
+
+  private static GptqOptions options(int bits, int groupSize) {
+    return GptqOptions.of(GridSpec.of(Scheme.ASYMMETRIC, bits), groupSize);
+  }
+
+  /** Writes the 4-bit checkpoint that most loaders read fastest: symmetric, groups of 128. */
+  private QuantizationRun.Summary write(
+      Model model, Backend backend, ImmutableList<int[]> calibration, Console console)
+      throws IOException {
+    QuantizationSettings settings =
+        QuantizationSettings.of(Method.GPTQ, GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), 128));
+    boolean ours = Files.exists(output.resolve("quantization-log.jsonl"));
+    QuantizationRun run =
+        new QuantizationRun(
+            model,
+            settings,
+            Formats.config(settings, Optional.empty()),
+            output,
+            ours,
+            true,
+            console);
+    run.check();
+    return run.execute(backend, calibration);
+  }
+
+  private static String text(Model model, Backend backend, Tokenizer tokenizer) {
+    try (Decoder decoder = model.load(backend)) {
+      Generator.Continuation continuation =
+          new Generator(decoder)
+              .generate(tokenizer.encode(PROMPT), NEW_TOKENS, new Sampler(0.7, 0.9, 1), id -> {});
+      return PROMPT + tokenizer.decode(continuation.tokens().toArray());
+    }
+  }
+}

@@ -1,0 +1,52 @@
+package dev.gptq.cli;
+
+import dev.gptq.backend.BackendUnavailableException;
+import dev.gptq.models.BadInputException;
+import dev.gptq.quantize.CalibrationException;
+import dev.gptq.tensor.OutOfMemoryException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.NoSuchFileException;
+import picocli.CommandLine;
+import picocli.CommandLine.IExecutionExceptionHandler;
+import picocli.CommandLine.ParseResult;
+
+/** Turns what a command throws into one line for people and an exit status for scripts. */
+final class Failures implements IExecutionExceptionHandler {
+
+  @Override
+  public int handleExecutionException(
+      Exception failure, CommandLine command, ParseResult arguments) {
+    int status = status(failure);
+    if (status == ExitStatus.SOFTWARE) {
+      failure.printStackTrace(command.getErr());
+      command.getErr().println("gptq: this is a defect; please report it with the lines above");
+    } else {
+      command.getErr().println("gptq: " + message(failure));
+    }
+    return status;
+  }
+
+  private static int status(Exception failure) {
+    return switch (failure) {
+      case UsageException e -> ExitStatus.USAGE;
+      case BadInputException e -> ExitStatus.BAD_INPUT;
+      case CalibrationException e -> ExitStatus.BAD_INPUT;
+      case OutOfMemoryException e -> ExitStatus.IO_ERROR;
+      case BackendUnavailableException e -> ExitStatus.UNAVAILABLE;
+      case UncheckedIOException e -> ExitStatus.IO_ERROR;
+      case IOException e -> ExitStatus.IO_ERROR;
+      default -> ExitStatus.SOFTWARE;
+    };
+  }
+
+  private static String message(Exception failure) {
+    Throwable cause = failure instanceof UncheckedIOException e ? e.getCause() : failure;
+    return switch (cause) {
+      case NoSuchFileException e -> e.getFile() + ": no such file or folder";
+      case AccessDeniedException e -> e.getFile() + ": permission denied";
+      default -> String.valueOf(cause.getMessage());
+    };
+  }
+}

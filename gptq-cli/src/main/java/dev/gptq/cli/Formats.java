@@ -1,0 +1,52 @@
+package dev.gptq.cli;
+
+import dev.gptq.grid.Scheme;
+import dev.gptq.models.gptqformat.GptqConfig;
+import dev.gptq.models.gptqformat.ModuleSettings;
+import dev.gptq.models.pipeline.QuantizationSettings;
+import dev.gptq.quantize.ColumnOrder;
+import dev.gptq.quantize.GptqOptions;
+import java.util.Optional;
+import tools.jackson.databind.node.JsonNodeFactory;
+
+/** Checkpoint formats by their names on the command line. */
+final class Formats {
+  private Formats() {}
+
+  /** The settings that a checkpoint will carry. */
+  static GptqConfig config(QuantizationSettings settings, Optional<String> format) {
+    GptqOptions options = settings.options();
+    Scheme scheme = options.grid().scheme();
+    if (scheme == Scheme.HALF_OFFSET) {
+      throw new UsageException(
+          "the GPTQ format stores integer zero points, and half-offset grids have their zero between"
+              + " two codes; measure them with 'compare --scheme half-offset', or write another"
+              + " scheme");
+    }
+    boolean symmetric = !scheme.hasZeroPoint();
+    GptqConfig.Version version =
+        format
+            .map(Formats::version)
+            .orElse(symmetric ? GptqConfig.Version.V1 : GptqConfig.Version.V2);
+    boolean descAct =
+        settings.method() == QuantizationSettings.Method.GPTQ
+            && options.order() == ColumnOrder.ACTIVATION
+            && !options.staticGroups();
+    JsonNodeFactory json = JsonNodeFactory.instance;
+    return GptqConfig.of(
+            new ModuleSettings(options.grid().bits(), options.groupSize(), symmetric, descAct),
+            version)
+        .withMeta("scheme", json.stringNode(scheme.id()))
+        .withMeta("damp_percent", json.numberNode(options.damping()))
+        .withMeta("static_groups", json.booleanNode(options.staticGroups()))
+        .withMeta("true_sequential", json.booleanNode(settings.trueSequential()));
+  }
+
+  static GptqConfig.Version version(String name) {
+    return switch (name) {
+      case "gptq" -> GptqConfig.Version.V1;
+      case "gptq_v2" -> GptqConfig.Version.V2;
+      default -> throw new UsageException("--format must be gptq or gptq_v2 but is " + name);
+    };
+  }
+}

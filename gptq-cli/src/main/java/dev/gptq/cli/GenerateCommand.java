@@ -1,0 +1,143 @@
+package dev.gptq.cli;
+
+import dev.gptq.backend.Backend;
+import dev.gptq.models.Model;
+import dev.gptq.models.evaluation.Generator;
+import dev.gptq.models.evaluation.Sampler;
+import dev.gptq.models.forward.Decoder;
+import dev.gptq.models.tokenizer.StreamingDecoder;
+import dev.gptq.models.tokenizer.Tokenizer;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** Continues a text. */
+@Command(
+    name = "generate",
+    description = "Continues a text with a model, full-precision or quantized.",
+    mixinStandardHelpOptions = true,
+    sortOptions = false)
+final class GenerateCommand implements Callable<Integer> {
+  @Option(names = "--model", required = true, paramLabel = "DIR", description = "model folder")
+  private Path model;
+
+  @Option(
+      names = "--prompt",
+      required = true,
+      paramLabel = "TEXT",
+      description = "the text to continue")
+  private String prompt;
+
+  @Option(
+      names = "--max-tokens",
+      paramLabel = "N",
+      description = "new tokens at most (default: ${DEFAULT-VALUE})")
+  private int limit = 128;
+
+  @Option(
+      names = "--temperature",
+      paramLabel = "X",
+      description = "0 for the most likely token each time (default: ${DEFAULT-VALUE})")
+  private double temperature = 0;
+
+  @Option(
+      names = "--top-p",
+      paramLabel = "X",
+      description =
+          "draw from the most likely tokens that have this probability together (default:"
+              + " ${DEFAULT-VALUE})")
+  private double topP = 1;
+
+  @Option(
+      names = "--seed",
+      paramLabel = "N",
+      description = "seed of the draws (default: ${DEFAULT-VALUE})")
+  private long seed = 0;
+
+  @Mixin private BackendOption backendOption;
+  @Mixin private OutputOption output;
+  @Spec private CommandSpec spec;
+
+  @Override
+  public Integer call() throws Exception {
+    Console console = output.console(spec);
+    if (limit < 1) {
+      throw new UsageException("--max-tokens must be at least 1 but is " + limit);
+    }
+    Sampler sampler = sampler();
+    try (Model opened = Model.open(model);
+        Tokenizer tokenizer = opened.tokenizer()) {
+      int[] ids = tokenizer.encode(prompt);
+      if (ids.length == 0) {
+        throw new UsageException("--prompt has no tokens; give at least a word");
+      }
+      if (ids.length >= opened.spec().context()) {
+        throw new UsageException(
+            "--prompt has "
+                + ids.length
+                + " tokens but the model's context is "
+                + opened.spec().context());
+      }
+      try (Backend backend = backendOption.open(console);
+          Decoder decoder = opened.load(backend)) {
+        StreamingDecoder streaming = tokenizer.streaming();
+        StringBuilder text = new StringBuilder();
+        if (!output.json()) {
+          console.resultPart(prompt);
+        }
+        Generator.Continuation continuation =
+            new Generator(decoder)
+                .generate(ids, limit, sampler, id -> show(streaming.add(id), text, console));
+        show(streaming.finish(), text, console);
+        report(ids.length, continuation, text.toString(), backend, console);
+      }
+    }
+    return ExitStatus.DONE;
+  }
+
+  private Sampler sampler() {
+    try {
+      return new Sampler(temperature, topP, seed);
+    } catch (IllegalArgumentException e) {
+      throw new UsageException(e.getMessage());
+    }
+  }
+
+  private void show(String piece, StringBuilder text, Console console) {
+    text.append(piece);
+    if (!output.json()) {
+      console.resultPart(piece);
+    }
+  }
+
+  private void report(
+      int promptTokens,
+      Generator.Continuation continuation,
+      String text,
+      Backend backend,
+      Console console) {
+    int generated = continuation.tokens().length();
+    double prefill = promptTokens / continuation.prefillSeconds();
+    double decode = generated > 1 ? (generated - 1) / continuation.decodeSeconds() : 0;
+    if (output.json()) {
+      console.result(
+          Json.line(
+              Json.command("generate", backend)
+                  .put("text", text)
+                  .put("prompt_tokens", promptTokens)
+                  .put("generated_tokens", generated)
+                  .put("prefill_tokens_per_second", prefill)
+                  .put("decode_tokens_per_second", decode)));
+    } else {
+      console.result("");
+      console.note(
+          String.format(
+              "%d tokens read at %.0f/s, %d written at %.1f/s",
+              promptTokens, prefill, generated, decode));
+    }
+  }
+}

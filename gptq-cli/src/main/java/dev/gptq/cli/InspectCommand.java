@@ -1,0 +1,162 @@
+package dev.gptq.cli;
+
+import dev.gptq.models.Model;
+import dev.gptq.models.family.BlockSpec;
+import dev.gptq.models.family.LinearSpec;
+import dev.gptq.models.gptqformat.GptqConfig;
+import dev.gptq.models.gptqformat.GptqTensors;
+import dev.gptq.models.gptqformat.StoredLinear;
+import dev.gptq.models.safetensors.StoredTensor;
+import dev.gptq.pack.PackedMatrix;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.ObjectNode;
+
+/** Describes a checkpoint and checks it. */
+@Command(
+    name = "inspect",
+    description =
+        "Describes a checkpoint: architecture, modules, shapes, dtypes, quantization settings; checks"
+            + " that every tensor is there and fits.",
+    mixinStandardHelpOptions = true,
+    sortOptions = false)
+final class InspectCommand implements Callable<Integer> {
+  @Parameters(paramLabel = "DIR", description = "model folder")
+  private Path folder;
+
+  @Option(
+      names = "--weights",
+      paramLabel = "MODULE",
+      description = "also show a histogram of a module's weights")
+  private String weights;
+
+  @Mixin private OutputOption output;
+  @Spec private CommandSpec spec;
+
+  /** What was found out about a module. */
+  private record Module(
+      String name, int outputs, int inputs, String stored, List<String> warnings) {}
+
+  @Override
+  public Integer call() throws Exception {
+    Console console = output.console(spec);
+    try (Model model = Model.open(folder)) {
+      List<Module> modules = new ArrayList<>();
+      for (BlockSpec block : model.spec().blocks()) {
+        block.linears().forEach(linear -> modules.add(inspect(model, block, linear)));
+      }
+      if (output.json()) {
+        console.result(Json.line(json(model, modules)));
+      } else {
+        print(model, modules, console);
+      }
+      if (weights != null) {
+        WeightHistogram.of(model, weights).lines().forEach(console::result);
+      }
+    }
+    return ExitStatus.DONE;
+  }
+
+  private static Module inspect(Model model, BlockSpec block, LinearSpec linear) {
+    String name = block.nameOf(linear);
+    if (model.quantization().isPresent() && GptqTensors.has(model.checkpoint(), name)) {
+      StoredLinear stored = GptqTensors.read(model.checkpoint(), name, model.quantization().get());
+      PackedMatrix matrix = stored.matrix();
+      return new Module(
+          name,
+          matrix.rows(),
+          matrix.columns(),
+          matrix.bits()
+              + " bits, "
+              + matrix.groups()
+              + (matrix.groups() == 1 ? " group" : " groups")
+              + (matrix.scheme().hasZeroPoint() ? ", zero points" : "")
+              + (matrix.groupOf().isPresent() ? ", irregular g_idx" : ""),
+          stored.warnings());
+    }
+    StoredTensor tensor = model.checkpoint().require(name + ".weight");
+    return new Module(name, tensor.rows(), tensor.columns(), tensor.type().name(), List.of());
+  }
+
+  private static void print(Model model, List<Module> modules, Console console) {
+    console.result(
+        String.format(
+            "%s: %s, %d blocks, hidden size %d, vocabulary %d, context %d",
+            model.folder(),
+            model.spec().family(),
+            model.spec().blocks().size(),
+            model.spec().hidden(),
+            model.spec().vocabulary(),
+            model.spec().context()));
+    console.result(
+        String.format(
+            "%d tensors, %.1f MB",
+            model.checkpoint().names().size(), model.checkpoint().totalBytes() / 1e6));
+    model
+        .quantization()
+        .ifPresentOrElse(
+            q -> console.result("quantized: " + describe(q)),
+            () -> console.result("not quantized"));
+    Table table = new Table("module", "outputs", "inputs", "stored as");
+    for (Module module : modules) {
+      table.row(
+          module.name(),
+          String.valueOf(module.outputs()),
+          String.valueOf(module.inputs()),
+          module.stored());
+    }
+    table.lines().forEach(console::result);
+    Set<String> warnings = new LinkedHashSet<>();
+    modules.forEach(module -> warnings.addAll(module.warnings()));
+    warnings.forEach(warning -> console.result("warning: " + warning));
+    console.result(warnings.isEmpty() ? "checks passed" : "checks passed with warnings");
+  }
+
+  private static String describe(GptqConfig config) {
+    return config.bits()
+        + " bits, group size "
+        + config.groupSize()
+        + (config.sym() ? ", symmetric" : ", asymmetric")
+        + (config.descAct() ? ", desc_act" : "")
+        + ", format "
+        + config.format();
+  }
+
+  private static ObjectNode json(Model model, List<Module> modules) {
+    ObjectNode document =
+        Json.object()
+            .put("command", "inspect")
+            .put("model", model.folder().toString())
+            .put("family", model.spec().family())
+            .put("blocks", model.spec().blocks().size())
+            .put("hidden", model.spec().hidden())
+            .put("vocabulary", model.spec().vocabulary())
+            .put("context", model.spec().context())
+            .put("tensors", model.checkpoint().names().size())
+            .put("bytes", model.checkpoint().totalBytes());
+    model.quantization().ifPresent(q -> document.set("quantization_config", q.toJson()));
+    ArrayNode list = document.putArray("modules");
+    for (Module module : modules) {
+      ObjectNode entry =
+          list.addObject()
+              .put("name", module.name())
+              .put("rows", module.outputs())
+              .put("columns", module.inputs())
+              .put("stored", module.stored());
+      ArrayNode warnings = entry.putArray("warnings");
+      module.warnings().forEach(warnings::add);
+    }
+    return document;
+  }
+}

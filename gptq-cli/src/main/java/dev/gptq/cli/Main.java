@@ -1,0 +1,63 @@
+package dev.gptq.cli;
+
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.HelpCommand;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** The command line. */
+@Command(
+    name = "gptq",
+    description = {
+      "Quantizes large language models to 2, 3, 4 or 8 bits with GPTQ.",
+      "",
+      "Try 'gptq demo' first: it quantizes a small bundled model and shows what that does to it."
+    },
+    versionProvider = Version.class,
+    mixinStandardHelpOptions = true,
+    commandListHeading = "%nCommands:%n",
+    footer = {
+      "",
+      "Exit status: 0 done; 2 wrong usage; 65 bad input; 69 the requested backend is unavailable;"
+          + " 74 I/O error; 78 no suitable JDK; 130 interrupted (the same command goes on from"
+          + " there)."
+    },
+    subcommands = {
+      DemoCommand.class,
+      QuantizeCommand.class,
+      EvalCommand.class,
+      CompareCommand.class,
+      GenerateCommand.class,
+      LogitsCommand.class,
+      InspectCommand.class,
+      ConvertCommand.class,
+      BackendsCommand.class,
+      HelpCommand.class
+    })
+public final class Main implements Runnable {
+  @Spec private CommandSpec spec;
+
+  private Main() {}
+
+  /** Runs a command and ends the process with its exit status. */
+  public static void main(String[] arguments) {
+    System.exit(run(arguments));
+  }
+
+  /** Runs a command and returns its exit status. */
+  static int run(String... arguments) {
+    return new CommandLine(new Main())
+        .setExecutionExceptionHandler(new Failures())
+        .setCaseInsensitiveEnumValuesAllowed(true)
+        .setUsageHelpWidth(100)
+        .setUsageHelpLongOptionsMaxWidth(34)
+        .execute(arguments);
+  }
+
+  @Override
+  public void run() {
+    throw new ParameterException(spec.commandLine(), "Say which command to run.");
+  }
+}

@@ -1,0 +1,56 @@
+package dev.gptq.cli;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.models.pipeline.JobListener;
+import dev.gptq.models.pipeline.ModuleReport;
+import java.util.function.IntConsumer;
+
+/** Progress with the time that is left. */
+final class Progress {
+  private Progress() {}
+
+  static IntConsumer windows(Console console, ImmutableList<int[]> windows) {
+    long start = System.nanoTime();
+    return done ->
+        console.progress(
+            "evaluating: "
+                + done
+                + "/"
+                + windows.size()
+                + " windows"
+                + left(start, done, windows.size()));
+  }
+
+  /** Progress of a quantization, which begins with {@code finished} blocks done already. */
+  static JobListener blocks(Console console, String what, int finished) {
+    long start = System.nanoTime();
+    return new JobListener() {
+      private String title = "";
+
+      @Override
+      public void block(int index, int count) {
+        title = what + ": block " + (index + 1) + "/" + count;
+        console.milestone(
+            title + (index > finished ? left(start, index - finished, count - finished) : ""));
+      }
+
+      @Override
+      public void module(ModuleReport report) {
+        console.progress(
+            title
+                + " "
+                + report.module()
+                + (Double.isNaN(report.relativeError())
+                    ? ""
+                    : String.format(
+                        ", relative error %.2e (RTN %.2e)",
+                        report.relativeError(), report.rtnRelativeError())));
+      }
+    };
+  }
+
+  private static String left(long start, int done, int all) {
+    double seconds = (System.nanoTime() - start) / 1e9;
+    return ", " + Console.time(seconds / done * (all - done)) + " left";
+  }
+}

@@ -1,0 +1,47 @@
+package dev.gptq.cli;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Collectors;
+
+/** A table of text with aligned columns; numbers to the right. */
+final class Table {
+  private final List<List<String>> rows = new ArrayList<>();
+
+  Table(String... header) {
+    rows.add(Arrays.asList(header));
+  }
+
+  Table row(String... cells) {
+    rows.add(Arrays.asList(cells));
+    return this;
+  }
+
+  List<String> lines() {
+    int columns = rows.getFirst().size();
+    int[] widths = new int[columns];
+    boolean[] numeric = new boolean[columns];
+    for (int c = 0; c < columns; c++) {
+      int column = c;
+      widths[c] = rows.stream().mapToInt(row -> row.get(column).length()).max().orElse(0);
+      numeric[c] =
+          rows.stream()
+              .skip(1)
+              .allMatch(row -> row.get(column).matches("[-+]?[0-9.]*( ?[%A-Za-z]+)?"));
+    }
+    List<String> lines =
+        new ArrayList<>(rows.stream().map(row -> line(row, widths, numeric)).toList());
+    lines.add(1, Arrays.stream(widths).mapToObj("-"::repeat).collect(Collectors.joining("  ")));
+    return lines;
+  }
+
+  private static String line(List<String> row, int[] widths, boolean[] numeric) {
+    StringBuilder line = new StringBuilder();
+    for (int c = 0; c < widths.length; c++) {
+      String pad = " ".repeat(widths[c] - row.get(c).length());
+      line.append(numeric[c] ? pad + row.get(c) : row.get(c) + pad).append("  ");
+    }
+    return line.toString().stripTrailing();
+  }
+}
