@@ -77,7 +77,7 @@ public final class Backends {
                 new Candidate(
                     "broken provider",
                     new Availability.Unavailable(
-                        "its provider failed to load: " + e.getMessage(),
+                        "its provider failed to load: " + describe(e),
                         "Replace its jar, or remove it from the lib folder.")),
                 null));
       }
@@ -85,6 +85,11 @@ public final class Backends {
     return ImmutableList.sortedCopyOf(
         Comparator.comparingInt((Found f) -> rank(f.candidate().availability())).reversed(),
         found.build());
+  }
+
+  /** The message, and the failure behind it, such as the class that a provider misses. */
+  private static String describe(ServiceConfigurationError e) {
+    return e.getCause() == null ? e.getMessage() : e.getMessage() + " (" + e.getCause() + ")";
   }
 
   private static int rank(Availability availability) {

@@ -1,0 +1,166 @@
+package dev.gptq.backend;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Backends.Candidate;
+import dev.gptq.reference.ReferenceBackendProvider;
+import java.io.IOException;
+import java.net.URL;
+import java.net.URLClassLoader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Selection of a backend, with services of this test's own. */
+final class BackendsTest {
+  private static final BackendOptions OPTIONS = BackendOptions.defaults();
+
+  @TempDir private Path folder;
+  private final ClassLoader original = Thread.currentThread().getContextClassLoader();
+
+  @AfterEach
+  void restore() {
+    Thread.currentThread().setContextClassLoader(original);
+  }
+
+  /** A backend that would be the best, were its device there. */
+  public static final class MissingDevice implements BackendProvider {
+    @Override
+    public String name() {
+      return "missing";
+    }
+
+    @Override
+    public Availability probe(BackendOptions options) {
+      return new Availability.Unavailable("no device was found", "Plug one in.");
+    }
+
+    @Override
+    public Backend open(BackendOptions options) {
+      throw new AssertionError("an unavailable backend was opened");
+    }
+  }
+
+  /** The reference backend under another name and a higher rank. */
+  public static final class Fast implements BackendProvider {
+    @Override
+    public String name() {
+      return "fast";
+    }
+
+    @Override
+    public Availability probe(BackendOptions options) {
+      return new Availability.Available(50, "test", ImmutableMap.of());
+    }
+
+    @Override
+    public Backend open(BackendOptions options) {
+      return new ReferenceBackendProvider().open(options);
+    }
+  }
+
+  /** A provider whose constructor fails, as one does that links a missing class. */
+  public static final class Failing implements BackendProvider {
+    public Failing() {
+      throw new NoClassDefFoundError("some/absent/Vector");
+    }
+
+    @Override
+    public String name() {
+      return "failing";
+    }
+
+    @Override
+    public Availability probe(BackendOptions options) {
+      throw new AssertionError();
+    }
+
+    @Override
+    public Backend open(BackendOptions options) {
+      throw new AssertionError();
+    }
+  }
+
+  private void services(String... names) throws IOException {
+    Path file = folder.resolve("META-INF/services/" + BackendProvider.class.getName());
+    Files.createDirectories(file.getParent());
+    Files.write(file, List.of(names));
+    ClassLoader loader = new URLClassLoader(new URL[] {folder.toUri().toURL()}, original);
+    Thread.currentThread().setContextClassLoader(loader);
+  }
+
+  private static List<String> names() {
+    return Backends.discover(OPTIONS).stream().map(Candidate::name).toList();
+  }
+
+  @Test
+  void referenceBackendIsAlwaysThere() {
+    assertThat(names()).contains("reference");
+    try (Backend backend = Backends.open("reference", OPTIONS, refusal -> {})) {
+      assertThat(backend.info().name()).isEqualTo("reference");
+      assertThat(backend).isInstanceOf(CheckedBackend.class);
+    }
+  }
+
+  @Test
+  void autoTakesTheHighestRankAndReportsBetterOnes() throws IOException {
+    services(MissingDevice.class.getName(), Fast.class.getName());
+    List<Candidate> refusals = new ArrayList<>();
+    try (Backend backend = Backends.open(Backends.AUTO, OPTIONS, refusals::add)) {
+      assertThat(backend).isInstanceOf(CheckedBackend.class);
+    }
+    assertThat(refusals).extracting(Candidate::name).containsExactly("missing");
+    assertThat(names()).containsExactly("missing", "fast", "reference");
+  }
+
+  @Test
+  void explicitNameIsNeverReplaced() throws IOException {
+    services(MissingDevice.class.getName());
+    assertThatThrownBy(() -> Backends.open("missing", OPTIONS, refusal -> {}))
+        .isInstanceOf(BackendUnavailableException.class)
+        .hasMessage("backend 'missing' is unavailable: no device was found. Plug one in.");
+  }
+
+  @Test
+  void unknownNameListsTheKnownOnes() throws IOException {
+    services(Fast.class.getName());
+    assertThatThrownBy(() -> Backends.open("cuda", OPTIONS, refusal -> {}))
+        .isInstanceOf(BackendUnavailableException.class)
+        .hasMessageContaining("no backend 'cuda' on the class path; found: fast, reference")
+        .hasMessageContaining("gptq-cuda-*.jar");
+  }
+
+  /** A class that is absent, one that is no provider, and one that fails: the rest still counts. */
+  @Test
+  void brokenProvidersAreListedAndSkipped() throws IOException {
+    services(
+        "dev.gptq.absent.Provider",
+        BackendsTest.class.getName(),
+        Failing.class.getName(),
+        Fast.class.getName());
+    List<Candidate> refusals = new ArrayList<>();
+    try (Backend backend = Backends.open(Backends.AUTO, OPTIONS, refusals::add)) {
+      assertThat(backend.info().name()).isEqualTo("reference");
+    }
+    assertThat(refusals).hasSize(3).extracting(Candidate::name).containsOnly("broken provider");
+    assertThat(refusals.getFirst().availability().toString()).contains("dev.gptq.absent.Provider");
+    assertThat(refusals.getLast().availability().toString()).contains("some/absent/Vector");
+    assertThat(names()).contains("fast", "reference");
+  }
+
+  @Test
+  void optionsAreChecked() {
+    assertThatThrownBy(() -> OPTIONS.withThreads(0))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("threads must be positive but is 0");
+    assertThatThrownBy(() -> new BackendOptions(1, -1, ImmutableMap.of()))
+        .isInstanceOf(IllegalArgumentException.class);
+    assertThat(OPTIONS.withThreads(3).threads()).isEqualTo(3);
+  }
+}
