@@ -81,8 +81,8 @@ public final class CalibrationText {
     try (MappingIterator<JsonNode> objects =
         JsonMapper.shared().readerFor(JsonNode.class).readValues(input)) {
       while (read < characters && objects.hasNext()) {
+        String document = document(file, count + 1, objects.next());
         count++;
-        String document = document(file, count, objects.next());
         documents.add(document);
         read += document.length();
       }

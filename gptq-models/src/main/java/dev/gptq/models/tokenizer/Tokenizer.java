@@ -1,6 +1,7 @@
 package dev.gptq.models.tokenizer;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import ai.djl.huggingface.tokenizers.jni.LibUtils;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.models.BadInputException;
 import java.io.IOException;
@@ -44,14 +45,17 @@ public final class Tokenizer implements AutoCloseable {
               + " is missing; copy it from the original model (a model that has only"
               + " tokenizer.model can be converted by loading it once with a fast tokenizer)");
     }
+    return new Tokenizer(load(file), Vocabulary.size(file));
+  }
+
+  private static HuggingFaceTokenizer load(Path file) throws IOException {
+    LibUtils.checkStatus();
     try {
-      return new Tokenizer(
-          HuggingFaceTokenizer.newInstance(
-              file,
-              ImmutableMap.of(
-                  "addSpecialTokens", "false", "truncation", "false", "padding", "false")),
-          Vocabulary.size(file));
-    } catch (IllegalArgumentException e) {
+      return HuggingFaceTokenizer.newInstance(
+          file,
+          ImmutableMap.of("addSpecialTokens", "false", "truncation", "false", "padding", "false"));
+    } catch (RuntimeException e) {
+      // The native part throws no other type whatever it dislikes about the file.
       throw new BadInputException(
           "%s cannot be read (%s); download it again".formatted(file, e.getMessage()), e);
     }

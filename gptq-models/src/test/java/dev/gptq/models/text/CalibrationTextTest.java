@@ -1,0 +1,92 @@
+package dev.gptq.models.text;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.gptq.models.BadInputException;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.zip.GZIPOutputStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class CalibrationTextTest {
+  private static final String LINES =
+      """
+      {"text": "first\\nline", "url": "x"}
+
+      {"messages": [{"role": "user", "content": "Why?"},
+                    {"role": "assistant", "content": [{"type": "text", "text": "Because."}]}]}
+      """;
+
+  @TempDir Path folder;
+
+  private Path write(String name, String content) throws IOException {
+    return Files.writeString(folder.resolve(name), content);
+  }
+
+  private Path compress(String name, String content) throws IOException {
+    Path file = folder.resolve(name);
+    try (OutputStream out = new GZIPOutputStream(Files.newOutputStream(file))) {
+      out.write(content.getBytes(StandardCharsets.UTF_8));
+    }
+    return file;
+  }
+
+  @Test
+  void plainTextIsOneDocument() throws IOException {
+    String text = "one é\n\ntwo\r\n";
+    assertThat(CalibrationText.read(write("a.txt", text))).containsExactly(text);
+    assertThat(CalibrationText.read(write("wiki.test.raw", text))).containsExactly(text);
+    assertThat(CalibrationText.read(compress("a.txt.gz", text))).containsExactly(text);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"a.jsonl", "A.JSONL", "a.json"})
+  void objectsAreDocuments(String name) throws IOException {
+    assertThat(CalibrationText.read(write(name, LINES)))
+        .containsExactly("first\nline", "Why?\nBecause.\n");
+    assertThat(CalibrationText.read(compress(name + ".gz", LINES))).hasSize(2);
+  }
+
+  @Test
+  void aListOfObjectsIsReadToo() throws IOException {
+    assertThat(CalibrationText.read(write("a.json", "[{\"text\": \"a\"}, {\"text\": \"b\"}]")))
+        .containsExactly("a", "b");
+  }
+
+  @Test
+  void readingStopsWhenThereIsEnough() throws IOException {
+    Path file = write("a.jsonl", "{\"text\": \"abc\"}\n".repeat(10) + "broken");
+    assertThat(CalibrationText.read(file, 7)).containsExactly("abc", "abc", "abc");
+  }
+
+  @Test
+  void faultsAreReported() throws IOException {
+    assertFault(folder.resolve("absent.txt"), "does not exist");
+    assertFault(write("a.parquet", "PAR1"), "not supported", "DuckDB");
+    assertFault(write("a.jsonl.zst", ""), "not supported");
+    assertFault(write("a.jsonl", "{\"text\": \"a\"}\n{\"text\": "), "document 2", "JSON");
+    assertFault(write("b.jsonl", "{\"text\": \"a\"}\n{\"txt\": \"b\"}"), "document 2", "'text'");
+    assertFault(write("c.jsonl", ""), "holds no documents");
+    assertFault(write("d.jsonl", "\"a\""), "document 1");
+    assertFault(write("e.json.gz", "no gzip"), "no valid gzip");
+    Path whole = compress("f.txt.gz", "word ".repeat(1000));
+    byte[] bytes = Files.readAllBytes(whole);
+    assertFault(Files.write(whole, Arrays.copyOf(bytes, bytes.length / 2)), "no valid gzip");
+    assertFault(Files.write(folder.resolve("g.txt"), new byte[] {65, (byte) 0xff}), "not UTF-8");
+  }
+
+  private static void assertFault(Path file, String... parts) {
+    assertThatThrownBy(() -> CalibrationText.read(file))
+        .isInstanceOf(BadInputException.class)
+        .hasMessageStartingWith(file.toString())
+        .hasMessageContainingAll(parts);
+  }
+}

@@ -1,0 +1,111 @@
+package dev.gptq.models.tokenizer;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.gptq.models.BadInputException;
+import dev.gptq.models.SharedFiles;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+class TokenizerTest {
+  private static JsonNode known() throws IOException {
+    return JsonMapper.shared()
+        .readTree(Files.readAllBytes(SharedFiles.require("reference/tiny-encodings.json")));
+  }
+
+  private static Tokenizer tiny() throws IOException {
+    return Tokenizer.open(SharedFiles.require("models/tiny"));
+  }
+
+  private static int[] ints(JsonNode list) {
+    return list.valueStream().mapToInt(JsonNode::intValue).toArray();
+  }
+
+  @Test
+  void encodesAsTheReferenceDoes() throws IOException {
+    try (Tokenizer tokenizer = tiny()) {
+      assertThat(tokenizer.vocabularySize()).isEqualTo(4096);
+      for (JsonNode encoding : known().get("encodings")) {
+        String text = encoding.get("text").stringValue();
+        int[] ids = tokenizer.encode(text);
+        assertThat(ids).as(text).isEqualTo(ints(encoding.get("ids")));
+        assertThat(tokenizer.decode(ids)).isEqualTo(text);
+      }
+    }
+  }
+
+  @Test
+  void encodesWholeFilesAsOneString() throws IOException {
+    try (Tokenizer tokenizer = tiny()) {
+      for (Map.Entry<String, JsonNode> file : known().get("files").properties()) {
+        String text = Files.readString(SharedFiles.require("text/" + file.getKey()));
+        int[] ids = tokenizer.encode(text);
+        assertThat(ids).hasSize(file.getValue().get("tokens").intValue());
+        assertThat(ids).startsWith(ints(file.getValue().get("first_ids")));
+        assertThat(tokenizer.decode(ids)).isEqualTo(text);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "",
+        "plain words, one after the other.",
+        " leading and trailing ",
+        "é, ß, 漢字 and 😀👩‍👩‍👧 across tokens",
+        "tabs\tand\n\nlines\r\n",
+        "\u0000 nul"
+      })
+  void decodesWhatItEncodedAtOnceAndOneByOne(String text) throws IOException {
+    try (Tokenizer tokenizer = tiny()) {
+      int[] ids = tokenizer.encode(text);
+      assertThat(tokenizer.decode(ids)).isEqualTo(text);
+      StreamingDecoder decoder = tokenizer.streaming();
+      StringBuilder streamed = new StringBuilder();
+      Arrays.stream(ids).mapToObj(decoder::add).forEach(streamed::append);
+      assertThat(streamed.append(decoder.finish())).hasToString(text);
+    }
+  }
+
+  @Test
+  void streamingHoldsBackHalfACharacter() throws IOException {
+    try (Tokenizer tokenizer = tiny()) {
+      int[] ids = tokenizer.encode("漢");
+      assertThat(ids).hasSizeGreaterThan(1);
+      StreamingDecoder decoder = tokenizer.streaming();
+      for (int i = 0; i + 1 < ids.length; i++) {
+        assertThat(decoder.add(ids[i])).isEmpty();
+      }
+      assertThat(decoder.add(ids[ids.length - 1])).isEqualTo("漢");
+      assertThat(decoder.add(ids[0])).isEmpty();
+      assertThat(decoder.finish()).isEqualTo("\ufffd");
+    }
+  }
+
+  @Test
+  void missingAndBrokenFilesAreReported(@TempDir Path folder) throws IOException {
+    Path file = folder.resolve("tokenizer.json");
+    assertThatThrownBy(() -> Tokenizer.open(folder))
+        .isInstanceOf(BadInputException.class)
+        .hasMessageContaining(file + " is missing; copy it");
+    for (String broken :
+        new String[] {"", "{", "{}", "[]", "{\"model\": {\"vocab\": {\"a\": 0}}}"}) {
+      Files.writeString(file, broken);
+      assertThatThrownBy(() -> Tokenizer.open(folder))
+          .as(broken)
+          .isInstanceOf(BadInputException.class)
+          .hasMessageContaining(file.toString());
+    }
+  }
+}
