@@ -5,11 +5,14 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.models.family.Step;
 import dev.gptq.tensor.DType;
+import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 
@@ -74,6 +77,32 @@ public final class Decoder implements AutoCloseable {
         block.run(registers, Pass.windows(windows.size()));
       }
       return ends.losses(windows, registers);
+    }
+  }
+
+  /**
+   * The residual stream of a batch of windows of equal length before each block and, last, what the
+   * head reads: F32, tokens × features, row by row.
+   */
+  public List<float[]> hiddenStates(List<int[]> windows) {
+    List<float[]> states = new ArrayList<>();
+    try (TensorScope local = backend.newScope();
+        Registers registers = new Registers(backend, local)) {
+      ends.embed(windows, registers, local);
+      for (Block block : blocks) {
+        states.add(toHost(registers.get(Step.RESIDUAL)));
+        block.run(registers, Pass.windows(windows.size()));
+      }
+      states.add(toHost(ends.normalised(registers.get(Step.RESIDUAL), local)));
+    }
+    return states;
+  }
+
+  private float[] toHost(Tensor x) {
+    try (TensorScope local = backend.newScope()) {
+      Tensor copy = local.rowMajor(DType.F32, x.rows(), x.columns());
+      backend.linalg().convert(x, copy);
+      return HostCopies.floats(copy);
     }
   }
 

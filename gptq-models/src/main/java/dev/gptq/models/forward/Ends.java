@@ -74,10 +74,16 @@ public final class Ends {
     return losses;
   }
 
+  /** What the head reads. */
+  Tensor normalised(Tensor x, TensorScope result) {
+    Tensor normalised = result.rowMajor(backend.activationType(), x.rows(), x.columns());
+    finalNorm.apply(backend, x, normalised);
+    return normalised;
+  }
+
   private Tensor project(Tensor x, TensorScope result) {
     try (TensorScope local = backend.newScope()) {
-      Tensor normalised = local.rowMajor(backend.activationType(), x.rows(), x.columns());
-      finalNorm.apply(backend, x, normalised);
+      Tensor normalised = normalised(x, local);
       Tensor logits = result.rowMajor(DType.F32, x.rows(), head.rows());
       backend.linalg().gemm(1, normalised, head.transposed(), 0, logits);
       return logits;

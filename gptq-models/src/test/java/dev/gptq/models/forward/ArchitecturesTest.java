@@ -1,0 +1,180 @@
+package dev.gptq.models.forward;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.gptq.backend.Backend;
+import dev.gptq.models.Model;
+import dev.gptq.models.SharedFiles;
+import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.models.safetensors.Checkpoint;
+import dev.gptq.models.safetensors.CheckpointWriter;
+import dev.gptq.models.safetensors.WriterOptions;
+import dev.gptq.tensor.HostCopies;
+import dev.gptq.tensor.TensorScope;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * One small random checkpoint of each architecture, against what the field's reference
+ * implementation computes for it. Every backend on the class path takes part.
+ */
+class ArchitecturesTest {
+  private static final List<String> CHECKPOINTS =
+      List.of("llama-mha", "llama-gqa-rope3", "llama-headdim");
+
+  /** Largest difference that is allowed, as a share of the largest value. */
+  private static final float TOLERANCE = 1e-3f;
+
+  @TempDir Path scratch;
+
+  static Stream<Arguments> cases() {
+    return CHECKPOINTS.stream()
+        .flatMap(checkpoint ->
+            TestBackends.names().stream().map(backend -> Arguments.of(checkpoint, backend)));
+  }
+
+  private static Path folder(String checkpoint) {
+    return SharedFiles.require("models/architectures/" + checkpoint);
+  }
+
+  @ParameterizedTest(name = "{0} on {1}")
+  @MethodSource("cases")
+  void logitsAndHiddenStatesMatch(String checkpoint, String name) throws IOException {
+    Path folder = folder(checkpoint);
+    Expected expected = Expected.read(folder);
+    try (Backend backend = TestBackends.open(name);
+        Model model = Model.open(folder);
+        Decoder decoder = model.load(backend)) {
+      List<float[]> hidden = decoder.hiddenStates(expected.windows());
+      assertThat(hidden).hasSameSizeAs(expected.hidden());
+      for (int i = 0; i < hidden.size(); i++) {
+        assertClose("hidden state " + i, hidden.get(i), expected.hidden().get(i));
+      }
+      float[] logits = logits(decoder, expected.windows());
+      assertClose("logits", logits, expected.logits());
+      assertThat(best(logits, model.spec()))
+          .as("most likely tokens")
+          .isEqualTo(best(expected.logits(), model.spec()));
+    }
+  }
+
+  @ParameterizedTest(name = "{0} on {1}")
+  @MethodSource("cases")
+  void everyLengthGivesTheSamePrefix(String checkpoint, String name) throws IOException {
+    Path folder = folder(checkpoint);
+    Expected expected = Expected.read(folder);
+    try (Backend backend = TestBackends.open(name);
+        Model model = Model.open(folder);
+        Decoder decoder = model.load(backend)) {
+      int[] known = expected.windows().getFirst();
+      int[] full = Arrays.copyOf(known, model.spec().context());
+      for (int t = known.length; t < full.length; t++) {
+        full[t] = t * 31 % model.spec().vocabulary();
+      }
+      int vocabulary = model.spec().vocabulary();
+      for (int length : new int[] {1, 2, known.length - 1, full.length}) {
+        int common = Math.min(length, known.length) * vocabulary;
+        float[] logits = logits(decoder, List.of(Arrays.copyOf(full, length)));
+        assertThat(logits).hasSize(length * vocabulary);
+        assertClose(
+            "logits of a window of " + length,
+            Arrays.copyOf(logits, common),
+            Arrays.copyOf(expected.logits(), common));
+      }
+    }
+  }
+
+  @ParameterizedTest(name = "{0} on {1}")
+  @MethodSource("cases")
+  void cachedPositionsGiveTheSameLogits(String checkpoint, String name) throws IOException {
+    Path folder = folder(checkpoint);
+    Expected expected = Expected.read(folder);
+    try (Backend backend = TestBackends.open(name);
+        Model model = Model.open(folder);
+        Decoder decoder = model.load(backend)) {
+      int vocabulary = model.spec().vocabulary();
+      int[] window = expected.windows().getFirst();
+      for (int prompt : new int[] {1, 7}) {
+        try (Decoder.Sequence sequence = decoder.newSequence(window.length)) {
+          float[] logits = sequence.append(Arrays.copyOf(window, prompt));
+          for (int t = prompt; t < window.length; t++) {
+            assertClose("position " + (t - 1), logits, row(expected.logits(), t - 1, vocabulary));
+            logits = sequence.append(window[t]);
+          }
+          assertThat(sequence.isFull()).isTrue();
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest(name = "{0} on {1}")
+  @MethodSource("cases")
+  void shardsGiveTheSameBits(String checkpoint, String name) throws IOException {
+    Path folder = folder(checkpoint);
+    Path sharded = scratch.resolve("sharded");
+    shard(folder, sharded);
+    List<int[]> windows = Expected.read(folder).windows();
+    try (Backend backend = TestBackends.open(name);
+        Model model = Model.open(folder);
+        Model copy = Model.open(sharded);
+        Decoder decoder = model.load(backend);
+        Decoder same = copy.load(backend)) {
+      assertThat(sharded.resolve(Checkpoint.INDEX_FILE)).exists();
+      assertThat(logits(same, windows)).isEqualTo(logits(decoder, windows));
+    }
+  }
+
+  private static void shard(Path from, Path to) throws IOException {
+    try (Checkpoint source = Checkpoint.open(from);
+        CheckpointWriter writer =
+            CheckpointWriter.create(to, WriterOptions.DEFAULT.withShardLimit(100_000))) {
+      for (String tensor : source.names()) {
+        writer.add(source.require(tensor));
+      }
+      writer.copyFile(from.resolve("config.json"));
+      writer.commit();
+    }
+  }
+
+  private static float[] logits(Decoder decoder, List<int[]> windows) {
+    try (TensorScope scope = decoder.backend().newScope()) {
+      return HostCopies.floats(decoder.logits(windows, scope));
+    }
+  }
+
+  private static float[] row(float[] values, int row, int columns) {
+    return Arrays.copyOfRange(values, row * columns, (row + 1) * columns);
+  }
+
+  private static int[] best(float[] logits, DecoderSpec spec) {
+    int[] best = new int[logits.length / spec.vocabulary()];
+    for (int t = 0; t < best.length; t++) {
+      for (int i = 1; i < spec.vocabulary(); i++) {
+        if (logits[t * spec.vocabulary() + i] > logits[t * spec.vocabulary() + best[t]]) {
+          best[t] = i;
+        }
+      }
+    }
+    return best;
+  }
+
+  private static void assertClose(String what, float[] actual, float[] expected) {
+    assertThat(actual).as(what).hasSameSizeAs(expected);
+    float scale = 0;
+    float difference = 0;
+    for (int i = 0; i < expected.length; i++) {
+      scale = Math.max(scale, Math.abs(expected[i]));
+      // A NaN must not pass.
+      float d = Math.abs(actual[i] - expected[i]);
+      difference = d <= difference ? difference : d;
+    }
+    assertThat(difference / scale).as("%s: relative to %s", what, scale).isLessThan(TOLERANCE);
+  }
+}
