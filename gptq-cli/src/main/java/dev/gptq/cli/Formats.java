@@ -28,6 +28,11 @@ final class Formats {
         format
             .map(Formats::version)
             .orElse(symmetric ? GptqConfig.Version.V1 : GptqConfig.Version.V2);
+    if (version == GptqConfig.Version.V1 && !symmetric) {
+      throw new UsageException(
+          "--format gptq stores zero points less one and so cannot hold a zero point of 0, which"
+              + " asymmetric grids have; use --format gptq_v2 or --sym");
+    }
     boolean descAct =
         settings.method() == QuantizationSettings.Method.GPTQ
             && options.order() == ColumnOrder.ACTIVATION
@@ -40,6 +45,11 @@ final class Formats {
         .withMeta("damp_percent", json.numberNode(options.damping()))
         .withMeta("static_groups", json.booleanNode(options.staticGroups()))
         .withMeta("true_sequential", json.booleanNode(settings.trueSequential()));
+  }
+
+  /** The name of a format on the command line. */
+  static String name(GptqConfig.Version version) {
+    return version == GptqConfig.Version.V1 ? "gptq" : "gptq_v2";
   }
 
   static GptqConfig.Version version(String name) {

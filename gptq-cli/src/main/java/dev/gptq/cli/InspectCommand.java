@@ -130,7 +130,7 @@ final class InspectCommand implements Callable<Integer> {
         + (config.sym() ? ", symmetric" : ", asymmetric")
         + (config.descAct() ? ", desc_act" : "")
         + ", format "
-        + config.format();
+        + Formats.name(config.format());
   }
 
   private static ObjectNode json(Model model, List<Module> modules) {

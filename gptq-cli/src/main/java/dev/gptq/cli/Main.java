@@ -43,17 +43,16 @@ public final class Main implements Runnable {
 
   /** Runs a command and ends the process with its exit status. */
   public static void main(String[] arguments) {
-    System.exit(run(arguments));
+    System.exit(commandLine().execute(arguments));
   }
 
-  /** Runs a command and returns its exit status. */
-  static int run(String... arguments) {
+  /** The parsed-and-run machinery, whose writers tests may replace. */
+  static CommandLine commandLine() {
     return new CommandLine(new Main())
         .setExecutionExceptionHandler(new Failures())
         .setCaseInsensitiveEnumValuesAllowed(true)
         .setUsageHelpWidth(100)
-        .setUsageHelpLongOptionsMaxWidth(34)
-        .execute(arguments);
+        .setUsageHelpLongOptionsMaxWidth(34);
   }
 
   @Override

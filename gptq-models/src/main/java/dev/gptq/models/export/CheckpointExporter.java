@@ -71,6 +71,9 @@ public final class CheckpointExporter {
         }
       }
       for (int block = 0; block < blocks; block++) {
+        if (work.reports(block).isEmpty()) {
+          continue;
+        }
         Checkpoint finished = work.checkpoint(block);
         for (String name : finished.names()) {
           writer.add(finished.require(name));

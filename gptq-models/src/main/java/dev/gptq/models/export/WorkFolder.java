@@ -17,6 +17,7 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -74,13 +75,12 @@ public final class WorkFolder implements BlockStore, AutoCloseable {
     if (!Files.isDirectory(blockFolder(block))) {
       return Optional.empty();
     }
-    Checkpoint checkpoint = checkpoint(block);
     ImmutableMap.Builder<String, QuantizedModule> modules = ImmutableMap.builder();
     for (ModuleReport report : reports(block)) {
       modules.put(
           report.name(),
           new QuantizedModule(
-              GptqTensors.read(checkpoint, report.name(), config).matrix(), report));
+              GptqTensors.read(checkpoint(block), report.name(), config).matrix(), report));
     }
     return Optional.of(modules.buildOrThrow());
   }
@@ -88,25 +88,40 @@ public final class WorkFolder implements BlockStore, AutoCloseable {
   @Override
   public void put(int block, ImmutableMap<String, QuantizedModule> modules) {
     StringBuilder log = new StringBuilder();
-    try (CheckpointWriter writer =
-        CheckpointWriter.create(blockFolder(block), WriterOptions.DEFAULT)) {
-      for (Map.Entry<String, QuantizedModule> module : modules.entrySet()) {
-        GptqTensors.write(
-            writer,
-            module.getKey(),
-            module.getValue().packed(),
-            config.format(),
-            biases.apply(module.getKey()));
-        log.append(QuantizationLog.line(module.getValue().report())).append('\n');
+    modules.values().forEach(m -> log.append(QuantizationLog.line(m.report())).append('\n'));
+    byte[] lines = log.toString().getBytes(StandardCharsets.UTF_8);
+    try {
+      if (modules.isEmpty()) {
+        putEmpty(block, lines);
+        return;
       }
-      writer.writeFile(QuantizationLog.FILE, log.toString().getBytes(StandardCharsets.UTF_8));
-      writer.commit();
+      try (CheckpointWriter writer =
+          CheckpointWriter.create(blockFolder(block), WriterOptions.DEFAULT)) {
+        for (Map.Entry<String, QuantizedModule> module : modules.entrySet()) {
+          GptqTensors.write(
+              writer,
+              module.getKey(),
+              module.getValue().packed(),
+              config.format(),
+              biases.apply(module.getKey()));
+        }
+        writer.writeFile(QuantizationLog.FILE, lines);
+        writer.commit();
+      }
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
   }
 
-  /** The packed tensors of a finished block. */
+  /** A block of which no module was selected has a log and no tensors. */
+  private void putEmpty(int block, byte[] log) throws IOException {
+    Files.createDirectories(folder);
+    Path staging = Files.createTempDirectory(folder, ".empty");
+    Files.write(staging.resolve(QuantizationLog.FILE), log);
+    Files.move(staging, blockFolder(block), StandardCopyOption.ATOMIC_MOVE);
+  }
+
+  /** The packed tensors of a finished block that has some. */
   Checkpoint checkpoint(int block) {
     return open.computeIfAbsent(
         block,

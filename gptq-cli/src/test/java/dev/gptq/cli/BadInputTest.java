@@ -1,0 +1,198 @@
+package dev.gptq.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.function.UnaryOperator;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What goes wrong gets one clear message, its exit status, and leaves nothing half-written. */
+final class BadInputTest {
+  private static final int HEADER = 8;
+
+  @TempDir private Path folder;
+  private Path model;
+  private Path shard;
+
+  @BeforeEach
+  void copyModel() throws IOException {
+    model = Files.createDirectory(folder.resolve("model"));
+    try (Stream<Path> files = Files.list(Cli.TINY)) {
+      for (Path file : files.toList()) {
+        Files.copy(file, model.resolve(file.getFileName()));
+      }
+    }
+    shard = model.resolve("model.safetensors");
+  }
+
+  @Test
+  void truncatedShard() throws IOException {
+    try (RandomAccessFile file = new RandomAccessFile(shard.toFile(), "rw")) {
+      file.setLength(file.length() / 2);
+    }
+    assertRefused(65, "model.safetensors", "again");
+  }
+
+  @Test
+  void headerLongerThanFile() throws IOException {
+    try (RandomAccessFile file = new RandomAccessFile(shard.toFile(), "rw")) {
+      file.write(ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(1L << 40).array());
+    }
+    assertRefused(65, "model.safetensors");
+  }
+
+  @Test
+  void missingTensor() throws IOException {
+    editHeader(h -> h.replace("layers.3.mlp.up_proj.weight", "layers.3.mlp.xx_proj.weight"));
+    assertRefused(65, "model.layers.3.mlp.up_proj.weight", "nearest", "config.json");
+  }
+
+  @Test
+  void wrongDtype() throws IOException {
+    editHeader(h -> {
+      int at = h.indexOf("model.layers.2.mlp.up_proj.weight");
+      int type = h.indexOf("\"BF16\"", at);
+      return h.substring(0, type) + "\"I16\" " + h.substring(type + 6);
+    });
+    assertRefused(65, "model.safetensors", "model.layers.2.mlp.up_proj.weight", "I16");
+  }
+
+  @Test
+  void nanWeightsAreNamed() throws IOException {
+    long begin = offsetOf("model.layers.4.self_attn.o_proj.weight");
+    try (RandomAccessFile file = new RandomAccessFile(shard.toFile(), "rw")) {
+      file.seek(begin + 2 * 77);
+      file.write(new byte[] {(byte) 0xc0, 0x7f});
+    }
+    assertRefused(
+        65, "model.safetensors", "model.layers.4.self_attn.o_proj.weight", "1 NaN", "--exclude");
+  }
+
+  @Test
+  void groupSizeThatDoesNotDivide() {
+    assertRefused(65, new String[] {"--group-size", "96"}, "96", "256", "k_proj", "-1");
+  }
+
+  @Test
+  void unknownArchitecture() throws IOException {
+    Path config = model.resolve("config.json");
+    Files.writeString(
+        config,
+        Files.readString(config).replace("\"model_type\": \"llama\"", "\"model_type\": \"mamba\""));
+    assertRefused(65, "config.json", "mamba", "llama");
+  }
+
+  @Test
+  void textShorterThanOneWindow() throws IOException {
+    Path text = Files.writeString(folder.resolve("short.txt"), "Too short.");
+    assertRefused(65, new String[] {"--calibration", text.toString()}, "token");
+  }
+
+  @Test
+  void outputFolderThatIsNotEmpty() throws IOException {
+    Path output = Files.createDirectory(folder.resolve("out"));
+    Path precious = Files.writeString(output.resolve("precious"), "mine");
+    Cli.Outcome refused = quantize();
+    assertThat(refused.status()).isEqualTo(65);
+    assertThat(refused.err()).contains(output.toString(), "--overwrite");
+    assertThat(precious).hasContent("mine");
+  }
+
+  @Test
+  void missingModelFolder() throws IOException {
+    model = folder.resolve("nowhere");
+    assertRefused(65, "nowhere");
+  }
+
+  @Test
+  void missingTokenizer() throws IOException {
+    Files.delete(model.resolve("tokenizer.json"));
+    assertRefused(65, "tokenizer.json");
+  }
+
+  @Test
+  void quantizedModelIsNotQuantizedAgain() throws IOException {
+    Path once = folder.resolve("once");
+    assertThat(Cli.run("quantize", "--model", model, "--output", once, "--method", "rtn").status())
+        .isZero();
+    model = once;
+    assertRefused(65, "quantized already");
+  }
+
+  @Test
+  void optionsThatContradictEachOther() {
+    assertRefused(2, new String[] {"--sym", "--asym"}, "--asym");
+    assertRefused(2, new String[] {"--bits", "5"}, "--bits");
+    assertRefused(2, new String[] {"--scheme", "half-offset"}, "half-offset");
+    assertRefused(2, new String[] {"--asym", "--format", "gptq"}, "gptq_v2");
+    assertRefused(2, new String[] {"--no-such-option"}, "--no-such-option");
+  }
+
+  @Test
+  void backendThatIsNotThere() {
+    assertRefused(69, new String[] {"--backend", "abacus"}, "abacus", "reference");
+  }
+
+  private void assertRefused(int status, String... message) {
+    assertRefused(status, new String[0], message);
+  }
+
+  private void assertRefused(int status, String[] options, String... message) {
+    Cli.Outcome refused = quantize(options);
+    assertThat(refused.status()).as(refused.err()).isEqualTo(status);
+    assertThat(refused.err()).contains(message);
+    assertThat(refused.err()).doesNotContain("\tat ");
+    assertThat(folder.resolve("out")).doesNotExist();
+  }
+
+  private Cli.Outcome quantize(String... options) {
+    return Cli.run(
+        Stream.concat(
+                Stream.<Object>of(
+                    "quantize",
+                    "--model",
+                    model,
+                    "--output",
+                    folder.resolve("out"),
+                    "--samples",
+                    "2",
+                    "--seq-len",
+                    "32"),
+                Stream.of(options))
+            .toArray());
+  }
+
+  private void editHeader(UnaryOperator<String> edit) throws IOException {
+    String header = header();
+    String edited = edit.apply(header);
+    assertThat(edited).hasSameSizeAs(header).isNotEqualTo(header);
+    try (RandomAccessFile file = new RandomAccessFile(shard.toFile(), "rw")) {
+      file.seek(HEADER);
+      file.write(edited.getBytes(StandardCharsets.UTF_8));
+    }
+  }
+
+  private String header() throws IOException {
+    try (RandomAccessFile file = new RandomAccessFile(shard.toFile(), "r")) {
+      byte[] header = new byte[Math.toIntExact(Long.reverseBytes(file.readLong()))];
+      file.readFully(header);
+      return new String(header, StandardCharsets.UTF_8);
+    }
+  }
+
+  private long offsetOf(String tensor) throws IOException {
+    String header = header();
+    int offsets = header.indexOf("\"data_offsets\":[", header.indexOf("\"" + tensor + "\""));
+    String begin = header.substring(offsets + 16, header.indexOf(',', offsets + 16));
+    return HEADER + header.length() + Long.parseLong(begin.trim());
+  }
+}

@@ -1,0 +1,42 @@
+package dev.gptq.cli;
+
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Path;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+/** Runs commands inside the tests' own process. */
+final class Cli {
+  /** The root of the repository, which has the bundled model. */
+  static final Path ROOT = Path.of(System.getProperty("gptq.root"));
+
+  static final Path TINY = ROOT.resolve("examples/tiny");
+  static final Path CALIBRATION = ROOT.resolve("examples/text/demo-calibration.txt");
+  static final Path EVALUATION = ROOT.resolve("examples/text/demo-evaluation.txt");
+
+  /** What a command left behind. */
+  record Outcome(int status, String out, String err) {
+    JsonNode json() {
+      return JsonMapper.shared().readTree(out);
+    }
+  }
+
+  private Cli() {}
+
+  static Outcome run(Object... arguments) {
+    System.setProperty("gptq.home", ROOT.toString());
+    StringWriter out = new StringWriter();
+    StringWriter err = new StringWriter();
+    String[] words = new String[arguments.length];
+    for (int i = 0; i < words.length; i++) {
+      words[i] = arguments[i].toString();
+    }
+    int status =
+        Main.commandLine()
+            .setOut(new PrintWriter(out, true))
+            .setErr(new PrintWriter(err, true))
+            .execute(words);
+    return new Outcome(status, out.toString(), err.toString());
+  }
+}

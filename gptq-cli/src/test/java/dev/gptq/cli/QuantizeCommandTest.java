@@ -1,0 +1,175 @@
+package dev.gptq.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.gptq.models.Model;
+import dev.gptq.models.gptqformat.GptqTensors;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+final class QuantizeCommandTest {
+  private static final String[] QUICK = {"--samples", "4", "--seq-len", "64", "--sampling", "even"};
+
+  @TempDir private Path folder;
+
+  private Cli.Outcome quantize(Path output, Object... more) {
+    return Cli.run(
+        Stream.of(
+                Stream.<Object>of(
+                    "quantize",
+                    "--model",
+                    Cli.TINY,
+                    "--output",
+                    output,
+                    "--calibration",
+                    Cli.CALIBRATION),
+                Stream.<Object>of((Object[]) QUICK),
+                Stream.of(more))
+            .flatMap(s -> s)
+            .toArray());
+  }
+
+  @Test
+  void writesCheckpointThatEvaluatesAndInspects() throws IOException {
+    Path output = folder.resolve("w4");
+    Cli.Outcome quantized = quantize(output, "--json");
+    assertThat(quantized.status()).as(quantized.err()).isZero();
+    JsonNode json = quantized.json();
+    assertThat(json.required("command").asString()).isEqualTo("quantize");
+    assertThat(json.required("modules").asInt()).isEqualTo(42);
+    assertThat(json.required("bits_per_weight").asDouble()).isBetween(4.15, 4.3);
+    assertThat(json.required("total_error").asDouble()).isPositive();
+    assertThat(json.required("peak_memory_bytes").asLong()).isPositive();
+
+    List<String> log = Files.readAllLines(output.resolve("quantization-log.jsonl"));
+    assertThat(log).hasSize(42);
+    JsonNode first = JsonMapper.shared().readTree(log.getFirst());
+    assertThat(first.required("name").asString()).isEqualTo("model.layers.0.self_attn.k_proj");
+    assertThat(first.required("relative_error").asDouble())
+        .isLessThan(first.required("rtn_relative_error").asDouble());
+    assertThat(first.required("tokens").asLong()).isEqualTo(4 * 64);
+
+    JsonNode config =
+        JsonMapper.shared().readTree(output.resolve("config.json")).required("quantization_config");
+    assertThat(config)
+        .isEqualTo(JsonMapper.shared().readTree(output.resolve("quantize_config.json")));
+    assertThat(output.resolve("tokenizer.json"))
+        .hasSameBinaryContentAs(Cli.TINY.resolve("tokenizer.json"));
+
+    Cli.Outcome inspected = Cli.run("inspect", output);
+    assertThat(inspected.out()).contains("4 bits, group size 128, symmetric", "checks passed");
+
+    double full = perplexity(Cli.TINY);
+    assertThat(perplexity(output)).isBetween(full, 1.3 * full);
+    assertNothingElseIn(folder, "w4");
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "2, 32, --asym, --act-order",
+    "3, 64, --sym, --static-groups",
+    "8, -1, --asym, --mse",
+    "4, 128, --scheme=sym-restricted, --order=group-aware"
+  })
+  void everyWidthGoesThroughTheFile(int bits, int groupSize, String scheme, String option)
+      throws IOException {
+    Path output = folder.resolve("out");
+    Cli.Outcome quantized =
+        quantize(
+            output,
+            "--bits",
+            bits,
+            "--group-size=" + groupSize,
+            scheme,
+            option,
+            "--include",
+            "layers[.]1[.]");
+    assertThat(quantized.status()).as(quantized.err()).isZero();
+    try (Model model = Model.open(output)) {
+      String module = "model.layers.1.mlp.down_proj";
+      var packed = GptqTensors.read(model.checkpoint(), module, model.quantization().orElseThrow());
+      assertThat(packed.warnings()).isEmpty();
+      assertThat(packed.matrix().bits()).isEqualTo(bits);
+      assertThat(packed.matrix().groupOf().isPresent()).isEqualTo(option.equals("--act-order"));
+      assertThat(model.checkpoint().find("model.layers.0.mlp.down_proj.weight")).isPresent();
+    }
+    assertThat(perplexity(output)).isFinite();
+  }
+
+  @Test
+  void rtnNeedsNoCalibration() throws IOException {
+    Path output = folder.resolve("rtn");
+    Cli.Outcome quantized =
+        Cli.run("quantize", "--model", Cli.TINY, "--output", output, "--method", "rtn", "--json");
+    assertThat(quantized.status()).as(quantized.err()).isZero();
+    assertThat(quantized.json().required("total_error").isNull()).isTrue();
+    assertThat(Files.readString(output.resolve("quantization-log.jsonl")))
+        .contains("\"error\":null");
+  }
+
+  @Test
+  void sameCommandGivesSameBytes() {
+    quantize(folder.resolve("a"));
+    quantize(folder.resolve("b"));
+    assertThat(folder.resolve("a/model.safetensors"))
+        .hasSameBinaryContentAs(folder.resolve("b/model.safetensors"));
+  }
+
+  @Test
+  void convertsWithoutLoss() {
+    Path v1 = folder.resolve("v1");
+    Path v2 = folder.resolve("v2");
+    Path back = folder.resolve("back");
+    quantize(v1);
+    assertThat(Cli.run("convert", "--model", v1, "--output", v2, "--format", "gptq_v2").status())
+        .isZero();
+    assertThat(Cli.run("convert", "--model", v2, "--output", back, "--format", "gptq").status())
+        .isZero();
+    assertThat(v2.resolve("model.safetensors").toFile().length())
+        .isEqualTo(v1.resolve("model.safetensors").toFile().length());
+    assertThat(perplexity(v2)).isEqualTo(perplexity(v1));
+    assertThat(perplexity(back)).isEqualTo(perplexity(v1));
+  }
+
+  @Test
+  void dryRunWritesNothing() throws IOException {
+    Cli.Outcome plan = quantize(folder.resolve("plan"), "--dry-run");
+    assertThat(plan.status()).as(plan.err()).isZero();
+    assertThat(plan.out()).contains("would quantize 6 blocks of Llama", "memory on the backend");
+    assertNothingElseIn(folder);
+  }
+
+  private static double perplexity(Path model) {
+    Cli.Outcome measured =
+        Cli.run(
+            "eval",
+            "--model",
+            model,
+            "--text",
+            Cli.EVALUATION,
+            "--seq-len",
+            "64",
+            "--windows",
+            "4",
+            "--json");
+    assertThat(measured.status()).as(measured.err()).isZero();
+    assertThat(measured.json().required("windows").asInt()).isEqualTo(4);
+    return measured.json().required("perplexity").asDouble();
+  }
+
+  private static void assertNothingElseIn(Path folder, String... names) throws IOException {
+    try (Stream<Path> entries = Files.list(folder)) {
+      assertThat(entries.map(path -> path.getFileName().toString()))
+          .containsExactlyInAnyOrder(names);
+    }
+  }
+}

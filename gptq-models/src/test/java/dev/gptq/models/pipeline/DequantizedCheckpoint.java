@@ -1,0 +1,51 @@
+package dev.gptq.models.pipeline;
+
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.models.Model;
+import dev.gptq.models.safetensors.CheckpointWriter;
+import dev.gptq.models.safetensors.StoredType;
+import dev.gptq.models.safetensors.WriterOptions;
+import dev.gptq.pack.PackedMatrix;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
+
+/** A copy of a model in which some modules have the float32 values of their packed weights. */
+record DequantizedCheckpoint(Path folder) {
+
+  static DequantizedCheckpoint write(
+      Path folder, Model model, ImmutableMap<String, PackedMatrix> packed) throws IOException {
+    try (CheckpointWriter writer = CheckpointWriter.create(folder, WriterOptions.DEFAULT);
+        Arena arena = Arena.ofConfined()) {
+      for (String name : model.checkpoint().names()) {
+        PackedMatrix matrix = packed.get(name.replaceFirst("[.]weight$", ""));
+        if (matrix == null) {
+          writer.add(model.checkpoint().require(name));
+        } else {
+          writer.add(
+              name,
+              StoredType.F32,
+              new long[] {matrix.rows(), matrix.columns()},
+              values(matrix, arena));
+        }
+      }
+      writer.copyFile(model.folder().resolve("config.json"));
+      writer.commit();
+    }
+    return new DequantizedCheckpoint(folder);
+  }
+
+  private static MemorySegment values(PackedMatrix matrix, Arena arena) {
+    MemorySegment values =
+        arena.allocate(ValueLayout.JAVA_FLOAT, (long) matrix.rows() * matrix.columns());
+    long at = 0;
+    for (int o = 0; o < matrix.rows(); o++) {
+      for (int i = 0; i < matrix.columns(); i++) {
+        values.setAtIndex(ValueLayout.JAVA_FLOAT, at++, matrix.weight(o, i));
+      }
+    }
+    return values;
+  }
+}
