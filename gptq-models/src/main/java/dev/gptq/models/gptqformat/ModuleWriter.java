@@ -1,6 +1,5 @@
 package dev.gptq.models.gptqformat;
 
-import com.google.common.base.Preconditions;
 import dev.gptq.models.BadInputException;
 import dev.gptq.models.gptqformat.GptqConfig.Version;
 import dev.gptq.models.safetensors.CheckpointWriter;
@@ -87,11 +86,11 @@ final class ModuleWriter {
     for (long i = 0; i < count; i++) {
       float scale = matrix.scales().getAtIndex(Elements.FLOAT, i);
       short half = Float.floatToFloat16(scale);
-      Preconditions.checkArgument(
-          Float.float16ToFloat(half) == scale,
-          "module '%s': scale %s is no float16; quantize with float16 scales",
-          prefix,
-          scale);
+      if (Float.float16ToFloat(half) != scale) {
+        throw new BadInputException(
+            "module '%s': scale %s is no float16; quantize with float16 scales"
+                .formatted(prefix, scale));
+      }
       halves.setAtIndex(Elements.HALF, i, half);
     }
     return halves;

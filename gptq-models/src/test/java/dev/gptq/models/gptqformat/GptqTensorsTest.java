@@ -212,7 +212,7 @@ class GptqTensorsTest {
             Optional.empty(),
             Optional.empty());
     assertThatThrownBy(() -> write(inexact, Version.V1))
-        .isInstanceOf(IllegalArgumentException.class)
+        .isInstanceOf(BadInputException.class)
         .hasMessageContaining("0.1")
         .hasMessageContaining("float16");
   }

@@ -16,7 +16,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Flipped bits, cut tails and transplanted bytes give a readable checkpoint or a clear error. */
 class CheckpointFuzzTest {
-  private static final int TRIALS = 4000;
+  private static final int TRIALS = 2000;
 
   @TempDir Path folder;
 

@@ -4,7 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gptq.models.BadInputException;
-import dev.gptq.models.SharedFiles;
+import dev.gptq.models.TestFiles;
 import java.io.IOException;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
@@ -49,7 +49,7 @@ class CheckpointTest {
 
   @Test
   void namesNearTensorsWhenOneIsAbsent() throws IOException {
-    Path tiny = SharedFiles.require("models/tiny");
+    Path tiny = TestFiles.bundled("examples/tiny");
     try (Checkpoint checkpoint = Checkpoint.open(tiny)) {
       assertThatThrownBy(() -> checkpoint.require("model.layers.6.mlp.up_proj.weight"))
           .isInstanceOf(BadInputException.class)
@@ -70,11 +70,16 @@ class CheckpointTest {
   }
 
   @Test
-  void readsRealSingleAndShardedModels() throws IOException {
-    try (Checkpoint tiny = Checkpoint.open(SharedFiles.require("models/tiny"));
-        Checkpoint small = Checkpoint.open(SharedFiles.require("models/small"))) {
+  void readsARealModel() throws IOException {
+    try (Checkpoint tiny = Checkpoint.open(TestFiles.bundled("examples/tiny"))) {
       assertThat(tiny.names()).hasSize(56);
       assertThat(tiny.totalBytes()).isEqualTo(11_540_992);
+    }
+  }
+
+  @Test
+  void readsARealShardedModel() throws IOException {
+    try (Checkpoint small = Checkpoint.open(TestFiles.shared("models/small"))) {
       assertThat(small.names()).hasSize(83);
       assertThat(small.totalBytes()).isEqualTo(61_492_224);
       assertThat(small.require("model.layers.8.mlp.down_proj.weight").describe())
