@@ -1,0 +1,75 @@
+package dev.gptq.simd;
+
+import java.lang.foreign.MemorySegment;
+import jdk.incubator.vector.FloatVector;
+
+/**
+ * The delayed updates of {@link ColumnLoop}: {@code w_k ← fma(−e_j, U[j][k], w_k)} for the six
+ * columns k of a panel and all j before it, in order of j; 2 vectors of rows, twelve chains of
+ * fused multiply-adds in registers.
+ */
+final class ColumnLoopKernel {
+  /** Columns of a panel. */
+  static final int COLUMNS = 6;
+
+  private static final long L = Lanes.BYTES;
+
+  private ColumnLoopKernel() {}
+
+  /**
+   * Updates the strip's columns p … p + 5 by its columns 0 … p − 1, which hold −e.
+   *
+   * @param u U[j][p + c] at {@code panel + 4·(6·j + c)}
+   */
+  static void update(MemorySegment strip, MemorySegment u, long panel, int p) {
+    long w = 2 * L * p;
+    FloatVector s00 = Lanes.load(strip, w);
+    FloatVector s01 = Lanes.load(strip, w + L);
+    FloatVector s10 = Lanes.load(strip, w + 2 * L);
+    FloatVector s11 = Lanes.load(strip, w + 3 * L);
+    FloatVector s20 = Lanes.load(strip, w + 4 * L);
+    FloatVector s21 = Lanes.load(strip, w + 5 * L);
+    FloatVector s30 = Lanes.load(strip, w + 6 * L);
+    FloatVector s31 = Lanes.load(strip, w + 7 * L);
+    FloatVector s40 = Lanes.load(strip, w + 8 * L);
+    FloatVector s41 = Lanes.load(strip, w + 9 * L);
+    FloatVector s50 = Lanes.load(strip, w + 10 * L);
+    FloatVector s51 = Lanes.load(strip, w + 11 * L);
+    for (int j = 0; j < p; j++) {
+      long ej = j * (2 * L);
+      long uj = panel + j * (4L * COLUMNS);
+      FloatVector e0 = Lanes.load(strip, ej);
+      FloatVector e1 = Lanes.load(strip, ej + L);
+      FloatVector u0 = Lanes.broadcast(u, uj);
+      s00 = e0.fma(u0, s00);
+      s01 = e1.fma(u0, s01);
+      FloatVector u1 = Lanes.broadcast(u, uj + 4);
+      s10 = e0.fma(u1, s10);
+      s11 = e1.fma(u1, s11);
+      FloatVector u2 = Lanes.broadcast(u, uj + 8);
+      s20 = e0.fma(u2, s20);
+      s21 = e1.fma(u2, s21);
+      FloatVector u3 = Lanes.broadcast(u, uj + 12);
+      s30 = e0.fma(u3, s30);
+      s31 = e1.fma(u3, s31);
+      FloatVector u4 = Lanes.broadcast(u, uj + 16);
+      s40 = e0.fma(u4, s40);
+      s41 = e1.fma(u4, s41);
+      FloatVector u5 = Lanes.broadcast(u, uj + 20);
+      s50 = e0.fma(u5, s50);
+      s51 = e1.fma(u5, s51);
+    }
+    Lanes.store(s00, strip, w);
+    Lanes.store(s01, strip, w + L);
+    Lanes.store(s10, strip, w + 2 * L);
+    Lanes.store(s11, strip, w + 3 * L);
+    Lanes.store(s20, strip, w + 4 * L);
+    Lanes.store(s21, strip, w + 5 * L);
+    Lanes.store(s30, strip, w + 6 * L);
+    Lanes.store(s31, strip, w + 7 * L);
+    Lanes.store(s40, strip, w + 8 * L);
+    Lanes.store(s41, strip, w + 9 * L);
+    Lanes.store(s50, strip, w + 10 * L);
+    Lanes.store(s51, strip, w + 11 * L);
+  }
+}

@@ -1,0 +1,240 @@
+package dev.gptq.simd;
+
+import dev.gptq.tensor.DType;
+import java.lang.foreign.MemorySegment;
+
+/**
+ * The matrix product {@code C ← α·A·B + β·C} for operands of any layout, of which one may be
+ * triangular and of whose result the lower triangle may be enough. The order of the loops follows
+ * Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication: a slice of B is packed
+ * once for all workers, blocks of A are the tasks, and a tile of C stays in registers.
+ */
+final class Gemm {
+  private static final int ROWS = GemmKernel.ROWS;
+  private static final int COLUMNS = GemmKernel.COLUMNS;
+
+  // A block of A (up to BLOCK × DEPTH floats) fills half of a core's second-level cache.
+  private static final int DEPTH = Lanes.BYTES == 64 ? 512 : 256;
+  private static final int BLOCK = Lanes.BYTES == 64 ? 240 : 192;
+  private static final int SLICE = 4096 / COLUMNS * COLUMNS;
+
+  /** Which part of C is wanted; the rest may be overwritten too. */
+  enum Part {
+    ALL,
+    LOWER
+  }
+
+  /** Supplies panels of B; see {@link #multiply(float, Matrix, Panels, float, Matrix)}. */
+  interface Panels {
+    /**
+     * Packs columns j0 … j1 − 1 of rows k0 … k1 − 1 into panels of COLUMNS columns, {@code
+     * COLUMNS·(k1 − k0)} floats each.
+     */
+    void pack(int j0, int j1, int k0, int k1, int worker, MemorySegment target, long offset);
+  }
+
+  private final WorkerPool pool;
+  private final Workspace workspace;
+
+  Gemm(WorkerPool pool, Workspace workspace) {
+    this.pool = pool;
+    this.workspace = workspace;
+  }
+
+  /** {@code C ← α·A·B + β·C}. */
+  void multiply(float alpha, Matrix a, Matrix b, float beta, Matrix c) {
+    multiply(alpha, a, b, beta, c, Part.ALL);
+  }
+
+  /** {@code C ← α·A·B + β·C}, at least in the given part of C. */
+  void multiply(float alpha, Matrix a, Matrix b, float beta, Matrix c, Part part) {
+    if (c.type() != DType.F32) {
+      rounded(alpha, a, b, beta, c);
+    } else if (!c.rowsContiguous() && part == Part.ALL) {
+      multiply(alpha, b.transposed(), a.transposed(), beta, c.transposed(), part);
+    } else {
+      new Product(alpha, a, b.transposed(), null, beta, c, part).run();
+    }
+  }
+
+  /** {@code C ← α·A·B + β·C} with B of {@code a.columns} rows from a source of packed panels. */
+  void multiply(float alpha, Matrix a, Panels b, float beta, Matrix c) {
+    new Product(alpha, a, null, b, beta, c, Part.ALL).run();
+  }
+
+  /** Sums in float32, then rounds once to the 16-bit type of C. */
+  private void rounded(float alpha, Matrix a, Matrix b, float beta, Matrix c) {
+    Matrix target = c.rowsContiguous() ? c : c.transposed();
+    MemorySegment sums = workspace.get(Workspace.Use.RESULT, 1, 4L * c.rows() * c.columns())[0];
+    Matrix result = Matrix.rowMajor(sums, target.rows(), target.columns());
+    if (beta != 0) {
+      for (int r = 0; r < target.rows(); r++) {
+        Conversion.toFloat(
+            c.type(), c.segment(), target.index(r, 0), sums, result.index(r, 0), target.columns());
+      }
+    }
+    multiply(alpha, a, b, beta, c.rowsContiguous() ? result : result.transposed(), Part.ALL);
+    for (int r = 0; r < target.rows(); r++) {
+      Conversion.fromFloat(
+          sums, result.index(r, 0), c.type(), c.segment(), target.index(r, 0), target.columns());
+    }
+  }
+
+  /** One product: operands, and the scratch it runs in. */
+  private final class Product {
+    private final float alpha;
+    private final Matrix a;
+    private final Matrix bt;
+    private final Panels panels;
+    private final float beta;
+    private final Matrix c;
+    private final Part part;
+    private final int m;
+    private final int n;
+    private final int k;
+    private final int block;
+    private final int blocks;
+    private final MemorySegment[] packedA;
+    private final MemorySegment packedB;
+    private final MemorySegment[] tile;
+    private final MemorySegment[] converted;
+
+    Product(float alpha, Matrix a, Matrix bt, Panels panels, float beta, Matrix c, Part part) {
+      this.alpha = alpha;
+      this.a = a;
+      this.bt = bt;
+      this.panels = panels;
+      this.beta = beta;
+      this.c = c;
+      this.part = part;
+      m = c.rows();
+      n = c.columns();
+      k = a.columns();
+      block = blockRows();
+      blocks = (m + block - 1) / block;
+      int depth = Math.min(k, DEPTH);
+      int slice = Math.min(SLICE, (n + COLUMNS - 1) / COLUMNS * COLUMNS);
+      int workers = pool.workers();
+      packedA = workspace.get(Workspace.Use.PANELS_A, workers, 4L * block * depth);
+      packedB = workspace.get(Workspace.Use.PANELS_B, 1, 4L * slice * depth)[0];
+      tile = workspace.get(Workspace.Use.TILE, workers, 4L * ROWS * COLUMNS);
+      long runs = Math.max(block, 8L * COLUMNS);
+      converted = workspace.get(Workspace.Use.CONVERTED, workers, 4 * runs * depth);
+    }
+
+    /** Rows of a block of A: as many as the cache takes, fewer to give every worker its share. */
+    private int blockRows() {
+      int share = pool.workers() * (part == Part.LOWER ? 4 : 1);
+      int count = Math.max((m + BLOCK - 1) / BLOCK, Math.min(share, m / (4 * ROWS)));
+      count = Math.max(1, (count + pool.workers() - 1) / pool.workers() * pool.workers());
+      int rows = (m + count - 1) / count;
+      return Math.max(ROWS, (rows + ROWS - 1) / ROWS * ROWS);
+    }
+
+    void run() {
+      if ((beta != 0 && beta != 1) || k == 0 || alpha == 0) {
+        Packing.scale(c, beta);
+      }
+      if (m == 0 || k == 0 || alpha == 0) {
+        return;
+      }
+      for (int j = 0; j < n; j += SLICE) {
+        for (int p = 0; p < k; p += DEPTH) {
+          step(j, Math.min(n, j + SLICE), p, Math.min(k, p + DEPTH));
+        }
+      }
+    }
+
+    private void step(int j0, int j1, int k0, int k1) {
+      int chunk = 8 * COLUMNS;
+      int chunks = (j1 - j0 + chunk - 1) / chunk;
+      pool.forEach(
+          chunks,
+          (i, worker) -> {
+            int from = j0 + i * chunk;
+            int to = Math.min(j1, from + chunk);
+            long offset = 4L * (from - j0) * (k1 - k0);
+            if (panels != null) {
+              panels.pack(from, to, k0, k1, worker, packedB, offset);
+            } else {
+              Packing.pack(
+                  bt, from, to, k0, k1, COLUMNS, k1 - k0, converted[worker], packedB, offset);
+            }
+          });
+      // Few rows leave workers idle unless they share the columns.
+      int strips = Math.max(1, Math.min(pool.workers() / blocks, chunks));
+      int width = ((j1 - j0 + strips - 1) / strips + COLUMNS - 1) / COLUMNS * COLUMNS;
+      pool.forEach(
+          blocks * strips,
+          (i, worker) -> {
+            // The lowest blocks of a triangle are the longest: first come, best balanced.
+            int r0 = (blocks - 1 - i / strips) * block;
+            int from = j0 + i % strips * width;
+            multiplyBlock(
+                r0, Math.min(m, r0 + block), j0, from, Math.min(j1, from + width), k0, k1, worker);
+          });
+    }
+
+    private void multiplyBlock(
+        int r0, int r1, int slice, int j0, int j1, int k0, int k1, int worker) {
+      if (r0 >= r1
+          || k1 <= Packing.first(a, r0)
+          || k0 >= Packing.last(a, r1)
+          || (part == Part.LOWER && j0 >= r1)) {
+        return;
+      }
+      MemorySegment rows = packedA[worker];
+      Packing.pack(a, r0, r1, k0, k1, ROWS, k1 - k0, converted[worker], rows, 0);
+      for (int j = j0; j < j1; j += COLUMNS) {
+        int columns = Math.min(COLUMNS, j1 - j);
+        int fromB = panels != null ? 0 : Packing.first(bt, j);
+        int toB = panels != null ? k : Packing.last(bt, j + columns);
+        long panelB = 4L * (j - slice) * (k1 - k0);
+        int start = part == Part.LOWER ? Math.max(r0, r0 + (j - r0) / ROWS * ROWS) : r0;
+        for (int r = start; r < r1; r += ROWS) {
+          int height = Math.min(ROWS, r1 - r);
+          int first = Math.max(Packing.first(a, r), fromB);
+          int from = Math.max(k0, first);
+          int to = Math.min(k1, Math.min(Packing.last(a, r + height), toB));
+          if (from < to) {
+            boolean add = beta != 0 || first < k0;
+            long atA = 4L * ((long) (r - r0) * (k1 - k0) + (long) (from - k0) * ROWS);
+            long atB = panelB + 4L * (from - k0) * COLUMNS;
+            if (height == ROWS && columns == COLUMNS) {
+              GemmKernel.tile(
+                  rows,
+                  atA,
+                  packedB,
+                  atB,
+                  to - from,
+                  alpha,
+                  add,
+                  c.segment(),
+                  c.at(r, j),
+                  4 * c.rowStride());
+            } else {
+              MemorySegment sums = tile[worker];
+              GemmKernel.tile(
+                  rows, atA, packedB, atB, to - from, alpha, false, sums, 0, 4L * COLUMNS);
+              putTile(sums, add, r, height, j, columns);
+            }
+          }
+        }
+      }
+    }
+
+    /** Adds or stores the part of a tile that lies within C. */
+    private void putTile(MemorySegment sums, boolean add, int r, int height, int j, int columns) {
+      MemorySegment target = c.segment();
+      for (int i = 0; i < height; i++) {
+        long row = c.at(r + i, j);
+        long from = 4L * i * COLUMNS;
+        for (int l = 0; l < columns; l++) {
+          float sum = sums.get(Lanes.FLOAT, from + 4L * l);
+          long at = row + 4L * l;
+          target.set(Lanes.FLOAT, at, add ? target.get(Lanes.FLOAT, at) + sum : sum);
+        }
+      }
+    }
+  }
+}

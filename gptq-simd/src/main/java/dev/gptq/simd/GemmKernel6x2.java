@@ -1,0 +1,97 @@
+package dev.gptq.simd;
+
+import java.lang.foreign.MemorySegment;
+import jdk.incubator.vector.FloatVector;
+
+/**
+ * The innermost product of {@link Gemm}: {@code C ← [C +] α·A·B} for a tile of 6 rows and 2 vectors
+ * of columns, 12 sums held in registers (15 of 16 registers). A is packed {@code depth × 6}, B
+ * {@code depth × 2 vectors}.
+ */
+final class GemmKernel6x2 {
+  private static final long L = Lanes.BYTES;
+
+  private GemmKernel6x2() {}
+
+  static void tile(
+      MemorySegment a,
+      long aOffset,
+      MemorySegment b,
+      long bOffset,
+      int depth,
+      float alpha,
+      boolean add,
+      MemorySegment c,
+      long cOffset,
+      long cStride) {
+    FloatVector s00 = FloatVector.zero(Lanes.F);
+    FloatVector s01 = s00;
+    FloatVector s10 = FloatVector.zero(Lanes.F);
+    FloatVector s11 = s10;
+    FloatVector s20 = FloatVector.zero(Lanes.F);
+    FloatVector s21 = s20;
+    FloatVector s30 = FloatVector.zero(Lanes.F);
+    FloatVector s31 = s30;
+    FloatVector s40 = FloatVector.zero(Lanes.F);
+    FloatVector s41 = s40;
+    FloatVector s50 = FloatVector.zero(Lanes.F);
+    FloatVector s51 = s50;
+    for (int k = 0; k < depth; k++) {
+      long ak = aOffset + k * 24L;
+      long bk = bOffset + k * (2 * L);
+      FloatVector b0 = Lanes.load(b, bk);
+      FloatVector b1 = Lanes.load(b, bk + L);
+      FloatVector a0 = Lanes.broadcast(a, ak);
+      s00 = a0.fma(b0, s00);
+      s01 = a0.fma(b1, s01);
+      FloatVector a1 = Lanes.broadcast(a, ak + 4);
+      s10 = a1.fma(b0, s10);
+      s11 = a1.fma(b1, s11);
+      FloatVector a2 = Lanes.broadcast(a, ak + 8);
+      s20 = a2.fma(b0, s20);
+      s21 = a2.fma(b1, s21);
+      FloatVector a3 = Lanes.broadcast(a, ak + 12);
+      s30 = a3.fma(b0, s30);
+      s31 = a3.fma(b1, s31);
+      FloatVector a4 = Lanes.broadcast(a, ak + 16);
+      s40 = a4.fma(b0, s40);
+      s41 = a4.fma(b1, s41);
+      FloatVector a5 = Lanes.broadcast(a, ak + 20);
+      s50 = a5.fma(b0, s50);
+      s51 = a5.fma(b1, s51);
+    }
+    // One branch with all stores: a helper that takes the sums would box them.
+    FloatVector factor = FloatVector.broadcast(Lanes.F, alpha);
+    if (add) {
+      Lanes.store(factor.fma(s00, Lanes.load(c, cOffset)), c, cOffset);
+      Lanes.store(factor.fma(s01, Lanes.load(c, cOffset + L)), c, cOffset + L);
+      Lanes.store(factor.fma(s10, Lanes.load(c, cOffset + cStride)), c, cOffset + cStride);
+      Lanes.store(factor.fma(s11, Lanes.load(c, cOffset + cStride + L)), c, cOffset + cStride + L);
+      Lanes.store(factor.fma(s20, Lanes.load(c, cOffset + 2 * cStride)), c, cOffset + 2 * cStride);
+      Lanes.store(
+          factor.fma(s21, Lanes.load(c, cOffset + 2 * cStride + L)), c, cOffset + 2 * cStride + L);
+      Lanes.store(factor.fma(s30, Lanes.load(c, cOffset + 3 * cStride)), c, cOffset + 3 * cStride);
+      Lanes.store(
+          factor.fma(s31, Lanes.load(c, cOffset + 3 * cStride + L)), c, cOffset + 3 * cStride + L);
+      Lanes.store(factor.fma(s40, Lanes.load(c, cOffset + 4 * cStride)), c, cOffset + 4 * cStride);
+      Lanes.store(
+          factor.fma(s41, Lanes.load(c, cOffset + 4 * cStride + L)), c, cOffset + 4 * cStride + L);
+      Lanes.store(factor.fma(s50, Lanes.load(c, cOffset + 5 * cStride)), c, cOffset + 5 * cStride);
+      Lanes.store(
+          factor.fma(s51, Lanes.load(c, cOffset + 5 * cStride + L)), c, cOffset + 5 * cStride + L);
+    } else {
+      Lanes.store(s00.mul(factor), c, cOffset);
+      Lanes.store(s01.mul(factor), c, cOffset + L);
+      Lanes.store(s10.mul(factor), c, cOffset + cStride);
+      Lanes.store(s11.mul(factor), c, cOffset + cStride + L);
+      Lanes.store(s20.mul(factor), c, cOffset + 2 * cStride);
+      Lanes.store(s21.mul(factor), c, cOffset + 2 * cStride + L);
+      Lanes.store(s30.mul(factor), c, cOffset + 3 * cStride);
+      Lanes.store(s31.mul(factor), c, cOffset + 3 * cStride + L);
+      Lanes.store(s40.mul(factor), c, cOffset + 4 * cStride);
+      Lanes.store(s41.mul(factor), c, cOffset + 4 * cStride + L);
+      Lanes.store(s50.mul(factor), c, cOffset + 5 * cStride);
+      Lanes.store(s51.mul(factor), c, cOffset + 5 * cStride + L);
+    }
+  }
+}

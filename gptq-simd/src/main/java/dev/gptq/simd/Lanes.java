@@ -1,0 +1,77 @@
+package dev.gptq.simd;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import jdk.incubator.vector.DoubleVector;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorShape;
+import jdk.incubator.vector.VectorSpecies;
+
+/** The vector species of all kernels, and the loads and stores they share. */
+final class Lanes {
+  /** Shape of all vectors. */
+  static final VectorShape SHAPE = shape(LaneWidth.requested());
+
+  /** Floats, the lanes that matter. */
+  static final VectorSpecies<Float> F = VectorSpecies.of(float.class, SHAPE);
+
+  /** Integers, as many lanes as floats. */
+  static final VectorSpecies<Integer> I = VectorSpecies.of(int.class, SHAPE);
+
+  /** Doubles, half as many. */
+  static final VectorSpecies<Double> D = VectorSpecies.of(double.class, SHAPE);
+
+  /** Float lanes in a vector: 4, 8 or 16. */
+  static final int COUNT = F.length();
+
+  /** Bytes of a vector. */
+  static final int BYTES = F.vectorByteSize();
+
+  static final ByteOrder ORDER = ByteOrder.nativeOrder();
+
+  // Alignment is ours to ensure; the unaligned layouts save a test on every scalar access.
+  static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
+  static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
+  static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
+
+  private Lanes() {}
+
+  static FloatVector load(MemorySegment segment, long offset) {
+    return FloatVector.fromMemorySegment(F, segment, offset, ORDER);
+  }
+
+  static void store(FloatVector v, MemorySegment segment, long offset) {
+    v.intoMemorySegment(segment, offset, ORDER);
+  }
+
+  /** All lanes hold the float at {@code offset}. */
+  static FloatVector broadcast(MemorySegment segment, long offset) {
+    return FloatVector.broadcast(F, segment.get(FLOAT, offset));
+  }
+
+  /** The sum of all lanes in float64, in order of the halves. */
+  static double sum(FloatVector v) {
+    DoubleVector low = (DoubleVector) v.convertShape(VectorOperators.F2D, D, 0);
+    DoubleVector high = (DoubleVector) v.convertShape(VectorOperators.F2D, D, 1);
+    return low.add(high).reduceLanes(VectorOperators.ADD);
+  }
+
+  /** Integers from floats, towards zero. */
+  static IntVector toInt(FloatVector v) {
+    return (IntVector) v.convert(VectorOperators.F2I, 0);
+  }
+
+  /** Floats from integers. */
+  static FloatVector toFloat(IntVector v) {
+    return (FloatVector) v.convert(VectorOperators.I2F, 0);
+  }
+
+  private static VectorShape shape(int bits) {
+    return bits == LaneWidth.PREFERRED
+        ? VectorShape.preferredShape()
+        : VectorShape.forBitSize(bits);
+  }
+}

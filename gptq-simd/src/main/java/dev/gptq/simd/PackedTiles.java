@@ -1,0 +1,234 @@
+package dev.gptq.simd;
+
+import dev.gptq.backend.PackedWeights;
+import dev.gptq.pack.PackedMatrix;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+import java.util.Optional;
+
+/**
+ * Packed weights as the kernels stream them. Outputs are cut into tiles of {@link #OUTPUTS}; the
+ * words of a tile follow one another, each row of OUTPUTS words holding the next few inputs of all
+ * outputs of the tile. A word never mixes groups: inputs are sorted by group, and each group starts
+ * a new word. The position of an input in that order is its slot; slots that pad the last word of a
+ * group have no input.
+ *
+ * <p>A word has {@code 32/bits} slots, slot i in the bits from {@code i·bits}. Where the last one
+ * ends at the sign bit, its code is stored with the top bit flipped, so that read as a signed
+ * number in place it is {@code (u − 2^(bits−1))·2^(i·bits)}.
+ */
+final class PackedTiles implements PackedWeights {
+
+  /** Outputs of a tile: eight vectors, as many sums as hide the latency of the additions. */
+  static final int OUTPUTS = 8 * Lanes.COUNT;
+
+  private final int rows;
+  private final int columns;
+  private final int bits;
+  private final int groups;
+  private final float fixedZero;
+
+  // I32, tiles × wordRows·OUTPUTS; F32, tiles × groups·OUTPUTS; the same, absent if zero is fixed.
+  private final Tensor owner;
+  private final Matrix words;
+  private final Matrix scales;
+  private final Optional<Matrix> zeros;
+
+  /** The first row of words of each group, and the end. */
+  private final int[] wordsOfGroup;
+
+  /** The input of each slot, −1 for padding. */
+  private final int[] inputs;
+
+  private final boolean identity;
+
+  private PackedTiles(PackedMatrix m, TensorScope scope) {
+    this.rows = m.rows();
+    this.columns = m.columns();
+    this.bits = m.bits();
+    this.groups = m.groups();
+    this.fixedZero = m.scheme().hasZeroPoint() ? 0 : m.scheme().fixedZero(bits);
+    this.wordsOfGroup = wordsOfGroup(m, 32 / bits);
+    this.inputs = inputs(m, wordsOfGroup, 32 / bits);
+    this.identity = isIdentity(inputs, columns);
+    int tiles = (rows + OUTPUTS - 1) / OUTPUTS;
+    this.owner = zeros(scope, DType.I32, tiles, wordsOfGroup[groups]);
+    this.words = Matrix.of(owner);
+    this.scales = Matrix.of(zeros(scope, DType.F32, tiles, groups));
+    this.zeros = m.zeros().map(values -> Matrix.of(zeros(scope, DType.F32, tiles, groups)));
+  }
+
+  /** Copies a packed matrix into tiles. */
+  static PackedTiles of(Execution execution, PackedMatrix m, TensorScope scope) {
+    PackedTiles packed = new PackedTiles(m, scope);
+    execution.forRanges(packed.tiles(), 1, (tile, end) -> packed.fill(m, tile));
+    return packed;
+  }
+
+  private static Tensor zeros(TensorScope scope, DType type, int tiles, int rows) {
+    return scope.zeros(type, tiles, Math.multiplyExact(rows, OUTPUTS), Layout.ROW_MAJOR);
+  }
+
+  private static int[] wordsOfGroup(PackedMatrix m, int perWord) {
+    int[] sizes = new int[m.groups()];
+    for (int i = 0; i < m.columns(); i++) {
+      sizes[m.group(i)]++;
+    }
+    int[] starts = new int[m.groups() + 1];
+    for (int g = 0; g < m.groups(); g++) {
+      starts[g + 1] = starts[g] + (sizes[g] + perWord - 1) / perWord;
+    }
+    return starts;
+  }
+
+  private static int[] inputs(PackedMatrix m, int[] starts, int perWord) {
+    int[] inputs = new int[starts[m.groups()] * perWord];
+    Arrays.fill(inputs, -1);
+    int[] next = new int[m.groups()];
+    for (int i = 0; i < m.columns(); i++) {
+      int g = m.group(i);
+      inputs[starts[g] * perWord + next[g]++] = i;
+    }
+    return inputs;
+  }
+
+  private static boolean isIdentity(int[] inputs, int columns) {
+    if (inputs.length != columns) {
+      return false;
+    }
+    for (int i = 0; i < columns; i++) {
+      if (inputs[i] != i) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private void fill(PackedMatrix m, int tile) {
+    int first = tile * OUTPUTS;
+    int count = Math.min(OUTPUTS, rows - first);
+    int perWord = slotsPerWord();
+    for (int row = 0; row < wordRows(); row++) {
+      for (int o = 0; o < count; o++) {
+        int word = 0;
+        for (int i = 0; i < perWord; i++) {
+          int input = inputs[row * perWord + i];
+          if (input >= 0) {
+            word |= m.code(first + o, input) << (i * bits);
+          }
+        }
+        words.segment().set(Lanes.INT, wordAt(tile, row) + 4L * o, word ^ flip());
+      }
+    }
+    for (int g = 0; g < groups; g++) {
+      for (int o = 0; o < count; o++) {
+        long at = 4L * o;
+        scales.segment().set(Lanes.FLOAT, scaleAt(tile, g) + at, m.scale(first + o, g));
+        if (zeros.isPresent()) {
+          zeros.get().segment().set(Lanes.FLOAT, scaleAt(tile, g) + at, m.zero(first + o, g));
+        }
+      }
+    }
+  }
+
+  /** Codes in a word. */
+  int slotsPerWord() {
+    return 32 / bits;
+  }
+
+  /** Rows of words of a tile. */
+  int wordRows() {
+    return wordsOfGroup[groups];
+  }
+
+  /** Inputs in the order of the kernels, padding included. */
+  int slots() {
+    return wordRows() * slotsPerWord();
+  }
+
+  /** Tiles of outputs. */
+  int tiles() {
+    return words.rows();
+  }
+
+  /** The bit that is flipped in every word, or 0. */
+  int flip() {
+    return slotsPerWord() * bits == 32 ? Integer.MIN_VALUE : 0;
+  }
+
+  @Override
+  public int rows() {
+    return rows;
+  }
+
+  @Override
+  public int columns() {
+    return columns;
+  }
+
+  int bits() {
+    return bits;
+  }
+
+  int groups() {
+    return groups;
+  }
+
+  /** The first row of words of a group; of the number of groups: the end. */
+  int firstWord(int group) {
+    return wordsOfGroup[group];
+  }
+
+  /** Whether every slot's input has the slot's own number. */
+  boolean slotsAreInputs() {
+    return identity;
+  }
+
+  /** The input of a slot, −1 for padding. */
+  int input(int slot) {
+    return inputs[slot];
+  }
+
+  /** The zero point of all groups where there are no {@link #zeros}. */
+  float fixedZero() {
+    return fixedZero;
+  }
+
+  MemorySegment words() {
+    return words.segment();
+  }
+
+  MemorySegment scales() {
+    return scales.segment();
+  }
+
+  /** Zero points, placed as the scales. */
+  Optional<MemorySegment> zeros() {
+    return zeros.map(Matrix::segment);
+  }
+
+  /** Throws {@link IllegalStateException} if the scope of these weights is closed. */
+  void checkOpen() {
+    Matrix.of(owner);
+  }
+
+  /** Byte offset of a row of words of a tile. */
+  long wordAt(int tile, int row) {
+    return words.at(tile, (long) row * OUTPUTS);
+  }
+
+  /** Byte offset of the scales and of the zero points of a group in a tile. */
+  long scaleAt(int tile, int group) {
+    return scales.at(tile, (long) group * OUTPUTS);
+  }
+
+  @Override
+  public long byteSize() {
+    long grids = 4L * tiles() * groups * OUTPUTS;
+    return 4L * tiles() * wordRows() * OUTPUTS + (zeros.isPresent() ? 2 * grids : grids);
+  }
+}

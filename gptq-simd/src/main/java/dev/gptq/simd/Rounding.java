@@ -1,0 +1,68 @@
+package dev.gptq.simd;
+
+import dev.gptq.grid.GridSpec;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
+
+/** Rounding of lanes: to integers, to codes, to the stored type of scales. Bits as specified. */
+final class Rounding {
+  private static final float MAGIC = 0x1.8p23f;
+
+  private Rounding() {}
+
+  /**
+   * {@code rint(x)}. Exact for |x| &lt; 2²²: the sum with 1.5·2²³ has no bits left for a fraction,
+   * and addition rounds half to even. Larger values may move by one unit; codes and exponents are
+   * clamped far below that. A zero result is +0.
+   */
+  static FloatVector rint(FloatVector x) {
+    FloatVector magic = FloatVector.broadcast(Lanes.F, MAGIC);
+    return x.add(magic).sub(magic);
+  }
+
+  /** {@code floor(x)}, in the range of {@link #rint}. */
+  static FloatVector floor(FloatVector x) {
+    FloatVector nearest = rint(x);
+    VectorMask<Float> above = nearest.compare(VectorOperators.GT, x);
+    return nearest.sub(1f, above);
+  }
+
+  /** Codes as integers: {@code clamp(round(w/s) + z, minCode, maxCode)}; NaN becomes 0. */
+  static IntVector codes(
+      FloatVector w,
+      FloatVector scale,
+      FloatVector zero,
+      boolean midRise,
+      float least,
+      float most) {
+    FloatVector t = w.div(scale);
+    FloatVector rounded = midRise ? floor(t).add(0.5f) : rint(t);
+    return Lanes.toInt(rounded.add(zero).max(least).min(most));
+  }
+
+  /** {@link GridSpec#roundScale} for positive lanes. */
+  static FloatVector scale(FloatVector scale, GridSpec spec) {
+    return switch (spec.scaleType()) {
+      case F32 -> scale;
+      case F16 -> half(scale.max(GridSpec.SMALLEST_SCALE).min(GridSpec.LARGEST_SCALE));
+      case BF16 -> {
+        IntVector bits = scale.reinterpretAsInts();
+        IntVector odd = bits.lanewise(VectorOperators.LSHR, 16).and(1);
+        yield bits.add(0x7fff).add(odd).and(0xffff0000).reinterpretAsFloats();
+      }
+      default -> throw new IllegalStateException("unreachable: " + spec.scaleType());
+    };
+  }
+
+  /** Positive lanes within the range of binary16, rounded to it. */
+  private static FloatVector half(FloatVector x) {
+    IntVector bits = x.reinterpretAsInts();
+    IntVector odd = bits.lanewise(VectorOperators.LSHR, 13).and(1);
+    FloatVector normal = bits.add(0xfff).add(odd).and(0xffffe000).reinterpretAsFloats();
+    // Below 2⁻¹⁴ the steps are 2⁻²⁴, the last bit of numbers near 0.75.
+    FloatVector subnormal = x.add(0.75f).sub(0.75f);
+    return normal.blend(subnormal, x.compare(VectorOperators.LT, 0x1p-14f));
+  }
+}

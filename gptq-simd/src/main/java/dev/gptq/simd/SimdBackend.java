@@ -1,0 +1,92 @@
+package dev.gptq.simd;
+
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.BackendInfo;
+import dev.gptq.backend.LinearAlgebra;
+import dev.gptq.backend.MemoryUsage;
+import dev.gptq.backend.PackedMatmul;
+import dev.gptq.backend.QuantizationOps;
+import dev.gptq.backend.TransformerOps;
+import dev.gptq.host.HostMemory;
+import dev.gptq.host.HostScope;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.TensorScope;
+
+/** The CPU backend on vectors. Every operation has finished when it returns. */
+final class SimdBackend implements Backend {
+  private final HostMemory memory = new HostMemory();
+  private final HostScope root = new HostScope(memory);
+  private final Execution execution;
+  private final LinearAlgebra linalg;
+  private final QuantizationOps quantization;
+  private final PackedMatmul packed;
+  private final TransformerOps transformer;
+
+  SimdBackend(int threads) {
+    execution = new Execution(threads);
+    linalg = new SimdLinearAlgebra(execution);
+    quantization = new SimdQuantizationOps(execution);
+    packed = new SimdPackedMatmul(execution);
+    transformer = new SimdTransformerOps(execution);
+  }
+
+  @Override
+  public BackendInfo info() {
+    int threads = execution.pool().workers();
+    return new BackendInfo(
+        SimdBackendProvider.NAME,
+        SimdBackendProvider.device(threads),
+        ImmutableMap.of(
+            "bits", Integer.toString(8 * Lanes.BYTES), "threads", Integer.toString(threads)));
+  }
+
+  @Override
+  public TensorScope newScope() {
+    return root.child();
+  }
+
+  @Override
+  public DType activationType() {
+    return DType.F32;
+  }
+
+  @Override
+  public LinearAlgebra linalg() {
+    return linalg;
+  }
+
+  @Override
+  public QuantizationOps quantization() {
+    return quantization;
+  }
+
+  @Override
+  public PackedMatmul packed() {
+    return packed;
+  }
+
+  @Override
+  public TransformerOps transformer() {
+    return transformer;
+  }
+
+  @Override
+  public void synchronize() {
+    // Nothing is ever queued.
+  }
+
+  @Override
+  public MemoryUsage memory() {
+    MemoryUsage tensors = memory.usage();
+    return new MemoryUsage(
+        tensors.live(), tensors.peak(), tensors.reserved() + execution.scratchBytes());
+  }
+
+  @Override
+  public void close() {
+    execution.close();
+    root.close();
+    memory.close();
+  }
+}

@@ -1,0 +1,76 @@
+package dev.gptq.simd;
+
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Availability;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.BackendProvider;
+import dev.gptq.backend.BackendUnavailableException;
+import java.util.Optional;
+
+/**
+ * Offers the CPU backend on {@code jdk.incubator.vector}. Loads without that module: vector classes
+ * are reached only from {@link #open}, after {@link #probe} found them.
+ */
+public final class SimdBackendProvider implements BackendProvider {
+  static final String NAME = "simd";
+  private static final int RANK = 50;
+
+  /** For the service loader. */
+  public SimdBackendProvider() {}
+
+  @Override
+  public String name() {
+    return NAME;
+  }
+
+  @Override
+  public Availability probe(BackendOptions options) {
+    if (ModuleLayer.boot().findModule("jdk.incubator.vector").isEmpty()) {
+      return new Availability.Unavailable(
+          "the module jdk.incubator.vector is not loaded",
+          "Run with --add-modules jdk.incubator.vector.");
+    }
+    Optional<Availability.Unavailable> refusal = HotSpot.refusal();
+    if (refusal.isPresent()) {
+      return refusal.get();
+    }
+    String forced = options.settings().get(LaneWidth.SETTING);
+    if (forced != null && !LaneWidth.isKnown(forced)) {
+      return new Availability.Unavailable(
+          "the setting " + LaneWidth.SETTING + " is '" + forced + "'", "Use 128, 256 or 512.");
+    }
+    int bits = LaneWidth.parse(forced);
+    return new Availability.Available(
+        RANK,
+        device(options.threads()),
+        ImmutableMap.of(
+            "bits",
+            bits == LaneWidth.PREFERRED ? "preferred" : Integer.toString(bits),
+            "threads",
+            Integer.toString(options.threads())));
+  }
+
+  @Override
+  public Backend open(BackendOptions options) {
+    if (probe(options) instanceof Availability.Unavailable why) {
+      throw new BackendUnavailableException(NAME, why);
+    }
+    String forced = options.settings().get(LaneWidth.SETTING);
+    if (forced != null) {
+      LaneWidth.request(forced);
+      if (8 * Lanes.BYTES != LaneWidth.parse(forced)) {
+        throw new BackendUnavailableException(
+            NAME,
+            new Availability.Unavailable(
+                "this JVM already runs kernels of " + 8 * Lanes.BYTES + " bits",
+                "Set " + LaneWidth.SETTING + " before the first use, or start another JVM."));
+      }
+    }
+    return new SimdBackend(options.threads());
+  }
+
+  static String device(int threads) {
+    return "CPU, vectors, " + threads + (threads == 1 ? " thread" : " threads");
+  }
+}

@@ -1,0 +1,173 @@
+package dev.gptq.simd;
+
+import dev.gptq.backend.Activation;
+import dev.gptq.backend.AttentionSpec;
+import dev.gptq.backend.TransformerOps;
+import dev.gptq.tensor.Tensor;
+import java.lang.foreign.MemorySegment;
+
+/** The forward pass in float32, rows shared among the workers. */
+final class SimdTransformerOps implements TransformerOps {
+  // Elements of a task: enough to pay for handing it out.
+  private static final int GRAIN = 1 << 14;
+
+  private final Execution execution;
+
+  SimdTransformerOps(Execution execution) {
+    this.execution = execution;
+  }
+
+  @Override
+  public void embed(Tensor table, Tensor tokens, Tensor x) {
+    gatherRows(table, tokens, x);
+  }
+
+  @Override
+  public void rmsNorm(Tensor x, Tensor gain, float epsilon, Tensor y) {
+    Matrix xm = Activations.rows("x", x);
+    Matrix g = Activations.rows("gain", gain);
+    Matrix ym = Activations.rows("y", y);
+    forRows(xm, (from, to) -> Normalization.rms(xm, g, epsilon, ym, from, to));
+  }
+
+  @Override
+  public void layerNorm(Tensor x, Tensor gain, Tensor bias, float epsilon, Tensor y) {
+    Matrix xm = Activations.rows("x", x);
+    Matrix g = Activations.rows("gain", gain);
+    Matrix b = Activations.rows("bias", bias);
+    Matrix ym = Activations.rows("y", y);
+    forRows(xm, (from, to) -> Normalization.layer(xm, g, b, epsilon, ym, from, to));
+  }
+
+  @Override
+  public void rope(
+      Tensor x, int headSize, Tensor cosine, Tensor sine, int firstPosition, int sequences) {
+    Matrix xm = Activations.rows("x", x);
+    Matrix cos = Activations.rows("cosine", cosine);
+    Matrix sin = Activations.rows("sine", sine);
+    int length = xm.rows() / sequences;
+    forRows(
+        xm,
+        (from, to) -> {
+          for (int t = from; t < to; t++) {
+            Rope.rotate(xm, t, headSize, cos, sin, firstPosition + t % length);
+          }
+        });
+  }
+
+  @Override
+  public void attention(Tensor q, Tensor k, Tensor v, AttentionSpec spec, int sequences, Tensor y) {
+    Attention.run(
+        execution,
+        Activations.rows("q", q),
+        Activations.rows("k", k),
+        Activations.rows("v", v),
+        spec,
+        sequences,
+        Activations.rows("y", y));
+  }
+
+  @Override
+  public void activate(Activation f, Tensor x, Tensor y) {
+    Matrix xm = Activations.rows("x", x);
+    Matrix ym = Activations.rows("y", y);
+    forRows(xm, (from, to) -> Functions.activate(f, xm, ym, from, to));
+  }
+
+  @Override
+  public void gate(Activation f, Tensor gate, Tensor up, Tensor y) {
+    Matrix g = Activations.rows("gate", gate);
+    Matrix u = Activations.rows("up", up);
+    Matrix ym = Activations.rows("y", y);
+    forRows(g, (from, to) -> Functions.gate(f, g, u, ym, from, to));
+  }
+
+  @Override
+  public void add(Tensor x, Tensor y) {
+    Matrix xm = Activations.rows("x", x);
+    Matrix ym = Activations.rows("y", y);
+    forRows(xm, (from, to) -> Elementwise.axpy(1, xm, ym, from, to));
+  }
+
+  @Override
+  public void addBias(Tensor bias, Tensor y) {
+    Matrix b = Activations.rows("bias", bias);
+    Matrix ym = Activations.rows("y", y);
+    // The same row for every token: a matrix whose rows do not advance.
+    Matrix repeated =
+        new Matrix(
+            b.segment(), b.type(), b.offset(), 0, 1, ym.rows(), b.columns(), Matrix.Triangle.FULL);
+    forRows(ym, (from, to) -> Elementwise.axpy(1, repeated, ym, from, to));
+  }
+
+  @Override
+  public void scale(float factor, Tensor x) {
+    Matrix xm = Activations.rows("x", x);
+    forRows(xm, (from, to) -> Elementwise.scale(factor, xm, from, to));
+  }
+
+  @Override
+  public void softCap(float cap, Tensor x) {
+    Matrix xm = Activations.rows("x", x);
+    forRows(xm, (from, to) -> Functions.softCap(cap, xm, from, to));
+  }
+
+  @Override
+  public void gatherRows(Tensor x, Tensor index, Tensor y) {
+    Matrix xm = Activations.rows("x", x);
+    Matrix ym = Activations.rows("y", y);
+    int[] source = Indices.of(index);
+    int bytes = xm.type().bytes();
+    forRows(
+        ym,
+        (from, to) -> {
+          for (int t = from; t < to; t++) {
+            MemorySegment.copy(
+                xm.segment(),
+                xm.index(source[t], 0) * bytes,
+                ym.segment(),
+                ym.index(t, 0) * bytes,
+                (long) xm.columns() * bytes);
+          }
+        });
+  }
+
+  @Override
+  public void scatterAddRows(Tensor x, Tensor index, Tensor weight, Tensor y) {
+    Matrix xm = Activations.rows("x", x);
+    Matrix ym = Activations.rows("y", y);
+    int[] target = Indices.of(index);
+    float[] weights = Activations.vector(weight);
+    forRows(
+        xm,
+        (from, to) -> {
+          for (int t = from; t < to; t++) {
+            Matrix row = ym.block(target[t], target[t] + 1, 0, ym.columns());
+            Elementwise.axpy(weights[t], xm.block(t, t + 1, 0, xm.columns()), row, 0, 1);
+          }
+        });
+  }
+
+  @Override
+  public void crossEntropy(Tensor logits, Tensor targets, Tensor loss) {
+    Matrix l = Activations.rows("logits", logits);
+    Matrix out = Matrix.of(loss);
+    int[] target = Indices.of(targets);
+    forRows(
+        l,
+        (from, to) -> {
+          for (int t = from; t < to; t++) {
+            long row = l.at(t, 0);
+            float max = Softmax.max(l.segment(), row, l.columns());
+            double sum = Softmax.sumExp(l.segment(), row, l.columns(), max);
+            float own = l.segment().get(Lanes.FLOAT, l.at(t, target[t]));
+            out.segment().set(Lanes.FLOAT, out.at(0, t), (float) (Math.log(sum) + max - own));
+          }
+        });
+  }
+
+  private void forRows(Matrix m, Execution.Range body) {
+    int step = Math.max(1, GRAIN / Math.max(1, m.columns()));
+    execution.forRanges(m.rows(), step, body);
+  }
+}
