@@ -4,7 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gptq.models.BadInputException;
-import dev.gptq.models.TestFiles;
+import dev.gptq.models.SharedFiles;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -99,7 +99,7 @@ class ModelConfigTest {
 
   @Test
   void theOldAndTheNewFormOfRotaryParametersMeanTheSame() throws IOException {
-    Path model = TestFiles.shared("models/architectures/llama-gqa-rope3");
+    Path model = SharedFiles.require("models/architectures/llama-gqa-rope3");
     RopeParameters current = ModelConfig.readFile(model.resolve("config.json")).rope();
     RopeParameters old = ModelConfig.readFile(model.resolve("config.v4.json")).rope();
     assertThat(old).isEqualTo(current);

@@ -4,7 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gptq.models.BadInputException;
-import dev.gptq.models.TestFiles;
+import dev.gptq.models.SharedFiles;
 import java.io.IOException;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
@@ -49,7 +49,7 @@ class CheckpointTest {
 
   @Test
   void namesNearTensorsWhenOneIsAbsent() throws IOException {
-    Path tiny = TestFiles.bundled("examples/tiny");
+    Path tiny = SharedFiles.bundled("examples/tiny");
     try (Checkpoint checkpoint = Checkpoint.open(tiny)) {
       assertThatThrownBy(() -> checkpoint.require("model.layers.6.mlp.up_proj.weight"))
           .isInstanceOf(BadInputException.class)
@@ -71,7 +71,7 @@ class CheckpointTest {
 
   @Test
   void readsARealModel() throws IOException {
-    try (Checkpoint tiny = Checkpoint.open(TestFiles.bundled("examples/tiny"))) {
+    try (Checkpoint tiny = Checkpoint.open(SharedFiles.bundled("examples/tiny"))) {
       assertThat(tiny.names()).hasSize(56);
       assertThat(tiny.totalBytes()).isEqualTo(11_540_992);
     }
@@ -79,7 +79,7 @@ class CheckpointTest {
 
   @Test
   void readsARealShardedModel() throws IOException {
-    try (Checkpoint small = Checkpoint.open(TestFiles.shared("models/small"))) {
+    try (Checkpoint small = Checkpoint.open(SharedFiles.require("models/small"))) {
       assertThat(small.names()).hasSize(83);
       assertThat(small.totalBytes()).isEqualTo(61_492_224);
       assertThat(small.require("model.layers.8.mlp.down_proj.weight").describe())

@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.models.BadInputException;
-import dev.gptq.models.TestFiles;
+import dev.gptq.models.SharedFiles;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -105,7 +105,7 @@ class CheckpointWriterTest {
 
   @Test
   void aRealModelSurvivesACopy() throws IOException {
-    Path source = TestFiles.bundled("examples/tiny");
+    Path source = SharedFiles.bundled("examples/tiny");
     Path folder = root.resolve("copy");
     try (Checkpoint original = Checkpoint.open(source)) {
       try (CheckpointWriter writer =

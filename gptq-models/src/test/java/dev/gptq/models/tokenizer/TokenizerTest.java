@@ -5,7 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.common.io.Resources;
 import dev.gptq.models.BadInputException;
-import dev.gptq.models.TestFiles;
+import dev.gptq.models.SharedFiles;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -26,7 +26,7 @@ class TokenizerTest {
   }
 
   private static Tokenizer tiny() throws IOException {
-    return Tokenizer.open(TestFiles.bundled("examples/tiny"));
+    return Tokenizer.open(SharedFiles.bundled("examples/tiny"));
   }
 
   private static int[] ints(JsonNode list) {
@@ -48,12 +48,12 @@ class TokenizerTest {
 
   @Test
   void encodesAWholeBookAsOneString() throws IOException {
-    assertEncodes(TestFiles.bundled("examples/text/demo-evaluation.txt"));
+    assertEncodes(SharedFiles.bundled("examples/text/demo-evaluation.txt"));
   }
 
   @Test
   void encodesAMegabyteAsOneString() throws IOException {
-    assertEncodes(TestFiles.shared("text/wiki.test.raw"));
+    assertEncodes(SharedFiles.require("text/wiki.test.raw"));
   }
 
   private static void assertEncodes(Path file) throws IOException {

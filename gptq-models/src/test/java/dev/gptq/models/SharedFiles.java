@@ -6,8 +6,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 
 /** Models and texts of the repository, and larger ones that some machines have beside it. */
-public final class TestFiles {
-  private TestFiles() {}
+public final class SharedFiles {
+  private SharedFiles() {}
 
   /** A file or folder of the repository, such as {@code examples/tiny}. */
   public static Path bundled(String name) {
@@ -15,7 +15,7 @@ public final class TestFiles {
   }
 
   /** A file or folder that is too large for the repository; the test is skipped without it. */
-  public static Path shared(String name) {
+  public static Path require(String name) {
     Path path = Path.of(System.getProperty("gptq.shared", "../../shared"), name);
     assumeTrue(Files.exists(path), path + " is absent");
     return path;
