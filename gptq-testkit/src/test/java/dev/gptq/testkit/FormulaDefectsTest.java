@@ -243,4 +243,32 @@ final class FormulaDefectsTest {
               return gram.call(a);
             }));
   }
+
+  @Test
+  void lazyUpdatesGetLost() {
+    Interceptor defect =
+        new Interceptor(
+            "gemm",
+            (target, backend, gemm, a) -> ((Tensor) a[4]).columns() > 16 ? null : gemm.call(a));
+    assertFound(Planted.Gptq.class, "lossIsTheDampedError", "to be close to", defect);
+    assertFound(Planted.Gptq.class, "blockSizeDoesNotMatter", "in blocks of", defect);
+  }
+
+  @Test
+  void factorHasAWrongSign() {
+    assertFound(
+        Planted.Gptq.class,
+        "columnLoopIsBabai",
+        "row",
+        new Interceptor(
+            "inverseCholeskyUpper",
+            (target, backend, cholesky, a) -> {
+              cholesky.call(a);
+              HostTensor u = HostTensor.of((Tensor) a[1]);
+              for (int j = 0; j + 1 < u.rows(); j++) {
+                Floats.set(u, j, j + 1, -Floats.get(u, j, j + 1));
+              }
+              return null;
+            }));
+  }
 }

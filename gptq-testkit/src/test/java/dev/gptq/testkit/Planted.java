@@ -64,6 +64,13 @@ final class Planted {
     }
   }
 
+  static final class Gptq extends GptqConformance {
+    @Override
+    protected BackendUnderTest backendUnderTest() {
+      return BackendUnderTest.of(defect);
+    }
+  }
+
   /** Asserts that the test passes. */
   static void assertPasses(Class<? extends Conformance> kit, String test, Interceptor planted) {
     TestExecutionSummary summary = run(kit, test, planted);

@@ -1,0 +1,130 @@
+package dev.gptq.testkit;
+
+import dev.gptq.grid.Scheme;
+import dev.gptq.quantize.ColumnOrder;
+import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantize.HessianFactor;
+import dev.gptq.quantize.QuantizedMatrix;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.HostCopies;
+import dev.gptq.tensor.Layout;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Compares the codes of one run of GPTQ with its record in float64, row by row. */
+final class GoldenRun {
+  /** In units of a code: float32 weights that have gone through up to 1023 updates. */
+  private static final double NEAR_TIE = 1e-4;
+
+  /** The weight of largest magnitude, at −(2^(b−1) − ½) scales, but for the last bits. */
+  private static final double EXACT_TIE = 1e-6;
+
+  private final Matrix recorded;
+  private final Matrix scales;
+  private final Matrix zeros;
+  private final Matrix codes;
+  private final Matrix w;
+  private final HessianFactor factor;
+  private final float[] u;
+  private final GoldenSet set;
+  private final int rows;
+  private final List<String> unexplained = new ArrayList<>();
+  private int different;
+  private int differentRows;
+  private int tiedRows;
+  private double farthest;
+
+  GoldenRun(
+      GoldenData data, GoldenSet set, Matrix w, HessianFactor factor, QuantizedMatrix quantized) {
+    String prefix = "gptq/" + set.name() + "/f64/";
+    this.recorded = data.tensor(prefix + "codes");
+    this.scales = data.tensor(prefix + "scale");
+    this.zeros = data.tensor(prefix + "zero");
+    this.codes =
+        Matrix.filled(DType.U8, Layout.COLUMN_MAJOR, w.rows(), w.columns(), 0)
+            .decode(HostCopies.bytes(quantized.codes()));
+    this.w = w;
+    this.factor = factor;
+    this.u = HostCopies.floats(factor.upper());
+    this.set = set;
+    this.rows = Math.min(w.rows(), recorded.rows());
+    for (int r = 0; r < rows; r++) {
+      compareRow(r);
+    }
+  }
+
+  /** Share of equal codes in the rows that met no exact tie. */
+  double equalShare() {
+    return 1 - different / ((double) (rows - tiedRows) * w.columns());
+  }
+
+  List<String> unexplained() {
+    return unexplained;
+  }
+
+  String summary() {
+    return String.format(
+        "%d of %d rows differ after an exact tie, %d for other near ties up to %.1e from the middle;"
+            + " %.4f %% of the codes of the others are equal",
+        tiedRows, rows, differentRows, farthest, 100 * equalShare());
+  }
+
+  private void compareRow(int r) {
+    int first = -1;
+    int count = 0;
+    for (int p = 0; p < w.columns(); p++) {
+      int c = factor.order().get(p);
+      if (codes.at(r, c) != recorded.at(r, c)) {
+        count++;
+        first = first < 0 ? p : first;
+      }
+    }
+    if (first >= 0) {
+      explain(r, first, count);
+    }
+  }
+
+  /** Replays the recorded codes up to the first difference. */
+  private void explain(int r, int first, int count) {
+    int n = w.columns();
+    double[] row = new double[n];
+    for (int p = 0; p < n; p++) {
+      int c = factor.order().get(p);
+      row[p] = factor.dead().contains(c) ? 0 : w.at(r, c);
+    }
+    for (int p = 0; p < first; p++) {
+      int g = group(p);
+      double code = recorded.at(r, factor.order().get(p));
+      double e = (row[p] - scales.at(r, g) * (code - zeros.at(r, g))) / u[p * n + p];
+      for (int k = p + 1; k < n; k++) {
+        row[k] -= e * u[p * n + k];
+      }
+    }
+    int c = factor.order().get(first);
+    int g = group(first);
+    double t = row[first] / scales.at(r, g) + zeros.at(r, g);
+    double middle = (codes.at(r, c) + recorded.at(r, c)) / 2;
+    double distance = Math.abs(t - middle);
+    if (set.spec().scheme() == Scheme.SYMMETRIC && middle == 0.5 && distance <= EXACT_TIE) {
+      tiedRows++;
+      return;
+    }
+    different += count;
+    differentRows++;
+    farthest = Math.max(farthest, distance);
+    if (!(distance <= NEAR_TIE)) {
+      unexplained.add(
+          String.format(
+              "%s: row %d, column %d has code %.0f, recorded %.0f, but lies at %.6f",
+              set.name(), r, c, codes.at(r, c), recorded.at(r, c), t));
+    }
+  }
+
+  /** Group of the column at position p of the order of quantization. */
+  private int group(int p) {
+    GptqOptions options = set.options();
+    int size = options.groupColumns(w.columns());
+    boolean stored = options.staticGroups() || options.order() == ColumnOrder.NATURAL;
+    return (stored ? factor.order().get(p) : p) / size;
+  }
+}
