@@ -4,16 +4,18 @@ import com.google.common.collect.ImmutableList;
 import java.util.Optional;
 
 /**
- * A decoder-only language model as data.
+ * A decoder-only language model as data: the embedding puts {@code x} in its place, the opening and
+ * then the blocks change it, and the head turns what the closing makes of it into logits.
  *
  * @param family name of the family, for people
  * @param vocabulary number of token ids
  * @param hidden features of the residual stream
  * @param context longest window that the model was made for
- * @param embedding name of the embedding table, vocabulary × hidden
+ * @param embedding the embedding table
+ * @param opening steps between the embedding and the first block: learned positions, a projection
  * @param blocks the decoder blocks in order
- * @param finalNorm normalisation before the head
- * @param head name of the output matrix, vocabulary × hidden; the embedding's if they are tied
+ * @param closing steps between the last block and the head: a normalisation, a projection
+ * @param head the output matrix
  * @param rope rotary positions, if the blocks use them
  * @param endTokens ids that end a generated text
  */
@@ -22,9 +24,27 @@ public record DecoderSpec(
     int vocabulary,
     int hidden,
     int context,
-    String embedding,
+    Embedding embedding,
+    BlockSpec opening,
     ImmutableList<BlockSpec> blocks,
-    NormSpec finalNorm,
-    String head,
+    BlockSpec closing,
+    Head head,
     Optional<RopeSpec> rope,
-    ImmutableList<Integer> endTokens) {}
+    ImmutableList<Integer> endTokens) {
+
+  /**
+   * The embedding table, vocabulary × size.
+   *
+   * @param table its name
+   * @param size features of an embedding; those of the residual stream unless the opening projects
+   */
+  public record Embedding(String table, int size) {}
+
+  /**
+   * The output matrix, vocabulary × size of the embedding.
+   *
+   * @param matrix its name; the embedding's if they are tied
+   * @param softCap {@code c·tanh(logit/c)} is applied to the logits if c &gt; 0
+   */
+  public record Head(String matrix, float softCap) {}
+}

@@ -7,7 +7,18 @@ import java.util.stream.Collectors;
 
 /** The families that are known. */
 public final class Families {
-  private static final ImmutableList<ModelFamily> KNOWN = ImmutableList.of(new LlamaFamily());
+  private static final ImmutableList<ModelFamily> KNOWN =
+      ImmutableList.of(
+          new LlamaFamily(),
+          new MistralFamily(),
+          new MixtralFamily(),
+          new QwenFamily(),
+          new GemmaFamily(),
+          new PhiFamily(),
+          new OptFamily(),
+          new BloomFamily(),
+          new Gpt2Family(),
+          new GptNeoxFamily());
 
   private Families() {}
 

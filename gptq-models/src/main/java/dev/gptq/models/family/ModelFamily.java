@@ -4,7 +4,7 @@ import com.google.common.collect.ImmutableSet;
 import dev.gptq.models.config.ModelConfig;
 
 /** Describes the models of one family from their {@code config.json}. */
-public interface ModelFamily {
+interface ModelFamily {
   /** The values of {@code model_type} that this family understands. */
   ImmutableSet<String> modelTypes();
 

@@ -1,6 +1,7 @@
 package dev.gptq.models.family;
 
 import com.google.common.primitives.ImmutableDoubleArray;
+import java.util.Arrays;
 
 /**
  * Rotary positions: channel pair c turns by the angle {@code position · frequency[c]}.
@@ -17,6 +18,11 @@ public record RopeSpec(ImmutableDoubleArray frequencies, double factor) {
       frequencies[c] = Math.pow(theta, -2.0 * c / rotated);
     }
     return frequencies;
+  }
+
+  /** Frequencies divided by a factor: positions are interpolated evenly. */
+  public static double[] linear(double[] plain, double factor) {
+    return Arrays.stream(plain).map(frequency -> frequency / factor).toArray();
   }
 
   /**

@@ -61,6 +61,53 @@ public sealed interface Step {
   }
 
   /**
+   * Takes a fused output apart. With several runs, the parts of each run lie side by side in the
+   * fused output and those of all runs in each part: {@code q0 k0 v0 q1 k1 v1 …}.
+   *
+   * @param in the fused activation
+   * @param runs number of runs; 1 if each part is one stretch of columns
+   * @param parts what it is made of, in order
+   */
+  record Split(String in, int runs, ImmutableList<Part> parts) implements Step {
+    /** A part: its name and its columns in all runs together. */
+    public record Part(String name, int columns) {}
+
+    @Override
+    public ImmutableSet<String> reads() {
+      return ImmutableSet.of(in);
+    }
+
+    @Override
+    public ImmutableSet<String> defines() {
+      return parts.stream().map(Part::name).collect(ImmutableSet.toImmutableSet());
+    }
+  }
+
+  /**
+   * Learned positions: {@code x[t] ← x[t] + table[position of t + offset]}.
+   *
+   * @param table name of the table below the block
+   * @param rows rows of the table
+   * @param columns features of x
+   * @param offset row of position 0
+   * @param to what they are added to
+   */
+  record Positions(String table, int rows, int columns, int offset, String to) implements Step {
+    @Override
+    public ImmutableSet<String> reads() {
+      return ImmutableSet.of(to);
+    }
+  }
+
+  /** {@code of ← factor·of}. */
+  record Scale(float factor, String of) implements Step {
+    @Override
+    public ImmutableSet<String> reads() {
+      return ImmutableSet.of(of);
+    }
+  }
+
+  /**
    * Rotary positions, in place.
    *
    * @param of queries or keys
@@ -107,6 +154,48 @@ public sealed interface Step {
     @Override
     public ImmutableSet<String> reads() {
       return ImmutableSet.of(what, to);
+    }
+  }
+
+  /**
+   * Chooses experts for every token: the {@code chosen} largest of softmax(x·Wᵀ), which are the
+   * weights of the experts' outputs.
+   *
+   * @param in what the router reads
+   * @param router its weights, never quantized; {@code out} is the name of the routes
+   * @param chosen experts of a token
+   * @param normalised whether the weights of a token are divided by their sum
+   */
+  record Route(String in, LinearSpec router, int chosen, boolean normalised) implements Step {
+    @Override
+    public ImmutableSet<String> reads() {
+      return ImmutableSet.of(in);
+    }
+
+    @Override
+    public ImmutableSet<String> defines() {
+      return ImmutableSet.of(router.out());
+    }
+  }
+
+  /** The rows of the tokens that chose an expert. Steps over an expert without tokens are idle. */
+  record Gather(String in, String routes, int expert, String out) implements Step {
+    @Override
+    public ImmutableSet<String> reads() {
+      return ImmutableSet.of(in, routes);
+    }
+
+    @Override
+    public ImmutableSet<String> defines() {
+      return ImmutableSet.of(out);
+    }
+  }
+
+  /** Adds an expert's rows, times their weights, to the rows of the tokens that chose it. */
+  record Scatter(String what, String routes, int expert, String to) implements Step {
+    @Override
+    public ImmutableSet<String> reads() {
+      return ImmutableSet.of(what, routes, to);
     }
   }
 }

@@ -1,15 +1,15 @@
 package dev.gptq.models.forward;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Step;
-import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
-import java.util.HashMap;
+import java.util.ArrayList;
 import java.util.HashSet;
-import java.util.Map;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 
@@ -18,8 +18,10 @@ public final class Block {
   private final Backend backend;
   private final BlockSpec spec;
   private final Optional<RopeTable> rope;
-  private final Map<String, Linear> linears = new HashMap<>();
-  private final Map<Step.Norm, Norm> norms = new HashMap<>();
+  private final BlockWeights weights;
+
+  /** For each step the activations that no later one reads. */
+  private final ImmutableList<ImmutableSet<String>> deadAfter;
 
   /** Loads the weights of a block into {@code scope}. */
   public Block(
@@ -31,17 +33,8 @@ public final class Block {
     this.backend = backend;
     this.spec = spec;
     this.rope = rope;
-    for (Step step : spec.steps()) {
-      if (step instanceof Step.Norm norm) {
-        String name = spec.prefix() + norm.kind().name();
-        norms.put(norm, Norm.load(source, name, norm.kind(), scope));
-      }
-    }
-    spec.linears()
-        .forEach(m ->
-            linears.put(
-                m.module(),
-                source.linear(spec.nameOf(m), m.outputs(), m.inputs(), m.bias(), scope)));
+    this.weights = BlockWeights.load(spec, source, scope);
+    this.deadAfter = deadAfter(spec.steps());
   }
 
   /** The description. */
@@ -51,12 +44,12 @@ public final class Block {
 
   /** The weights of one of its linear layers. */
   public Linear linear(LinearSpec linear) {
-    return linears.get(linear.module());
+    return weights.linears().get(linear.module());
   }
 
   /** Replaces the weights of a linear layer, as when it has been quantized. */
-  public void replace(LinearSpec linear, Linear weights) {
-    linears.put(linear.module(), weights);
+  public void replace(LinearSpec linear, Linear other) {
+    weights.linears().put(linear.module(), other);
   }
 
   /** Runs all steps; the residual stream is updated in place. */
@@ -70,80 +63,24 @@ public final class Block {
   }
 
   private void run(Registers registers, Pass pass, int from, int to) {
+    StepRunner runner = new StepRunner(backend, weights, rope, registers, pass);
     for (int i = from; i < to; i++) {
-      run(spec.steps().get(i), registers, pass);
-      for (String dead : deadAfter(i)) {
-        registers.release(dead);
-      }
+      runner.run(spec.steps().get(i));
+      deadAfter.get(i).forEach(registers::release);
     }
   }
 
-  /** Activations that step i reads or defines and no later step reads. */
-  private Set<String> deadAfter(int i) {
-    Step step = spec.steps().get(i);
-    Set<String> dead = new HashSet<>(step.reads());
-    dead.addAll(step.defines());
-    dead.remove(Step.RESIDUAL);
-    for (Step later : spec.steps().subList(i + 1, spec.steps().size())) {
-      dead.removeAll(later.reads());
+  private static ImmutableList<ImmutableSet<String>> deadAfter(List<Step> steps) {
+    Set<String> alive = new HashSet<>();
+    alive.add(Step.RESIDUAL);
+    List<ImmutableSet<String>> backwards = new ArrayList<>();
+    for (Step step : steps.reversed()) {
+      Set<String> dead = new HashSet<>(step.reads());
+      dead.addAll(step.defines());
+      dead.removeAll(alive);
+      backwards.add(ImmutableSet.copyOf(dead));
+      alive.addAll(step.reads());
     }
-    return ImmutableSet.copyOf(dead);
-  }
-
-  private void run(Step step, Registers registers, Pass pass) {
-    switch (step) {
-      case Step.Norm norm -> {
-        Tensor x = registers.get(norm.in());
-        Tensor y =
-            norm.defines().isEmpty() ? x : registers.define(norm.out(), x.rows(), x.columns());
-        norms.get(norm).apply(backend, x, y);
-      }
-      case Step.Linears group -> {
-        Tensor x = registers.get(group.in());
-        for (LinearSpec m : group.modules()) {
-          Tensor y = registers.define(m.out(), x.rows(), m.outputs());
-          linears.get(m.module()).apply(backend, x, y);
-        }
-      }
-      case Step.Rope r -> {
-        RopeTable table = rope.orElseThrow();
-        backend
-            .transformer()
-            .rope(
-                registers.get(r.of()),
-                r.headSize(),
-                table.cosine(),
-                table.sine(),
-                pass.firstPosition(),
-                pass.sequences());
-      }
-      case Step.Attention a -> {
-        Tensor q = registers.get(a.q());
-        backend
-            .transformer()
-            .attention(
-                q,
-                withHistory(a.k(), registers, pass),
-                withHistory(a.v(), registers, pass),
-                a.spec(),
-                pass.sequences(),
-                registers.define(a.out(), q.rows(), q.columns()));
-      }
-      case Step.Activate a -> {
-        Tensor x = registers.get(a.of());
-        backend.transformer().activate(a.function(), x, x);
-      }
-      case Step.Gate g -> {
-        Tensor gate = registers.get(g.gate());
-        backend.transformer().gate(g.function(), gate, registers.get(g.up()), gate);
-      }
-      case Step.Add add ->
-          backend.transformer().add(registers.get(add.what()), registers.get(add.to()));
-    }
-  }
-
-  private static Tensor withHistory(String name, Registers registers, Pass pass) {
-    Tensor rows = registers.get(name);
-    return pass.cache().map(cache -> cache.append(name, rows, pass.firstPosition())).orElse(rows);
+    return ImmutableList.copyOf(backwards.reversed());
   }
 }

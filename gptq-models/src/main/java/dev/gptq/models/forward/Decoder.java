@@ -93,7 +93,7 @@ public final class Decoder implements AutoCloseable {
         states.add(toHost(registers.get(Step.RESIDUAL)));
         block.run(registers, Pass.windows(windows.size()));
       }
-      states.add(toHost(ends.normalised(registers.get(Step.RESIDUAL), local)));
+      ends.close(registers.get(Step.RESIDUAL), x -> states.add(toHost(x)));
     }
     return states;
   }
@@ -143,7 +143,8 @@ public final class Decoder implements AutoCloseable {
           length + tokens.length <= capacity, "the sequence is full at %s tokens", capacity);
       try (TensorScope local = backend.newScope();
           Registers registers = new Registers(backend, local)) {
-        ends.embed(List.of(tokens), registers, local);
+        Pass opening = new Pass(1, length, Optional.empty());
+        ends.embed(List.of(tokens), registers, opening, local);
         for (int i = 0; i < blocks.size(); i++) {
           blocks.get(i).run(registers, new Pass(1, length, Optional.of(caches.get(i))));
         }

@@ -8,33 +8,50 @@ import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.List;
+import java.util.Optional;
+import java.util.function.Consumer;
 
-/** What comes before the first block and after the last: embedding, final norm and head. */
+/** What comes before the first block and after the last: embedding, opening, closing and head. */
 public final class Ends {
   /** Logits that are held at a time while losses are taken: 256 MiB. */
   private static final long LOGITS = 1L << 26;
 
   private final Backend backend;
+  private final DecoderSpec spec;
   private final Tensor table;
-  private final Norm finalNorm;
+  private final Block opening;
+  private final Block closing;
   private final Tensor head;
 
   /** Loads the weights into {@code scope}. */
   public Ends(Backend backend, DecoderSpec spec, WeightSource source, TensorScope scope) {
+    String name = spec.embedding().table();
+    int size = spec.embedding().size();
     this.backend = backend;
-    this.table = source.matrix(spec.embedding(), spec.vocabulary(), spec.hidden(), scope);
-    this.finalNorm = Norm.load(source, spec.finalNorm().name(), spec.finalNorm(), scope);
+    this.spec = spec;
+    this.table = source.matrix(name, spec.vocabulary(), size, scope);
+    this.opening = new Block(backend, spec.opening(), source, Optional.empty(), scope);
+    this.closing = new Block(backend, spec.closing(), source, Optional.empty(), scope);
     this.head =
-        spec.head().equals(spec.embedding())
+        spec.head().matrix().equals(name)
             ? table
-            : source.matrix(spec.head(), spec.vocabulary(), spec.hidden(), scope);
+            : source.matrix(spec.head().matrix(), spec.vocabulary(), size, scope);
   }
 
   /** Defines the residual stream of windows of token ids. */
   public void embed(List<int[]> windows, Registers registers, TensorScope local) {
+    embed(windows, registers, Pass.windows(windows.size()), local);
+  }
+
+  /** The same for windows that go on at a later position. */
+  void embed(List<int[]> windows, Registers registers, Pass pass, TensorScope local) {
     Tensor tokens = Decoder.tokens(windows, local);
-    Tensor x = registers.define(Step.RESIDUAL, tokens.columns(), table.columns());
-    backend.transformer().embed(table, tokens, x);
+    registers.define(
+        Step.RESIDUAL,
+        tokens.columns(),
+        table.columns(),
+        x -> backend.transformer().embed(table, tokens, x));
+    opening.run(registers, pass);
   }
 
   /** The logits of all positions, F32, tokens × vocabulary. */
@@ -74,19 +91,22 @@ public final class Ends {
     return losses;
   }
 
-  /** What the head reads. */
-  Tensor normalised(Tensor x, TensorScope result) {
-    Tensor normalised = result.rowMajor(backend.activationType(), x.rows(), x.columns());
-    finalNorm.apply(backend, x, normalised);
-    return normalised;
+  private Tensor project(Tensor x, TensorScope result) {
+    Tensor logits = result.rowMajor(DType.F32, x.rows(), head.rows());
+    close(x, y -> backend.linalg().gemm(1, y, head.transposed(), 0, logits));
+    if (spec.head().softCap() > 0) {
+      backend.transformer().softCap(spec.head().softCap(), logits);
+    }
+    return logits;
   }
 
-  private Tensor project(Tensor x, TensorScope result) {
-    try (TensorScope local = backend.newScope()) {
-      Tensor normalised = normalised(x, local);
-      Tensor logits = result.rowMajor(DType.F32, x.rows(), head.rows());
-      backend.linalg().gemm(1, normalised, head.transposed(), 0, logits);
-      return logits;
+  /** Shows what the head reads; the residual stream x is left as it is. */
+  void close(Tensor x, Consumer<Tensor> reader) {
+    try (TensorScope local = backend.newScope();
+        Registers registers = new Registers(backend, local)) {
+      registers.define(Step.RESIDUAL, x.rows(), x.columns(), y -> backend.linalg().convert(x, y));
+      closing.run(registers, Pass.windows(1));
+      reader.accept(registers.get(Step.RESIDUAL));
     }
   }
 }

@@ -4,15 +4,40 @@ import dev.gptq.backend.Backend;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Map;
+import java.util.Set;
+import java.util.function.Consumer;
 
-/** The named activations of one batch, each in a scope of its own so that it can go by itself. */
+/**
+ * The named activations of one batch, each in a scope of its own so that it can go by itself. Views
+ * of one activation keep it alive; an activation without rows is empty and has no tensor.
+ */
 public final class Registers implements AutoCloseable {
-  private record Held(TensorScope scope, Tensor tensor) {}
+  private record Held(Memory memory, Tensor tensor) {}
+
+  /** A scope that closes with the last of its users. */
+  private static final class Memory {
+    private final TensorScope scope;
+    private int users = 1;
+
+    Memory(TensorScope scope) {
+      this.scope = scope;
+    }
+
+    void release() {
+      users--;
+      if (users == 0) {
+        scope.close();
+      }
+    }
+  }
 
   private final Backend backend;
   private final TensorScope parent;
   private final Map<String, Held> held = new HashMap<>();
+  private final Map<String, Routes> routes = new HashMap<>();
+  private final Set<String> empty = new HashSet<>();
 
   /** No activations yet; they will close no later than {@code parent}. */
   public Registers(Backend backend, TensorScope parent) {
@@ -20,37 +45,84 @@ public final class Registers implements AutoCloseable {
     this.parent = parent;
   }
 
-  /** A new activation of the backend's activation type, contents undefined. */
-  public Tensor define(String name, int rows, int columns) {
+  /**
+   * Defines an activation of the backend's activation type. An earlier one of that name is there
+   * until {@code fill} has computed the new one's elements.
+   */
+  public void define(String name, int rows, int columns, Consumer<Tensor> fill) {
+    if (rows == 0) {
+      defineEmpty(name);
+      return;
+    }
     TensorScope scope = parent.child();
     Tensor tensor = scope.rowMajor(backend.activationType(), rows, columns);
-    Held old = held.put(name, new Held(scope, tensor));
-    if (old != null) {
-      old.scope().close();
-    }
-    return tensor;
+    fill.accept(tensor);
+    put(name, new Held(new Memory(scope), tensor));
+  }
+
+  /** Defines an activation as some columns of another. */
+  void defineView(String name, String of, int from, int to) {
+    Held whole = find(of);
+    whole.memory().users++;
+    put(name, new Held(whole.memory(), whole.tensor().columns(from, to)));
+  }
+
+  /** Defines an activation without rows. */
+  void defineEmpty(String name) {
+    release(name);
+    empty.add(name);
+  }
+
+  /** Defines which tokens go to which expert. */
+  void define(String name, Routes chosen) {
+    routes.put(name, chosen);
+  }
+
+  private void put(String name, Held register) {
+    release(name);
+    held.put(name, register);
+  }
+
+  /** Whether the activation has no rows. */
+  public boolean isEmpty(String name) {
+    return empty.contains(name);
   }
 
   /** The activation of that name. */
   public Tensor get(String name) {
+    return find(name).tensor();
+  }
+
+  private Held find(String name) {
     Held register = held.get(name);
     if (register == null) {
       throw new IllegalStateException("no activation '" + name + "' is defined");
     }
-    return register.tensor();
+    return register;
   }
 
-  /** Frees an activation. */
+  /** The routes of that name. */
+  Routes routes(String name) {
+    Routes found = routes.get(name);
+    if (found == null) {
+      throw new IllegalStateException("no routes '" + name + "' are defined");
+    }
+    return found;
+  }
+
+  /** Frees an activation or routes. */
   public void release(String name) {
+    empty.remove(name);
+    routes.remove(name);
     Held register = held.remove(name);
     if (register != null) {
-      register.scope().close();
+      register.memory().release();
     }
   }
 
   @Override
   public void close() {
-    held.values().forEach(register -> register.scope().close());
+    held.values().forEach(register -> register.memory().release());
     held.clear();
   }
 }

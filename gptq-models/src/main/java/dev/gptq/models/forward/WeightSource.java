@@ -3,6 +3,7 @@ package dev.gptq.models.forward;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.BadInputException;
+import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.gptqformat.GptqConfig;
 import dev.gptq.models.gptqformat.GptqTensors;
 import dev.gptq.models.safetensors.Checkpoint;
@@ -12,6 +13,7 @@ import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.Arrays;
 import java.util.Optional;
 
 /**
@@ -43,12 +45,14 @@ public final class WeightSource {
   }
 
   /** The linear layer of that full name; packed if it is quantized. */
-  public Linear linear(String module, int outputs, int inputs, boolean bias, TensorScope scope) {
-    Optional<Tensor> biasTensor =
-        bias ? Optional.of(vector(module + ".bias", outputs, scope)) : Optional.empty();
+  public Linear linear(String module, LinearSpec spec, TensorScope scope) {
+    int outputs = spec.outputs();
+    int inputs = spec.inputs();
+    Optional<Tensor> bias =
+        spec.bias() ? Optional.of(vector(module + ".bias", outputs, scope)) : Optional.empty();
     Optional<PackedMatrix> packed = packed(module);
     if (packed.isEmpty()) {
-      return new Linear.Dense(matrix(module + ".weight", outputs, inputs, scope), biasTensor);
+      return new Linear.Dense(dense(module, spec, scope), bias);
     }
     if (packed.get().rows() != outputs || packed.get().columns() != inputs) {
       throw new BadInputException(
@@ -64,7 +68,7 @@ public final class WeightSource {
               + " x "
               + inputs);
     }
-    return new Linear.Packed(backend.packed().prepare(packed.get(), scope), biasTensor);
+    return new Linear.Packed(backend.packed().prepare(packed.get(), scope), bias);
   }
 
   /** The packed weights of a module, if it is quantized. */
@@ -78,15 +82,27 @@ public final class WeightSource {
     return Optional.empty();
   }
 
-  /** A matrix in the type in which the checkpoint stores it, rows contiguous. */
-  public Tensor stored(String name, int rows, int columns, TensorScope scope) {
-    StoredTensor stored = require(name, rows, columns);
-    return scope.upload(stored.data(), realType(stored), rows, columns, Layout.ROW_MAJOR);
+  /** The weight of a linear layer, outputs × inputs, in the type in which it is stored. */
+  public Tensor stored(String module, LinearSpec spec, TensorScope scope) {
+    String name = module + ".weight";
+    return switch (spec.storage()) {
+      case OUT_IN -> upload(require(name, spec.outputs(), spec.inputs()), scope);
+      case IN_OUT -> upload(require(name, spec.inputs(), spec.outputs()), scope).transposed();
+    };
+  }
+
+  /** The weight of a linear layer, of the activation type, rows contiguous. */
+  private Tensor dense(String module, LinearSpec spec, TensorScope scope) {
+    try (TensorScope local = backend.newScope()) {
+      Tensor dense = scope.rowMajor(backend.activationType(), spec.outputs(), spec.inputs());
+      backend.linalg().convert(stored(module, spec, local), dense);
+      return dense;
+    }
   }
 
   /** A matrix of the activation type, rows contiguous. */
   public Tensor matrix(String name, int rows, int columns, TensorScope scope) {
-    return upload(require(name, rows, columns), rows, columns, scope);
+    return converted(require(name, rows, columns), rows, columns, scope);
   }
 
   private StoredTensor require(String name, int rows, int columns) {
@@ -110,20 +126,34 @@ public final class WeightSource {
     if (stored.shape().size() != 1 || stored.shape().get(0) != size) {
       throw wrongShape(stored, "[" + size + "]");
     }
-    return upload(stored, 1, size, scope);
+    return converted(stored, 1, size, scope);
   }
 
-  private Tensor upload(StoredTensor stored, int rows, int columns, TensorScope scope) {
-    DType type = realType(stored);
-    if (type == backend.activationType()) {
-      return scope.upload(stored.data(), type, rows, columns, Layout.ROW_MAJOR);
-    }
+  /** {@code vector ← vector + 1}; of the activation type. */
+  void addOne(Tensor vector) {
     try (TensorScope local = backend.newScope()) {
-      Tensor raw = local.upload(stored.data(), type, rows, columns, Layout.ROW_MAJOR);
+      float[] ones = new float[vector.columns()];
+      Arrays.fill(ones, 1);
+      Tensor added = local.rowMajor(vector.type(), 1, ones.length);
+      backend.linalg().convert(local.upload(ones), added);
+      backend.transformer().add(added, vector);
+    }
+  }
+
+  private Tensor converted(StoredTensor stored, int rows, int columns, TensorScope scope) {
+    try (TensorScope local = backend.newScope()) {
       Tensor converted = scope.rowMajor(backend.activationType(), rows, columns);
-      backend.linalg().convert(raw, converted);
+      backend.linalg().convert(upload(stored, rows, columns, local), converted);
       return converted;
     }
+  }
+
+  private static Tensor upload(StoredTensor matrix, TensorScope scope) {
+    return upload(matrix, matrix.rows(), matrix.columns(), scope);
+  }
+
+  private static Tensor upload(StoredTensor stored, int rows, int columns, TensorScope scope) {
+    return scope.upload(stored.data(), realType(stored), rows, columns, Layout.ROW_MAJOR);
   }
 
   private static DType realType(StoredTensor stored) {

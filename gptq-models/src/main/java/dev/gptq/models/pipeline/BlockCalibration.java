@@ -40,7 +40,7 @@ final class BlockCalibration {
               batches.isEmpty() ? Optional.empty() : Optional.of(hessian(group, local));
           for (CalibrationBatch batch : batches) {
             block.run(batch.registers(), batch.sequences(), reached, i);
-            hessian.orElseThrow().add(batch.registers().get(group.in()));
+            add(batch.registers(), group, hessian.orElseThrow());
           }
           reached = i;
           quantize.accept(group, hessian);
@@ -63,12 +63,13 @@ final class BlockCalibration {
         try (TensorScope run = backend.newScope();
             Registers registers = new Registers(backend, run)) {
           Tensor x = batch.registers().get(Step.RESIDUAL);
-          backend.linalg().convert(x, registers.define(Step.RESIDUAL, x.rows(), x.columns()));
+          registers.define(
+              Step.RESIDUAL, x.rows(), x.columns(), y -> backend.linalg().convert(x, y));
           int from = 0;
           for (int i = 0; i < steps.size(); i++) {
             if (steps.get(i) instanceof Step.Linears group) {
               block.run(registers, batch.sequences(), from, i);
-              hessians.get(group).add(registers.get(group.in()));
+              add(registers, group, hessians.get(group));
               from = i;
             }
           }
@@ -82,6 +83,13 @@ final class BlockCalibration {
   void finish() {
     for (CalibrationBatch batch : batches) {
       block.run(batch.registers(), batch.sequences(), reached, block.spec().steps().size());
+    }
+  }
+
+  /** Adds the tokens of a batch that reach the group; an expert may get none. */
+  private static void add(Registers registers, Step.Linears group, Hessian hessian) {
+    if (!registers.isEmpty(group.in())) {
+      hessian.add(registers.get(group.in()));
     }
   }
 

@@ -93,7 +93,7 @@ final class ModuleQuantizer {
     GptqOptions options = settings.options();
     String name = block.spec().nameOf(module);
     try (TensorScope local = backend.newScope()) {
-      Tensor weight = source.stored(name + ".weight", module.outputs(), module.inputs(), local);
+      Tensor weight = source.stored(name, module, local);
       requireFinite(name, weight);
       QuantizedMatrix nearest =
           new RoundToNearest(backend, options.grid(), options.groupSize()).quantize(weight, local);
@@ -168,8 +168,8 @@ final class ModuleQuantizer {
             source.describe(name + ".weight")
                 + " has "
                 + count
-                + " NaN or infinite weights; the checkpoint is damaged, download it again or exclude"
-                + " the module with --exclude");
+                + " NaN or infinite weights; the checkpoint is damaged, download it again or"
+                + " exclude the module with --exclude");
       }
     }
   }

@@ -1,0 +1,68 @@
+package dev.gptq.models.family;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
+import dev.gptq.backend.Activation;
+import dev.gptq.models.config.ModelConfig;
+import java.util.Optional;
+
+/** GPT-2: learned positions, weights stored in × out. */
+final class Gpt2Family implements ModelFamily {
+
+  @Override
+  public ImmutableSet<String> modelTypes() {
+    return ImmutableSet.of("gpt2");
+  }
+
+  @Override
+  public DecoderSpec describe(ModelConfig config) {
+    Switches.require(config, "scale_attn_weights", true);
+    Switches.require(config, "scale_attn_by_inverse_layer_idx", false);
+    Switches.require(config, "add_cross_attention", false);
+    int hidden = config.intValue("n_embd");
+    int context = config.anyInt("n_positions", "n_ctx");
+    ClassicBlock parts =
+        new ClassicBlock(
+            hidden,
+            config.intValue("n_head"),
+            config.intValue("n_inner", 4 * hidden),
+            (float) config.doubleValue("layer_norm_epsilon", 1e-5),
+            true,
+            LinearSpec.Storage.IN_OUT);
+    ImmutableList<Step> steps =
+        steps(parts, Switches.activation(config, "activation_function", "gelu_new"));
+    ImmutableList.Builder<BlockSpec> blocks = ImmutableList.builder();
+    for (int layer = 0; layer < config.intValue("n_layer"); layer++) {
+      blocks.add(new BlockSpec("transformer.h." + layer + ".", steps));
+    }
+    String embedding = "transformer.wte.weight";
+    boolean tied = config.booleanValue("tie_word_embeddings", true);
+    return new DecoderSpec(
+        "GPT-2",
+        config.intValue("vocab_size"),
+        hidden,
+        context,
+        new DecoderSpec.Embedding(embedding, hidden),
+        new BlockSpec(
+            "transformer.",
+            ImmutableList.of(new Step.Positions("wpe.weight", context, hidden, 0, "x"))),
+        blocks.build(),
+        new BlockSpec("transformer.", ImmutableList.of(parts.norm("x", "x", "ln_f"))),
+        new DecoderSpec.Head(tied ? embedding : "lm_head.weight", 0),
+        Optional.empty(),
+        config.intList("eos_token_id"));
+  }
+
+  private static ImmutableList<Step> steps(ClassicBlock parts, Activation function) {
+    return ImmutableList.<Step>builder()
+        .add(parts.norm("x", "n", "ln_1"))
+        .addAll(parts.fused("n", "attn.c_attn", 1))
+        .add(parts.attention(false))
+        .add(parts.linear("a", "attn.c_proj", "o", parts.hidden(), parts.hidden()))
+        .add(new Step.Add("o", "x"))
+        .add(parts.norm("x", "m", "ln_2"))
+        .addAll(parts.feedForward("m", "mlp.c_fc", function, "mlp.c_proj", "d"))
+        .add(new Step.Add("d", "x"))
+        .build();
+  }
+}

@@ -1,0 +1,48 @@
+package dev.gptq.models.family;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
+import dev.gptq.backend.Activation;
+import dev.gptq.models.config.ModelConfig;
+import java.util.stream.IntStream;
+
+/** Mixtral: Mistral with experts. */
+final class MixtralFamily implements ModelFamily {
+
+  @Override
+  public ImmutableSet<String> modelTypes() {
+    return ImmutableSet.of("mixtral");
+  }
+
+  @Override
+  public DecoderSpec describe(ModelConfig config) {
+    Experts experts =
+        new Experts(
+            "block_sparse_moe.gate",
+            config.intValue("num_experts_per_tok"),
+            true,
+            IntStream.range(0, config.intValue("num_local_experts"))
+                .mapToObj(e -> expert(config, "block_sparse_moe.experts." + e + "."))
+                .collect(ImmutableList.toImmutableList()));
+    return LlamaLayout.decoder(
+        "Mixtral",
+        config,
+        layer ->
+            LlamaLayout.block(
+                config,
+                SelfAttention.of(config, LlamaLayout.window(config, layer, true)),
+                experts));
+  }
+
+  private static FeedForward expert(ModelConfig config, String prefix) {
+    Activation function = Switches.activation(config, "hidden_act", "silu");
+    return new FeedForward(
+        prefix + "w1",
+        prefix + "w3",
+        prefix + "w2",
+        config.intValue("hidden_size"),
+        config.intValue("intermediate_size"),
+        function,
+        false);
+  }
+}

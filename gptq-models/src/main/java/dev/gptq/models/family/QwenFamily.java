@@ -1,0 +1,70 @@
+package dev.gptq.models.family;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
+import dev.gptq.backend.Activation;
+import dev.gptq.models.config.ModelConfig;
+import java.util.stream.IntStream;
+
+/**
+ * Qwen 2 and 3. Version 2 gives queries, keys and values a bias; version 3 normalises queries and
+ * keys head by head instead, and may have experts. Late layers may see a sliding window only.
+ */
+final class QwenFamily implements ModelFamily {
+
+  @Override
+  public ImmutableSet<String> modelTypes() {
+    return ImmutableSet.of("qwen2", "qwen3", "qwen3_moe");
+  }
+
+  @Override
+  public DecoderSpec describe(ModelConfig config) {
+    return switch (config.modelType()) {
+      case "qwen2" -> LlamaLayout.decoder("Qwen2", config, layer -> dense(config, layer));
+      case "qwen3" -> LlamaLayout.decoder("Qwen3", config, layer -> dense(config, layer));
+      default -> LlamaLayout.decoder("Qwen3-MoE", config, layer -> sparse(config, layer));
+    };
+  }
+
+  private static ImmutableList<Step> dense(ModelConfig config, int layer) {
+    int inner = config.intValue("intermediate_size");
+    return LlamaLayout.block(config, attention(config, layer), named(config, "mlp.", inner));
+  }
+
+  private static ImmutableList<Step> sparse(ModelConfig config, int layer) {
+    boolean dense =
+        config.intList("mlp_only_layers").contains(layer)
+            || (layer + 1) % config.intValue("decoder_sparse_step", 1) != 0;
+    if (dense) {
+      return dense(config, layer);
+    }
+    int inner = config.intValue("moe_intermediate_size");
+    return LlamaLayout.block(
+        config,
+        attention(config, layer),
+        new Experts(
+            "mlp.gate",
+            config.intValue("num_experts_per_tok"),
+            config.booleanValue("norm_topk_prob", false),
+            IntStream.range(0, config.anyInt("num_experts", "num_local_experts"))
+                .mapToObj(e -> named(config, "mlp.experts." + e + ".", inner))
+                .collect(ImmutableList.toImmutableList())));
+  }
+
+  private static SelfAttention attention(ModelConfig config, int layer) {
+    boolean windows = config.booleanValue("use_sliding_window", false);
+    boolean late = layer >= config.intValue("max_window_layers", 28);
+    SelfAttention plain =
+        SelfAttention.of(config, windows ? LlamaLayout.window(config, layer, late) : 0);
+    if (config.modelType().equals("qwen2")) {
+      return plain.withBias(true, false);
+    }
+    boolean bias = config.booleanValue("attention_bias", false);
+    return plain.withBias(bias, bias).withHeadNorm(config.doubleValue("rms_norm_eps", 1e-6));
+  }
+
+  private static FeedForward named(ModelConfig config, String prefix, int inner) {
+    Activation function = Switches.activation(config, "hidden_act", "silu");
+    return FeedForward.named(prefix, config.intValue("hidden_size"), inner, function, false);
+  }
+}

@@ -1,0 +1,192 @@
+package dev.gptq.models.forward;
+
+import com.google.common.primitives.Floats;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.TransformerOps;
+import dev.gptq.models.family.LinearSpec;
+import dev.gptq.models.family.Step;
+import dev.gptq.models.family.Step.Split.Part;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.HostCopies;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.util.Arrays;
+import java.util.Optional;
+
+/** Computes single steps of a block. */
+final class StepRunner {
+  private final Backend backend;
+  private final TransformerOps ops;
+  private final BlockWeights weights;
+  private final Optional<RopeTable> rope;
+  private final Registers registers;
+  private final Pass pass;
+
+  StepRunner(
+      Backend backend,
+      BlockWeights weights,
+      Optional<RopeTable> rope,
+      Registers registers,
+      Pass pass) {
+    this.backend = backend;
+    this.ops = backend.transformer();
+    this.weights = weights;
+    this.rope = rope;
+    this.registers = registers;
+    this.pass = pass;
+  }
+
+  /** Computes a step, unless it is one of an expert that no token chose. */
+  void run(Step step) {
+    if (step.reads().stream().anyMatch(registers::isEmpty)) {
+      step.defines().forEach(registers::defineEmpty);
+      return;
+    }
+    switch (step) {
+      case Step.Norm norm -> normalise(norm);
+      case Step.Linears group -> multiply(group);
+      case Step.Split split -> split(split);
+      case Step.Positions positions -> addPositions(positions);
+      case Step.Scale scale -> ops.scale(scale.factor(), registers.get(scale.of()));
+      case Step.Rope r -> rotate(r);
+      case Step.Attention a -> attend(a);
+      case Step.Activate a -> {
+        Tensor x = registers.get(a.of());
+        ops.activate(a.function(), x, x);
+      }
+      case Step.Gate g -> {
+        Tensor gate = registers.get(g.gate());
+        ops.gate(g.function(), gate, registers.get(g.up()), gate);
+      }
+      case Step.Add add -> ops.add(registers.get(add.what()), registers.get(add.to()));
+      case Step.Route route -> route(route);
+      case Step.Gather gather -> gather(gather);
+      case Step.Scatter scatter -> scatter(scatter);
+    }
+  }
+
+  private void normalise(Step.Norm step) {
+    Norm norm = weights.norms().get(step.kind().name());
+    Tensor x = registers.get(step.in());
+    if (step.in().equals(step.out())) {
+      norm.apply(backend, x, x);
+    } else {
+      registers.define(step.out(), x.rows(), x.columns(), y -> norm.apply(backend, x, y));
+    }
+  }
+
+  private void multiply(Step.Linears group) {
+    Tensor x = registers.get(group.in());
+    for (LinearSpec module : group.modules()) {
+      Linear linear = weights.linears().get(module.module());
+      registers.define(module.out(), x.rows(), module.outputs(), y -> linear.apply(backend, x, y));
+    }
+  }
+
+  private void split(Step.Split split) {
+    int from = 0;
+    for (Part part : split.parts()) {
+      int width = part.columns() / split.runs();
+      if (split.runs() == 1) {
+        registers.defineView(part.name(), split.in(), from, from + width);
+      } else {
+        gatherRuns(split, part, from, width);
+      }
+      from += width;
+    }
+  }
+
+  /** Copies a part that lies in runs, each of which begins it at column {@code from}. */
+  private void gatherRuns(Step.Split split, Part part, int from, int width) {
+    Tensor x = registers.get(split.in());
+    int stride = x.columns() / split.runs();
+    registers.define(
+        part.name(),
+        x.rows(),
+        part.columns(),
+        y -> {
+          for (int run = 0; run < split.runs(); run++) {
+            int at = run * stride + from;
+            backend
+                .linalg()
+                .convert(x.columns(at, at + width), y.columns(run * width, (run + 1) * width));
+          }
+        });
+  }
+
+  private void addPositions(Step.Positions step) {
+    Tensor x = registers.get(step.to());
+    int[] rows = new int[x.rows()];
+    int length = rows.length / pass.sequences();
+    Arrays.setAll(rows, t -> pass.firstPosition() + t % length + step.offset());
+    try (TensorScope local = backend.newScope()) {
+      Tensor added = local.rowMajor(x.type(), x.rows(), x.columns());
+      ops.embed(weights.tables().get(step.table()), local.upload(rows), added);
+      ops.add(added, x);
+    }
+  }
+
+  private void rotate(Step.Rope step) {
+    RopeTable table = rope.orElseThrow();
+    ops.rope(
+        registers.get(step.of()),
+        step.headSize(),
+        table.cosine(),
+        table.sine(),
+        pass.firstPosition(),
+        pass.sequences());
+  }
+
+  private void attend(Step.Attention step) {
+    Tensor q = registers.get(step.q());
+    registers.define(
+        step.out(),
+        q.rows(),
+        q.columns(),
+        y ->
+            ops.attention(
+                q, withHistory(step.k()), withHistory(step.v()), step.spec(), pass.sequences(), y));
+  }
+
+  private Tensor withHistory(String name) {
+    Tensor rows = registers.get(name);
+    return pass.cache().map(cache -> cache.append(name, rows, pass.firstPosition())).orElse(rows);
+  }
+
+  private void route(Step.Route step) {
+    Tensor x = registers.get(step.in());
+    int experts = step.router().outputs();
+    try (TensorScope local = backend.newScope()) {
+      Tensor logits = local.rowMajor(DType.F32, x.rows(), experts);
+      weights.linears().get(step.router().module()).apply(backend, x, logits);
+      registers.define(
+          step.router().out(),
+          Routes.of(HostCopies.floats(logits), experts, step.chosen(), step.normalised()));
+    }
+  }
+
+  private void gather(Step.Gather step) {
+    int[] tokens = registers.routes(step.routes()).experts().get(step.expert()).tokens().toArray();
+    Tensor x = registers.get(step.in());
+    registers.define(
+        step.out(),
+        tokens.length,
+        x.columns(),
+        y -> {
+          try (TensorScope local = backend.newScope()) {
+            ops.gatherRows(x, local.upload(tokens), y);
+          }
+        });
+  }
+
+  private void scatter(Step.Scatter step) {
+    Routes.Expert chosen = registers.routes(step.routes()).experts().get(step.expert());
+    try (TensorScope local = backend.newScope()) {
+      ops.scatterAddRows(
+          registers.get(step.what()),
+          local.upload(chosen.tokens().toArray()),
+          local.upload(Floats.toArray(chosen.weights().asList())),
+          registers.get(step.to()));
+    }
+  }
+}
