@@ -4,7 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gptq.backend.Backend;
 import dev.gptq.models.Model;
-import dev.gptq.models.TestFiles;
+import dev.gptq.models.SharedFiles;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.safetensors.Checkpoint;
 import dev.gptq.models.safetensors.CheckpointWriter;
@@ -59,7 +59,7 @@ class ArchitecturesTest {
   }
 
   private static Path folder(String checkpoint) {
-    return TestFiles.shared("models/architectures/" + checkpoint);
+    return SharedFiles.require("models/architectures/" + checkpoint);
   }
 
   @ParameterizedTest(name = "{0} on {1}")
