@@ -1,0 +1,102 @@
+// Codes, values and the fitting of grids: dev.gptq.grid.Grid, Scheme and ErrorNorm, operation by
+// operation. Every rounding is spelled out; the module is compiled without contraction.
+#pragma once
+#include "common.cuh"
+
+/** A dev.gptq.grid.GridSpec. */
+struct GridSpec {
+  int minCode;
+  int maxCode;
+  int levels;
+  int midRise;
+  int hasZeroPoint;
+  int scaleType;
+  float fixedZero;
+};
+
+/** A scale and a zero point. */
+struct Fit {
+  float scale;
+  float zero;
+};
+
+/** u = clamp(round(w / s) + z, minCode, maxCode), truncated; 0 for NaN. */
+__device__ inline int codeOf(float w, float scale, float zero, const GridSpec& spec) {
+  float t = __fdiv_rn(w, scale);
+  float rounded = spec.midRise ? __fadd_rn(floorf(t), 0.5f) : rintf(t);
+  float v = __fadd_rn(rounded, zero);
+  if (v != v) {
+    return 0;
+  }
+  float least = float(spec.minCode);
+  float most = float(spec.maxCode);
+  return int(v < least ? least : v > most ? most : v);
+}
+
+/** q = s · (u − z). */
+__device__ inline float valueOf(int code, float scale, float zero) {
+  return __fmul_rn(scale, __fsub_rn(float(code), zero));
+}
+
+/** The scale as it will be stored: F32, F16 (clamped to its positive range) or BF16. */
+__device__ inline float roundScale(float scale, int type) {
+  switch (type) {
+    case F32:
+      return scale;
+    case F16: {
+      float least = 5.9604644775390625e-8f;
+      float clamped = scale < least ? least : scale > 65504.0f ? 65504.0f : scale;
+      return halfToFloat(floatToHalf(clamped));
+    }
+    default: {
+      u32 bits = __float_as_uint(scale);
+      return __uint_as_float((bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u);
+    }
+  }
+}
+
+/** s = R((hi − lo) / levels), z = fixed or clamp(rint(−lo / s), 0, maxCode). */
+__device__ inline Fit fitRange(float lo, float hi, const GridSpec& spec) {
+  Fit fit;
+  fit.scale = roundScale(__fdiv_rn(__fsub_rn(hi, lo), float(spec.levels)), spec.scaleType);
+  if (spec.hasZeroPoint) {
+    float z = rintf(__fdiv_rn(-lo, fit.scale));
+    float most = float(spec.maxCode);
+    // +0, not −0, at the lower end; a NaN stays one.
+    fit.zero = z > most ? most : z <= 0 ? 0.0f : z;
+  } else {
+    fit.zero = spec.fixedZero;
+  }
+  return fit;
+}
+
+/** |x|^2.4 by the steps of dev.gptq.grid.ErrorNorm. */
+__device__ inline float errorNorm(float x) {
+  float a = fabsf(x);
+  if (a < 9.094947017729282e-13f) {
+    return 0.0f;
+  }
+  int bits = int(__float_as_uint(a));
+  float k = float((bits >> 23) - 127);
+  float f = __fsub_rn(__uint_as_float(u32((bits & 0x7fffff) | 0x3f800000)), 1.0f);
+  float p = 0.0075791376f;
+  p = __fmaf_rn(p, f, -0.042687193f);
+  p = __fmaf_rn(p, f, 0.11305199f);
+  p = __fmaf_rn(p, f, -0.19728522f);
+  p = __fmaf_rn(p, f, 0.27571967f);
+  p = __fmaf_rn(p, f, -0.35842848f);
+  p = __fmaf_rn(p, f, 0.4806955f);
+  p = __fmaf_rn(p, f, -0.72134036f);
+  p = __fmaf_rn(p, f, 1.442695f);
+  float y = __fmul_rn(2.4f, __fmaf_rn(f, p, k));
+  float n = rintf(y);
+  float g = __fsub_rn(y, n);
+  float q = 0.00015469732f;
+  q = __fmaf_rn(q, g, 0.0013400433f);
+  q = __fmaf_rn(q, g, 0.009618025f);
+  q = __fmaf_rn(q, g, 0.05550327f);
+  q = __fmaf_rn(q, g, 0.2402265f);
+  q = __fmaf_rn(q, g, 0.6931472f);
+  q = __fmaf_rn(q, g, 1.0f);
+  return __uint_as_float(__float_as_uint(q) + (u32(int(n)) << 23));
+}

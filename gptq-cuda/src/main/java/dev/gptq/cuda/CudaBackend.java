@@ -1,0 +1,150 @@
+package dev.gptq.cuda;
+
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.BackendInfo;
+import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.LinearAlgebra;
+import dev.gptq.backend.MemoryUsage;
+import dev.gptq.backend.PackedMatmul;
+import dev.gptq.backend.QuantizationOps;
+import dev.gptq.backend.TransformerOps;
+import dev.gptq.cuda.driver.NativeCudaBlas;
+import dev.gptq.cuda.driver.NativeCudaSolver;
+import dev.gptq.cuda.driver.Nvrtc;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.TensorScope;
+
+/** One NVIDIA GPU with one ordered stream of work. */
+final class CudaBackend implements Backend {
+  /** The setting that chooses the activations' type: {@code bf16} or {@code f32}. */
+  static final String ACTIVATIONS = "cuda.activations";
+
+  private static final System.Logger LOG = System.getLogger("dev.gptq.cuda");
+
+  private final BackendInfo info;
+  private final CudaContext context;
+  private final CudaScope root;
+  private final DType activationType;
+  private final LinearAlgebra linalg;
+  private final QuantizationOps quantization;
+  private final PackedMatmul packed;
+  private final TransformerOps transformer;
+  private boolean open = true;
+
+  /** Takes the device's primary context; everything that follows happens on this thread. */
+  CudaBackend(CudaPlatform platform, BackendOptions options) {
+    this(open(platform, options), activationType(options), info(platform));
+  }
+
+  CudaBackend(CudaContext context, DType activationType, BackendInfo info) {
+    this.context = context;
+    this.activationType = activationType;
+    this.info = info;
+    this.root = new CudaScope(context);
+    this.linalg = new CudaLinearAlgebra(context);
+    this.quantization = new CudaQuantizationOps(context);
+    this.packed = new CudaPackedMatmul(context, activationType);
+    this.transformer = new CudaTransformerOps(context, activationType);
+  }
+
+  private static CudaContext open(CudaPlatform platform, BackendOptions options) {
+    platform.driver().enterContext(platform.device().index());
+    CudaQueue queue =
+        new CudaQueue(
+            platform.driver(), Boolean.parseBoolean(options.settings().get(CudaQueue.SYNCHRONOUS)));
+    KernelLoader loader =
+        new KernelLoader(platform.driver(), platform.device(), platform.compiler().map(Nvrtc::new));
+    return new CudaContext(
+        platform.device(),
+        queue,
+        new CudaMemory(queue, platform.device()),
+        new Staging(queue),
+        new Kernels(queue, loader::load),
+        new NativeCudaBlas(platform.blas(), queue.stream()),
+        new NativeCudaSolver(platform.solver(), queue.stream()));
+  }
+
+  private static BackendInfo info(CudaPlatform platform) {
+    return new BackendInfo(CudaBackendProvider.NAME, platform.device().name(), platform.features());
+  }
+
+  static DType activationType(BackendOptions options) {
+    String name = options.settings().getOrDefault(ACTIVATIONS, "bf16");
+    return switch (name) {
+      case "bf16" -> DType.BF16;
+      case "f32" -> DType.F32;
+      default ->
+          throw new IllegalArgumentException(
+              ACTIVATIONS + " must be bf16 or f32 but is '" + name + "'");
+    };
+  }
+
+  @Override
+  public BackendInfo info() {
+    return info;
+  }
+
+  @Override
+  public TensorScope newScope() {
+    return root.child();
+  }
+
+  @Override
+  public DType activationType() {
+    return activationType;
+  }
+
+  @Override
+  public LinearAlgebra linalg() {
+    return linalg;
+  }
+
+  @Override
+  public QuantizationOps quantization() {
+    return quantization;
+  }
+
+  @Override
+  public PackedMatmul packed() {
+    return packed;
+  }
+
+  @Override
+  public TransformerOps transformer() {
+    return transformer;
+  }
+
+  @Override
+  public void synchronize() {
+    context.queue().synchronize();
+  }
+
+  @Override
+  public MemoryUsage memory() {
+    return context.memory().usage();
+  }
+
+  @Override
+  public void close() {
+    if (!open) {
+      return;
+    }
+    open = false;
+    if (root.openChildren() > 0) {
+      LOG.log(
+          System.Logger.Level.WARNING,
+          "{0} tensor scopes were still open, with {1} bytes, when the cuda backend was closed",
+          root.openChildren(),
+          context.memory().usage().live());
+    }
+    root.close();
+    context.queue().synchronize();
+    context.solver().close();
+    context.blas().close();
+    context.kernels().close();
+    context.staging().close();
+    context.queue().close();
+    context.queue().driver().trimPool(context.device().index());
+    context.queue().driver().leaveContext(context.device().index());
+  }
+}

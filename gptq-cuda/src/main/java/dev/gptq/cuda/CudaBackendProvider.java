@@ -1,0 +1,48 @@
+package dev.gptq.cuda;
+
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Availability;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.BackendProvider;
+import dev.gptq.backend.BackendUnavailableException;
+import dev.gptq.cuda.driver.CudaException;
+import dev.gptq.cuda.driver.CudaUnavailableException;
+
+/** Offers the backend on NVIDIA GPUs of compute capability 8.0 and up. */
+public final class CudaBackendProvider implements BackendProvider {
+  static final String NAME = "cuda";
+
+  private static final int RANK = 100;
+
+  /** For the service loader. */
+  public CudaBackendProvider() {}
+
+  @Override
+  public String name() {
+    return NAME;
+  }
+
+  @Override
+  public Availability probe(BackendOptions options) {
+    try {
+      CudaPlatform platform = CudaPlatform.find(options);
+      return new Availability.Available(
+          RANK, platform.device().name(), ImmutableMap.copyOf(platform.features()));
+    } catch (CudaUnavailableException e) {
+      return e.unavailable();
+    } catch (CudaException e) {
+      return new Availability.Unavailable(
+          e.getMessage(), "Check that nvidia-smi works and that no other process holds the GPU");
+    }
+  }
+
+  @Override
+  public Backend open(BackendOptions options) {
+    try {
+      return new CudaBackend(CudaPlatform.find(options), options);
+    } catch (CudaUnavailableException e) {
+      throw new BackendUnavailableException(NAME, e.unavailable());
+    }
+  }
+}

@@ -1,0 +1,69 @@
+package dev.gptq.cuda;
+
+import dev.gptq.cuda.driver.CudaDriver;
+import dev.gptq.cuda.driver.CudaUnavailableException;
+
+/**
+ * A GPU that the backend can use.
+ *
+ * @param index its number
+ * @param name its name
+ * @param major compute capability, before the point
+ * @param minor compute capability, after the point
+ * @param multiprocessors number of multiprocessors
+ * @param memory bytes of device memory
+ */
+record CudaDevice(int index, String name, int major, int minor, int multiprocessors, long memory) {
+  private static final int OLDEST_DRIVER = 12000;
+  private static final int OLDEST_CAPABILITY = 8;
+
+  /**
+   * The device of that number.
+   *
+   * @throws CudaUnavailableException if it is absent, or it or its driver is too old
+   */
+  static CudaDevice find(CudaDriver driver, int index) {
+    if (driver.version() < OLDEST_DRIVER) {
+      throw new CudaUnavailableException(
+          "the NVIDIA driver supports CUDA "
+              + version(driver)
+              + " but 12.0 is the oldest that will do",
+          "Update the NVIDIA driver to version 525 or newer");
+    }
+    int count = driver.devices();
+    if (index >= count) {
+      throw new CudaUnavailableException(
+          "there is no GPU " + index + ": the NVIDIA driver sees " + count,
+          "Choose another with --device, or check CUDA_VISIBLE_DEVICES");
+    }
+    CudaDevice device =
+        new CudaDevice(
+            index,
+            driver.deviceName(index),
+            driver.attribute(CudaDriver.CAPABILITY_MAJOR, index),
+            driver.attribute(CudaDriver.CAPABILITY_MINOR, index),
+            driver.attribute(CudaDriver.MULTIPROCESSORS, index),
+            driver.totalMemory(index));
+    if (device.major() < OLDEST_CAPABILITY) {
+      throw new CudaUnavailableException(
+          device.name() + " has compute capability " + device.capability() + " but 8.0 is needed",
+          "Use a GPU of the Ampere generation or newer");
+    }
+    if (driver.attribute(CudaDriver.MEMORY_POOLS, index) == 0) {
+      throw new CudaUnavailableException(
+          device.name() + " has no stream-ordered memory pools in this environment",
+          "Run outside of the virtualisation that disables them");
+    }
+    return device;
+  }
+
+  /** The driver's CUDA version as people write it. */
+  static String version(CudaDriver driver) {
+    return driver.version() / 1000 + "." + driver.version() % 1000 / 10;
+  }
+
+  /** Compute capability as people write it. */
+  String capability() {
+    return major + "." + minor;
+  }
+}

@@ -1,0 +1,225 @@
+package dev.gptq.cuda;
+
+import dev.gptq.backend.LinearAlgebra;
+import dev.gptq.cuda.CudaMemory.Scratch;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Tensor;
+
+/** Dense linear algebra: cuBLAS, cuSOLVER and small kernels. */
+final class CudaLinearAlgebra implements LinearAlgebra {
+  private static final int TILE = 32;
+
+  /** Columns of the Gram matrix that one product covers. */
+  private static final int GRAM_COLUMNS = 2048;
+
+  /** Bytes of A·H that are held at once. */
+  private static final long PRODUCT_BYTES = 256L << 20;
+
+  /** SUM_RUN of sums.cu. */
+  private static final int SUM_RUN = 4096;
+
+  private static final int SUM_BLOCKS_A_PROCESSOR = 4;
+
+  private final CudaContext context;
+  private final Kernels kernels;
+  private final MatrixProducts products;
+  private final InverseCholesky inverseCholesky;
+
+  CudaLinearAlgebra(CudaContext context) {
+    this.context = context;
+    this.kernels = context.kernels();
+    this.products = new MatrixProducts(context);
+    this.inverseCholesky = new InverseCholesky(context);
+  }
+
+  @Override
+  public void gemm(float alpha, Tensor a, Tensor b, float beta, Tensor c) {
+    products.gemm(alpha, context.tensor(a), context.tensor(b), beta, context.tensor(c), "gemm");
+  }
+
+  @Override
+  public void accumulateGram(float weight, Tensor x, Tensor h) {
+    CudaTensor xt = context.tensor(x);
+    CudaTensor ht = context.tensor(h);
+    int n = xt.columns();
+    if (xt.rows() == 0) {
+      return;
+    }
+    // Only the blocks on and below the diagonal.
+    for (int from = 0; from < n; from += GRAM_COLUMNS) {
+      int to = Math.min(n, from + GRAM_COLUMNS);
+      products.gemm(
+          weight,
+          xt.columns(from, to).transposed(),
+          xt.columns(0, to),
+          1,
+          ht.rows(from, to).columns(0, to),
+          "accumulateGram");
+    }
+  }
+
+  @Override
+  public void symmetrize(Tensor h) {
+    CudaTensor t = context.tensor(h);
+    if (!t.isEmpty()) {
+      kernels.arguments().add(t);
+      launch("symmetrize", Geometry.tiles(t.rows(), t.rows(), TILE, 8));
+    }
+  }
+
+  @Override
+  public void diagonal(Tensor h, Tensor d) {
+    CudaTensor t = context.tensor(h);
+    kernels.arguments().add(t).add(context.tensor(d));
+    if (!t.isEmpty()) {
+      launch("diagonal", Elementwise.over(t.rows()));
+    }
+  }
+
+  @Override
+  public void addToDiagonal(Tensor d, Tensor h) {
+    CudaTensor t = context.tensor(h);
+    kernels.arguments().add(context.tensor(d)).add(t);
+    if (!t.isEmpty()) {
+      launch("addToDiagonal", Elementwise.over(t.rows()));
+    }
+  }
+
+  @Override
+  public void gatherColumns(Tensor src, Tensor index, Tensor dst) {
+    CudaTensor s = context.tensor(src);
+    CudaTensor d = context.tensor(dst);
+    kernels.arguments().add(s).add(context.tensor(index)).add(d);
+    if (!d.isEmpty()) {
+      boolean alongRows = d.columnStride() == 1;
+      int runs = alongRows ? d.rows() : d.columns();
+      int length = alongRows ? d.columns() : d.rows();
+      kernels.launch(
+          KernelImages.TOLERANT,
+          s.type() == DType.U8 ? "gatherColumns_u8" : "gatherColumns_f32",
+          Geometry.of(runs, Math.ceilDiv(length, Elementwise.COLUMNS), Elementwise.THREADS),
+          "gatherColumns");
+    }
+  }
+
+  @Override
+  public void gatherSymmetric(Tensor h, Tensor index, Tensor dst) {
+    CudaTensor d = context.tensor(dst);
+    CudaTensor rows = d.isRowMajor() ? d : d.transposed();
+    kernels.arguments().add(context.tensor(h)).add(context.tensor(index)).add(rows);
+    if (!d.isEmpty()) {
+      launch("gatherSymmetric", Elementwise.over(rows));
+    }
+  }
+
+  @Override
+  public void zeroColumns(Tensor index, Tensor w) {
+    CudaTensor i = context.tensor(index);
+    CudaTensor t = context.tensor(w);
+    kernels.arguments().add(i).add(t);
+    if (!i.isEmpty() && !t.isEmpty()) {
+      launch(
+          "zeroColumns",
+          Geometry.of(
+              i.columns(), Math.ceilDiv(t.rows(), Elementwise.COLUMNS), Elementwise.THREADS));
+    }
+  }
+
+  @Override
+  public void inverseCholeskyUpper(Tensor h, Tensor u) {
+    inverseCholesky.compute(context.tensor(h), context.tensor(u));
+  }
+
+  @Override
+  public void addSumOfSquares(Tensor x, Tensor total) {
+    CudaTensor t = alongRows(context.tensor(x));
+    addSum("sumOfSquares", t, t, false, total, "addSumOfSquares");
+  }
+
+  @Override
+  public void addTraceQuadratic(Tensor a, Tensor h, Tensor total) {
+    CudaTensor at = context.tensor(a);
+    CudaTensor ht = context.tensor(h);
+    context.tensor(total);
+    if (at.isEmpty()) {
+      return;
+    }
+    int rowsAtOnce = Math.toIntExact(Math.clamp(PRODUCT_BYTES / (4L * at.columns()), 1, at.rows()));
+    try (CudaScope local = new CudaScope(context)) {
+      CudaTensor buffer =
+          (CudaTensor) local.allocate(DType.F32, rowsAtOnce, at.columns(), at.layout());
+      for (int from = 0; from < at.rows(); from += rowsAtOnce) {
+        CudaTensor part = at.rows(from, Math.min(at.rows(), from + rowsAtOnce));
+        CudaTensor product = buffer.rows(0, part.rows());
+        products.gemm(1, part, ht, 0, product, "addTraceQuadratic");
+        addSum(
+            "sumOfProducts", alongRows(part), alongRows(product), true, total, "addTraceQuadratic");
+      }
+    }
+  }
+
+  @Override
+  public void addNonFiniteCount(Tensor x, Tensor total) {
+    CudaTensor t = alongRows(context.tensor(x));
+    addSum("countNonFinite", t, t, false, total, "addNonFiniteCount");
+  }
+
+  /** Partial sums over x (and y) by the kernel of that name, then their sum in block order. */
+  private void addSum(
+      String kernel, CudaTensor x, CudaTensor y, boolean two, Tensor total, String operation) {
+    CudaTensor result = context.tensor(total);
+    if (x.isEmpty()) {
+      return;
+    }
+    long items = (long) x.rows() * Math.ceilDiv(x.columns(), SUM_RUN);
+    int blocks =
+        Math.toIntExact(
+            Math.min(items, (long) SUM_BLOCKS_A_PROCESSOR * context.device().multiprocessors()));
+    try (Scratch partial = context.memory().scratch(8L * blocks)) {
+      LaunchArguments arguments = kernels.arguments().add(x);
+      (two ? arguments.add(y) : arguments).address(partial.address());
+      kernels.launch(
+          KernelImages.TOLERANT, kernel, Geometry.of(blocks, Elementwise.THREADS), operation);
+      kernels.arguments().address(partial.address()).add(blocks).add(result);
+      kernels.launch(
+          KernelImages.TOLERANT, "addPartialSums", Geometry.of(1, Elementwise.THREADS), operation);
+    }
+  }
+
+  @Override
+  public void axpy(float alpha, Tensor x, Tensor y) {
+    CudaTensor xt = context.tensor(x);
+    CudaTensor yt = context.tensor(y);
+    CudaTensor rows = alongRows(yt);
+    kernels.arguments().add(alpha).add(yt.isRowMajor() ? xt : xt.transposed()).add(rows);
+    if (!yt.isEmpty()) {
+      launch("axpy", Elementwise.over(rows));
+    }
+  }
+
+  @Override
+  public void convert(Tensor src, Tensor dst) {
+    CudaTensor s = context.tensor(src);
+    CudaTensor d = context.tensor(dst);
+    if (d.isEmpty()) {
+      return;
+    }
+    if (!d.isRowMajor()) {
+      s = s.transposed();
+      d = d.transposed();
+    }
+    kernels.arguments().add(s).add(d);
+    launch(
+        "convert",
+        Geometry.of(Math.ceilDiv(d.rows(), TILE), Math.ceilDiv(d.columns(), TILE), TILE)
+            .withBlockY(8));
+  }
+
+  private static CudaTensor alongRows(CudaTensor t) {
+    return t.isRowMajor() ? t : t.transposed();
+  }
+
+  private void launch(String operation, Geometry geometry) {
+    kernels.launch(KernelImages.TOLERANT, operation, geometry, operation);
+  }
+}

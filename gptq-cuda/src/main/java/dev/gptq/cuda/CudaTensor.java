@@ -1,0 +1,136 @@
+package dev.gptq.cuda;
+
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.Tensor;
+import java.lang.foreign.MemorySegment;
+import java.util.Objects;
+
+/** A matrix in device memory, or a view of one. */
+final class CudaTensor implements Tensor {
+  private final CudaScope scope;
+  private final long address;
+  private final DType type;
+  private final int rows;
+  private final int columns;
+  private final Layout layout;
+  private final long stride;
+
+  private CudaTensor(
+      CudaScope scope,
+      long address,
+      DType type,
+      int rows,
+      int columns,
+      Layout layout,
+      long stride) {
+    this.scope = scope;
+    this.address = address;
+    this.type = type;
+    this.rows = rows;
+    this.columns = columns;
+    this.layout = layout;
+    this.stride = stride;
+  }
+
+  static CudaTensor dense(
+      CudaScope scope, long address, DType type, int rows, int columns, Layout layout) {
+    int stride = layout == Layout.ROW_MAJOR ? columns : rows;
+    return new CudaTensor(scope, address, type, rows, columns, layout, stride);
+  }
+
+  /** The device address of element (0, 0). */
+  long address() {
+    scope.checkOpen();
+    return address;
+  }
+
+  /** Elements between the starts of consecutive contiguous runs. */
+  long stride() {
+    return stride;
+  }
+
+  long rowStride() {
+    return layout == Layout.ROW_MAJOR ? stride : 1;
+  }
+
+  long columnStride() {
+    return layout == Layout.ROW_MAJOR ? 1 : stride;
+  }
+
+  boolean isRowMajor() {
+    return layout == Layout.ROW_MAJOR;
+  }
+
+  boolean isEmpty() {
+    return rows == 0 || columns == 0;
+  }
+
+  CudaScope scope() {
+    return scope;
+  }
+
+  @Override
+  public DType type() {
+    return type;
+  }
+
+  @Override
+  public int rows() {
+    return rows;
+  }
+
+  @Override
+  public int columns() {
+    return columns;
+  }
+
+  @Override
+  public Layout layout() {
+    return layout;
+  }
+
+  @Override
+  public CudaTensor columns(int from, int to) {
+    Objects.checkFromToIndex(from, to, columns);
+    long start = address + from * columnStride() * type.bytes();
+    return new CudaTensor(scope, start, type, rows, to - from, layout, stride);
+  }
+
+  @Override
+  public CudaTensor rows(int from, int to) {
+    Objects.checkFromToIndex(from, to, rows);
+    long start = address + from * rowStride() * type.bytes();
+    return new CudaTensor(scope, start, type, to - from, columns, layout, stride);
+  }
+
+  @Override
+  public CudaTensor transposed() {
+    return new CudaTensor(scope, address, type, columns, rows, layout.transposed(), stride);
+  }
+
+  @Override
+  public void copyTo(MemorySegment host) {
+    scope.checkOpen();
+    int runs = isRowMajor() ? rows : columns;
+    int length = isRowMajor() ? columns : rows;
+    long bytes = (long) length * type.bytes();
+    if (host.byteSize() < byteSize()) {
+      throw new IndexOutOfBoundsException(
+          "copy of " + byteSize() + " bytes to a segment of " + host.byteSize());
+    }
+    Staging staging = scope.context().staging();
+    if (isEmpty()) {
+      scope.context().queue().synchronize();
+    } else if (stride == length || runs == 1) {
+      staging.download(address, byteSize(), byteSize(), 1, host);
+    } else {
+      staging.download(address, stride * type.bytes(), bytes, runs, host);
+    }
+  }
+
+  @Override
+  public String toString() {
+    return type + " " + rows + " x " + columns + " " + layout;
+  }
+}

@@ -1,0 +1,215 @@
+package dev.gptq.cuda;
+
+import com.google.common.base.Preconditions;
+import dev.gptq.backend.Activation;
+import dev.gptq.backend.AttentionSpec;
+import dev.gptq.backend.TransformerOps;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Tensor;
+
+/** The forward pass, a kernel an operation. */
+final class CudaTransformerOps implements TransformerOps {
+  private static final int MAX_THREADS = 1024;
+  private static final int WARP = 32;
+
+  /** Elements of a row that one thread of a reduction should have. */
+  private static final int ELEMENTS_A_THREAD = 8;
+
+  /** ATTENTION_QUERIES, ATTENTION_KEYS and the threads of a block of attention.cu. */
+  private static final int QUERIES = 32;
+
+  private static final int KEYS = 32;
+  private static final int ATTENTION_THREADS = 256;
+  private static final int LARGEST_HEAD = 256;
+
+  private final CudaContext context;
+  private final Kernels kernels;
+  private final String suffix;
+
+  CudaTransformerOps(CudaContext context, DType activationType) {
+    this.context = context;
+    this.kernels = context.kernels();
+    this.suffix = activationType == DType.BF16 ? "_bf16" : "_f32";
+  }
+
+  @Override
+  public void embed(Tensor table, Tensor tokens, Tensor x) {
+    gatherRows(table, tokens, x, "embed");
+  }
+
+  @Override
+  public void rmsNorm(Tensor x, Tensor gain, float epsilon, Tensor y) {
+    CudaTensor t = context.tensor(x);
+    CudaTensor g = context.tensor(gain);
+    kernels.arguments().add(t).add(g).add(epsilon).add(context.tensor(y));
+    if (!t.isEmpty()) {
+      launch(
+          "rmsNorm",
+          Geometry.of(t.rows(), t.columns() / g.columns(), reducingThreads(g.columns())));
+    }
+  }
+
+  @Override
+  public void layerNorm(Tensor x, Tensor gain, Tensor bias, float epsilon, Tensor y) {
+    CudaTensor t = context.tensor(x);
+    kernels
+        .arguments()
+        .add(t)
+        .add(context.tensor(gain))
+        .add(context.tensor(bias))
+        .add(epsilon)
+        .add(context.tensor(y));
+    if (!t.isEmpty()) {
+      launch("layerNorm", Geometry.of(t.rows(), reducingThreads(t.columns())));
+    }
+  }
+
+  @Override
+  public void rope(
+      Tensor x, int headSize, Tensor cosine, Tensor sine, int firstPosition, int sequences) {
+    CudaTensor t = context.tensor(x);
+    kernels
+        .arguments()
+        .add(t)
+        .add(headSize)
+        .add(context.tensor(cosine))
+        .add(context.tensor(sine))
+        .add(firstPosition)
+        .add(t.rows() / sequences);
+    if (!t.isEmpty() && cosine.columns() > 0) {
+      launch("rope", Geometry.of(t.rows(), Elementwise.THREADS));
+    }
+  }
+
+  @Override
+  public void attention(Tensor q, Tensor k, Tensor v, AttentionSpec spec, int sequences, Tensor y) {
+    CudaTensor qt = context.tensor(q);
+    int size = spec.headSize();
+    Preconditions.checkArgument(
+        size <= LARGEST_HEAD,
+        "attention: the cuda backend has heads of up to %s channels, not %s",
+        LARGEST_HEAD,
+        size);
+    int queries = qt.rows() / sequences;
+    kernels
+        .arguments()
+        .add(qt)
+        .add(context.tensor(k))
+        .add(context.tensor(v))
+        .add(spec, queries, k.rows() / sequences)
+        .add(context.tensor(y));
+    if (!qt.isEmpty()) {
+      String channels = size <= 64 ? "_64" : size <= 128 ? "_128" : "_256";
+      kernels.launch(
+          KernelImages.TOLERANT,
+          "attention" + suffix + channels,
+          Geometry.of(Math.ceilDiv(queries, QUERIES), spec.heads(), ATTENTION_THREADS)
+              .withGridZ(sequences)
+              .withShared(Float.BYTES * (QUERIES * size + KEYS * (2 * size + 1))),
+          "attention");
+    }
+  }
+
+  @Override
+  public void activate(Activation f, Tensor x, Tensor y) {
+    CudaTensor t = context.tensor(y);
+    kernels.arguments().add(KernelCodes.of(f)).add(context.tensor(x)).add(t);
+    elementwise("activate", t);
+  }
+
+  @Override
+  public void gate(Activation f, Tensor gate, Tensor up, Tensor y) {
+    CudaTensor t = context.tensor(y);
+    kernels
+        .arguments()
+        .add(KernelCodes.of(f))
+        .add(context.tensor(gate))
+        .add(context.tensor(up))
+        .add(t);
+    elementwise("gate", t);
+  }
+
+  @Override
+  public void add(Tensor x, Tensor y) {
+    CudaTensor t = context.tensor(y);
+    kernels.arguments().add(context.tensor(x)).add(t);
+    elementwise("add", t);
+  }
+
+  @Override
+  public void addBias(Tensor bias, Tensor y) {
+    CudaTensor t = context.tensor(y);
+    kernels.arguments().add(context.tensor(bias)).add(t);
+    elementwise("addBias", t);
+  }
+
+  @Override
+  public void scale(float factor, Tensor x) {
+    ofAnyType("scale", factor, context.tensor(x));
+  }
+
+  @Override
+  public void softCap(float cap, Tensor x) {
+    ofAnyType("softCap", cap, context.tensor(x));
+  }
+
+  private void ofAnyType(String kernel, float parameter, CudaTensor t) {
+    kernels.arguments().add(parameter).add(t);
+    if (!t.isEmpty()) {
+      kernels.launch(KernelImages.TOLERANT, kernel, Elementwise.over(t), kernel);
+    }
+  }
+
+  @Override
+  public void gatherRows(Tensor x, Tensor index, Tensor y) {
+    gatherRows(x, index, y, "gatherRows");
+  }
+
+  private void gatherRows(Tensor x, Tensor index, Tensor y, String operation) {
+    CudaTensor t = context.tensor(y);
+    kernels.arguments().add(context.tensor(x)).add(context.tensor(index)).add(t);
+    if (!t.isEmpty()) {
+      kernels.launch(KernelImages.TOLERANT, "gatherRows" + suffix, Elementwise.over(t), operation);
+    }
+  }
+
+  @Override
+  public void scatterAddRows(Tensor x, Tensor index, Tensor weight, Tensor y) {
+    CudaTensor t = context.tensor(x);
+    kernels
+        .arguments()
+        .add(t)
+        .add(context.tensor(index))
+        .add(context.tensor(weight))
+        .add(context.tensor(y));
+    elementwise("scatterAddRows", t);
+  }
+
+  @Override
+  public void crossEntropy(Tensor logits, Tensor targets, Tensor loss) {
+    CudaTensor t = context.tensor(logits);
+    kernels.arguments().add(t).add(context.tensor(targets)).add(context.tensor(loss));
+    if (!t.isEmpty()) {
+      kernels.launch(
+          KernelImages.TOLERANT,
+          "crossEntropy",
+          Geometry.of(t.rows(), reducingThreads(t.columns())),
+          "crossEntropy");
+    }
+  }
+
+  private static int reducingThreads(int elements) {
+    int warps = Math.ceilDiv(elements, WARP * ELEMENTS_A_THREAD);
+    return WARP * Math.clamp(warps, 1, MAX_THREADS / WARP);
+  }
+
+  private void elementwise(String operation, CudaTensor t) {
+    if (!t.isEmpty()) {
+      launch(operation, Elementwise.over(t));
+    }
+  }
+
+  private void launch(String operation, Geometry geometry) {
+    kernels.launch(KernelImages.TOLERANT, operation + suffix, geometry, operation);
+  }
+}

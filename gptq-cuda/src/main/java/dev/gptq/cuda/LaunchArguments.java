@@ -1,0 +1,116 @@
+package dev.gptq.cuda;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import dev.gptq.backend.AttentionSpec;
+import dev.gptq.grid.GridSpec;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+
+/**
+ * The arguments of a kernel launch in memory allocated once: the driver copies them before the
+ * launch returns. Structures are laid out as the kernels declare them.
+ */
+final class LaunchArguments {
+  private static final int MAX_ARGUMENTS = 16;
+  private static final int SLOT = 64;
+
+  private final MemorySegment values = Arena.ofAuto().allocate(MAX_ARGUMENTS * SLOT, SLOT);
+  private final MemorySegment pointers = Arena.ofAuto().allocate(ADDRESS, MAX_ARGUMENTS);
+  private int count;
+
+  LaunchArguments() {
+    for (int i = 0; i < MAX_ARGUMENTS; i++) {
+      pointers.setAtIndex(ADDRESS, i, values.asSlice((long) i * SLOT, SLOT));
+    }
+  }
+
+  LaunchArguments clear() {
+    count = 0;
+    return this;
+  }
+
+  MemorySegment pointers() {
+    return pointers;
+  }
+
+  LaunchArguments add(int value) {
+    values.set(JAVA_INT, next(), value);
+    return this;
+  }
+
+  LaunchArguments add(float value) {
+    values.set(JAVA_FLOAT, next(), value);
+    return this;
+  }
+
+  /** A device address. */
+  LaunchArguments address(long value) {
+    values.set(JAVA_LONG, next(), value);
+    return this;
+  }
+
+  /** {@code Matrix} of common.cuh. */
+  LaunchArguments add(CudaTensor t) {
+    long at = next();
+    values.set(JAVA_LONG, at, t.address());
+    values.set(JAVA_LONG, at + 8, t.rowStride());
+    values.set(JAVA_LONG, at + 16, t.columnStride());
+    values.set(JAVA_INT, at + 24, t.rows());
+    values.set(JAVA_INT, at + 28, t.columns());
+    values.set(JAVA_INT, at + 32, KernelCodes.of(t.type()));
+    return this;
+  }
+
+  /** {@code GridSpec} of grid.cuh. */
+  LaunchArguments add(GridSpec spec) {
+    long at = next();
+    values.set(JAVA_INT, at, spec.scheme().minCode());
+    values.set(JAVA_INT, at + 4, spec.maxCode());
+    values.set(JAVA_INT, at + 8, spec.scheme().levels(spec.bits()));
+    values.set(JAVA_INT, at + 12, spec.scheme().isMidRise() ? 1 : 0);
+    values.set(JAVA_INT, at + 16, spec.scheme().hasZeroPoint() ? 1 : 0);
+    values.set(JAVA_INT, at + 20, KernelCodes.of(spec.scaleType()));
+    values.set(
+        JAVA_FLOAT,
+        at + 24,
+        spec.scheme().hasZeroPoint() ? 0 : spec.scheme().fixedZero(spec.bits()));
+    return this;
+  }
+
+  /** {@code Attention} of attention.cu. */
+  LaunchArguments add(AttentionSpec spec, int queries, int keys) {
+    long at = next();
+    values.set(JAVA_INT, at, spec.heads());
+    values.set(JAVA_INT, at + 4, spec.heads() / spec.keyValueHeads());
+    values.set(JAVA_INT, at + 8, spec.headSize());
+    values.set(JAVA_INT, at + 12, spec.window());
+    values.set(JAVA_INT, at + 16, queries);
+    values.set(JAVA_INT, at + 20, keys);
+    values.set(JAVA_INT, at + 24, spec.alibi() ? 1 : 0);
+    values.set(JAVA_FLOAT, at + 28, spec.scale());
+    values.set(JAVA_FLOAT, at + 32, spec.softCap());
+    return this;
+  }
+
+  /** {@code Packed} of packed.cu. */
+  LaunchArguments add(CudaPackedWeights w) {
+    long at = next();
+    values.set(JAVA_LONG, at, w.words());
+    values.set(JAVA_LONG, at + 8, w.scales());
+    values.set(JAVA_LONG, at + 16, w.zeros());
+    values.set(JAVA_LONG, at + 24, w.groupOf());
+    values.set(JAVA_INT, at + 32, w.rows());
+    values.set(JAVA_INT, at + 36, w.columns());
+    values.set(JAVA_INT, at + 40, w.groupSize());
+    values.set(JAVA_FLOAT, at + 44, w.fixedZero());
+    return this;
+  }
+
+  private long next() {
+    return (long) SLOT * count++;
+  }
+}

@@ -1,0 +1,44 @@
+package dev.gptq.cuda;
+
+import dev.gptq.cuda.driver.CudaBlas;
+import dev.gptq.cuda.driver.CudaBlas.Element;
+import dev.gptq.cuda.driver.CudaBlas.Operand;
+
+/** Products of tensors in any layout through cuBLAS, which knows contiguous columns only. */
+final class MatrixProducts {
+  private final CudaContext context;
+
+  MatrixProducts(CudaContext context) {
+    this.context = context;
+  }
+
+  /** {@code C ← α·A·B + β·C}. */
+  void gemm(float alpha, CudaTensor a, CudaTensor b, float beta, CudaTensor c, String operation) {
+    if (c.isEmpty()) {
+      return;
+    }
+    if (c.isRowMajor()) {
+      // Cᵀ = Bᵀ·Aᵀ has contiguous columns.
+      gemm(alpha, b.transposed(), a.transposed(), beta, c.transposed(), operation);
+      return;
+    }
+    CudaBlas blas = context.blas();
+    blas.gemm(c.rows(), c.columns(), a.columns(), alpha, operand(a), operand(b), beta, operand(c));
+    context.queue().queued(operation);
+  }
+
+  private static Operand operand(CudaTensor t) {
+    int run = t.isRowMajor() ? t.columns() : t.rows();
+    return new Operand(
+        t.address(), Math.max(1, Math.max(run, t.stride())), t.isRowMajor(), element(t));
+  }
+
+  private static Element element(CudaTensor t) {
+    return switch (t.type()) {
+      case F32 -> Element.F32;
+      case F16 -> Element.F16;
+      case BF16 -> Element.BF16;
+      default -> throw new IllegalArgumentException("no products of type " + t.type());
+    };
+  }
+}

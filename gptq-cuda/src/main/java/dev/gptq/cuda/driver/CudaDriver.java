@@ -1,0 +1,125 @@
+package dev.gptq.cuda.driver;
+
+import java.lang.foreign.MemorySegment;
+
+/**
+ * The part of NVIDIA's driver API that the backend uses, one method a call. Device addresses and
+ * handles are {@code long}s. An interface, so that a stand-in can check or emulate the calls on a
+ * machine without a GPU. Every method but {@link #allocate} throws {@link CudaException} if the
+ * call fails; failures of queued work show in later calls.
+ */
+public interface CudaDriver {
+  /** {@code CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT}. */
+  int MULTIPROCESSORS = 16;
+
+  /** {@code CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR}. */
+  int CAPABILITY_MAJOR = 75;
+
+  /** {@code CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR}. */
+  int CAPABILITY_MINOR = 76;
+
+  /** {@code CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED}. */
+  int MEMORY_POOLS = 115;
+
+  /** The newest CUDA version the driver knows: {@code 1000·major + 10·minor}. */
+  int version();
+
+  /** Number of devices. */
+  int devices();
+
+  /** A device's name. */
+  String deviceName(int device);
+
+  /** One of the attributes named above. */
+  int attribute(int attribute, int device);
+
+  /** Bytes of a device's memory. */
+  long totalMemory(int device);
+
+  /** Retains the device's primary context and makes it current on this thread. */
+  void enterContext(int device);
+
+  /** Releases what {@link #enterContext} retained. */
+  void leaveContext(int device);
+
+  /** A new stream that does not wait for the default stream. */
+  long createStream();
+
+  /** Destroys a stream. */
+  void destroyStream(long stream);
+
+  /** Waits for all work in a stream. */
+  void synchronize(long stream);
+
+  /** Lets the device's memory pool keep what is freed until {@link #trimPool}. */
+  void keepFreedMemory(int device);
+
+  /** Bytes that the device's memory pool holds. */
+  long pooledMemory(int device);
+
+  /** Gives the free memory of the device's pool back. */
+  void trimPool(int device);
+
+  /** Memory from the pool, in the order of the stream; 0 if there is no room. */
+  long allocate(long bytes, long stream);
+
+  /** Gives memory of {@link #allocate} back, in the order of the stream. */
+  void free(long address, long stream);
+
+  /** Page-locked host memory. */
+  MemorySegment allocateHost(long bytes);
+
+  /** Frees memory of {@link #allocateHost}. */
+  void freeHost(MemorySegment memory);
+
+  /** Queues a copy from page-locked host memory. */
+  void copyToDevice(long device, MemorySegment host, long bytes, long stream);
+
+  /**
+   * Queues a copy of {@code runs} runs of {@code bytes} each, {@code pitch} bytes apart on the
+   * device and dense in page-locked host memory.
+   */
+  void copyToHost(MemorySegment host, long device, long pitch, long bytes, long runs, long stream);
+
+  /** Queues filling memory with zeros. */
+  void zero(long device, long bytes, long stream);
+
+  /** Loads a fatbin, a cubin or zero-terminated PTX. */
+  long loadModule(MemorySegment image);
+
+  /** Unloads a module. */
+  void unloadModule(long module);
+
+  /** The kernel of that name. */
+  long function(long module, String name);
+
+  /** Allows a kernel that much dynamic shared memory. */
+  void allowSharedMemory(long function, int bytes);
+
+  /** Queues a kernel. {@code parameters} is an array of pointers to the kernel's arguments. */
+  void launch(
+      long function,
+      int gridX,
+      int gridY,
+      int gridZ,
+      int blockX,
+      int blockY,
+      int sharedBytes,
+      long stream,
+      MemorySegment parameters);
+
+  /** A new event. */
+  long createEvent();
+
+  /** Queues an event. */
+  void record(long event, long stream);
+
+  /** Waits for an event. */
+  void awaitEvent(long event);
+
+  /** Milliseconds between two events that have passed. */
+  float elapsed(long from, long to);
+
+  /** Destroys an event. */
+  void destroyEvent(long event);
+}

@@ -1,0 +1,374 @@
+package dev.gptq.cuda.driver;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandle;
+import java.util.List;
+
+/** The driver API in libcuda. One instance belongs to one thread: out-parameters share memory. */
+public final class NativeCudaDriver implements CudaDriver {
+  private static final int OUT_OF_MEMORY = 2;
+  private static final int NO_DEVICE = 100;
+  private static final int NON_BLOCKING = 1;
+  private static final int POOL_RELEASE_THRESHOLD = 4;
+  private static final int POOL_RESERVED = 5;
+  private static final int MAX_DYNAMIC_SHARED_MEMORY = 8;
+  private static final int HOST_MEMORY = 1;
+  private static final int DEVICE_MEMORY = 2;
+
+  // One handle a signature: P pointer, L long or handle, I int, B byte.
+  private static final MethodHandle I = NativeLibrary.status(JAVA_INT);
+  private static final MethodHandle IP = NativeLibrary.status(JAVA_INT, ADDRESS);
+  private static final MethodHandle P = NativeLibrary.status(ADDRESS);
+  private static final MethodHandle PI = NativeLibrary.status(ADDRESS, JAVA_INT);
+  private static final MethodHandle PII = NativeLibrary.status(ADDRESS, JAVA_INT, JAVA_INT);
+  private static final MethodHandle L = NativeLibrary.status(JAVA_LONG);
+  private static final MethodHandle LL = NativeLibrary.status(JAVA_LONG, JAVA_LONG);
+  private static final MethodHandle LIP = NativeLibrary.status(JAVA_LONG, JAVA_INT, ADDRESS);
+  private static final MethodHandle LII = NativeLibrary.status(JAVA_LONG, JAVA_INT, JAVA_INT);
+  private static final MethodHandle PLL = NativeLibrary.status(ADDRESS, JAVA_LONG, JAVA_LONG);
+  private static final MethodHandle PLP = NativeLibrary.status(ADDRESS, JAVA_LONG, ADDRESS);
+  private static final MethodHandle PP = NativeLibrary.status(ADDRESS, ADDRESS);
+  private static final MethodHandle PL = NativeLibrary.status(ADDRESS, JAVA_LONG);
+  private static final MethodHandle LPLL =
+      NativeLibrary.status(JAVA_LONG, ADDRESS, JAVA_LONG, JAVA_LONG);
+  private static final MethodHandle LBLL =
+      NativeLibrary.status(JAVA_LONG, JAVA_BYTE, JAVA_LONG, JAVA_LONG);
+  private static final MethodHandle LAUNCH =
+      NativeLibrary.status(
+          JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT,
+          JAVA_LONG, ADDRESS, ADDRESS);
+
+  private final NativeLibrary library;
+  private final MemorySegment out = Arena.ofAuto().allocate(256, 16);
+  private final MemorySegment copy = Arena.ofAuto().allocate(128, 16);
+
+  // Looked up once: these are called for every operation.
+  private final MemorySegment launch;
+  private final MemorySegment allocate;
+  private final MemorySegment free;
+
+  private NativeCudaDriver(NativeLibrary library) {
+    this.library = library;
+    this.launch = library.function("cuLaunchKernel");
+    this.allocate = library.function("cuMemAllocAsync");
+    this.free = library.function("cuMemFreeAsync");
+  }
+
+  /**
+   * Loads and initialises the driver.
+   *
+   * @throws CudaUnavailableException if it is absent, too old, or sees no device
+   */
+  public static CudaDriver open() {
+    NativeLibrary library =
+        NativeLibrary.find(List.of(), List.of("libcuda.so.1", "libcuda.so"))
+            .orElseThrow(() ->
+                new CudaUnavailableException(
+                    "the library libcuda.so.1 was not found",
+                    "Install the NVIDIA driver, version 525 or newer"));
+    NativeCudaDriver driver = new NativeCudaDriver(library);
+    MemorySegment init = library.function("cuInit");
+    int status = Call.status("cuInit", () -> (int) I.invokeExact(init, 0));
+    if (status == NO_DEVICE) {
+      throw new CudaUnavailableException(
+          "the NVIDIA driver sees no device", "Check nvidia-smi and CUDA_VISIBLE_DEVICES");
+    }
+    if (status != 0) {
+      throw new CudaUnavailableException(
+          "cuInit failed: " + driver.meaning(status) + " (status " + status + ")",
+          "Check that nvidia-smi works; after a driver update, restart the machine");
+    }
+    return driver;
+  }
+
+  @Override
+  public int version() {
+    MemorySegment f = library.function("cuDriverGetVersion");
+    check("cuDriverGetVersion", () -> (int) P.invokeExact(f, out));
+    return out.get(JAVA_INT, 0);
+  }
+
+  @Override
+  public int devices() {
+    MemorySegment f = library.function("cuDeviceGetCount");
+    check("cuDeviceGetCount", () -> (int) P.invokeExact(f, out));
+    return out.get(JAVA_INT, 0);
+  }
+
+  @Override
+  public String deviceName(int device) {
+    MemorySegment f = library.function("cuDeviceGetName");
+    int handle = handle(device);
+    check("cuDeviceGetName", () -> (int) PII.invokeExact(f, out, (int) out.byteSize(), handle));
+    return out.getString(0);
+  }
+
+  @Override
+  public int attribute(int attribute, int device) {
+    MemorySegment f = library.function("cuDeviceGetAttribute");
+    int handle = handle(device);
+    check("cuDeviceGetAttribute", () -> (int) PII.invokeExact(f, out, attribute, handle));
+    return out.get(JAVA_INT, 0);
+  }
+
+  @Override
+  public long totalMemory(int device) {
+    MemorySegment f = library.function("cuDeviceTotalMem_v2");
+    int handle = handle(device);
+    check("cuDeviceTotalMem", () -> (int) PI.invokeExact(f, out, handle));
+    return out.get(JAVA_LONG, 0);
+  }
+
+  private int handle(int device) {
+    MemorySegment f = library.function("cuDeviceGet");
+    check("cuDeviceGet", () -> (int) PI.invokeExact(f, out, device));
+    return out.get(JAVA_INT, 0);
+  }
+
+  @Override
+  public void enterContext(int device) {
+    MemorySegment retain = library.function("cuDevicePrimaryCtxRetain");
+    int handle = handle(device);
+    check("cuDevicePrimaryCtxRetain", () -> (int) PI.invokeExact(retain, out, handle));
+    long context = out.get(JAVA_LONG, 0);
+    MemorySegment set = library.function("cuCtxSetCurrent");
+    check("cuCtxSetCurrent", () -> (int) L.invokeExact(set, context));
+  }
+
+  @Override
+  public void leaveContext(int device) {
+    int handle = handle(device);
+    MemorySegment f = library.function("cuDevicePrimaryCtxRelease_v2");
+    check("cuDevicePrimaryCtxRelease", () -> (int) I.invokeExact(f, handle));
+  }
+
+  @Override
+  public long createStream() {
+    MemorySegment f = library.function("cuStreamCreate");
+    check("cuStreamCreate", () -> (int) PI.invokeExact(f, out, NON_BLOCKING));
+    return out.get(JAVA_LONG, 0);
+  }
+
+  @Override
+  public void destroyStream(long stream) {
+    MemorySegment f = library.function("cuStreamDestroy_v2");
+    check("cuStreamDestroy", () -> (int) L.invokeExact(f, stream));
+  }
+
+  @Override
+  public void synchronize(long stream) {
+    MemorySegment f = library.function("cuStreamSynchronize");
+    check("cuStreamSynchronize", () -> (int) L.invokeExact(f, stream));
+  }
+
+  @Override
+  public void keepFreedMemory(int device) {
+    long pool = pool(device);
+    out.set(JAVA_LONG, 0, -1L);
+    MemorySegment f = library.function("cuMemPoolSetAttribute");
+    check(
+        "cuMemPoolSetAttribute", () -> (int) LIP.invokeExact(f, pool, POOL_RELEASE_THRESHOLD, out));
+  }
+
+  @Override
+  public long pooledMemory(int device) {
+    long pool = pool(device);
+    MemorySegment f = library.function("cuMemPoolGetAttribute");
+    check("cuMemPoolGetAttribute", () -> (int) LIP.invokeExact(f, pool, POOL_RESERVED, out));
+    return out.get(JAVA_LONG, 0);
+  }
+
+  @Override
+  public void trimPool(int device) {
+    long pool = pool(device);
+    MemorySegment f = library.function("cuMemPoolTrimTo");
+    check("cuMemPoolTrimTo", () -> (int) LL.invokeExact(f, pool, 0L));
+  }
+
+  private long pool(int device) {
+    int handle = handle(device);
+    MemorySegment f = library.function("cuDeviceGetDefaultMemPool");
+    check("cuDeviceGetDefaultMemPool", () -> (int) PI.invokeExact(f, out, handle));
+    return out.get(JAVA_LONG, 0);
+  }
+
+  @Override
+  public long allocate(long bytes, long stream) {
+    int status =
+        Call.status("cuMemAllocAsync", () -> (int) PLL.invokeExact(allocate, out, bytes, stream));
+    if (status == OUT_OF_MEMORY) {
+      return 0;
+    }
+    check("cuMemAllocAsync", status);
+    return out.get(JAVA_LONG, 0);
+  }
+
+  @Override
+  public void free(long address, long stream) {
+    check("cuMemFreeAsync", () -> (int) LL.invokeExact(free, address, stream));
+  }
+
+  @Override
+  public MemorySegment allocateHost(long bytes) {
+    MemorySegment f = library.function("cuMemAllocHost_v2");
+    check("cuMemAllocHost", () -> (int) PL.invokeExact(f, out, bytes));
+    return NativeLibrary.memory(out.get(JAVA_LONG, 0), bytes);
+  }
+
+  @Override
+  public void freeHost(MemorySegment memory) {
+    MemorySegment f = library.function("cuMemFreeHost");
+    check("cuMemFreeHost", () -> (int) P.invokeExact(f, memory));
+  }
+
+  @Override
+  public void copyToDevice(long device, MemorySegment host, long bytes, long stream) {
+    MemorySegment f = library.function("cuMemcpyHtoDAsync_v2");
+    check("cuMemcpyHtoDAsync", () -> (int) LPLL.invokeExact(f, device, host, bytes, stream));
+  }
+
+  @Override
+  public void copyToHost(
+      MemorySegment host, long device, long pitch, long bytes, long runs, long stream) {
+    // CUDA_MEMCPY2D: source x, y, type, host, device, array, pitch; the same of the destination;
+    // width in bytes, height.
+    copy.fill((byte) 0);
+    copy.set(JAVA_INT, 16, DEVICE_MEMORY);
+    copy.set(JAVA_LONG, 32, device);
+    copy.set(JAVA_LONG, 48, pitch);
+    copy.set(JAVA_INT, 72, HOST_MEMORY);
+    copy.set(JAVA_LONG, 80, host.address());
+    copy.set(JAVA_LONG, 104, bytes);
+    copy.set(JAVA_LONG, 112, bytes);
+    copy.set(JAVA_LONG, 120, runs);
+    MemorySegment f = library.function("cuMemcpy2DAsync_v2");
+    check("cuMemcpy2DAsync", () -> (int) PL.invokeExact(f, copy, stream));
+  }
+
+  @Override
+  public void zero(long device, long bytes, long stream) {
+    MemorySegment f = library.function("cuMemsetD8Async");
+    check("cuMemsetD8Async", () -> (int) LBLL.invokeExact(f, device, (byte) 0, bytes, stream));
+  }
+
+  @Override
+  public long loadModule(MemorySegment image) {
+    MemorySegment f = library.function("cuModuleLoadData");
+    check("cuModuleLoadData", () -> (int) PP.invokeExact(f, out, image));
+    return out.get(JAVA_LONG, 0);
+  }
+
+  @Override
+  public void unloadModule(long module) {
+    MemorySegment f = library.function("cuModuleUnload");
+    check("cuModuleUnload", () -> (int) L.invokeExact(f, module));
+  }
+
+  @Override
+  public long function(long module, String name) {
+    MemorySegment f = library.function("cuModuleGetFunction");
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment text = arena.allocateFrom(name);
+      check("cuModuleGetFunction " + name, () -> (int) PLP.invokeExact(f, out, module, text));
+    }
+    return out.get(JAVA_LONG, 0);
+  }
+
+  @Override
+  public void allowSharedMemory(long function, int bytes) {
+    MemorySegment f = library.function("cuFuncSetAttribute");
+    check(
+        "cuFuncSetAttribute",
+        () -> (int) LII.invokeExact(f, function, MAX_DYNAMIC_SHARED_MEMORY, bytes));
+  }
+
+  @Override
+  public void launch(
+      long function,
+      int gridX,
+      int gridY,
+      int gridZ,
+      int blockX,
+      int blockY,
+      int sharedBytes,
+      long stream,
+      MemorySegment parameters) {
+    check(
+        "cuLaunchKernel",
+        () ->
+            (int)
+                LAUNCH.invokeExact(
+                    launch,
+                    function,
+                    gridX,
+                    gridY,
+                    gridZ,
+                    blockX,
+                    blockY,
+                    1,
+                    sharedBytes,
+                    stream,
+                    parameters,
+                    MemorySegment.NULL));
+  }
+
+  @Override
+  public long createEvent() {
+    MemorySegment f = library.function("cuEventCreate");
+    check("cuEventCreate", () -> (int) PI.invokeExact(f, out, 0));
+    return out.get(JAVA_LONG, 0);
+  }
+
+  @Override
+  public void record(long event, long stream) {
+    MemorySegment f = library.function("cuEventRecord");
+    check("cuEventRecord", () -> (int) LL.invokeExact(f, event, stream));
+  }
+
+  @Override
+  public void awaitEvent(long event) {
+    MemorySegment f = library.function("cuEventSynchronize");
+    check("cuEventSynchronize", () -> (int) L.invokeExact(f, event));
+  }
+
+  @Override
+  public float elapsed(long from, long to) {
+    MemorySegment f = library.function("cuEventElapsedTime");
+    check("cuEventElapsedTime", () -> (int) PLL.invokeExact(f, out, from, to));
+    return out.get(JAVA_FLOAT, 0);
+  }
+
+  @Override
+  public void destroyEvent(long event) {
+    MemorySegment f = library.function("cuEventDestroy_v2");
+    check("cuEventDestroy", () -> (int) L.invokeExact(f, event));
+  }
+
+  private void check(String name, Call call) {
+    check(name, Call.status(name, call));
+  }
+
+  private void check(String name, int status) {
+    if (status != 0) {
+      throw new CudaException(name, status, meaning(status));
+    }
+  }
+
+  private String meaning(int status) {
+    MemorySegment name = library.function("cuGetErrorName");
+    MemorySegment text = library.function("cuGetErrorString");
+    if (Call.status("cuGetErrorName", () -> (int) IP.invokeExact(name, status, out)) != 0) {
+      return "unknown error";
+    }
+    String id = NativeLibrary.string(out.get(JAVA_LONG, 0));
+    int described = Call.status("cuGetErrorString", () -> (int) IP.invokeExact(text, status, out));
+    return described == 0 ? id + ", " + NativeLibrary.string(out.get(JAVA_LONG, 0)) : id;
+  }
+}

@@ -1,0 +1,236 @@
+// Runs the kernels on the host, block by block: each GPU thread is a fiber, and barriers and warp
+// shuffles switch between the fibers of a block. What the GPU's own headers would define is defined
+// here by its meaning. Built without contraction, so that the exact kernels keep their bits.
+#define GPTQ_HOST_SHIM
+
+#include <csetjmp>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <utility>
+#include <vector>
+#include <ucontext.h>
+
+#define __device__
+#define __global__
+#define __shared__ static
+#define __launch_bounds__(...)
+#define DYNAMIC_SHARED(type, name) type* name = reinterpret_cast<type*>(shim::dynamicShared)
+
+struct Index {
+  unsigned x, y, z;
+};
+
+static Index threadIdx, blockIdx, blockDim, gridDim;
+
+namespace shim {
+
+const int MAX_THREADS = 1024;
+const int WARP = 32;
+const size_t STACK = 64 << 10;
+
+alignas(64) static unsigned char dynamicShared[256 << 10];
+
+struct Fiber {
+  ucontext_t start;
+  jmp_buf state;
+  bool started;
+  bool finished;
+};
+
+/** Threads that wait for each other. */
+struct Barrier {
+  int members;
+  int arrived;
+  unsigned long generation;
+};
+
+static Fiber fibers[MAX_THREADS];
+static std::vector<unsigned char> stacks(MAX_THREADS* STACK);
+static jmp_buf scheduler;
+static int current;
+static int threads;
+static Barrier block;
+static Barrier warps[MAX_THREADS / WARP];
+static uint64_t slots[MAX_THREADS];
+static std::function<void()> body;
+
+inline void yield() {
+  if (_setjmp(fibers[current].state) == 0) {
+    _longjmp(scheduler, 1);
+  }
+}
+
+inline void release(Barrier& b) {
+  b.arrived = 0;
+  b.generation++;
+}
+
+inline void await(Barrier& b) {
+  unsigned long generation = b.generation;
+  if (++b.arrived == b.members) {
+    release(b);
+    return;
+  }
+  while (b.generation == generation) {
+    yield();
+  }
+}
+
+/** A thread that has returned no longer counts. */
+inline void leave(Barrier& b) {
+  if (--b.members > 0 && b.arrived == b.members) {
+    release(b);
+  }
+}
+
+/** A fiber runs one thread of each block in turn and never ends: starting one is slow. */
+static void run() {
+  while (true) {
+    body();
+    fibers[current].finished = true;
+    leave(block);
+    leave(warps[current / WARP]);
+    yield();
+  }
+}
+
+static void runBlock(size_t sharedBytes) {
+  memset(dynamicShared, 0xff, sharedBytes);
+  block = {threads, 0, 0};
+  for (int i = 0; i < threads; i += WARP) {
+    warps[i / WARP] = {threads - i < WARP ? threads - i : WARP, 0, 0};
+  }
+  for (int i = 0; i < threads; i++) {
+    fibers[i].finished = false;
+  }
+  for (int left = threads; left > 0;) {
+    left = 0;
+    for (int i = 0; i < threads; i++) {
+      if (fibers[i].finished) {
+        continue;
+      }
+      current = i;
+      threadIdx = {i % blockDim.x, i / blockDim.x, 0};
+      if (_setjmp(scheduler) == 0) {
+        if (fibers[i].started) {
+          _longjmp(fibers[i].state, 1);
+        }
+        fibers[i].started = true;
+        getcontext(&fibers[i].start);
+        fibers[i].start.uc_stack.ss_sp = &stacks[i * STACK];
+        fibers[i].start.uc_stack.ss_size = STACK;
+        fibers[i].start.uc_link = nullptr;
+        makecontext(&fibers[i].start, run, 0);
+        setcontext(&fibers[i].start);
+      }
+      left += fibers[i].finished ? 0 : 1;
+    }
+  }
+}
+
+inline void launch(unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
+                   unsigned sharedBytes, std::function<void()> kernel) {
+  gridDim = {gx, gy, gz};
+  blockDim = {bx, by, 1};
+  threads = bx * by;
+  body = std::move(kernel);
+  for (unsigned z = 0; z < gz; z++) {
+    for (unsigned y = 0; y < gy; y++) {
+      for (unsigned x = 0; x < gx; x++) {
+        blockIdx = {x, y, z};
+        runBlock(sharedBytes);
+      }
+    }
+  }
+}
+
+template <class... A, size_t... I>
+void callWith(void (*kernel)(A...), void** parameters, std::index_sequence<I...>) {
+  kernel(*static_cast<std::remove_reference_t<A>*>(parameters[I])...);
+}
+
+/** Calls a kernel with the values that an array of pointers points to. */
+template <class... A>
+void call(void (*kernel)(A...), void** parameters) {
+  callWith(kernel, parameters, std::index_sequence_for<A...>{});
+}
+
+}  // namespace shim
+
+inline void __syncthreads() { shim::await(shim::block); }
+inline void __syncwarp() { shim::await(shim::warps[shim::current / shim::WARP]); }
+
+template <class T>
+T __shfl_sync(unsigned, T value, int source) {
+  int first = shim::current / shim::WARP * shim::WARP;
+  memcpy(&shim::slots[shim::current], &value, sizeof value);
+  __syncwarp();
+  memcpy(&value, &shim::slots[first + (source & (shim::WARP - 1))], sizeof value);
+  __syncwarp();
+  return value;
+}
+
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int distance) {
+  return __shfl_sync(mask, value, (shim::current & (shim::WARP - 1)) ^ distance);
+}
+
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fsub_rn(float a, float b) { return a - b; }
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fdiv_rn(float a, float b) { return a / b; }
+inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
+
+inline unsigned __float_as_uint(float value) {
+  unsigned bits;
+  memcpy(&bits, &value, 4);
+  return bits;
+}
+
+inline float __uint_as_float(unsigned bits) {
+  float value;
+  memcpy(&value, &bits, 4);
+  return value;
+}
+
+inline unsigned short floatToBfloat(float value) {
+  unsigned bits = __float_as_uint(value);
+  if (value != value) {
+    return 0x7fff;
+  }
+  return (unsigned short)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+inline float halfToFloat(unsigned short half) {
+  int exponent = (half >> 10) & 31;
+  int fraction = half & 1023;
+  float magnitude = exponent == 0    ? ldexpf(float(fraction), -24)
+                    : exponent == 31 ? (fraction ? NAN : INFINITY)
+                                     : ldexpf(float(fraction + 1024), exponent - 25);
+  return half & 0x8000 ? -magnitude : magnitude;
+}
+
+inline unsigned short floatToHalf(float value) {
+  unsigned short sign = __float_as_uint(value) >> 16 & 0x8000;
+  float magnitude = fabsf(value);
+  if (magnitude != magnitude) {
+    return 0x7fff;
+  }
+  if (magnitude >= 65520.0f) {
+    return sign | 0x7c00;
+  }
+  if (magnitude == 0) {
+    return sign;
+  }
+  int exponent;
+  frexpf(magnitude, &exponent);
+  // Steps of 2^-24 for subnormals, of 2^(exponent - 11) above; nearbyint rounds to nearest even.
+  int step = exponent - 11 < -24 ? -24 : exponent - 11;
+  unsigned steps = unsigned(nearbyintf(ldexpf(magnitude, -step)));
+  unsigned bits = step == -24 ? steps : ((unsigned(step + 25) << 10) + steps - 1024);
+  return sign | (unsigned short)bits;
+}

@@ -1,0 +1,11 @@
+package dev.gptq.cuda;
+
+import dev.gptq.testkit.BackendUnderTest;
+import dev.gptq.testkit.TransformerConformance;
+
+final class CudaFloatTransformerConformanceTest extends TransformerConformance {
+  @Override
+  protected BackendUnderTest backendUnderTest() {
+    return Subjects.gpuWithFloats();
+  }
+}

@@ -1,0 +1,11 @@
+package dev.gptq.cuda;
+
+import dev.gptq.testkit.AttentionConformance;
+import dev.gptq.testkit.BackendUnderTest;
+
+final class EmulatedAttentionConformanceTest extends AttentionConformance {
+  @Override
+  protected BackendUnderTest backendUnderTest() {
+    return Subjects.emulated();
+  }
+}

@@ -1,0 +1,333 @@
+package dev.gptq.cuda;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+
+import dev.gptq.cuda.driver.CudaDriver;
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SymbolLookup;
+import java.lang.invoke.MethodHandle;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * A device in host memory that checks how it is used: every block is freed once, every handle is
+ * known, launches keep to the limits of a GPU, the context is entered, and nothing is written
+ * around a block. Kernels run at once, built for the host; with no library given they do not run.
+ */
+@SuppressWarnings("restricted")
+final class EmulatedDriver implements CudaDriver {
+  static final int MAX_THREADS = 1024;
+  static final int MAX_GRID_YZ = 65535;
+  static final int SHARED_MEMORY = 227 << 10;
+  static final int SHARED_WITHOUT_ASKING = 48 << 10;
+
+  private static final long GUARD = 256;
+  private static final byte CANARY = (byte) 0xa5;
+  private static final byte POISON = (byte) 0xff;
+  private static final MethodHandle ENTRY =
+      Linker.nativeLinker()
+          .downcallHandle(
+              FunctionDescriptor.ofVoid(JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS));
+
+  private record Block(Arena arena, MemorySegment memory, long bytes) {}
+
+  private final SymbolLookup kernels;
+  private final long capacity;
+  private final Map<Long, Block> blocks = new HashMap<>();
+  private final Map<Long, Arena> hostBlocks = new HashMap<>();
+  private final Set<Long> handles = new HashSet<>();
+  private final Map<Long, Integer> shared = new HashMap<>();
+  private final List<String> launched = new ArrayList<>();
+  private final Map<Long, String> names = new HashMap<>();
+  private int contexts;
+  private long used;
+  private long next = 1000;
+
+  private EmulatedDriver(SymbolLookup kernels, long capacity) {
+    this.kernels = kernels;
+    this.capacity = capacity;
+  }
+
+  /** Runs the kernels of a library. */
+  static EmulatedDriver of(Path library) {
+    return new EmulatedDriver(SymbolLookup.libraryLookup(library, Arena.global()), Long.MAX_VALUE);
+  }
+
+  /** Runs no kernels and has {@code capacity} bytes. */
+  static EmulatedDriver withoutKernels(long capacity) {
+    return new EmulatedDriver(null, capacity);
+  }
+
+  /** Names of the kernels launched so far. */
+  List<String> launched() {
+    return launched;
+  }
+
+  /** Device blocks, host blocks, streams, events, modules and contexts that nobody gave back. */
+  int outstanding() {
+    return blocks.size() + hostBlocks.size() + handles.size() + contexts;
+  }
+
+  @Override
+  public int version() {
+    return 13000;
+  }
+
+  @Override
+  public int devices() {
+    return 1;
+  }
+
+  @Override
+  public String deviceName(int device) {
+    return "host";
+  }
+
+  @Override
+  public int attribute(int attribute, int device) {
+    return switch (attribute) {
+      case MULTIPROCESSORS -> 4;
+      case CAPABILITY_MAJOR -> 9;
+      case MEMORY_POOLS -> 1;
+      default -> 0;
+    };
+  }
+
+  @Override
+  public long totalMemory(int device) {
+    return capacity;
+  }
+
+  @Override
+  public void enterContext(int device) {
+    contexts++;
+  }
+
+  @Override
+  public void leaveContext(int device) {
+    require(contexts-- > 0, "a context is left that was not entered");
+  }
+
+  @Override
+  public long createStream() {
+    return handle();
+  }
+
+  @Override
+  public void destroyStream(long stream) {
+    destroy(stream);
+  }
+
+  @Override
+  public void synchronize(long stream) {
+    known(stream);
+  }
+
+  @Override
+  public void keepFreedMemory(int device) {
+    require(contexts > 0, "no context");
+  }
+
+  @Override
+  public long pooledMemory(int device) {
+    return used;
+  }
+
+  @Override
+  public void trimPool(int device) {
+    require(contexts > 0, "no context");
+  }
+
+  @Override
+  public long allocate(long bytes, long stream) {
+    known(stream);
+    require(bytes > 0, "an empty block");
+    if (used + bytes > capacity) {
+      return 0;
+    }
+    Arena arena = Arena.ofShared();
+    MemorySegment whole = arena.allocate(bytes + 2 * GUARD, GUARD);
+    whole.fill(CANARY);
+    MemorySegment memory = whole.asSlice(GUARD, bytes);
+    memory.fill(POISON);
+    blocks.put(memory.address(), new Block(arena, whole, bytes));
+    used += bytes;
+    return memory.address();
+  }
+
+  @Override
+  public void free(long address, long stream) {
+    known(stream);
+    Block block = blocks.remove(address);
+    require(block != null, "a block is freed that is not allocated");
+    for (long i = 0; i < GUARD; i++) {
+      require(canary(block, i) && canary(block, GUARD + block.bytes() + i), "written outside");
+    }
+    used -= block.bytes();
+    block.arena().close();
+  }
+
+  private static boolean canary(Block block, long at) {
+    return block.memory().get(java.lang.foreign.ValueLayout.JAVA_BYTE, at) == CANARY;
+  }
+
+  @Override
+  public MemorySegment allocateHost(long bytes) {
+    Arena arena = Arena.ofShared();
+    MemorySegment memory = arena.allocate(bytes, 64);
+    hostBlocks.put(memory.address(), arena);
+    return memory;
+  }
+
+  @Override
+  public void freeHost(MemorySegment memory) {
+    Arena arena = hostBlocks.remove(memory.address());
+    require(arena != null, "host memory is freed that is not allocated");
+    arena.close();
+  }
+
+  @Override
+  public void copyToDevice(long device, MemorySegment host, long bytes, long stream) {
+    known(stream);
+    at(device, bytes).copyFrom(host.asSlice(0, bytes));
+  }
+
+  @Override
+  public void copyToHost(
+      MemorySegment host, long device, long pitch, long bytes, long runs, long stream) {
+    known(stream);
+    require(pitch >= bytes, "runs overlap");
+    for (long run = 0; run < runs; run++) {
+      host.asSlice(run * bytes, bytes).copyFrom(at(device + run * pitch, bytes));
+    }
+  }
+
+  @Override
+  public void zero(long device, long bytes, long stream) {
+    known(stream);
+    at(device, bytes).fill((byte) 0);
+  }
+
+  /** Device memory as a segment. */
+  static MemorySegment at(long address, long bytes) {
+    return MemorySegment.ofAddress(address).reinterpret(bytes);
+  }
+
+  @Override
+  public long loadModule(MemorySegment image) {
+    throw new AssertionError("the kernels of this device are built in");
+  }
+
+  /** Stands in for loading an image. */
+  long module() {
+    return handle();
+  }
+
+  @Override
+  public void unloadModule(long module) {
+    destroy(module);
+  }
+
+  @Override
+  public long function(long module, String name) {
+    known(module);
+    long function =
+        kernels == null ? ++next : kernels.find("entry_" + name).orElseThrow().address();
+    names.put(function, name);
+    return function;
+  }
+
+  @Override
+  public void allowSharedMemory(long function, int bytes) {
+    require(bytes <= SHARED_MEMORY, "too much shared memory");
+    shared.put(function, bytes);
+  }
+
+  @Override
+  public void launch(
+      long function,
+      int gridX,
+      int gridY,
+      int gridZ,
+      int blockX,
+      int blockY,
+      int sharedBytes,
+      long stream,
+      MemorySegment parameters) {
+    known(stream);
+    String name = names.get(function);
+    require(name != null, "an unknown kernel");
+    require(contexts > 0, "no context");
+    require(gridX > 0 && gridY > 0 && gridZ > 0, name + ": an empty grid");
+    require(gridY <= MAX_GRID_YZ && gridZ <= MAX_GRID_YZ, name + ": too many blocks");
+    require(blockX > 0 && blockY > 0 && blockX * blockY <= MAX_THREADS, name + ": block size");
+    require(
+        sharedBytes <= shared.getOrDefault(function, SHARED_WITHOUT_ASKING),
+        name + ": more shared memory than allowed");
+    launched.add(name);
+    if (kernels != null) {
+      try {
+        ENTRY.invokeExact(
+            MemorySegment.ofAddress(function), gridX, gridY, gridZ, blockX, blockY, sharedBytes, parameters);
+      } catch (Throwable e) {
+        throw new AssertionError(e);
+      }
+    }
+  }
+
+  @Override
+  public long createEvent() {
+    return handle();
+  }
+
+  @Override
+  public void record(long event, long stream) {
+    known(event);
+    known(stream);
+  }
+
+  @Override
+  public void awaitEvent(long event) {
+    known(event);
+  }
+
+  @Override
+  public float elapsed(long from, long to) {
+    known(from);
+    known(to);
+    return 0;
+  }
+
+  @Override
+  public void destroyEvent(long event) {
+    destroy(event);
+  }
+
+  private long handle() {
+    handles.add(++next);
+    return next;
+  }
+
+  private void destroy(long handle) {
+    require(handles.remove(handle), "an unknown handle is destroyed");
+  }
+
+  private void known(long handle) {
+    require(handles.contains(handle), "an unknown handle");
+  }
+
+  private static void require(boolean condition, String message) {
+    if (!condition) {
+      throw new AssertionError(message);
+    }
+  }
+}

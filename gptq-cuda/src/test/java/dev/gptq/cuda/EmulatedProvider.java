@@ -1,0 +1,52 @@
+package dev.gptq.cuda;
+
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Availability;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.BackendInfo;
+import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.BackendProvider;
+import java.nio.file.Path;
+import java.util.Optional;
+
+/** The CUDA backend on a device emulated by the host, for machines without a GPU. */
+final class EmulatedProvider implements BackendProvider {
+  static final String NAME = "emulated cuda";
+
+  @Override
+  public String name() {
+    return NAME;
+  }
+
+  @Override
+  public Availability probe(BackendOptions options) {
+    return HostKernels.library().isPresent()
+        ? new Availability.Available(0, "host", ImmutableMap.of())
+        : new Availability.Unavailable("g++ was not found", "Install g++");
+  }
+
+  @Override
+  public Backend open(BackendOptions options) {
+    Optional<Path> library = HostKernels.library();
+    return backend(EmulatedDriver.of(library.orElseThrow()), options);
+  }
+
+  static CudaBackend backend(EmulatedDriver driver, BackendOptions options) {
+    CudaDevice device = CudaDevice.find(driver, options.device());
+    driver.enterContext(device.index());
+    CudaQueue queue = new CudaQueue(driver, true);
+    CudaContext context =
+        new CudaContext(
+            device,
+            queue,
+            new CudaMemory(queue, device),
+            new Staging(queue),
+            new Kernels(queue, image -> driver.module()),
+            new EmulatedLibraries.Blas(),
+            new EmulatedLibraries.Solver());
+    return new CudaBackend(
+        context,
+        CudaBackend.activationType(options),
+        new BackendInfo(NAME, device.name(), ImmutableMap.of()));
+  }
+}

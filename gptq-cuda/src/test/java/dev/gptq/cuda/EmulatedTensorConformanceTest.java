@@ -1,0 +1,11 @@
+package dev.gptq.cuda;
+
+import dev.gptq.testkit.BackendUnderTest;
+import dev.gptq.testkit.TensorConformance;
+
+final class EmulatedTensorConformanceTest extends TensorConformance {
+  @Override
+  protected BackendUnderTest backendUnderTest() {
+    return Subjects.emulated();
+  }
+}

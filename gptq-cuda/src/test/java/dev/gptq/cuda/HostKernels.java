@@ -1,0 +1,89 @@
+package dev.gptq.cuda;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/** The kernels built for the host by g++ and {@code host_shim.h}, with one entry point a kernel. */
+final class HostKernels {
+  private static final Path ROOT = Path.of(System.getProperty("gptq.root"), "gptq-cuda");
+  private static final Path BUILD = ROOT.resolve("target/host-kernels");
+  private static final Pattern KERNEL = Pattern.compile("extern \"C\"\\s+void\\s+(\\w+)\\s*\\(");
+
+  private HostKernels() {}
+
+  /** The shared library; empty if this machine has no g++. */
+  static Optional<Path> library() {
+    return Holder.LIBRARY;
+  }
+
+  /** Lazy, so that the compiler runs once a JVM and only where a test needs it. */
+  private static final class Holder {
+    private static final Optional<Path> LIBRARY = build();
+  }
+
+  private static Optional<Path> build() {
+    if (!Tools.exists("g++")) {
+      return Optional.empty();
+    }
+    try {
+      Files.createDirectories(BUILD);
+      Path sources = BUILD.resolve("kernels.cpp");
+      Files.writeString(
+          sources, "#include \"host_shim.h\"\n#include \"exact.cu\"\n#include \"tolerant.cu\"\n");
+      String expanded = Tools.run(BUILD, gxx("-E", "-P", sources.toString()));
+      StringBuilder entries = new StringBuilder(expanded);
+      for (String kernel : names(expanded)) {
+        entries.append(
+            """
+
+            extern "C" void entry_%1$s(unsigned gx, unsigned gy, unsigned gz, unsigned bx,
+                                       unsigned by, unsigned shared, void** parameters) {
+              shim::launch(gx, gy, gz, bx, by, shared, [=] { shim::call(&%1$s, parameters); });
+            }
+            """
+                .formatted(kernel));
+      }
+      Path generated = BUILD.resolve("entries.cpp");
+      Files.writeString(generated, entries);
+      Path library = BUILD.resolve("libkernels-" + ProcessHandle.current().pid() + ".so");
+      Tools.run(
+          BUILD,
+          gxx("-O2", "-fPIC", "-shared", "-w", "-o", library.toString(), generated.toString()));
+      library.toFile().deleteOnExit();
+      return Optional.of(library);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static List<String> gxx(String... options) {
+    List<String> command =
+        new ArrayList<>(
+            List.of(
+                "g++",
+                "-std=c++17",
+                "-ffp-contract=off",
+                "-I" + ROOT.resolve("src/test/cuda"),
+                "-I" + ROOT.resolve("src/main/cuda")));
+    command.addAll(List.of(options));
+    return command;
+  }
+
+  private static Set<String> names(String source) {
+    Set<String> names = new TreeSet<>();
+    Matcher matcher = KERNEL.matcher(source);
+    while (matcher.find()) {
+      names.add(matcher.group(1));
+    }
+    return names;
+  }
+}
