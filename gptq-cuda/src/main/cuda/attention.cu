@@ -3,6 +3,7 @@
 // tensor-core version for bfloat16 is in attention_mma.cu.
 //
 // A warp takes 4 queries. For scores a lane holds a key, for the output a lane holds channels.
+#pragma once
 #include "common.cuh"
 
 static const int ATTENTION_KEYS = 32;

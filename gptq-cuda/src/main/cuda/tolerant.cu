@@ -1,6 +1,6 @@
 // The module of the operations that choose their own order of summation.
 #include "activation.cu"
-#include "attention.cu"
+#include "attention_mma.cu"
 #include "axpy.cu"
 #include "convert.cu"
 #include "cross_entropy.cu"

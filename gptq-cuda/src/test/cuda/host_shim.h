@@ -234,3 +234,87 @@ inline unsigned short floatToHalf(float value) {
   unsigned bits = step == -24 ? steps : ((unsigned(step + 25) << 10) + steps - 1024);
   return sign | (unsigned short)bits;
 }
+
+namespace shim {
+static unsigned fragments[MAX_THREADS][6];
+static const void* rowPointers[MAX_THREADS];
+
+inline float half(unsigned pair, int which) {
+  return __uint_as_float(which ? pair & 0xffff0000u : pair << 16);
+}
+
+inline float element(int warp, int fragment, int lane, int which) {
+  return half(fragments[warp * WARP + lane][fragment], which);
+}
+}  // namespace shim
+
+inline void multiplyAdd(float* c, const unsigned* a, const unsigned* b) {
+  memcpy(shim::fragments[shim::current], a, 16);
+  memcpy(shim::fragments[shim::current] + 4, b, 8);
+  __syncwarp();
+  int warp = shim::current / shim::WARP;
+  int lane = shim::current & (shim::WARP - 1);
+  for (int i = 0; i < 4; i++) {
+    int row = lane / 4 + (i >> 1) * 8;
+    int column = 2 * (lane & 3) + (i & 1);
+    double sum = c[i];
+    for (int k = 0; k < 16; k++) {
+      int part = (k & 7) >> 1;
+      float x = shim::element(warp, (row >> 3) + (k >> 3) * 2, (row & 7) * 4 + part, k & 1);
+      float y = shim::element(warp, 4 + (k >> 3), column * 4 + part, k & 1);
+      sum += double(x) * y;
+    }
+    c[i] = float(sum);
+  }
+  __syncwarp();
+}
+
+inline void loadMatrices(unsigned* r, const void* row) {
+  shim::rowPointers[shim::current] = row;
+  __syncwarp();
+  int first = shim::current / shim::WARP * shim::WARP;
+  int lane = shim::current & (shim::WARP - 1);
+  for (int i = 0; i < 4; i++) {
+    const char* from = static_cast<const char*>(shim::rowPointers[first + 8 * i + lane / 4]);
+    memcpy(&r[i], from + 4 * (lane & 3), 4);
+  }
+  __syncwarp();
+}
+
+inline void loadTransposedMatrices(unsigned* r, const void* row) {
+  shim::rowPointers[shim::current] = row;
+  __syncwarp();
+  int first = shim::current / shim::WARP * shim::WARP;
+  int lane = shim::current & (shim::WARP - 1);
+  for (int i = 0; i < 4; i++) {
+    const void* const* rows = shim::rowPointers + first + 8 * i + 2 * (lane & 3);
+    unsigned low = static_cast<const unsigned short*>(rows[0])[lane / 4];
+    unsigned high = static_cast<const unsigned short*>(rows[1])[lane / 4];
+    r[i] = low | high << 16;
+  }
+  __syncwarp();
+}
+
+inline void startCopy(void* shared, const void* global, bool valid) {
+  if (valid) {
+    memcpy(shared, global, 16);
+  } else {
+    memset(shared, 0, 16);
+  }
+}
+
+inline void endCopies() {}
+
+template <int PENDING>
+void awaitCopies() {}
+
+inline unsigned packPair(float low, float high) {
+  return floatToBfloat(low) | unsigned(floatToBfloat(high)) << 16;
+}
+
+inline unsigned multiplyAddPairs(unsigned a, unsigned b, unsigned c) {
+  // Products of bfloat16 are exact in double, and so are their sums where exponents are near.
+  float low = float(double(shim::half(a, 0)) * shim::half(b, 0) + shim::half(c, 0));
+  float high = float(double(shim::half(a, 1)) * shim::half(b, 1) + shim::half(c, 1));
+  return packPair(low, high);
+}

@@ -6,6 +6,7 @@ import dev.gptq.backend.AttentionSpec;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Tensor;
+import java.util.stream.Stream;
 
 /** The forward pass, a kernel an operation. */
 final class CudaTransformerOps implements TransformerOps {
@@ -21,6 +22,13 @@ final class CudaTransformerOps implements TransformerOps {
   private static final int KEYS = 32;
   private static final int ATTENTION_THREADS = 256;
   private static final int LARGEST_HEAD = 256;
+
+  /** MMA_QUERIES and MMA_THREADS of attention_mma.cu, and what its copies are aligned to. */
+  private static final int MMA_QUERIES = 64;
+
+  private static final int MMA_THREADS = 128;
+  private static final int MMA_PIECE = 16;
+  private static final int MMA_PADDING = 8;
 
   private final CudaContext context;
   private final Kernels kernels;
@@ -90,24 +98,43 @@ final class CudaTransformerOps implements TransformerOps {
         "attention: the cuda backend has heads of up to %s channels, not %s",
         LARGEST_HEAD,
         size);
+    CudaTensor kt = context.tensor(k);
+    CudaTensor vt = context.tensor(v);
+    CudaTensor yt = context.tensor(y);
     int queries = qt.rows() / sequences;
-    kernels
-        .arguments()
-        .add(qt)
-        .add(context.tensor(k))
-        .add(context.tensor(v))
-        .add(spec, queries, k.rows() / sequences)
-        .add(context.tensor(y));
-    if (!qt.isEmpty()) {
-      String channels = size <= 64 ? "_64" : size <= 128 ? "_128" : "_256";
+    kernels.arguments().add(qt).add(kt).add(vt).add(spec, queries, kt.rows() / sequences).add(yt);
+    if (qt.isEmpty()) {
+      return;
+    }
+    int channels = size <= 64 ? 64 : size <= 128 ? 128 : LARGEST_HEAD;
+    boolean inPieces =
+        size % (MMA_PIECE / DType.BF16.bytes()) == 0
+            && Stream.of(qt, kt, vt, yt).allMatch(CudaTransformerOps::comesInPieces);
+    if (inPieces) {
+      int keys = channels == LARGEST_HEAD ? 32 : 64;
       kernels.launch(
           KernelImages.TOLERANT,
-          "attention" + suffix + channels,
+          "attentionMma_" + channels,
+          Geometry.of(Math.ceilDiv(queries, MMA_QUERIES), spec.heads(), MMA_THREADS)
+              .withGridZ(sequences)
+              .withShared(DType.BF16.bytes() * (MMA_QUERIES + 4 * keys) * (channels + MMA_PADDING)),
+          "attention");
+    } else {
+      kernels.launch(
+          KernelImages.TOLERANT,
+          "attention" + suffix + "_" + channels,
           Geometry.of(Math.ceilDiv(queries, QUERIES), spec.heads(), ATTENTION_THREADS)
               .withGridZ(sequences)
               .withShared(Float.BYTES * (QUERIES * size + KEYS * (2 * size + 1))),
           "attention");
     }
+  }
+
+  /** Whether rows are bfloat16 and start where the GPU can copy 16 bytes at once. */
+  private static boolean comesInPieces(CudaTensor t) {
+    return t.type() == DType.BF16
+        && t.address() % MMA_PIECE == 0
+        && (t.rows() == 1 || t.rowStride() * t.type().bytes() % MMA_PIECE == 0);
   }
 
   @Override

@@ -36,7 +36,8 @@ final class EmulatedDriver implements CudaDriver {
   private static final MethodHandle ENTRY =
       Linker.nativeLinker()
           .downcallHandle(
-              FunctionDescriptor.ofVoid(JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS));
+              FunctionDescriptor.ofVoid(
+                  JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS));
 
   private record Block(Arena arena, MemorySegment memory, long bytes) {}
 
@@ -277,7 +278,14 @@ final class EmulatedDriver implements CudaDriver {
     if (kernels != null) {
       try {
         ENTRY.invokeExact(
-            MemorySegment.ofAddress(function), gridX, gridY, gridZ, blockX, blockY, sharedBytes, parameters);
+            MemorySegment.ofAddress(function),
+            gridX,
+            gridY,
+            gridZ,
+            blockX,
+            blockY,
+            sharedBytes,
+            parameters);
       } catch (Throwable e) {
         throw new AssertionError(e);
       }
