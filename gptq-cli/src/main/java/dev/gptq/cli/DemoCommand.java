@@ -48,7 +48,7 @@ final class DemoCommand implements Callable<Integer> {
   @Option(
       names = "--output",
       paramLabel = "DIR",
-      description = "folder for the checkpoint (default: ${DEFAULT-VALUE})")
+      description = "folder for checkpoint and report (default: ${DEFAULT-VALUE})")
   private Path output = Path.of("demo-output");
 
   @Mixin private BackendOption backendOption;
@@ -76,16 +76,22 @@ final class DemoCommand implements Callable<Integer> {
         console.result("Perplexity of the bundled model on the second half of a novel (less is");
         console.result("better), calibrated on its first half:");
         console.result("");
-        Comparison.table(full, results).lines().forEach(console::result);
+        Table table = Comparison.table(full, results);
+        table.lines().forEach(console::result);
         console.result("");
-        QuantizationRun.Summary summary = write(model, backend, calibration, console);
-        console.result("before: " + text(model, backend, tokenizer));
-        try (Model quantized = Model.open(output)) {
-          console.result("after:  " + text(quantized, backend, tokenizer));
+        Path checkpoint = output.resolve("checkpoint");
+        QuantizationRun.Summary summary = write(model, backend, calibration, checkpoint, console);
+        String before = text(model, backend, tokenizer);
+        console.result("before: " + before);
+        String after;
+        try (Model quantized = Model.open(checkpoint)) {
+          after = text(quantized, backend, tokenizer);
         }
+        console.result("after:  " + after);
         console.result("");
-        summary.lines(output).forEach(console::result);
-        console.result("the log of all modules: " + output.resolve("quantization-log.jsonl"));
+        summary.lines(checkpoint).forEach(console::result);
+        Path report = DemoReport.write(output, backend, table, summary, checkpoint, before, after);
+        console.result("wrote " + report + " (with a picture of the errors)");
         console.result("all of it took " + Console.time((System.nanoTime() - start) / 1e9));
       }
     }
@@ -108,17 +114,21 @@ final class DemoCommand implements Callable<Integer> {
 
   /** Writes the 4-bit checkpoint that most loaders read fastest: symmetric, groups of 128. */
   private QuantizationRun.Summary write(
-      Model model, Backend backend, ImmutableList<int[]> calibration, Console console)
+      Model model,
+      Backend backend,
+      ImmutableList<int[]> calibration,
+      Path checkpoint,
+      Console console)
       throws IOException {
     QuantizationSettings settings =
         QuantizationSettings.of(Method.GPTQ, GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), 128));
-    boolean ours = Files.exists(output.resolve("quantization-log.jsonl"));
+    boolean ours = Files.exists(checkpoint.resolve("quantization-log.jsonl"));
     QuantizationRun run =
         new QuantizationRun(
             model,
             settings,
             Formats.config(settings, Optional.empty()),
-            output,
+            checkpoint,
             ours,
             true,
             console);

@@ -31,6 +31,7 @@ import picocli.CommandLine.Spec;
       CompareCommand.class,
       GenerateCommand.class,
       LogitsCommand.class,
+      PlotCommand.class,
       InspectCommand.class,
       ConvertCommand.class,
       BackendsCommand.class,

@@ -2,7 +2,14 @@ package dev.gptq.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.gptq.models.pipeline.ModuleReport;
+import dev.gptq.models.pipeline.QuantizationLog;
+import java.awt.Color;
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -125,6 +132,34 @@ final class CommandsTest {
     assertThat(shown.out()).contains("not quantized", "standard deviation", "####");
   }
 
+  @Test
+  void plotsALog() throws IOException {
+    Path log = folder.resolve("quantization-log.jsonl");
+    Files.writeString(
+        log,
+        QuantizationLog.line(report(0, 2.5)) + "\n" + QuantizationLog.line(report(1, 4)) + "\n");
+    Path picture = folder.resolve("errors.png");
+    Cli.Outcome drawn = Cli.run("plot", log, folder, "--output", picture, "--log");
+    assertThat(drawn.status()).as(drawn.err()).isZero();
+    BufferedImage image = ImageIO.read(picture.toFile());
+    assertThat(image.getWidth()).isEqualTo(2 * 640);
+    int white = 0;
+    for (int x = 0; x < image.getWidth(); x++) {
+      white += image.getRGB(x, 240) == Color.WHITE.getRGB() ? 1 : 0;
+    }
+    assertThat(white).isLessThan(image.getWidth());
+
+    Files.writeString(log, "time 1.23, error 456.78\n");
+    Cli.Outcome refused = Cli.run("plot", log, "--output", picture);
+    assertThat(refused.status()).isEqualTo(65);
+    assertThat(refused.err()).contains("quantization-log.jsonl, line 1");
+  }
+
+  private static ModuleReport report(int layer, double error) {
+    return new ModuleReport(
+        layer, "mlp.up_proj", "x", 1, 1, 4, 128, true, error, error, error, error, 0.01, 9, 1);
+  }
+
   @ParameterizedTest
   @ValueSource(
       strings = {
@@ -134,6 +169,7 @@ final class CommandsTest {
         "compare",
         "generate",
         "logits",
+        "plot",
         "inspect",
         "convert",
         "backends"
