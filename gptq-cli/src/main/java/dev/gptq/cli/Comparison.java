@@ -72,7 +72,7 @@ final class Comparison {
       ImmutableMap<String, PackedMatrix> packed = quantize(row);
       double seconds = (System.nanoTime() - start) / 1e9;
       double perplexity = perplexity(packed);
-      console.milestone(title(row) + String.format(": perplexity %.3f", perplexity));
+      console.milestone(title(row) + String.format(Locale.ROOT, ": perplexity %.3f", perplexity));
       measured.add(new Measured(row, perplexity, seconds));
     }
     return measured.build();
@@ -115,7 +115,7 @@ final class Comparison {
   /** Perplexities side by side. */
   static Table table(double full, List<Measured> results) {
     Table table = new Table("method", "bits", "group", "scheme", "perplexity", "change");
-    table.row("full precision", "", "", "", String.format("%.3f", full), "");
+    table.row("full precision", "", "", "", String.format(Locale.ROOT, "%.3f", full), "");
     for (Measured result : results) {
       GptqOptions options = result.row().options();
       table.row(
@@ -123,8 +123,8 @@ final class Comparison {
           String.valueOf(options.grid().bits()),
           options.groupSize() == GptqOptions.PER_ROW ? "row" : String.valueOf(options.groupSize()),
           options.grid().scheme().id(),
-          String.format("%.3f", result.perplexity()),
-          String.format("%+.1f %%", 100 * (result.perplexity() / full - 1)));
+          String.format(Locale.ROOT, "%.3f", result.perplexity()),
+          String.format(Locale.ROOT, "%+.1f %%", 100 * (result.perplexity() / full - 1)));
     }
     return table;
   }

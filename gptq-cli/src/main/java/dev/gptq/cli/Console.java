@@ -2,6 +2,7 @@ package dev.gptq.cli;
 
 import java.io.PrintWriter;
 import java.time.Duration;
+import java.util.Locale;
 import picocli.CommandLine.Model.CommandSpec;
 
 /**
@@ -92,6 +93,6 @@ final class Console {
     }
     return d.toMinutes() > 0
         ? d.toMinutes() + " min " + d.toSecondsPart() + " s"
-        : String.format("%.1f s", seconds);
+        : String.format(Locale.ROOT, "%.1f s", seconds);
   }
 }

@@ -6,6 +6,7 @@ import dev.gptq.models.Model;
 import dev.gptq.models.evaluation.Perplexity;
 import dev.gptq.models.forward.Decoder;
 import java.nio.file.Path;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -56,6 +57,7 @@ final class EvalCommand implements Callable<Integer> {
         } else {
           console.result(
               String.format(
+                  Locale.ROOT,
                   "perplexity %.4f over %d windows of %d tokens (%s, %.0f tokens/s)",
                   result.perplexity(),
                   result.windows(),

@@ -8,6 +8,7 @@ import dev.gptq.models.forward.Decoder;
 import dev.gptq.models.tokenizer.StreamingDecoder;
 import dev.gptq.models.tokenizer.Tokenizer;
 import java.nio.file.Path;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -136,8 +137,12 @@ final class GenerateCommand implements Callable<Integer> {
       console.result("");
       console.note(
           String.format(
+              Locale.ROOT,
               "%d tokens read at %.0f/s, %d written at %.1f/s",
-              promptTokens, prefill, generated, decode));
+              promptTokens,
+              prefill,
+              generated,
+              decode));
     }
   }
 }

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -27,8 +28,8 @@ import tools.jackson.databind.node.ObjectNode;
 @Command(
     name = "inspect",
     description =
-        "Describes a checkpoint: architecture, modules, shapes, dtypes, quantization settings; checks"
-            + " that every tensor is there and fits.",
+        "Describes a checkpoint: architecture, modules, shapes, dtypes, quantization settings;"
+            + " checks that every tensor is there and fits.",
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class InspectCommand implements Callable<Integer> {
@@ -92,6 +93,7 @@ final class InspectCommand implements Callable<Integer> {
   private static void print(Model model, List<Module> modules, Console console) {
     console.result(
         String.format(
+            Locale.ROOT,
             "%s: %s, %d blocks, hidden size %d, vocabulary %d, context %d",
             model.folder(),
             model.spec().family(),
@@ -101,8 +103,10 @@ final class InspectCommand implements Callable<Integer> {
             model.spec().context()));
     console.result(
         String.format(
+            Locale.ROOT,
             "%d tensors, %.1f MB",
-            model.checkpoint().names().size(), model.checkpoint().totalBytes() / 1e6));
+            model.checkpoint().names().size(),
+            model.checkpoint().totalBytes() / 1e6));
     model
         .quantization()
         .ifPresentOrElse(

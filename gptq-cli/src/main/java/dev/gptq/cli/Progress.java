@@ -3,6 +3,7 @@ package dev.gptq.cli;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.models.pipeline.JobListener;
 import dev.gptq.models.pipeline.ModuleReport;
+import java.util.Locale;
 import java.util.function.IntConsumer;
 
 /** Progress with the time that is left. */
@@ -43,8 +44,10 @@ final class Progress {
                 + (Double.isNaN(report.relativeError())
                     ? ""
                     : String.format(
+                        Locale.ROOT,
                         ", relative error %.2e (RTN %.2e)",
-                        report.relativeError(), report.rtnRelativeError())));
+                        report.relativeError(),
+                        report.rtnRelativeError())));
       }
     };
   }

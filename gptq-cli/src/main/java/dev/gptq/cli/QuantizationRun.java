@@ -21,6 +21,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.stream.Stream;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -91,17 +92,24 @@ final class QuantizationRun {
       List<String> lines = new ArrayList<>();
       lines.add(
           String.format(
+              Locale.ROOT,
               "quantized %d modules to %.3f bits a weight in %s, using at most %d MiB",
-              reports.size(), bitsPerWeight, Console.time(seconds), peakMemory >> 20));
+              reports.size(),
+              bitsPerWeight,
+              Console.time(seconds),
+              peakMemory >> 20));
       reports.stream()
           .max(java.util.Comparator.comparingDouble(ModuleReport::relativeError))
           .filter(worst -> Double.isFinite(worst.relativeError()))
           .ifPresent(worst ->
               lines.add(
                   String.format(
+                      Locale.ROOT,
                       "largest relative output error: %.3e at %s (RTN %.3e)",
-                      worst.relativeError(), worst.name(), worst.rtnRelativeError())));
-      lines.add(String.format("wrote %s (%.1f MB)", output, bytes / 1e6));
+                      worst.relativeError(),
+                      worst.name(),
+                      worst.rtnRelativeError())));
+      lines.add(String.format(Locale.ROOT, "wrote %s (%.1f MB)", output, bytes / 1e6));
       return lines;
     }
   }
@@ -177,7 +185,9 @@ final class QuantizationRun {
     MemoryEstimate estimate = MemoryEstimate.of(model.spec(), settings, windows);
     to.result(
         String.format(
-            "would quantize %d blocks of %s to %d bits, group size %d, with %d windows of %d tokens",
+            Locale.ROOT,
+            "would quantize %d blocks of %s to %d bits, group size %d, with %d windows of %d"
+                + " tokens",
             model.spec().blocks().size(),
             model.spec().family(),
             settings.options().grid().bits(),

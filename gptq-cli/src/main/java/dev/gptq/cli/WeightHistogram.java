@@ -9,6 +9,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.function.LongToDoubleFunction;
 
 /** How the weights of a module are distributed, in text. */
@@ -85,8 +86,13 @@ final class WeightHistogram {
     List<String> lines = new ArrayList<>();
     lines.add(
         String.format(
+            Locale.ROOT,
             "%s: mean %.3g, standard deviation %.3g, from %.3g to %.3g",
-            name, mean, deviation, lowest, highest));
+            name,
+            mean,
+            deviation,
+            lowest,
+            highest));
     long most = 1;
     for (long bin : bins) {
       most = Math.max(most, bin);
@@ -94,7 +100,7 @@ final class WeightHistogram {
     for (int b = 0; b < BINS; b++) {
       double from = lowest + (highest - lowest) * b / BINS;
       lines.add(
-          String.format("%10.4f  %10d  ", from, bins[b])
+          String.format(Locale.ROOT, "%10.4f  %10d  ", from, bins[b])
               + "#".repeat((int) (bins[b] * WIDTH / most)));
     }
     return lines;

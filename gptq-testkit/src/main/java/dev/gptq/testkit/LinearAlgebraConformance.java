@@ -13,6 +13,7 @@ import dev.gptq.backend.NotPositiveDefiniteException;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
 import java.util.Arrays;
+import java.util.Locale;
 import org.junit.jupiter.api.Test;
 
 /** What {@link LinearAlgebra} promises. */
@@ -92,8 +93,19 @@ public abstract class LinearAlgebraConformance extends Conformance {
     Operation operation =
         operation(
             String.format(
+                Locale.ROOT,
                 "gemm %d x %d x %d, %s*%s to %s, %s %s %s, alpha %s, beta %s",
-                m, k, n, type, type, output, layoutA, layoutB, layoutC, alpha, beta));
+                m,
+                k,
+                n,
+                type,
+                type,
+                output,
+                layoutA,
+                layoutB,
+                layoutC,
+                alpha,
+                beta));
     operation.in("a", a).in("b", b);
     Matrix magnitude = Definitions.productMagnitude(alpha, a, b, beta, c);
     if (beta == 0) {

@@ -14,6 +14,7 @@ import dev.gptq.testkit.Argument.Role;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 
@@ -190,8 +191,16 @@ final class Operation {
             && !(Math.abs(e - a) <= tolerance.bound(size, actual.type()))) {
           throw new AssertionError(
               String.format(
+                  Locale.ROOT,
                   "%s[%d][%d] of %s is %s but must be %s (difference %.3g, allowed %.3g)",
-                  where, r, c, actual, a, e, a - e, tolerance.bound(size, actual.type())));
+                  where,
+                  r,
+                  c,
+                  actual,
+                  a,
+                  e,
+                  a - e,
+                  tolerance.bound(size, actual.type())));
         }
       }
     }

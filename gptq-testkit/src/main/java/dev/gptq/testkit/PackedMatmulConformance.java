@@ -5,6 +5,7 @@ import static dev.gptq.tensor.Layout.ROW_MAJOR;
 import dev.gptq.backend.PackedMatmul;
 import dev.gptq.grid.Scheme;
 import dev.gptq.pack.PackedMatrix;
+import java.util.Locale;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
@@ -80,8 +81,15 @@ public abstract class PackedMatmulConformance extends Conformance {
     Matrix x = inputs().normal(activation(), ROW_MAJOR, tokens, columns);
     activations(
             String.format(
+                Locale.ROOT,
                 "packed matmul, %s %d bits, %d x %d by %d tokens, %d groups%s",
-                scheme, bits, rows, columns, tokens, groups, irregular ? ", irregular" : ""))
+                scheme,
+                bits,
+                rows,
+                columns,
+                tokens,
+                groups,
+                irregular ? ", irregular" : ""))
         .in("x", x)
         .out("y", activation(), ROW_MAJOR, tokens, rows)
         .isWithin(

@@ -21,6 +21,7 @@ import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
@@ -169,6 +170,6 @@ public final class WorkFolder implements BlockStore, AutoCloseable {
   }
 
   private Path blockFolder(int block) {
-    return folder.resolve(String.format("block-%05d", block));
+    return folder.resolve(String.format(Locale.ROOT, "block-%05d", block));
   }
 }

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.zip.CRC32C;
 import tools.jackson.databind.node.ObjectNode;
@@ -154,7 +155,8 @@ public final class CheckpointWriter implements AutoCloseable {
         .put("total_size", shards.stream().mapToLong(ShardWriter::bytes).sum());
     ObjectNode weightMap = index.putObject("weight_map");
     for (int i = 0; i < shards.size(); i++) {
-      String name = "model-%05d-of-%05d.safetensors".formatted(i + 1, shards.size());
+      String name =
+          String.format(Locale.ROOT, "model-%05d-of-%05d.safetensors", i + 1, shards.size());
       Files.move(shards.get(i).file(), staging.path().resolve(name));
       shards.get(i).names().forEach(tensor -> weightMap.put(tensor, name));
     }
