@@ -20,6 +20,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
@@ -85,8 +86,13 @@ public abstract class GoldenConformance extends Conformance {
           GoldenRun run = new GoldenRun(data, set, w, factor, result.matrix());
           String line =
               String.format(
+                  Locale.ROOT,
                   "%s: error %.6g, recorded %.6g (%+.1e); %s",
-                  name, error, expected, error / expected - 1, run.summary());
+                  name,
+                  error,
+                  expected,
+                  error / expected - 1,
+                  run.summary());
           reporter.publishEntry(line);
           if (!(Math.abs(error - expected) <= ERROR_LIMIT * expected)
               || run.equalShare() < EQUAL_CODES) {

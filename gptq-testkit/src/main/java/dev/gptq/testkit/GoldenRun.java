@@ -10,6 +10,7 @@ import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 
 /** Compares the codes of one run of GPTQ with its record in float64, row by row. */
 final class GoldenRun {
@@ -64,9 +65,14 @@ final class GoldenRun {
 
   String summary() {
     return String.format(
-        "%d of %d rows differ after an exact tie, %d for other near ties up to %.1e from the middle;"
-            + " %.4f %% of the codes of the others are equal",
-        tiedRows, rows, differentRows, farthest, 100 * equalShare());
+        Locale.ROOT,
+        "%d of %d rows differ after an exact tie, %d for other near ties up to %.1e from the"
+            + " middle; %.4f %% of the codes of the others are equal",
+        tiedRows,
+        rows,
+        differentRows,
+        farthest,
+        100 * equalShare());
   }
 
   private void compareRow(int r) {
@@ -115,8 +121,14 @@ final class GoldenRun {
     if (!(distance <= NEAR_TIE)) {
       unexplained.add(
           String.format(
+              Locale.ROOT,
               "%s: row %d, column %d has code %.0f, recorded %.0f, but lies at %.6f",
-              set.name(), r, c, codes.at(r, c), recorded.at(r, c), t));
+              set.name(),
+              r,
+              c,
+              codes.at(r, c),
+              recorded.at(r, c),
+              t));
     }
   }
 
