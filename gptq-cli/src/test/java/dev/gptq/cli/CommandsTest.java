@@ -157,7 +157,7 @@ final class CommandsTest {
 
   private static ModuleReport report(int layer, double error) {
     return new ModuleReport(
-        layer, "mlp.up_proj", "x", 1, 1, 4, 128, true, error, error, error, error, 0.01, 9, 1);
+        layer, "mlp.up_proj", "x", 1, 1, 4, 128, true, error, error, error, error, 0.01, 9, "", 1);
   }
 
   @ParameterizedTest

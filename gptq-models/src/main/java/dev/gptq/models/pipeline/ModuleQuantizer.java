@@ -33,15 +33,22 @@ final class ModuleQuantizer {
   private final QuantizationSettings settings;
   private final int layer;
   private final Block block;
+  private final long calibrationTokens;
   private final ImmutableMap.Builder<String, QuantizedModule> modules = ImmutableMap.builder();
 
   ModuleQuantizer(
-      Backend backend, WeightSource source, QuantizationSettings settings, int layer, Block block) {
+      Backend backend,
+      WeightSource source,
+      QuantizationSettings settings,
+      int layer,
+      Block block,
+      long calibrationTokens) {
     this.backend = backend;
     this.source = source;
     this.settings = settings;
     this.layer = layer;
     this.block = block;
+    this.calibrationTokens = calibrationTokens;
   }
 
   /** The modules quantized so far, by full name. */
@@ -61,14 +68,18 @@ final class ModuleQuantizer {
     }
     try (TensorScope local = backend.newScope()) {
       long start = System.nanoTime();
+      Optional<Hessian> seen = hessian.filter(h -> h.tokens() > 0);
+      boolean asked = settings.method() == QuantizationSettings.Method.GPTQ;
+      String fallback =
+          asked ? ExpertTokens.shortage(hessian.orElseThrow().tokens(), calibrationTokens) : "";
       Optional<HessianFactor> factor =
-          settings.method() == QuantizationSettings.Method.RTN
-              ? Optional.empty()
-              : Optional.of(factor(selected, hessian.orElseThrow(), local));
+          asked && fallback.isEmpty()
+              ? Optional.of(factor(selected, hessian.orElseThrow(), local))
+              : Optional.empty();
       backend.synchronize();
       double shared = (System.nanoTime() - start) / 1e9 / selected.size();
       for (LinearSpec module : selected) {
-        ModuleReport report = quantize(module, hessian, factor, shared, weights);
+        ModuleReport report = quantize(module, seen, factor, fallback, shared, weights);
         listener.module(report);
       }
     }
@@ -87,6 +98,7 @@ final class ModuleQuantizer {
       LinearSpec module,
       Optional<Hessian> hessian,
       Optional<HessianFactor> factor,
+      String fallback,
       double shared,
       TensorScope weights) {
     long start = System.nanoTime();
@@ -129,6 +141,7 @@ final class ModuleQuantizer {
               errors.rtn() / errors.signal(),
               factor.map(HessianFactor::damping).orElse(Double.NaN),
               hessian.map(Hessian::tokens).orElse(0L),
+              fallback,
               shared + (System.nanoTime() - start) / 1e9);
       modules.put(name, new QuantizedModule(packed, report));
       return report;

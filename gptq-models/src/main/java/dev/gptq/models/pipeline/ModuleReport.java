@@ -19,6 +19,8 @@ package dev.gptq.models.pipeline;
  * @param rtnRelativeError the same relative to the output
  * @param damp the share of the mean diagonal that was added
  * @param tokens calibration tokens that the module saw
+ * @param fallback why the module was rounded to nearest although GPTQ was asked for; empty if it
+ *     was not
  * @param seconds time it took, its share of the Hessian's included
  */
 public record ModuleReport(
@@ -36,4 +38,5 @@ public record ModuleReport(
     double rtnRelativeError,
     double damp,
     long tokens,
+    String fallback,
     double seconds) {}

@@ -73,6 +73,10 @@ public final class QuantizationJob {
     }
   }
 
+  private long calibrationTokens() {
+    return windows.stream().mapToLong(window -> window.length).sum();
+  }
+
   private List<CalibrationBatch> embed(TensorScope scope) {
     List<CalibrationBatch> batches = new ArrayList<>();
     if (windows.isEmpty()) {
@@ -94,7 +98,8 @@ public final class QuantizationJob {
     try (TensorScope local = backend.newScope()) {
       Block block = new Block(backend, blockSpec, source, rope, local);
       BlockCalibration calibration = new BlockCalibration(backend, block, batches);
-      ModuleQuantizer quantizer = new ModuleQuantizer(backend, source, settings, index, block);
+      ModuleQuantizer quantizer =
+          new ModuleQuantizer(backend, source, settings, index, block, calibrationTokens());
       Optional<ImmutableMap<String, QuantizedModule>> finished = store.find(index);
       if (finished.isPresent()) {
         finished.get().values().forEach(module -> quantizer.restore(module, local));

@@ -30,6 +30,7 @@ public final class QuantizationLog {
     put(json, "rtn_relative_error", report.rtnRelativeError());
     put(json, "damp", report.damp());
     json.put("tokens", report.tokens());
+    json.put("fallback", report.fallback().isEmpty() ? null : report.fallback());
     json.put("seconds", report.seconds());
     return MAPPER.writeValueAsString(json);
   }
@@ -52,6 +53,7 @@ public final class QuantizationLog {
         number(json, "rtn_relative_error"),
         number(json, "damp"),
         json.required("tokens").asLong(),
+        json.path("fallback").asString(""),
         json.required("seconds").asDouble());
   }
 

@@ -3,6 +3,7 @@ package dev.gptq.models.forward;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gptq.backend.Backend;
+import dev.gptq.models.Closeness;
 import dev.gptq.models.Model;
 import dev.gptq.models.SharedFiles;
 import dev.gptq.models.family.DecoderSpec;
@@ -184,15 +185,6 @@ class ArchitecturesTest {
   }
 
   private static void assertClose(String what, float[] actual, float[] expected) {
-    assertThat(actual).as(what).hasSameSizeAs(expected);
-    float scale = 0;
-    float difference = 0;
-    for (int i = 0; i < expected.length; i++) {
-      scale = Math.max(scale, Math.abs(expected[i]));
-      // A NaN must not pass.
-      float d = Math.abs(actual[i] - expected[i]);
-      difference = d <= difference ? difference : d;
-    }
-    assertThat(difference / scale).as("%s: relative to %s", what, scale).isLessThan(TOLERANCE);
+    Closeness.assertClose(what, actual, expected, TOLERANCE);
   }
 }

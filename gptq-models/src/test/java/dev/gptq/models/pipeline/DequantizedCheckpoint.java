@@ -2,6 +2,8 @@ package dev.gptq.models.pipeline;
 
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.models.Model;
+import dev.gptq.models.family.BlockSpec;
+import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.safetensors.CheckpointWriter;
 import dev.gptq.models.safetensors.StoredType;
 import dev.gptq.models.safetensors.WriterOptions;
@@ -11,6 +13,8 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
+import java.util.HashSet;
+import java.util.Set;
 
 /** A copy of a model in which some modules have the float32 values of their packed weights. */
 record DequantizedCheckpoint(Path folder) {
@@ -24,11 +28,14 @@ record DequantizedCheckpoint(Path folder) {
         if (matrix == null) {
           writer.add(model.checkpoint().require(name));
         } else {
+          boolean transposed = transposed(model).contains(name);
           writer.add(
               name,
               StoredType.F32,
-              new long[] {matrix.rows(), matrix.columns()},
-              values(matrix, arena));
+              transposed
+                  ? new long[] {matrix.columns(), matrix.rows()}
+                  : new long[] {matrix.rows(), matrix.columns()},
+              values(matrix, transposed, arena));
         }
       }
       writer.copyFile(model.folder().resolve("config.json"));
@@ -37,13 +44,25 @@ record DequantizedCheckpoint(Path folder) {
     return new DequantizedCheckpoint(folder);
   }
 
-  private static MemorySegment values(PackedMatrix matrix, Arena arena) {
+  /** Weights that are stored in × out. */
+  private static Set<String> transposed(Model model) {
+    Set<String> names = new HashSet<>();
+    for (BlockSpec block : model.spec().blocks()) {
+      block
+          .linears()
+          .filter(linear -> linear.storage() == LinearSpec.Storage.IN_OUT)
+          .forEach(linear -> names.add(block.nameOf(linear) + ".weight"));
+    }
+    return names;
+  }
+
+  private static MemorySegment values(PackedMatrix matrix, boolean transposed, Arena arena) {
     MemorySegment values =
         arena.allocate(ValueLayout.JAVA_FLOAT, (long) matrix.rows() * matrix.columns());
-    long at = 0;
     for (int o = 0; o < matrix.rows(); o++) {
       for (int i = 0; i < matrix.columns(); i++) {
-        values.setAtIndex(ValueLayout.JAVA_FLOAT, at++, matrix.weight(o, i));
+        long at = transposed ? (long) i * matrix.rows() + o : (long) o * matrix.columns() + i;
+        values.setAtIndex(ValueLayout.JAVA_FLOAT, at, matrix.weight(o, i));
       }
     }
     return values;

@@ -1,0 +1,89 @@
+package dev.gptq.models.family;
+
+import com.google.common.collect.ImmutableMap;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
+
+/** A {@code config.json} of a very small model for every architecture. */
+public final class TinyConfigs {
+  private static final String ROTARY =
+      """
+      "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "vocab_size": 96,
+      "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
+      "rms_norm_eps": 1e-5, "rope_theta": 1e4, "eos_token_id": 2, "hidden_act": "silu"
+      """;
+
+  /** By name of the architecture. */
+  public static final ImmutableMap<String, String> ALL =
+      ImmutableMap.<String, String>builder()
+          .put("llama", "{\"model_type\": \"llama\", \"mlp_bias\": true, " + ROTARY + "}")
+          .put("mistral", "{\"model_type\": \"mistral\", \"sliding_window\": 8, " + ROTARY + "}")
+          .put("qwen2", "{\"model_type\": \"qwen2\", " + ROTARY + "}")
+          .put("qwen3", "{\"model_type\": \"qwen3\", \"head_dim\": 16, " + ROTARY + "}")
+          .put(
+              "gemma2",
+              """
+              {"model_type": "gemma2", "head_dim": 16, "query_pre_attn_scalar": 16,
+               "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0,
+               "sliding_window": 8, "hidden_activation": "gelu_pytorch_tanh",
+              """
+                  + ROTARY
+                  + "}")
+          .put("phi3", "{\"model_type\": \"phi3\", \"sliding_window\": null, " + ROTARY + "}")
+          .put(
+              "opt",
+              """
+              {"model_type": "opt", "hidden_size": 32, "ffn_dim": 64, "num_hidden_layers": 2,
+               "num_attention_heads": 4, "max_position_embeddings": 64, "vocab_size": 96,
+               "activation_function": "relu", "do_layer_norm_before": true}
+              """)
+          .put(
+              "opt-post",
+              """
+              {"model_type": "opt", "hidden_size": 32, "ffn_dim": 64, "num_hidden_layers": 2,
+               "num_attention_heads": 4, "max_position_embeddings": 64, "vocab_size": 96,
+               "activation_function": "relu", "do_layer_norm_before": false,
+               "word_embed_proj_dim": 16}
+              """)
+          .put(
+              "bloom",
+              """
+              {"model_type": "bloom", "hidden_size": 32, "n_layer": 2, "n_head": 4,
+               "vocab_size": 96, "seq_length": 64}
+              """)
+          .put(
+              "gpt2",
+              """
+              {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64,
+               "vocab_size": 96}
+              """)
+          .put(
+              "gpt-neox",
+              """
+              {"model_type": "gpt_neox", "hidden_size": 32, "intermediate_size": 64,
+               "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 96,
+               "max_position_embeddings": 64, "rotary_pct": 0.5, "rotary_emb_base": 10000}
+              """)
+          .put(
+              "mixtral",
+              "{\"model_type\": \"mixtral\", \"num_local_experts\": 4, \"num_experts_per_tok\": 2, "
+                  + ROTARY
+                  + "}")
+          .put(
+              "qwen3-moe",
+              """
+              {"model_type": "qwen3_moe", "head_dim": 16, "num_experts": 4,
+               "num_experts_per_tok": 2, "moe_intermediate_size": 32, "norm_topk_prob": true,
+               "mlp_only_layers": [0],
+              """
+                  + ROTARY
+                  + "}")
+          .buildOrThrow();
+
+  private TinyConfigs() {}
+
+  /** The configuration of an architecture, to be changed at will. */
+  public static ObjectNode json(String architecture) {
+    return (ObjectNode) JsonMapper.shared().readTree(ALL.get(architecture));
+  }
+}
