@@ -9,6 +9,7 @@ import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -135,9 +136,8 @@ final class CommandsTest {
   @Test
   void plotsALog() throws IOException {
     Path log = folder.resolve("quantization-log.jsonl");
-    Files.writeString(
-        log,
-        QuantizationLog.line(report(0, 2.5)) + "\n" + QuantizationLog.line(report(1, 4)) + "\n");
+    Files.write(
+        log, List.of(QuantizationLog.line(report(0, 2.5)), QuantizationLog.line(report(1, 4))));
     Path picture = folder.resolve("errors.png");
     Cli.Outcome drawn = Cli.run("plot", log, folder, "--output", picture, "--log");
     assertThat(drawn.status()).as(drawn.err()).isZero();
@@ -149,7 +149,7 @@ final class CommandsTest {
     }
     assertThat(white).isLessThan(image.getWidth());
 
-    Files.writeString(log, "time 1.23, error 456.78\n");
+    Files.write(log, List.of("time 1.23, error 456.78"));
     Cli.Outcome refused = Cli.run("plot", log, "--output", picture);
     assertThat(refused.status()).isEqualTo(65);
     assertThat(refused.err()).contains("quantization-log.jsonl, line 1");
