@@ -43,9 +43,18 @@ public final class Model implements AutoCloseable {
    */
   public static Model open(Path folder) throws IOException {
     ModelConfig config = ModelConfig.read(folder);
-    DecoderSpec spec = Families.describe(config);
     Optional<GptqConfig> quantization = GptqConfig.find(config, folder);
-    return new Model(folder, config, spec, quantization, Checkpoint.open(folder));
+    Checkpoint checkpoint = Checkpoint.open(folder);
+    boolean described = false;
+    try {
+      DecoderSpec spec = Families.describe(config, checkpoint);
+      described = true;
+      return new Model(folder, config, spec, quantization, checkpoint);
+    } finally {
+      if (!described) {
+        checkpoint.close();
+      }
+    }
   }
 
   /** The folder. */

@@ -15,6 +15,11 @@ final class BloomFamily implements ModelFamily {
   }
 
   @Override
+  public String base() {
+    return "transformer.";
+  }
+
+  @Override
   public DecoderSpec describe(ModelConfig config) {
     Switches.require(config, "apply_residual_connection_post_layernorm", false);
     int hidden = config.anyInt("hidden_size", "n_embed");

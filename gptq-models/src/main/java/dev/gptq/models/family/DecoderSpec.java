@@ -47,4 +47,28 @@ public record DecoderSpec(
    * @param softCap {@code c·tanh(logit/c)} is applied to the logits if c &gt; 0
    */
   public record Head(String matrix, float softCap) {}
+
+  /** The same for a checkpoint of the bare decoder, whose names lack the prefix of the model. */
+  DecoderSpec withoutPrefix(String base) {
+    return new DecoderSpec(
+        family,
+        vocabulary,
+        hidden,
+        context,
+        new Embedding(strip(base, embedding.table()), embedding.size()),
+        strip(base, opening),
+        blocks.stream().map(block -> strip(base, block)).collect(ImmutableList.toImmutableList()),
+        strip(base, closing),
+        new Head(strip(base, head.matrix()), head.softCap()),
+        rope,
+        endTokens);
+  }
+
+  private static BlockSpec strip(String base, BlockSpec block) {
+    return new BlockSpec(strip(base, block.prefix()), block.steps());
+  }
+
+  private static String strip(String base, String name) {
+    return name.startsWith(base) ? name.substring(base.length()) : name;
+  }
 }

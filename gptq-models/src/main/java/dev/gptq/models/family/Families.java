@@ -3,6 +3,7 @@ package dev.gptq.models.family;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.models.BadInputException;
 import dev.gptq.models.config.ModelConfig;
+import dev.gptq.models.safetensors.Checkpoint;
 import java.util.stream.Collectors;
 
 /** The families that are known. */
@@ -22,11 +23,26 @@ public final class Families {
 
   private Families() {}
 
-  /** The description of a model. */
-  public static DecoderSpec describe(ModelConfig config) {
+  /** The description of a model with the names that its checkpoint has. */
+  public static DecoderSpec describe(ModelConfig config, Checkpoint checkpoint) {
+    ModelFamily family = find(config);
+    DecoderSpec full = family.describe(config);
+    DecoderSpec bare = full.withoutPrefix(family.base());
+    boolean isBare =
+        checkpoint.find(full.embedding().table()).isEmpty()
+            && checkpoint.find(bare.embedding().table()).isPresent();
+    return isBare ? bare : full;
+  }
+
+  /** The description of a model by its configuration alone. */
+  static DecoderSpec describe(ModelConfig config) {
+    return find(config).describe(config);
+  }
+
+  private static ModelFamily find(ModelConfig config) {
     for (ModelFamily family : KNOWN) {
       if (family.modelTypes().contains(config.modelType())) {
-        return family.describe(config);
+        return family;
       }
     }
     throw new BadInputException(

@@ -15,6 +15,11 @@ final class Gpt2Family implements ModelFamily {
   }
 
   @Override
+  public String base() {
+    return "transformer.";
+  }
+
+  @Override
   public DecoderSpec describe(ModelConfig config) {
     Switches.require(config, "scale_attn_weights", true);
     Switches.require(config, "scale_attn_by_inverse_layer_idx", false);

@@ -8,6 +8,11 @@ interface ModelFamily {
   /** The values of {@code model_type} that this family understands. */
   ImmutableSet<String> modelTypes();
 
+  /** What checkpoints of the bare decoder, without head, leave out of the names of tensors. */
+  default String base() {
+    return "";
+  }
+
   /**
    * The description of one model.
    *

@@ -20,6 +20,11 @@ final class OptFamily implements ModelFamily {
   }
 
   @Override
+  public String base() {
+    return "model.";
+  }
+
+  @Override
   public DecoderSpec describe(ModelConfig config) {
     Switches.require(config, "layer_norm_elementwise_affine", true);
     int hidden = config.intValue("hidden_size");

@@ -3,10 +3,14 @@ package dev.gptq.models.family;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import com.google.common.primitives.Longs;
 import dev.gptq.models.BadInputException;
 import dev.gptq.models.SharedFiles;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.safetensors.Checkpoint;
+import dev.gptq.models.safetensors.CheckpointWriter;
+import dev.gptq.models.safetensors.StoredTensor;
+import dev.gptq.models.safetensors.WriterOptions;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -56,6 +60,33 @@ class FamiliesTest {
     }
     DecoderSpec spec = Families.describe(ModelConfig.read(checkpoint));
     assertThat(SpecTensors.of(spec)).isEqualTo(stored);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"gpt2, transformer.", "bloom, transformer.", "opt-post, model.", "llama, ''"})
+  void bareDecodersHaveShorterNames(String architecture, String base) throws IOException {
+    Path full = RandomCheckpoint.write(folder.resolve("full"), TinyConfigs.json(architecture), 5);
+    Path bare = folder.resolve("bare");
+    try (Checkpoint source = Checkpoint.open(full);
+        CheckpointWriter writer = CheckpointWriter.create(bare, WriterOptions.DEFAULT)) {
+      for (String name : source.names()) {
+        StoredTensor tensor = source.require(name);
+        writer.add(
+            name.startsWith(base) ? name.substring(base.length()) : name,
+            tensor.type(),
+            Longs.toArray(tensor.shape()),
+            tensor.data());
+      }
+      writer.commit();
+    }
+    ModelConfig config = ModelConfig.read(full);
+    try (Checkpoint fullTensors = Checkpoint.open(full);
+        Checkpoint bareTensors = Checkpoint.open(bare)) {
+      assertThat(SpecTensors.of(Families.describe(config, fullTensors)).keySet())
+          .isEqualTo(fullTensors.names());
+      assertThat(SpecTensors.of(Families.describe(config, bareTensors)).keySet())
+          .isEqualTo(bareTensors.names());
+    }
   }
 
   /** Transformers 4 had rotary parameters in other places. */
