@@ -9,10 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 
-/**
- * Text to token ids and back, as {@code tokenizer.json} says, without special tokens, truncation
- * and padding.
- */
+/** Text to token ids and back, as {@code tokenizer.json} says, without truncation and padding. */
 public final class Tokenizer implements AutoCloseable {
   private static final String FILE = "tokenizer.json";
 
@@ -63,7 +60,19 @@ public final class Tokenizer implements AutoCloseable {
 
   /** The token ids of a text. */
   public int[] encode(String text) {
-    return Arrays.stream(tokenizer.encode(text, false, false).getIds())
+    return encode(text, false);
+  }
+
+  /**
+   * The token ids of a text with those that {@code tokenizer.json} puts around every text, such as
+   * the BOS token of Llama.
+   */
+  public int[] encodeWithSpecialTokens(String text) {
+    return encode(text, true);
+  }
+
+  private int[] encode(String text, boolean special) {
+    return Arrays.stream(tokenizer.encode(text, special, false).getIds())
         .mapToInt(Math::toIntExact)
         .toArray();
   }
