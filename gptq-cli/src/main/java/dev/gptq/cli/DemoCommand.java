@@ -40,8 +40,8 @@ import picocli.CommandLine.Spec;
     sortOptions = false)
 final class DemoCommand implements Callable<Integer> {
   private static final int WINDOW = 512;
-  private static final int CALIBRATION_WINDOWS = 64;
-  private static final int EVALUATION_WINDOWS = 32;
+  private static final int CALIBRATION_WINDOWS = 32;
+  private static final int EVALUATION_WINDOWS = 16;
   private static final int NEW_TOKENS = 48;
   private static final String PROMPT = "The captain looked at the sea and";
 
