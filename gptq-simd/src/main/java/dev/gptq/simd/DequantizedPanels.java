@@ -48,8 +48,7 @@ final class DequantizedPanels implements Gemm.Panels {
               : Lanes.load(weights.zeros().get(), weights.scaleAt(tile, group) + lane);
       for (; k < end; row++) {
         IntVector word =
-            IntVector.fromMemorySegment(
-                    Lanes.I, weights.words(), weights.wordAt(tile, row) + lane, Lanes.ORDER)
+            Lanes.loadInts(weights.words(), weights.wordAt(tile, row) + lane)
                 .lanewise(VectorOperators.XOR, weights.flip());
         int last = Math.min(end, (row + 1) * perWord);
         for (; k < last; k++) {

@@ -13,9 +13,12 @@ final class Gemm {
   private static final int ROWS = GemmKernel.ROWS;
   private static final int COLUMNS = GemmKernel.COLUMNS;
 
-  // A block of A (up to BLOCK × DEPTH floats) fills half of a core's second-level cache.
-  private static final int DEPTH = Lanes.BYTES == 64 ? 512 : 256;
-  private static final int BLOCK = Lanes.BYTES == 64 ? 240 : 192;
+  // Deep slices, because each one reads and writes all of C; Java cannot prefetch it. A block of A
+  // (up to BLOCK × DEPTH floats) and a group of panels of B share a core's second-level cache.
+  // Within a group tiles run along the rows of C: that order the processor does prefetch.
+  private static final int DEPTH = 512;
+  private static final int BLOCK = Lanes.BYTES == 64 ? 240 : 96;
+  private static final int GROUP = 4 * COLUMNS;
   private static final int SLICE = 4096 / COLUMNS * COLUMNS;
 
   /** Which part of C is wanted; the rest may be overwritten too. */
@@ -132,8 +135,12 @@ final class Gemm {
     }
 
     void run() {
-      if ((beta != 0 && beta != 1) || k == 0 || alpha == 0) {
-        Packing.scale(c, beta);
+      if (beta != 1) {
+        // The kernel only adds: two ways to store its sums would put them on the heap.
+        pool.forEach(
+            blocks,
+            (i, worker) ->
+                Packing.scale(c.block(i * block, Math.min(m, (i + 1) * block), 0, n), beta));
       }
       if (m == 0 || k == 0 || alpha == 0) {
         return;
@@ -185,46 +192,49 @@ final class Gemm {
       }
       MemorySegment rows = packedA[worker];
       Packing.pack(a, r0, r1, k0, k1, ROWS, k1 - k0, converted[worker], rows, 0);
-      for (int j = j0; j < j1; j += COLUMNS) {
-        int columns = Math.min(COLUMNS, j1 - j);
-        int fromB = panels != null ? 0 : Packing.first(bt, j);
-        int toB = panels != null ? k : Packing.last(bt, j + columns);
-        long panelB = 4L * (j - slice) * (k1 - k0);
-        int start = part == Part.LOWER ? Math.max(r0, r0 + (j - r0) / ROWS * ROWS) : r0;
-        for (int r = start; r < r1; r += ROWS) {
-          int height = Math.min(ROWS, r1 - r);
-          int first = Math.max(Packing.first(a, r), fromB);
-          int from = Math.max(k0, first);
-          int to = Math.min(k1, Math.min(Packing.last(a, r + height), toB));
-          if (from < to) {
-            boolean add = beta != 0 || first < k0;
-            long atA = 4L * ((long) (r - r0) * (k1 - k0) + (long) (from - k0) * ROWS);
-            long atB = panelB + 4L * (from - k0) * COLUMNS;
-            if (height == ROWS && columns == COLUMNS) {
-              GemmKernel.tile(
-                  rows,
-                  atA,
-                  packedB,
-                  atB,
-                  to - from,
-                  alpha,
-                  add,
-                  c.segment(),
-                  c.at(r, j),
-                  4 * c.rowStride());
-            } else {
-              MemorySegment sums = tile[worker];
-              GemmKernel.tile(
-                  rows, atA, packedB, atB, to - from, alpha, false, sums, 0, 4L * COLUMNS);
-              putTile(sums, add, r, height, j, columns);
+      for (int group = j0; group < j1; group += GROUP) {
+        int end = Math.min(j1, group + GROUP);
+        for (int r = r0; r < r1; r += ROWS) {
+          for (int j = group; j < end; j += COLUMNS) {
+            if (part == Part.ALL || j < r + ROWS) {
+              long panelA = 4L * (r - r0) * (k1 - k0);
+              long panelB = 4L * (j - slice) * (k1 - k0);
+              multiplyTile(r, Math.min(ROWS, r1 - r), j, k0, k1, panelA, panelB, worker);
             }
           }
         }
       }
     }
 
-    /** Adds or stores the part of a tile that lies within C. */
-    private void putTile(MemorySegment sums, boolean add, int r, int height, int j, int columns) {
+    private void multiplyTile(
+        int r, int height, int j, int k0, int k1, long panelA, long panelB, int worker) {
+      int columns = Math.min(COLUMNS, n - j);
+      int from = Math.max(k0, Packing.first(a, r));
+      int to = Math.min(k1, Packing.last(a, r + height));
+      if (bt != null) {
+        from = Math.max(from, Packing.first(bt, j));
+        to = Math.min(to, Packing.last(bt, j + columns));
+      }
+      if (from >= to) {
+        return;
+      }
+      MemorySegment rows = packedA[worker];
+      long atA = panelA + 4L * (from - k0) * ROWS;
+      long atB = panelB + 4L * (from - k0) * COLUMNS;
+      if (height == ROWS && columns == COLUMNS) {
+        long at = c.at(r, j);
+        long stride = 4 * c.rowStride();
+        GemmKernel.tile(rows, atA, packedB, atB, to - from, alpha, c.segment(), at, stride);
+      } else {
+        MemorySegment sums = tile[worker];
+        sums.fill((byte) 0);
+        GemmKernel.tile(rows, atA, packedB, atB, to - from, alpha, sums, 0, 4L * COLUMNS);
+        addTile(sums, r, height, j, columns);
+      }
+    }
+
+    /** Adds the part of a tile that lies within C. */
+    private void addTile(MemorySegment sums, int r, int height, int j, int columns) {
       MemorySegment target = c.segment();
       for (int i = 0; i < height; i++) {
         long row = c.at(r + i, j);
@@ -232,7 +242,7 @@ final class Gemm {
         for (int l = 0; l < columns; l++) {
           float sum = sums.get(Lanes.FLOAT, from + 4L * l);
           long at = row + 4L * l;
-          target.set(Lanes.FLOAT, at, add ? target.get(Lanes.FLOAT, at) + sum : sum);
+          target.set(Lanes.FLOAT, at, target.get(Lanes.FLOAT, at) + sum);
         }
       }
     }

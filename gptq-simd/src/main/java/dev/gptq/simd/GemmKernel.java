@@ -16,7 +16,7 @@ final class GemmKernel {
   private GemmKernel() {}
 
   /**
-   * {@code C ← α·A·B}, or {@code C ← C + α·A·B} if {@code add}: A packed depth × ROWS, B packed
+   * {@code C ← C + α·A·B}: A packed depth × ROWS, B packed
    * depth × COLUMNS, C a whole tile with contiguous rows. Offsets and the stride are in bytes.
    */
   static void tile(
@@ -26,14 +26,13 @@ final class GemmKernel {
       long bOffset,
       int depth,
       float alpha,
-      boolean add,
       MemorySegment c,
       long cOffset,
       long cStride) {
     if (WIDE) {
-      GemmKernel12x2.tile(a, aOffset, b, bOffset, depth, alpha, add, c, cOffset, cStride);
+      GemmKernel12x2.tile(a, aOffset, b, bOffset, depth, alpha, c, cOffset, cStride);
     } else {
-      GemmKernel6x2.tile(a, aOffset, b, bOffset, depth, alpha, add, c, cOffset, cStride);
+      GemmKernel6x2.tile(a, aOffset, b, bOffset, depth, alpha, c, cOffset, cStride);
     }
   }
 }

@@ -4,7 +4,7 @@ import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
 
 /**
- * The innermost product of {@link Gemm}: {@code C ← [C +] α·A·B} for a tile of 12 rows and 2
+ * The innermost product of {@link Gemm}: {@code C ← C + α·A·B} for a tile of 12 rows and 2
  * vectors of columns, 24 sums held in registers (27 of 32 registers). A is packed {@code depth ×
  * 12}, B {@code depth × 2 vectors}.
  */
@@ -20,7 +20,6 @@ final class GemmKernel12x2 {
       long bOffset,
       int depth,
       float alpha,
-      boolean add,
       MemorySegment c,
       long cOffset,
       long cStride) {
@@ -90,74 +89,30 @@ final class GemmKernel12x2 {
       s110 = a11.fma(b0, s110);
       s111 = a11.fma(b1, s111);
     }
-    // One branch with all stores: a helper that takes the sums would box them.
     FloatVector factor = FloatVector.broadcast(Lanes.F, alpha);
-    if (add) {
-      Lanes.store(factor.fma(s00, Lanes.load(c, cOffset)), c, cOffset);
-      Lanes.store(factor.fma(s01, Lanes.load(c, cOffset + L)), c, cOffset + L);
-      Lanes.store(factor.fma(s10, Lanes.load(c, cOffset + cStride)), c, cOffset + cStride);
-      Lanes.store(factor.fma(s11, Lanes.load(c, cOffset + cStride + L)), c, cOffset + cStride + L);
-      Lanes.store(factor.fma(s20, Lanes.load(c, cOffset + 2 * cStride)), c, cOffset + 2 * cStride);
-      Lanes.store(
-          factor.fma(s21, Lanes.load(c, cOffset + 2 * cStride + L)), c, cOffset + 2 * cStride + L);
-      Lanes.store(factor.fma(s30, Lanes.load(c, cOffset + 3 * cStride)), c, cOffset + 3 * cStride);
-      Lanes.store(
-          factor.fma(s31, Lanes.load(c, cOffset + 3 * cStride + L)), c, cOffset + 3 * cStride + L);
-      Lanes.store(factor.fma(s40, Lanes.load(c, cOffset + 4 * cStride)), c, cOffset + 4 * cStride);
-      Lanes.store(
-          factor.fma(s41, Lanes.load(c, cOffset + 4 * cStride + L)), c, cOffset + 4 * cStride + L);
-      Lanes.store(factor.fma(s50, Lanes.load(c, cOffset + 5 * cStride)), c, cOffset + 5 * cStride);
-      Lanes.store(
-          factor.fma(s51, Lanes.load(c, cOffset + 5 * cStride + L)), c, cOffset + 5 * cStride + L);
-      Lanes.store(factor.fma(s60, Lanes.load(c, cOffset + 6 * cStride)), c, cOffset + 6 * cStride);
-      Lanes.store(
-          factor.fma(s61, Lanes.load(c, cOffset + 6 * cStride + L)), c, cOffset + 6 * cStride + L);
-      Lanes.store(factor.fma(s70, Lanes.load(c, cOffset + 7 * cStride)), c, cOffset + 7 * cStride);
-      Lanes.store(
-          factor.fma(s71, Lanes.load(c, cOffset + 7 * cStride + L)), c, cOffset + 7 * cStride + L);
-      Lanes.store(factor.fma(s80, Lanes.load(c, cOffset + 8 * cStride)), c, cOffset + 8 * cStride);
-      Lanes.store(
-          factor.fma(s81, Lanes.load(c, cOffset + 8 * cStride + L)), c, cOffset + 8 * cStride + L);
-      Lanes.store(factor.fma(s90, Lanes.load(c, cOffset + 9 * cStride)), c, cOffset + 9 * cStride);
-      Lanes.store(
-          factor.fma(s91, Lanes.load(c, cOffset + 9 * cStride + L)), c, cOffset + 9 * cStride + L);
-      Lanes.store(
-          factor.fma(s100, Lanes.load(c, cOffset + 10 * cStride)), c, cOffset + 10 * cStride);
-      Lanes.store(
-          factor.fma(s101, Lanes.load(c, cOffset + 10 * cStride + L)),
-          c,
-          cOffset + 10 * cStride + L);
-      Lanes.store(
-          factor.fma(s110, Lanes.load(c, cOffset + 11 * cStride)), c, cOffset + 11 * cStride);
-      Lanes.store(
-          factor.fma(s111, Lanes.load(c, cOffset + 11 * cStride + L)),
-          c,
-          cOffset + 11 * cStride + L);
-    } else {
-      Lanes.store(s00.mul(factor), c, cOffset);
-      Lanes.store(s01.mul(factor), c, cOffset + L);
-      Lanes.store(s10.mul(factor), c, cOffset + cStride);
-      Lanes.store(s11.mul(factor), c, cOffset + cStride + L);
-      Lanes.store(s20.mul(factor), c, cOffset + 2 * cStride);
-      Lanes.store(s21.mul(factor), c, cOffset + 2 * cStride + L);
-      Lanes.store(s30.mul(factor), c, cOffset + 3 * cStride);
-      Lanes.store(s31.mul(factor), c, cOffset + 3 * cStride + L);
-      Lanes.store(s40.mul(factor), c, cOffset + 4 * cStride);
-      Lanes.store(s41.mul(factor), c, cOffset + 4 * cStride + L);
-      Lanes.store(s50.mul(factor), c, cOffset + 5 * cStride);
-      Lanes.store(s51.mul(factor), c, cOffset + 5 * cStride + L);
-      Lanes.store(s60.mul(factor), c, cOffset + 6 * cStride);
-      Lanes.store(s61.mul(factor), c, cOffset + 6 * cStride + L);
-      Lanes.store(s70.mul(factor), c, cOffset + 7 * cStride);
-      Lanes.store(s71.mul(factor), c, cOffset + 7 * cStride + L);
-      Lanes.store(s80.mul(factor), c, cOffset + 8 * cStride);
-      Lanes.store(s81.mul(factor), c, cOffset + 8 * cStride + L);
-      Lanes.store(s90.mul(factor), c, cOffset + 9 * cStride);
-      Lanes.store(s91.mul(factor), c, cOffset + 9 * cStride + L);
-      Lanes.store(s100.mul(factor), c, cOffset + 10 * cStride);
-      Lanes.store(s101.mul(factor), c, cOffset + 10 * cStride + L);
-      Lanes.store(s110.mul(factor), c, cOffset + 11 * cStride);
-      Lanes.store(s111.mul(factor), c, cOffset + 11 * cStride + L);
-    }
+    Lanes.store(factor.fma(s00, Lanes.load(c, cOffset)), c, cOffset);
+    Lanes.store(factor.fma(s01, Lanes.load(c, cOffset + L)), c, cOffset + L);
+    Lanes.store(factor.fma(s10, Lanes.load(c, cOffset + cStride)), c, cOffset + cStride);
+    Lanes.store(factor.fma(s11, Lanes.load(c, cOffset + cStride + L)), c, cOffset + cStride + L);
+    Lanes.store(factor.fma(s20, Lanes.load(c, cOffset + 2 * cStride)), c, cOffset + 2 * cStride);
+    Lanes.store(factor.fma(s21, Lanes.load(c, cOffset + 2 * cStride + L)), c, cOffset + 2 * cStride + L);
+    Lanes.store(factor.fma(s30, Lanes.load(c, cOffset + 3 * cStride)), c, cOffset + 3 * cStride);
+    Lanes.store(factor.fma(s31, Lanes.load(c, cOffset + 3 * cStride + L)), c, cOffset + 3 * cStride + L);
+    Lanes.store(factor.fma(s40, Lanes.load(c, cOffset + 4 * cStride)), c, cOffset + 4 * cStride);
+    Lanes.store(factor.fma(s41, Lanes.load(c, cOffset + 4 * cStride + L)), c, cOffset + 4 * cStride + L);
+    Lanes.store(factor.fma(s50, Lanes.load(c, cOffset + 5 * cStride)), c, cOffset + 5 * cStride);
+    Lanes.store(factor.fma(s51, Lanes.load(c, cOffset + 5 * cStride + L)), c, cOffset + 5 * cStride + L);
+    Lanes.store(factor.fma(s60, Lanes.load(c, cOffset + 6 * cStride)), c, cOffset + 6 * cStride);
+    Lanes.store(factor.fma(s61, Lanes.load(c, cOffset + 6 * cStride + L)), c, cOffset + 6 * cStride + L);
+    Lanes.store(factor.fma(s70, Lanes.load(c, cOffset + 7 * cStride)), c, cOffset + 7 * cStride);
+    Lanes.store(factor.fma(s71, Lanes.load(c, cOffset + 7 * cStride + L)), c, cOffset + 7 * cStride + L);
+    Lanes.store(factor.fma(s80, Lanes.load(c, cOffset + 8 * cStride)), c, cOffset + 8 * cStride);
+    Lanes.store(factor.fma(s81, Lanes.load(c, cOffset + 8 * cStride + L)), c, cOffset + 8 * cStride + L);
+    Lanes.store(factor.fma(s90, Lanes.load(c, cOffset + 9 * cStride)), c, cOffset + 9 * cStride);
+    Lanes.store(factor.fma(s91, Lanes.load(c, cOffset + 9 * cStride + L)), c, cOffset + 9 * cStride + L);
+    Lanes.store(factor.fma(s100, Lanes.load(c, cOffset + 10 * cStride)), c, cOffset + 10 * cStride);
+    Lanes.store(factor.fma(s101, Lanes.load(c, cOffset + 10 * cStride + L)), c, cOffset + 10 * cStride + L);
+    Lanes.store(factor.fma(s110, Lanes.load(c, cOffset + 11 * cStride)), c, cOffset + 11 * cStride);
+    Lanes.store(factor.fma(s111, Lanes.load(c, cOffset + 11 * cStride + L)), c, cOffset + 11 * cStride + L);
   }
 }

@@ -4,7 +4,7 @@ import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
 
 /**
- * The innermost product of {@link Gemm}: {@code C ← [C +] α·A·B} for a tile of 6 rows and 2 vectors
+ * The innermost product of {@link Gemm}: {@code C ← C + α·A·B} for a tile of 6 rows and 2 vectors
  * of columns, 12 sums held in registers (15 of 16 registers). A is packed {@code depth × 6}, B
  * {@code depth × 2 vectors}.
  */
@@ -20,7 +20,6 @@ final class GemmKernel6x2 {
       long bOffset,
       int depth,
       float alpha,
-      boolean add,
       MemorySegment c,
       long cOffset,
       long cStride) {
@@ -60,38 +59,18 @@ final class GemmKernel6x2 {
       s50 = a5.fma(b0, s50);
       s51 = a5.fma(b1, s51);
     }
-    // One branch with all stores: a helper that takes the sums would box them.
     FloatVector factor = FloatVector.broadcast(Lanes.F, alpha);
-    if (add) {
-      Lanes.store(factor.fma(s00, Lanes.load(c, cOffset)), c, cOffset);
-      Lanes.store(factor.fma(s01, Lanes.load(c, cOffset + L)), c, cOffset + L);
-      Lanes.store(factor.fma(s10, Lanes.load(c, cOffset + cStride)), c, cOffset + cStride);
-      Lanes.store(factor.fma(s11, Lanes.load(c, cOffset + cStride + L)), c, cOffset + cStride + L);
-      Lanes.store(factor.fma(s20, Lanes.load(c, cOffset + 2 * cStride)), c, cOffset + 2 * cStride);
-      Lanes.store(
-          factor.fma(s21, Lanes.load(c, cOffset + 2 * cStride + L)), c, cOffset + 2 * cStride + L);
-      Lanes.store(factor.fma(s30, Lanes.load(c, cOffset + 3 * cStride)), c, cOffset + 3 * cStride);
-      Lanes.store(
-          factor.fma(s31, Lanes.load(c, cOffset + 3 * cStride + L)), c, cOffset + 3 * cStride + L);
-      Lanes.store(factor.fma(s40, Lanes.load(c, cOffset + 4 * cStride)), c, cOffset + 4 * cStride);
-      Lanes.store(
-          factor.fma(s41, Lanes.load(c, cOffset + 4 * cStride + L)), c, cOffset + 4 * cStride + L);
-      Lanes.store(factor.fma(s50, Lanes.load(c, cOffset + 5 * cStride)), c, cOffset + 5 * cStride);
-      Lanes.store(
-          factor.fma(s51, Lanes.load(c, cOffset + 5 * cStride + L)), c, cOffset + 5 * cStride + L);
-    } else {
-      Lanes.store(s00.mul(factor), c, cOffset);
-      Lanes.store(s01.mul(factor), c, cOffset + L);
-      Lanes.store(s10.mul(factor), c, cOffset + cStride);
-      Lanes.store(s11.mul(factor), c, cOffset + cStride + L);
-      Lanes.store(s20.mul(factor), c, cOffset + 2 * cStride);
-      Lanes.store(s21.mul(factor), c, cOffset + 2 * cStride + L);
-      Lanes.store(s30.mul(factor), c, cOffset + 3 * cStride);
-      Lanes.store(s31.mul(factor), c, cOffset + 3 * cStride + L);
-      Lanes.store(s40.mul(factor), c, cOffset + 4 * cStride);
-      Lanes.store(s41.mul(factor), c, cOffset + 4 * cStride + L);
-      Lanes.store(s50.mul(factor), c, cOffset + 5 * cStride);
-      Lanes.store(s51.mul(factor), c, cOffset + 5 * cStride + L);
-    }
+    Lanes.store(factor.fma(s00, Lanes.load(c, cOffset)), c, cOffset);
+    Lanes.store(factor.fma(s01, Lanes.load(c, cOffset + L)), c, cOffset + L);
+    Lanes.store(factor.fma(s10, Lanes.load(c, cOffset + cStride)), c, cOffset + cStride);
+    Lanes.store(factor.fma(s11, Lanes.load(c, cOffset + cStride + L)), c, cOffset + cStride + L);
+    Lanes.store(factor.fma(s20, Lanes.load(c, cOffset + 2 * cStride)), c, cOffset + 2 * cStride);
+    Lanes.store(factor.fma(s21, Lanes.load(c, cOffset + 2 * cStride + L)), c, cOffset + 2 * cStride + L);
+    Lanes.store(factor.fma(s30, Lanes.load(c, cOffset + 3 * cStride)), c, cOffset + 3 * cStride);
+    Lanes.store(factor.fma(s31, Lanes.load(c, cOffset + 3 * cStride + L)), c, cOffset + 3 * cStride + L);
+    Lanes.store(factor.fma(s40, Lanes.load(c, cOffset + 4 * cStride)), c, cOffset + 4 * cStride);
+    Lanes.store(factor.fma(s41, Lanes.load(c, cOffset + 4 * cStride + L)), c, cOffset + 4 * cStride + L);
+    Lanes.store(factor.fma(s50, Lanes.load(c, cOffset + 5 * cStride)), c, cOffset + 5 * cStride);
+    Lanes.store(factor.fma(s51, Lanes.load(c, cOffset + 5 * cStride + L)), c, cOffset + 5 * cStride + L);
   }
 }

@@ -24,7 +24,7 @@ final class GridFit {
     MemorySegment[] scratch =
         execution
             .workspace()
-            .get(Workspace.Use.STRIP, execution.pool().workers(), BYTES * (w.columns() + 2L));
+            .get(Workspace.Use.STRIP, execution.pool().workers(), errors(2 * w.columns()));
     execution
         .pool()
         .forEach(
@@ -93,18 +93,30 @@ final class GridFit {
         : FloatVector.broadcast(Lanes.F, spec.scheme().fixedZero(spec.bits()));
   }
 
-  /** {@code Σ |q(w) − w|^2.4} over the columns, in their order. */
+  /**
+   * {@code Σ |q(w) − w|^2.4} over the columns, in their order. Two loops, because one with all of it
+   * is more than the compiler inlines.
+   */
   private static FloatVector error(
       MemorySegment strip, int columns, long lane, FloatVector s, FloatVector z, GridSpec spec) {
     boolean midRise = spec.scheme().isMidRise();
     float least = spec.scheme().minCode();
     float most = spec.maxCode();
-    FloatVector error = FloatVector.zero(Lanes.F);
+    long errors = errors(columns);
     for (int c = 0; c < columns; c++) {
       FloatVector w = Lanes.load(strip, BYTES * c + lane);
       FloatVector u = Lanes.toFloat(Rounding.codes(w, s, z, midRise, least, most));
-      error = error.add(ErrorPower.of(s.mul(u.sub(z)).sub(w)));
+      Lanes.store(s.mul(u.sub(z)).sub(w), strip, errors + (long) c * Lanes.BYTES);
     }
-    return error;
+    FloatVector sum = FloatVector.zero(Lanes.F);
+    for (int c = 0; c < columns; c++) {
+      sum = sum.add(ErrorPower.of(Lanes.load(strip, errors + (long) c * Lanes.BYTES)));
+    }
+    return sum;
+  }
+
+  /** Where a strip keeps the errors of a candidate: behind weights, scales and zero points. */
+  private static long errors(int columns) {
+    return BYTES * (columns + 2L);
   }
 }

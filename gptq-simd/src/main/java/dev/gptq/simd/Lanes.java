@@ -40,16 +40,33 @@ final class Lanes {
   private Lanes() {}
 
   static FloatVector load(MemorySegment segment, long offset) {
+    requireNative(segment);
     return FloatVector.fromMemorySegment(F, segment, offset, ORDER);
   }
 
   static void store(FloatVector v, MemorySegment segment, long offset) {
+    requireNative(segment);
     v.intoMemorySegment(segment, offset, ORDER);
   }
 
   /** All lanes hold the float at {@code offset}. */
   static FloatVector broadcast(MemorySegment segment, long offset) {
     return FloatVector.broadcast(F, segment.get(FLOAT, offset));
+  }
+
+  static IntVector loadInts(MemorySegment segment, long offset) {
+    requireNative(segment);
+    return IntVector.fromMemorySegment(I, segment, offset, ORDER);
+  }
+
+  /**
+   * Kernels run on native memory only. The test costs nothing and tells the compiler the class of
+   * the segment; the library's own methods have seen heap segments too, and would branch on it.
+   */
+  private static void requireNative(MemorySegment segment) {
+    if (!segment.isNative()) {
+      throw new IllegalArgumentException("kernels need native memory");
+    }
   }
 
   /** The sum of all lanes in float64, in order of the halves. */

@@ -47,7 +47,7 @@ final class SimdPackedMatmul implements PackedMatmul {
     MemorySegment[] inputs =
         execution.workspace().get(Workspace.Use.GATHERED, tokens, DecodeInput.bytes(w));
     MemorySegment[] sums =
-        execution.workspace().get(Workspace.Use.TILE, workers, 4L * PackedTiles.OUTPUTS);
+        execution.workspace().get(Workspace.Use.TILE, workers, DecodeKernel.scratchBytes());
     execution.pool().forEach(tokens, (t, worker) -> DecodeInput.prepare(w, x, t, inputs[t]));
     execution
         .pool()
