@@ -14,8 +14,10 @@ record CheckedQuantizationOps(QuantizationOps delegate) implements QuantizationO
         .type("w", w, DType.F32)
         .columnMajor("w", w)
         .type("scale", scale, DType.F32)
+        .columnMajor("scale", scale)
         .shape("scale", scale, w.rows(), 1)
         .type("zero", zero, DType.F32)
+        .columnMajor("zero", zero)
         .shape("zero", zero, w.rows(), 1);
     delegate.fitGrid(w, spec, scale, zero);
   }

@@ -29,8 +29,8 @@ public interface QuantizationOps {
    * w), added in order of the columns in float32; the first candidate with the least error is kept.
    *
    * @param w m × n
-   * @param scale out, m × 1
-   * @param zero out, m × 1
+   * @param scale out, m × 1, contiguous columns
+   * @param zero out, m × 1, contiguous columns
    */
   void fitGrid(Tensor w, GridSpec spec, Tensor scale, Tensor zero);
 

@@ -63,11 +63,11 @@ final class Shapes {
   }
 
   Shapes index(String name, Tensor t, int columns) {
-    return type(name, t, DType.I32).shape(name, t, 1, columns);
+    return row(name, t, DType.I32, columns);
   }
 
   Shapes row(String name, Tensor t, DType type, int columns) {
-    return type(name, t, type).shape(name, t, 1, columns);
+    return type(name, t, type).shape(name, t, 1, columns).rowMajor(name, t);
   }
 
   Shapes that(boolean condition, String message) {
@@ -78,8 +78,8 @@ final class Shapes {
   }
 
   private Shapes layout(String name, Tensor t, Layout layout) {
-    // A vector is contiguous either way.
-    if (t.layout() != layout && t.rows() != 1 && t.columns() != 1) {
+    // Vectors too: one row of a matrix with contiguous columns is not contiguous.
+    if (t.layout() != layout) {
       throw error(name + " must be " + layout + " but is " + t.layout());
     }
     return this;

@@ -1,8 +1,10 @@
 package dev.gptq.testkit;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.platform.engine.discovery.DiscoverySelectors.selectClass;
 import static org.junit.platform.engine.discovery.DiscoverySelectors.selectMethod;
 
+import org.junit.platform.engine.DiscoverySelector;
 import org.junit.platform.launcher.core.LauncherDiscoveryRequestBuilder;
 import org.junit.platform.launcher.core.LauncherFactory;
 import org.junit.platform.launcher.listeners.SummaryGeneratingListener;
@@ -78,6 +80,13 @@ final class Planted {
     assertThat(summary.getTestsSucceededCount()).isEqualTo(1);
   }
 
+  /** Asserts that all tests of a class pass. */
+  static void assertAllPass(Class<? extends Conformance> kit, Interceptor planted) {
+    TestExecutionSummary summary = run(selectClass(kit), planted);
+    assertThat(summary.getFailures()).isEmpty();
+    assertThat(summary.getTestsSucceededCount()).isGreaterThan(1);
+  }
+
   /** Asserts that the test fails with a message that contains {@code finding}. */
   static void assertFound(
       Class<? extends Conformance> kit, String test, String finding, Interceptor planted) {
@@ -90,13 +99,16 @@ final class Planted {
 
   private static TestExecutionSummary run(
       Class<? extends Conformance> kit, String test, Interceptor planted) {
+    TestExecutionSummary summary = run(selectMethod(kit, test), planted);
+    assertThat(summary.getTestsFoundCount()).as("tests found").isEqualTo(1);
+    return summary;
+  }
+
+  private static TestExecutionSummary run(DiscoverySelector selector, Interceptor planted) {
     defect = planted;
     SummaryGeneratingListener listener = new SummaryGeneratingListener();
     LauncherFactory.create()
-        .execute(
-            LauncherDiscoveryRequestBuilder.request().selectors(selectMethod(kit, test)).build(),
-            listener);
-    assertThat(listener.getSummary().getTestsFoundCount()).as("tests found").isEqualTo(1);
+        .execute(LauncherDiscoveryRequestBuilder.request().selectors(selector).build(), listener);
     return listener.getSummary();
   }
 }
