@@ -1,5 +1,6 @@
 // Products with packed weights: W[o][i] = s[o][g]·(u[o][i] − z[o][g]). Word w of output o stands at
 // words[w·out + o]; 32 codes of b bits fill exactly b words, so work goes in units of 32 inputs.
+#pragma once
 #include "common.cuh"
 
 /** Packed weights in device memory. */

@@ -7,7 +7,7 @@
 #include "diagonal.cu"
 #include "gather.cu"
 #include "norm.cu"
-#include "packed.cu"
+#include "packed_mma.cu"
 #include "rope.cu"
 #include "sums.cu"
 #include "symmetrize.cu"

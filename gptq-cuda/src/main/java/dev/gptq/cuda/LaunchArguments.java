@@ -97,7 +97,7 @@ final class LaunchArguments {
   }
 
   /** {@code Packed} of packed.cu. */
-  LaunchArguments add(CudaPackedWeights w) {
+  LaunchArguments add(PlainWeights w) {
     long at = next();
     values.set(JAVA_LONG, at, w.words());
     values.set(JAVA_LONG, at + 8, w.scales());
@@ -107,6 +107,17 @@ final class LaunchArguments {
     values.set(JAVA_INT, at + 36, w.columns());
     values.set(JAVA_INT, at + 40, w.groupSize());
     values.set(JAVA_FLOAT, at + 44, w.fixedZero());
+    return this;
+  }
+
+  /** {@code Tiled} of packed_mma.cu. */
+  LaunchArguments add(TiledWeights w) {
+    long at = next();
+    values.set(JAVA_LONG, at, w.tiles());
+    values.set(JAVA_LONG, at + 8, w.grids());
+    values.set(JAVA_INT, at + 16, w.rows());
+    values.set(JAVA_INT, at + 20, w.columns());
+    values.set(JAVA_INT, at + 24, w.groupSize());
     return this;
   }
 

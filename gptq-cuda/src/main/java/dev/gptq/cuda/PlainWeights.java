@@ -1,7 +1,5 @@
 package dev.gptq.cuda;
 
-import dev.gptq.backend.PackedWeights;
-
 /**
  * Packed weights on the device, in the layout of {@link dev.gptq.pack.PackedMatrix}.
  *
@@ -17,7 +15,7 @@ import dev.gptq.backend.PackedWeights;
  * @param fixedZero zero point of all groups where {@code zeros} is 0
  * @param byteSize bytes in device memory
  */
-record CudaPackedWeights(
+record PlainWeights(
     CudaScope scope,
     int bits,
     int rows,
@@ -29,4 +27,4 @@ record CudaPackedWeights(
     int groupSize,
     float fixedZero,
     long byteSize)
-    implements PackedWeights {}
+    implements DeviceWeights {}

@@ -1,0 +1,114 @@
+package dev.gptq.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Availability;
+import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.BackendProvider;
+import dev.gptq.cuda.driver.CudaUnavailableException;
+import dev.gptq.grid.Grid;
+import dev.gptq.grid.GridSpec;
+import dev.gptq.grid.Scheme;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.OutOfMemoryException;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.util.ServiceLoader;
+import org.junit.jupiter.api.Test;
+
+/** How the backend uses its device, on one that runs no kernels. */
+final class CudaBackendTest {
+  private static final long MEBI = 1 << 20;
+
+  private final EmulatedDriver driver = EmulatedDriver.withoutKernels(64 * MEBI);
+
+  private CudaBackend open() {
+    return EmulatedProvider.backend(driver, BackendOptions.defaults());
+  }
+
+  @Test
+  void closingGivesEverythingBack() {
+    CudaBackend backend = open();
+    TensorScope leaked = backend.newScope();
+    leaked.zeros(DType.F32, 10, 10, Layout.ROW_MAJOR);
+    leaked.child().upload(1f, 2f);
+    backend.close();
+    backend.close();
+    assertThat(driver.outstanding()).isZero();
+  }
+
+  @Test
+  void outOfMemorySaysHowMuchWasAskedFor() {
+    try (CudaBackend backend = open();
+        TensorScope scope = backend.newScope()) {
+      scope.allocate(DType.F32, 3 << 10, 4 << 10, Layout.ROW_MAJOR);
+      assertThatThrownBy(() -> scope.allocate(DType.F32, 4 << 10, 4 << 10, Layout.ROW_MAJOR))
+          .isInstanceOf(OutOfMemoryException.class)
+          .hasMessageContaining("64 MiB more")
+          .hasMessageContaining("48 MiB of tensors are in use");
+      // What was there before is unharmed, and there is room for less.
+      scope.allocate(DType.F32, 1 << 10, 1 << 10, Layout.ROW_MAJOR);
+      assertThat(backend.memory().live()).isEqualTo(52 * MEBI);
+    }
+  }
+
+  @Test
+  void blocksOfManyColumnsTakeOneLaunchEachAndOneForTheRest() {
+    try (CudaBackend backend = open();
+        TensorScope scope = backend.newScope()) {
+      Tensor w = scope.columnMajor(DType.F32, 5, 300);
+      Tensor u = scope.rowMajor(DType.F32, 300, 300);
+      Tensor codes = scope.columnMajor(DType.U8, 5, 300);
+      Tensor one = scope.columnMajor(DType.F32, 5, 1);
+      Grid grid =
+          new Grid(GridSpec.of(Scheme.ASYMMETRIC, 4), one, one, scope.rowMajor(DType.I32, 1, 300));
+      backend.quantization().quantizeBlock(w, u, grid, codes);
+      assertThat(driver.launched())
+          .containsExactly(
+              "quantizeBlock",
+              "quantizeBlockRest",
+              "quantizeBlock",
+              "quantizeBlockRest",
+              "quantizeBlock");
+    }
+  }
+
+  @Test
+  void activationsAreChosenBySetting() {
+    assertThat(CudaBackend.activationType(BackendOptions.defaults())).isEqualTo(DType.BF16);
+    assertThat(CudaBackend.activationType(withActivations("f32"))).isEqualTo(DType.F32);
+    assertThatThrownBy(() -> CudaBackend.activationType(withActivations("f64")))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("cuda.activations must be bf16 or f32");
+  }
+
+  private static BackendOptions withActivations(String type) {
+    return new BackendOptions(1, 0, ImmutableMap.of(CudaBackend.ACTIVATIONS, type));
+  }
+
+  @Test
+  void missingDeviceNamesTheRemedy() {
+    assertThatThrownBy(() -> CudaDevice.find(driver, 1))
+        .isInstanceOf(CudaUnavailableException.class)
+        .hasMessageContaining("there is no GPU 1: the NVIDIA driver sees 1")
+        .hasMessageContaining("--device");
+  }
+
+  /** Wherever this runs, the probe answers; where it cannot run it says why and what to do. */
+  @Test
+  void providerIsFoundAndProbesWithoutThrowing() {
+    BackendProvider provider =
+        ServiceLoader.load(BackendProvider.class).stream()
+            .map(ServiceLoader.Provider::get)
+            .filter(p -> p.name().equals("cuda"))
+            .findFirst()
+            .orElseThrow();
+    if (provider.probe(BackendOptions.defaults()) instanceof Availability.Unavailable why) {
+      assertThat(why.reason()).isNotBlank();
+      assertThat(why.remedy()).isNotBlank();
+    }
+  }
+}

@@ -1,0 +1,11 @@
+package dev.gptq.cuda;
+
+import dev.gptq.testkit.BackendUnderTest;
+import dev.gptq.testkit.GoldenConformance;
+
+final class CudaGoldenConformanceTest extends GoldenConformance {
+  @Override
+  protected BackendUnderTest backendUnderTest() {
+    return Subjects.gpu();
+  }
+}
