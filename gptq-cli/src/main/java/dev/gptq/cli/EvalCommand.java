@@ -39,6 +39,7 @@ final class EvalCommand implements Callable<Integer> {
       ImmutableList<int[]> windows = text.windows(opened);
       try (Backend backend = backendOption.open(console);
           Decoder decoder = opened.load(backend)) {
+        opened.warnings().forEach(warning -> console.note("warning: " + warning));
         long start = System.nanoTime();
         Perplexity result = Perplexity.of(decoder, windows, Progress.windows(console, windows));
         double seconds = (System.nanoTime() - start) / 1e9;

@@ -85,6 +85,7 @@ final class GenerateCommand implements Callable<Integer> {
       }
       try (Backend backend = backendOption.open(console);
           Decoder decoder = opened.load(backend)) {
+        opened.warnings().forEach(warning -> console.note("warning: " + warning));
         StreamingDecoder streaming = tokenizer.streaming();
         StringBuilder text = new StringBuilder();
         if (!output.json()) {

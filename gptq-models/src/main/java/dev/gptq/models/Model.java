@@ -1,6 +1,7 @@
 package dev.gptq.models;
 
 import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.family.DecoderSpec;
@@ -13,7 +14,9 @@ import dev.gptq.models.tokenizer.Tokenizer;
 import dev.gptq.pack.PackedMatrix;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.LinkedHashSet;
 import java.util.Optional;
+import java.util.Set;
 
 /** A model folder as Hugging Face lays it out, full-precision or quantized. */
 public final class Model implements AutoCloseable {
@@ -22,6 +25,7 @@ public final class Model implements AutoCloseable {
   private final DecoderSpec spec;
   private final Optional<GptqConfig> quantization;
   private final Checkpoint checkpoint;
+  private final Set<String> warnings = new LinkedHashSet<>();
 
   private Model(
       Path folder,
@@ -94,7 +98,12 @@ public final class Model implements AutoCloseable {
 
   /** Its weights for a backend, with packed ones in place of some modules'. */
   public WeightSource weights(Backend backend, ImmutableMap<String, PackedMatrix> replaced) {
-    return new WeightSource(backend, checkpoint, quantization, replaced);
+    return new WeightSource(backend, checkpoint, quantization, replaced, warnings::add);
+  }
+
+  /** What was odd about the packed weights that have been loaded so far, each once. */
+  public ImmutableSet<String> warnings() {
+    return ImmutableSet.copyOf(warnings);
   }
 
   /** Loads it whole. */

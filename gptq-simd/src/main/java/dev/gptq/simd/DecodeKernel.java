@@ -44,8 +44,7 @@ final class DecodeKernel {
         DecodeSums8.sums(w.words(), at, rows, perWord, w.bits(), x, xAt, y, TILE);
       } else {
         DecodeSums4.sums(w.words(), at, rows, perWord, w.bits(), x, xAt, y, TILE);
-        DecodeSums4.sums(
-            w.words(), at + 4 * L, rows, perWord, w.bits(), x, xAt, y, TILE + 4 * L);
+        DecodeSums4.sums(w.words(), at + 4 * L, rows, perWord, w.bits(), x, xAt, y, TILE + 4 * L);
       }
       finish(w, tile, g, x, y);
     }

@@ -16,8 +16,8 @@ final class GemmKernel {
   private GemmKernel() {}
 
   /**
-   * {@code C ← C + α·A·B}: A packed depth × ROWS, B packed
-   * depth × COLUMNS, C a whole tile with contiguous rows. Offsets and the stride are in bytes.
+   * {@code C ← C + α·A·B}: A packed depth × ROWS, B packed depth × COLUMNS, C a whole tile with
+   * contiguous rows. Offsets and the stride are in bytes.
    */
   static void tile(
       MemorySegment a,

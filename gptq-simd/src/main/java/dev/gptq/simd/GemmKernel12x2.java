@@ -4,9 +4,9 @@ import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
 
 /**
- * The innermost product of {@link Gemm}: {@code C ← C + α·A·B} for a tile of 12 rows and 2
- * vectors of columns, 24 sums held in registers (27 of 32 registers). A is packed {@code depth ×
- * 12}, B {@code depth × 2 vectors}.
+ * The innermost product of {@link Gemm}: {@code C ← C + α·A·B} for a tile of 12 rows and 2 vectors
+ * of columns, 24 sums held in registers (27 of 32 registers). A is packed {@code depth × 12}, B
+ * {@code depth × 2 vectors}.
  */
 final class GemmKernel12x2 {
   private static final long L = Lanes.BYTES;
@@ -95,24 +95,34 @@ final class GemmKernel12x2 {
     Lanes.store(factor.fma(s10, Lanes.load(c, cOffset + cStride)), c, cOffset + cStride);
     Lanes.store(factor.fma(s11, Lanes.load(c, cOffset + cStride + L)), c, cOffset + cStride + L);
     Lanes.store(factor.fma(s20, Lanes.load(c, cOffset + 2 * cStride)), c, cOffset + 2 * cStride);
-    Lanes.store(factor.fma(s21, Lanes.load(c, cOffset + 2 * cStride + L)), c, cOffset + 2 * cStride + L);
+    Lanes.store(
+        factor.fma(s21, Lanes.load(c, cOffset + 2 * cStride + L)), c, cOffset + 2 * cStride + L);
     Lanes.store(factor.fma(s30, Lanes.load(c, cOffset + 3 * cStride)), c, cOffset + 3 * cStride);
-    Lanes.store(factor.fma(s31, Lanes.load(c, cOffset + 3 * cStride + L)), c, cOffset + 3 * cStride + L);
+    Lanes.store(
+        factor.fma(s31, Lanes.load(c, cOffset + 3 * cStride + L)), c, cOffset + 3 * cStride + L);
     Lanes.store(factor.fma(s40, Lanes.load(c, cOffset + 4 * cStride)), c, cOffset + 4 * cStride);
-    Lanes.store(factor.fma(s41, Lanes.load(c, cOffset + 4 * cStride + L)), c, cOffset + 4 * cStride + L);
+    Lanes.store(
+        factor.fma(s41, Lanes.load(c, cOffset + 4 * cStride + L)), c, cOffset + 4 * cStride + L);
     Lanes.store(factor.fma(s50, Lanes.load(c, cOffset + 5 * cStride)), c, cOffset + 5 * cStride);
-    Lanes.store(factor.fma(s51, Lanes.load(c, cOffset + 5 * cStride + L)), c, cOffset + 5 * cStride + L);
+    Lanes.store(
+        factor.fma(s51, Lanes.load(c, cOffset + 5 * cStride + L)), c, cOffset + 5 * cStride + L);
     Lanes.store(factor.fma(s60, Lanes.load(c, cOffset + 6 * cStride)), c, cOffset + 6 * cStride);
-    Lanes.store(factor.fma(s61, Lanes.load(c, cOffset + 6 * cStride + L)), c, cOffset + 6 * cStride + L);
+    Lanes.store(
+        factor.fma(s61, Lanes.load(c, cOffset + 6 * cStride + L)), c, cOffset + 6 * cStride + L);
     Lanes.store(factor.fma(s70, Lanes.load(c, cOffset + 7 * cStride)), c, cOffset + 7 * cStride);
-    Lanes.store(factor.fma(s71, Lanes.load(c, cOffset + 7 * cStride + L)), c, cOffset + 7 * cStride + L);
+    Lanes.store(
+        factor.fma(s71, Lanes.load(c, cOffset + 7 * cStride + L)), c, cOffset + 7 * cStride + L);
     Lanes.store(factor.fma(s80, Lanes.load(c, cOffset + 8 * cStride)), c, cOffset + 8 * cStride);
-    Lanes.store(factor.fma(s81, Lanes.load(c, cOffset + 8 * cStride + L)), c, cOffset + 8 * cStride + L);
+    Lanes.store(
+        factor.fma(s81, Lanes.load(c, cOffset + 8 * cStride + L)), c, cOffset + 8 * cStride + L);
     Lanes.store(factor.fma(s90, Lanes.load(c, cOffset + 9 * cStride)), c, cOffset + 9 * cStride);
-    Lanes.store(factor.fma(s91, Lanes.load(c, cOffset + 9 * cStride + L)), c, cOffset + 9 * cStride + L);
+    Lanes.store(
+        factor.fma(s91, Lanes.load(c, cOffset + 9 * cStride + L)), c, cOffset + 9 * cStride + L);
     Lanes.store(factor.fma(s100, Lanes.load(c, cOffset + 10 * cStride)), c, cOffset + 10 * cStride);
-    Lanes.store(factor.fma(s101, Lanes.load(c, cOffset + 10 * cStride + L)), c, cOffset + 10 * cStride + L);
+    Lanes.store(
+        factor.fma(s101, Lanes.load(c, cOffset + 10 * cStride + L)), c, cOffset + 10 * cStride + L);
     Lanes.store(factor.fma(s110, Lanes.load(c, cOffset + 11 * cStride)), c, cOffset + 11 * cStride);
-    Lanes.store(factor.fma(s111, Lanes.load(c, cOffset + 11 * cStride + L)), c, cOffset + 11 * cStride + L);
+    Lanes.store(
+        factor.fma(s111, Lanes.load(c, cOffset + 11 * cStride + L)), c, cOffset + 11 * cStride + L);
   }
 }

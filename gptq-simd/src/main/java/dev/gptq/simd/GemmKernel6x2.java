@@ -65,12 +65,16 @@ final class GemmKernel6x2 {
     Lanes.store(factor.fma(s10, Lanes.load(c, cOffset + cStride)), c, cOffset + cStride);
     Lanes.store(factor.fma(s11, Lanes.load(c, cOffset + cStride + L)), c, cOffset + cStride + L);
     Lanes.store(factor.fma(s20, Lanes.load(c, cOffset + 2 * cStride)), c, cOffset + 2 * cStride);
-    Lanes.store(factor.fma(s21, Lanes.load(c, cOffset + 2 * cStride + L)), c, cOffset + 2 * cStride + L);
+    Lanes.store(
+        factor.fma(s21, Lanes.load(c, cOffset + 2 * cStride + L)), c, cOffset + 2 * cStride + L);
     Lanes.store(factor.fma(s30, Lanes.load(c, cOffset + 3 * cStride)), c, cOffset + 3 * cStride);
-    Lanes.store(factor.fma(s31, Lanes.load(c, cOffset + 3 * cStride + L)), c, cOffset + 3 * cStride + L);
+    Lanes.store(
+        factor.fma(s31, Lanes.load(c, cOffset + 3 * cStride + L)), c, cOffset + 3 * cStride + L);
     Lanes.store(factor.fma(s40, Lanes.load(c, cOffset + 4 * cStride)), c, cOffset + 4 * cStride);
-    Lanes.store(factor.fma(s41, Lanes.load(c, cOffset + 4 * cStride + L)), c, cOffset + 4 * cStride + L);
+    Lanes.store(
+        factor.fma(s41, Lanes.load(c, cOffset + 4 * cStride + L)), c, cOffset + 4 * cStride + L);
     Lanes.store(factor.fma(s50, Lanes.load(c, cOffset + 5 * cStride)), c, cOffset + 5 * cStride);
-    Lanes.store(factor.fma(s51, Lanes.load(c, cOffset + 5 * cStride + L)), c, cOffset + 5 * cStride + L);
+    Lanes.store(
+        factor.fma(s51, Lanes.load(c, cOffset + 5 * cStride + L)), c, cOffset + 5 * cStride + L);
   }
 }

@@ -94,8 +94,8 @@ final class GridFit {
   }
 
   /**
-   * {@code Σ |q(w) − w|^2.4} over the columns, in their order. Two loops, because one with all of it
-   * is more than the compiler inlines.
+   * {@code Σ |q(w) − w|^2.4} over the columns, in their order. Two loops, because one with all of
+   * it is more than the compiler inlines.
    */
   private static FloatVector error(
       MemorySegment strip, int columns, long lane, FloatVector s, FloatVector z, GridSpec spec) {

@@ -6,6 +6,7 @@ import dev.gptq.models.BadInputException;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.gptqformat.GptqConfig;
 import dev.gptq.models.gptqformat.GptqTensors;
+import dev.gptq.models.gptqformat.StoredLinear;
 import dev.gptq.models.safetensors.Checkpoint;
 import dev.gptq.models.safetensors.StoredTensor;
 import dev.gptq.pack.PackedMatrix;
@@ -15,6 +16,7 @@ import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.Arrays;
 import java.util.Optional;
+import java.util.function.Consumer;
 
 /**
  * Brings the tensors of a checkpoint into a backend's memory, as that backend's activation type.
@@ -26,22 +28,26 @@ public final class WeightSource {
   private final Checkpoint checkpoint;
   private final Optional<GptqConfig> quantization;
   private final ImmutableMap<String, PackedMatrix> replaced;
+  private final Consumer<String> warnings;
 
   /**
    * A source.
    *
    * @param quantization settings of a quantized checkpoint
    * @param replaced packed weights by full module name that stand in for the checkpoint's
+   * @param warnings hears what is odd about packed weights that can be read all the same
    */
   public WeightSource(
       Backend backend,
       Checkpoint checkpoint,
       Optional<GptqConfig> quantization,
-      ImmutableMap<String, PackedMatrix> replaced) {
+      ImmutableMap<String, PackedMatrix> replaced,
+      Consumer<String> warnings) {
     this.backend = backend;
     this.checkpoint = checkpoint;
     this.quantization = quantization;
     this.replaced = replaced;
+    this.warnings = warnings;
   }
 
   /** The linear layer of that full name; packed if it is quantized. */
@@ -77,7 +83,9 @@ public final class WeightSource {
       return Optional.of(replaced.get(module));
     }
     if (quantization.isPresent() && GptqTensors.has(checkpoint, module)) {
-      return Optional.of(GptqTensors.read(checkpoint, module, quantization.get()).matrix());
+      StoredLinear stored = GptqTensors.read(checkpoint, module, quantization.get());
+      stored.warnings().forEach(warnings);
+      return Optional.of(stored.matrix());
     }
     return Optional.empty();
   }
