@@ -70,8 +70,7 @@ final class ModuleQuantizer {
       long start = System.nanoTime();
       Optional<Hessian> seen = hessian.filter(h -> h.tokens() > 0);
       boolean asked = settings.method() == QuantizationSettings.Method.GPTQ;
-      String fallback =
-          asked ? ExpertTokens.shortage(hessian.orElseThrow().tokens(), calibrationTokens) : "";
+      String fallback = asked ? shortage(hessian.orElseThrow()) : "";
       Optional<HessianFactor> factor =
           asked && fallback.isEmpty()
               ? Optional.of(factor(selected, hessian.orElseThrow(), local))
@@ -83,6 +82,10 @@ final class ModuleQuantizer {
         listener.module(report);
       }
     }
+  }
+
+  private String shortage(Hessian hessian) {
+    return ExpertTokens.shortage(hessian.tokens(), calibrationTokens, hessian.columns());
   }
 
   private HessianFactor factor(List<LinearSpec> group, Hessian hessian, TensorScope scope) {
