@@ -87,7 +87,7 @@ final class InspectCommand implements Callable<Integer> {
           stored.warnings());
     }
     StoredTensor tensor = model.checkpoint().require(name + ".weight");
-    return new Module(name, tensor.rows(), tensor.columns(), tensor.type().name(), List.of());
+    return new Module(name, linear.outputs(), linear.inputs(), tensor.type().name(), List.of());
   }
 
   private static void print(Model model, List<Module> modules, Console console) {

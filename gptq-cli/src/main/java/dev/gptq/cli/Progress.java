@@ -37,6 +37,9 @@ final class Progress {
 
       @Override
       public void module(ModuleReport report) {
+        if (!report.fallback().isEmpty()) {
+          console.note(report.name() + " is rounded to nearest: " + report.fallback());
+        }
         console.progress(
             title
                 + " "

@@ -9,6 +9,7 @@ import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
@@ -131,6 +132,42 @@ final class CommandsTest {
     Cli.Outcome shown = Cli.run("inspect", Cli.TINY, "--weights", "model.layers.0.mlp.down_proj");
     assertThat(shown.status()).as(shown.err()).isZero();
     assertThat(shown.out()).contains("not quantized", "standard deviation", "####");
+  }
+
+  @Test
+  void evaluatesByAPublishedProtocol() {
+    Object[] command = {
+      "eval",
+      "--model",
+      Cli.TINY,
+      "--text",
+      Cli.EVALUATION,
+      "--seq-len",
+      "64",
+      "--windows",
+      "2",
+      "--json",
+      "--protocol"
+    };
+    double one = perplexity(command, "wikitext2");
+    double other = perplexity(command, "ptb-new");
+    assertThat(one).isBetween(1.0, 1000.0).isNotEqualTo(other);
+    Cli.Outcome refused = Cli.run(append(command, "lambada"));
+    assertThat(refused.status()).isEqualTo(65);
+    assertThat(refused.err()).contains("lambada", "wikitext2");
+  }
+
+  private static double perplexity(Object[] command, String protocol) {
+    Cli.Outcome measured = Cli.run(append(command, protocol));
+    assertThat(measured.status()).as(measured.err()).isZero();
+    assertThat(measured.json().required("windows").asInt()).isEqualTo(2);
+    return measured.json().required("perplexity").asDouble();
+  }
+
+  private static Object[] append(Object[] command, String word) {
+    Object[] words = Arrays.copyOf(command, command.length + 1);
+    words[command.length] = word;
+    return words;
   }
 
   @Test
