@@ -55,7 +55,8 @@ public abstract class BackendBenchmark {
   public final void open() {
     BackendOptions options = BackendOptions.defaults();
     opened =
-        Backends.open(backend, threads == 0 ? options : options.withThreads(threads), refused -> {});
+        Backends.open(
+            backend, threads == 0 ? options : options.withThreads(threads), refused -> {});
     System.out.println("# " + opened.info());
     scope = opened.newScope();
     prepare();

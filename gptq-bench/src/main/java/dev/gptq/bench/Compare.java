@@ -22,25 +22,23 @@ public final class Compare {
     if (arguments.length != 2) {
       throw new IllegalArgumentException("usage: Compare BEFORE.json AFTER.json");
     }
-    System.out.print(
-        table(read(Path.of(arguments[0])), read(Path.of(arguments[1]))));
+    System.out.print(table(read(Path.of(arguments[0])), read(Path.of(arguments[1]))));
   }
 
   /** One line for each benchmark that both have. */
   static String table(Map<String, Sample> before, Map<String, Sample> after) {
     StringBuilder table = new StringBuilder();
-    before.forEach(
-        (name, old) -> {
-          Sample now = after.get(name);
-          if (now != null) {
-            String flag =
-                now.least() > old.most() ? "faster" : now.most() < old.least() ? "SLOWER" : "";
-            table.append(
-                String.format(
-                    "%-70s %12.4g %12.4g %7.3f %s%n",
-                    name, old.median(), now.median(), now.median() / old.median(), flag));
-          }
-        });
+    before.forEach((name, old) -> {
+      Sample now = after.get(name);
+      if (now != null) {
+        String flag =
+            now.least() > old.most() ? "faster" : now.most() < old.least() ? "SLOWER" : "";
+        table.append(
+            String.format(
+                "%-70s %12.4g %12.4g %7.3f %s%n",
+                name, old.median(), now.median(), now.median() / old.median(), flag));
+      }
+    });
     return table.toString();
   }
 
@@ -52,16 +50,20 @@ public final class Compare {
       if (run.has("params")) {
         run.get("params")
             .properties()
-            .forEach(p -> name.append(' ').append(p.getKey()).append('=').append(p.getValue().asString()));
+            .forEach(p ->
+                name.append(' ').append(p.getKey()).append('=').append(p.getValue().asString()));
       }
       double[] scores =
-          run.get("primaryMetric").get("rawData").valueStream()
+          run.get("primaryMetric")
+              .get("rawData")
+              .valueStream()
               .flatMap(JsonNode::valueStream)
               .mapToDouble(JsonNode::asDouble)
               .sorted()
               .toArray();
       samples.put(
-          name.toString(), new Sample(scores[0], scores[scores.length / 2], scores[scores.length - 1]));
+          name.toString(),
+          new Sample(scores[0], scores[scores.length / 2], scores[scores.length - 1]));
     }
     return samples;
   }

@@ -1,5 +1,6 @@
 package dev.gptq.bench;
 
+import com.google.common.collect.ImmutableList;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -22,6 +23,8 @@ import java.nio.file.Path;
 final class OpenBlas {
   private static final String FOLDER = "/org/bytedeco/openblas/linux-x86_64/";
   private static final String LIBRARY = "libopenblas.so.0";
+  private static final ImmutableList<String> NEEDED =
+      ImmutableList.of("libgcc_s.so.1", "libquadmath.so.0", "libgfortran.so.5");
   private static final int ROW_MAJOR = 101;
   private static final int COLUMN_MAJOR = 102;
   private static final int NO_TRANSPOSE = 111;
@@ -36,13 +39,12 @@ final class OpenBlas {
   private final MethodHandle sdot;
 
   OpenBlas() {
-    library = SymbolLookup.libraryLookup(extract(), Arena.global());
+    library = load();
     ValueLayout.OfInt i = ValueLayout.JAVA_INT;
     ValueLayout.OfFloat f = ValueLayout.JAVA_FLOAT;
     var p = ValueLayout.ADDRESS;
     sgemm =
-        handle(
-            "cblas_sgemm", FunctionDescriptor.ofVoid(i, i, i, i, i, i, f, p, i, p, i, f, p, i));
+        handle("cblas_sgemm", FunctionDescriptor.ofVoid(i, i, i, i, i, i, f, p, i, p, i, f, p, i));
     ssyrk = handle("cblas_ssyrk", FunctionDescriptor.ofVoid(i, i, i, i, i, f, p, i, f, p, i));
     ValueLayout.OfByte c = ValueLayout.JAVA_BYTE;
     spotrf = handle("LAPACKE_spotrf", FunctionDescriptor.of(i, i, c, i, p, i));
@@ -63,26 +65,29 @@ final class OpenBlas {
   /** {@code C ← A·B}, n × n. */
   void gemm(int n, MemorySegment a, MemorySegment b, MemorySegment c) {
     call(
-        () ->
-            sgemm.invokeExact(
-                ROW_MAJOR, NO_TRANSPOSE, NO_TRANSPOSE, n, n, n, 1f, a, n, b, n, 0f, c, n));
+        () -> {
+          sgemm.invokeExact(
+            ROW_MAJOR, NO_TRANSPOSE, NO_TRANSPOSE, n, n, n, 1f, a, n, b, n, 0f, c, n);
+        });
   }
 
   /** {@code H ← H + XᵀX} in the lower triangle; X is tokens × n. */
   void gram(int n, int tokens, MemorySegment x, MemorySegment h) {
-    call(() -> ssyrk.invokeExact(ROW_MAJOR, LOWER, TRANSPOSE, n, tokens, 1f, x, n, 1f, h, n));
+    call(
+        () -> {
+          ssyrk.invokeExact(ROW_MAJOR, LOWER, TRANSPOSE, n, tokens, 1f, x, n, 1f, h, n);
+        });
   }
 
   /** In place: the Cholesky factor of A, and its inverse. */
   void factor(int n, MemorySegment a) {
-    call(
-        () -> {
-          int failed = (int) spotrf.invokeExact(COLUMN_MAJOR, (byte) 'L', n, a, n);
-          int singular = (int) strtri.invokeExact(COLUMN_MAJOR, (byte) 'L', (byte) 'N', n, a, n);
-          if (failed != 0 || singular != 0) {
-            throw new IllegalStateException("factorisation failed: " + failed + ", " + singular);
-          }
-        });
+    call(() -> {
+      int failed = (int) spotrf.invokeExact(COLUMN_MAJOR, (byte) 'L', n, a, n);
+      int singular = (int) strtri.invokeExact(COLUMN_MAJOR, (byte) 'L', (byte) 'N', n, a, n);
+      if (failed != 0 || singular != 0) {
+        throw new IllegalStateException("factorisation failed: " + failed + ", " + singular);
+      }
+    });
   }
 
   /** {@code Σ x·y}. */
@@ -117,10 +122,9 @@ final class OpenBlas {
   private String text(String function) {
     MethodHandle get = handle(function, FunctionDescriptor.of(ValueLayout.ADDRESS));
     String[] result = new String[1];
-    call(
-        () ->
-            result[0] =
-                ((MemorySegment) get.invokeExact()).reinterpret(Integer.MAX_VALUE).getString(0));
+    call(() ->
+        result[0] =
+            ((MemorySegment) get.invokeExact()).reinterpret(Integer.MAX_VALUE).getString(0));
     return result[0];
   }
 
@@ -128,18 +132,32 @@ final class OpenBlas {
     return Linker.nativeLinker().downcallHandle(library.findOrThrow(name), signature);
   }
 
-  private static Path extract() {
-    try (InputStream in = OpenBlas.class.getResourceAsStream(FOLDER + LIBRARY)) {
+  /**
+   * Loads the library and, before it, what it needs: those are found by name once they are there.
+   */
+  private static SymbolLookup load() {
+    try {
+      Path folder = Files.createTempDirectory("openblas");
+      folder.toFile().deleteOnExit();
+      for (String needed : NEEDED) {
+        SymbolLookup.libraryLookup(extract(needed, folder), Arena.global());
+      }
+      return SymbolLookup.libraryLookup(extract(LIBRARY, folder), Arena.global());
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static Path extract(String name, Path folder) throws IOException {
+    try (InputStream in = OpenBlas.class.getResourceAsStream(FOLDER + name)) {
       if (in == null) {
         throw new IllegalStateException(
             "openblas-*-linux-x86_64.jar is not on the class path; add it to the lib folder");
       }
-      Path copy = Files.createTempFile("openblas", ".so");
+      Path copy = folder.resolve(name);
       copy.toFile().deleteOnExit();
       Files.write(copy, in.readAllBytes());
       return copy;
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
     }
   }
 }

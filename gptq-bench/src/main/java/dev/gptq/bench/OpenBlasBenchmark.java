@@ -96,5 +96,4 @@ public class OpenBlasBenchmark {
     blas.factor(n, c);
     work.gflops += 2e-9 / 3 * n * n * n;
   }
-
 }

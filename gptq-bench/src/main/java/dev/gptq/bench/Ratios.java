@@ -30,15 +30,13 @@ public final class Ratios {
     Map<String, Double> own = medians(folder, "simd-*.json");
     Map<String, Double> peer = medians(folder, "openblas-*.json");
     StringBuilder table = new StringBuilder();
-    own.forEach(
-        (operation, speed) -> {
-          Double other = peer.get(operation);
-          if (other != null) {
-            table.append(
-                String.format(
-                    "%-24s %10.4g %10.4g %7.3f%n", operation, speed, other, speed / other));
-          }
-        });
+    own.forEach((operation, speed) -> {
+      Double other = peer.get(operation);
+      if (other != null) {
+        table.append(
+            String.format("%-24s %10.4g %10.4g %7.3f%n", operation, speed, other, speed / other));
+      }
+    });
     return table.toString();
   }
 
@@ -47,19 +45,17 @@ public final class Ratios {
     try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, pattern)) {
       for (Path file : files) {
         Compare.read(file)
-            .forEach(
-                (name, sample) ->
-                    rounds
-                        .computeIfAbsent(operation(name), key -> new ArrayList<>())
-                        .add(sample.median()));
+            .forEach((name, sample) ->
+                rounds
+                    .computeIfAbsent(operation(name), key -> new ArrayList<>())
+                    .add(sample.median()));
       }
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
     Map<String, Double> medians = new TreeMap<>();
-    rounds.forEach(
-        (operation, speeds) ->
-            medians.put(operation, speeds.stream().sorted().toList().get(speeds.size() / 2)));
+    rounds.forEach((operation, speeds) ->
+        medians.put(operation, speeds.stream().sorted().toList().get(speeds.size() / 2)));
     return medians;
   }
 

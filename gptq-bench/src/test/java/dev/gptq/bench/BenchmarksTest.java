@@ -12,57 +12,52 @@ import org.junit.jupiter.api.Test;
 final class BenchmarksTest {
   @Test
   void gemm() {
-    agree(
-        () -> {
-          GemmBenchmark benchmark = new GemmBenchmark();
-          benchmark.n = 70;
-          return benchmark;
-        });
+    agree(() -> {
+      GemmBenchmark benchmark = new GemmBenchmark();
+      benchmark.n = 70;
+      return benchmark;
+    });
   }
 
   @Test
   void gram() {
-    agree(
-        () -> {
-          GramBenchmark benchmark = new GramBenchmark();
-          benchmark.n = 70;
-          benchmark.tokens = 30;
-          return benchmark;
-        });
+    agree(() -> {
+      GramBenchmark benchmark = new GramBenchmark();
+      benchmark.n = 70;
+      benchmark.tokens = 30;
+      return benchmark;
+    });
   }
 
   @Test
   void cholesky() {
-    agree(
-        () -> {
-          CholeskyBenchmark benchmark = new CholeskyBenchmark();
-          benchmark.n = 130;
-          return benchmark;
-        });
+    agree(() -> {
+      CholeskyBenchmark benchmark = new CholeskyBenchmark();
+      benchmark.n = 130;
+      return benchmark;
+    });
   }
 
   @Test
   void columnLoop() {
-    agree(
-        () -> {
-          ColumnLoopBenchmark benchmark = new ColumnLoopBenchmark();
-          benchmark.rows = 37;
-          benchmark.columns = 16;
-          return benchmark;
-        });
+    agree(() -> {
+      ColumnLoopBenchmark benchmark = new ColumnLoopBenchmark();
+      benchmark.rows = 37;
+      benchmark.columns = 16;
+      return benchmark;
+    });
   }
 
   @Test
   void gridSearch() {
     for (GridSearch search : GridSearch.values()) {
-      agree(
-          () -> {
-            GridSearchBenchmark benchmark = new GridSearchBenchmark();
-            benchmark.rows = 21;
-            benchmark.columns = 32;
-            benchmark.search = search;
-            return benchmark;
-          });
+      agree(() -> {
+        GridSearchBenchmark benchmark = new GridSearchBenchmark();
+        benchmark.rows = 21;
+        benchmark.columns = 32;
+        benchmark.search = search;
+        return benchmark;
+      });
     }
   }
 
@@ -70,29 +65,27 @@ final class BenchmarksTest {
   void packedMatmul() {
     for (Scheme scheme : new Scheme[] {Scheme.SYMMETRIC, Scheme.ASYMMETRIC}) {
       for (int tokens : new int[] {1, 9}) {
-        agree(
-            () -> {
-              PackedMatmulBenchmark benchmark = new PackedMatmulBenchmark();
-              benchmark.shape = "40x256";
-              benchmark.scheme = scheme;
-              benchmark.tokens = tokens;
-              benchmark.footprint = 0;
-              return benchmark;
-            });
+        agree(() -> {
+          PackedMatmulBenchmark benchmark = new PackedMatmulBenchmark();
+          benchmark.shape = "40x256";
+          benchmark.scheme = scheme;
+          benchmark.tokens = tokens;
+          benchmark.footprint = 0;
+          return benchmark;
+        });
       }
     }
   }
 
   @Test
   void attention() {
-    agree(
-        () -> {
-          AttentionBenchmark benchmark = new AttentionBenchmark();
-          benchmark.tokens = 70;
-          benchmark.heads = 2;
-          benchmark.headSize = 16;
-          return benchmark;
-        });
+    agree(() -> {
+      AttentionBenchmark benchmark = new AttentionBenchmark();
+      benchmark.tokens = 70;
+      benchmark.heads = 2;
+      benchmark.headSize = 16;
+      return benchmark;
+    });
   }
 
   private static void agree(Supplier<BackendBenchmark> benchmark) {
