@@ -64,19 +64,16 @@ final class OpenBlas {
 
   /** {@code C ← A·B}, n × n. */
   void gemm(int n, MemorySegment a, MemorySegment b, MemorySegment c) {
-    call(
-        () -> {
-          sgemm.invokeExact(
-            ROW_MAJOR, NO_TRANSPOSE, NO_TRANSPOSE, n, n, n, 1f, a, n, b, n, 0f, c, n);
-        });
+    call(() -> {
+      sgemm.invokeExact(ROW_MAJOR, NO_TRANSPOSE, NO_TRANSPOSE, n, n, n, 1f, a, n, b, n, 0f, c, n);
+    });
   }
 
   /** {@code H ← H + XᵀX} in the lower triangle; X is tokens × n. */
   void gram(int n, int tokens, MemorySegment x, MemorySegment h) {
-    call(
-        () -> {
-          ssyrk.invokeExact(ROW_MAJOR, LOWER, TRANSPOSE, n, tokens, 1f, x, n, 1f, h, n);
-        });
+    call(() -> {
+      ssyrk.invokeExact(ROW_MAJOR, LOWER, TRANSPOSE, n, tokens, 1f, x, n, 1f, h, n);
+    });
   }
 
   /** In place: the Cholesky factor of A, and its inverse. */
