@@ -2,6 +2,7 @@ package dev.gptq.bench;
 
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.Locale;
 import java.util.Map;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.ObjectMapper;
@@ -35,8 +36,13 @@ public final class Compare {
             now.least() > old.most() ? "faster" : now.most() < old.least() ? "SLOWER" : "";
         table.append(
             String.format(
+                Locale.ROOT,
                 "%-70s %12.4g %12.4g %7.3f %s%n",
-                name, old.median(), now.median(), now.median() / old.median(), flag));
+                name,
+                old.median(),
+                now.median(),
+                now.median() / old.median(),
+                flag));
       }
     });
     return table.toString();

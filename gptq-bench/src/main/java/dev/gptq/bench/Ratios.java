@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 
@@ -34,7 +35,13 @@ public final class Ratios {
       Double other = peer.get(operation);
       if (other != null) {
         table.append(
-            String.format("%-24s %10.4g %10.4g %7.3f%n", operation, speed, other, speed / other));
+            String.format(
+                Locale.ROOT,
+                "%-24s %10.4g %10.4g %7.3f%n",
+                operation,
+                speed,
+                other,
+                speed / other));
       }
     });
     return table.toString();
