@@ -12,6 +12,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -54,9 +55,14 @@ public final class CheckpointExporter {
       throws IOException {
     int blocks = model.spec().blocks().size();
     Set<String> packed = new HashSet<>();
+    List<Integer> quantized = new ArrayList<>();
     StringBuilder log = new StringBuilder();
     for (int block = 0; block < blocks; block++) {
-      for (ModuleReport report : work.reports(block)) {
+      List<ModuleReport> reports = work.reports(block);
+      if (!reports.isEmpty()) {
+        quantized.add(block);
+      }
+      for (ModuleReport report : reports) {
         packed.add(report.name() + ".weight");
         packed.add(report.name() + ".bias");
         log.append(QuantizationLog.line(report)).append('\n');
@@ -70,10 +76,7 @@ public final class CheckpointExporter {
           writer.add(source.require(name));
         }
       }
-      for (int block = 0; block < blocks; block++) {
-        if (work.reports(block).isEmpty()) {
-          continue;
-        }
+      for (int block : quantized) {
         Checkpoint finished = work.checkpoint(block);
         for (String name : finished.names()) {
           writer.add(finished.require(name));

@@ -108,7 +108,7 @@ final class ModuleQuantizer {
     GptqOptions options = settings.options();
     String name = block.spec().nameOf(module);
     try (TensorScope local = backend.newScope()) {
-      Tensor weight = source.stored(name, module, local);
+      Tensor weight = float32(source.stored(name, module, local), local);
       requireFinite(name, weight);
       QuantizedMatrix nearest =
           new RoundToNearest(backend, options.grid(), options.groupSize()).quantize(weight, local);
@@ -125,7 +125,7 @@ final class ModuleQuantizer {
             new Errors(
                 factor.isPresent() ? error(weight, quantized, h, local) : rtn,
                 rtn,
-                h.meanSquaredOutput(float32(weight, local)));
+                h.meanSquaredOutput(weight));
       }
       replace(module, quantized, weights);
       ModuleReport report =
@@ -163,7 +163,7 @@ final class ModuleQuantizer {
     try (TensorScope local = scope.child()) {
       Tensor difference = local.columnMajor(DType.F32, weight.rows(), weight.columns());
       quantized.dequantize(backend, difference);
-      backend.linalg().axpy(-1, float32(weight, local), difference);
+      backend.linalg().axpy(-1, weight, difference);
       return hessian.meanSquaredOutput(difference);
     }
   }
