@@ -50,7 +50,7 @@ final class BenchmarksTest {
 
   @Test
   void gridSearch() {
-    for (GridSearch search : GridSearch.values()) {
+    for (GridSearch search : new GridSearch[] {GridSearch.MIN_MAX, GridSearch.MSE}) {
       agree(() -> {
         GridSearchBenchmark benchmark = new GridSearchBenchmark();
         benchmark.rows = 21;

@@ -111,6 +111,37 @@ record CheckedLinearAlgebra(LinearAlgebra delegate) implements LinearAlgebra {
   }
 
   @Override
+  public void rowDots(Tensor a, Tensor b, Tensor out) {
+    Shapes.of("rowDots")
+        .type("a", a, DType.F32)
+        .columnMajor("a", a)
+        .type("b", b, DType.F32)
+        .columnMajor("b", b)
+        .shape("b", b, a.rows(), a.columns())
+        .type("out", out, DType.F32)
+        .columnMajor("out", out)
+        .shape("out", out, a.rows(), 1);
+    delegate.rowDots(a, b, out);
+  }
+
+  @Override
+  public void replaceRows(Tensor challenger, Tensor incumbent, Tensor from, Tensor to) {
+    Shapes.of("replaceRows")
+        .type("challenger", challenger, DType.F32)
+        .columnMajor("challenger", challenger)
+        .shape("challenger", challenger, from.rows(), 1)
+        .type("incumbent", incumbent, DType.F32)
+        .columnMajor("incumbent", incumbent)
+        .shape("incumbent", incumbent, from.rows(), 1)
+        .that(from.type() == DType.F32 || from.type() == DType.U8, "from must be F32 or U8")
+        .columnMajor("from", from)
+        .type("to", to, from.type())
+        .columnMajor("to", to)
+        .shape("to", to, from.rows(), from.columns());
+    delegate.replaceRows(challenger, incumbent, from, to);
+  }
+
+  @Override
   public void axpy(float alpha, Tensor x, Tensor y) {
     Shapes.of("axpy").real("x", x).type("y", y, x.type()).shape("y", y, x.rows(), x.columns());
     delegate.axpy(alpha, x, y);

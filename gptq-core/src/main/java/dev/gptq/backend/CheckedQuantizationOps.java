@@ -1,6 +1,7 @@
 package dev.gptq.backend;
 
 import dev.gptq.grid.Grid;
+import dev.gptq.grid.GridLadder;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Tensor;
@@ -10,16 +11,24 @@ record CheckedQuantizationOps(QuantizationOps delegate) implements QuantizationO
 
   @Override
   public void fitGrid(Tensor w, GridSpec spec, Tensor scale, Tensor zero) {
-    Shapes.of("fitGrid")
-        .type("w", w, DType.F32)
-        .columnMajor("w", w)
-        .type("scale", scale, DType.F32)
-        .columnMajor("scale", scale)
-        .shape("scale", scale, w.rows(), 1)
-        .type("zero", zero, DType.F32)
-        .columnMajor("zero", zero)
-        .shape("zero", zero, w.rows(), 1);
+    checkFit(Shapes.of("fitGrid"), w, scale, zero)
+        .that(!spec.search().needsHessian(), "the search must be MIN_MAX or MSE");
     delegate.fitGrid(w, spec, scale, zero);
+  }
+
+  @Override
+  public void candidateGrid(
+      Tensor w, GridSpec spec, float shrink, int zeroShift, Tensor scale, Tensor zero) {
+    checkFit(Shapes.of("candidateGrid"), w, scale, zero);
+    delegate.candidateGrid(w, spec, shrink, zeroShift, scale, zero);
+  }
+
+  @Override
+  public void fitGridWeighted(
+      Tensor w, Tensor weight, GridSpec spec, GridLadder ladder, Tensor scale, Tensor zero) {
+    checkFit(Shapes.of("fitGridWeighted"), w, scale, zero)
+        .row("weight", weight, DType.F32, w.columns());
+    delegate.fitGridWeighted(w, weight, spec, ladder, scale, zero);
   }
 
   @Override
@@ -42,6 +51,76 @@ record CheckedQuantizationOps(QuantizationOps delegate) implements QuantizationO
   public void dequantize(Tensor codes, Grid grid, Tensor w) {
     checkGrid(Shapes.of("dequantize"), w, grid, codes);
     delegate.dequantize(codes, grid, w);
+  }
+
+  @Override
+  public void beamBlock(Tensor w, Tensor cost, Tensor u, Grid grid, Tensor codes, Tensor parent) {
+    int rows = grid.scale().rows();
+    int paths = cost.columns();
+    Shapes.of("beamBlock")
+        .type("w", w, DType.F32)
+        .columnMajor("w", w)
+        .shape("w", w, rows * paths, u.columns())
+        .type("cost", cost, DType.F32)
+        .columnMajor("cost", cost)
+        .shape("cost", cost, rows, paths)
+        .that(paths > 0, "cost must have a column for each path")
+        .type("u", u, DType.F32)
+        .rowMajor("u", u)
+        .square("u", u)
+        .type("codes", codes, DType.U8)
+        .columnMajor("codes", codes)
+        .shape("codes", codes, w.rows(), w.columns())
+        .type("scale", grid.scale(), DType.F32)
+        .columnMajor("scale", grid.scale())
+        .type("zero", grid.zero(), DType.F32)
+        .columnMajor("zero", grid.zero())
+        .shape("zero", grid.zero(), rows, grid.groups())
+        .index("groupOf", grid.groupOf(), w.columns())
+        .type("parent", parent, DType.I32)
+        .columnMajor("parent", parent)
+        .shape("parent", parent, rows, paths);
+    delegate.beamBlock(w, cost, u, grid, codes, parent);
+  }
+
+  @Override
+  public void descendBlock(Tensor gradient, Tensor h, Grid grid, Tensor codes, Tensor delta) {
+    checkGrid(Shapes.of("descendBlock"), gradient, grid, codes)
+        .columnMajor("gradient", gradient)
+        .type("h", h, DType.F32)
+        .rowMajor("h", h)
+        .shape("h", h, gradient.columns(), gradient.columns())
+        .type("delta", delta, DType.F32)
+        .columnMajor("delta", delta)
+        .shape("delta", delta, gradient.rows(), gradient.columns());
+    delegate.descendBlock(gradient, h, grid, codes, delta);
+  }
+
+  @Override
+  public void refitScales(Tensor normal, Tensor gradient, GridSpec spec, Tensor scale) {
+    int groups = scale.columns();
+    Shapes.of("refitScales")
+        .type("scale", scale, DType.F32)
+        .columnMajor("scale", scale)
+        .type("normal", normal, DType.F32)
+        .columnMajor("normal", normal)
+        .shape("normal", normal, scale.rows(), groups * (groups + 1) / 2)
+        .type("gradient", gradient, DType.F32)
+        .columnMajor("gradient", gradient)
+        .shape("gradient", gradient, scale.rows(), groups);
+    delegate.refitScales(normal, gradient, spec, scale);
+  }
+
+  private static Shapes checkFit(Shapes shapes, Tensor w, Tensor scale, Tensor zero) {
+    return shapes
+        .type("w", w, DType.F32)
+        .columnMajor("w", w)
+        .type("scale", scale, DType.F32)
+        .columnMajor("scale", scale)
+        .shape("scale", scale, w.rows(), 1)
+        .type("zero", zero, DType.F32)
+        .columnMajor("zero", zero)
+        .shape("zero", zero, w.rows(), 1);
   }
 
   private static Shapes checkGrid(Shapes shapes, Tensor w, Grid grid, Tensor codes) {

@@ -64,6 +64,16 @@ public interface LinearAlgebra {
   /** {@code total ← total + } the number of NaN and infinite elements of x; total is F64, 1 × 1. */
   void addNonFiniteCount(Tensor x, Tensor total);
 
+  /** {@code out[i][0] ← Σ_j A[i][j]·B[i][j]}; A and B are m × n with contiguous columns, F32. */
+  void rowDots(Tensor a, Tensor b, Tensor out);
+
+  /**
+   * {@code to[i, :] ← from[i, :]} in each row with {@code challenger[i][0] < incumbent[i][0]}.
+   * Challenger and incumbent are m × 1, F32; from and to m × n with contiguous columns, both F32 or
+   * both U8. {@code to} may be the incumbent when {@code from} is the challenger.
+   */
+  void replaceRows(Tensor challenger, Tensor incumbent, Tensor from, Tensor to);
+
   /** {@code Y ← Y + α·X}; same shape and real type, each its own layout. */
   void axpy(float alpha, Tensor x, Tensor y);
 

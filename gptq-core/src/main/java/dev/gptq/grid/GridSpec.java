@@ -52,15 +52,17 @@ public record GridSpec(Scheme scheme, int bits, GridSearch search, DType scaleTy
   }
 
   /**
-   * {@code scale} rounded to the stored type, to nearest, ties to even; for F16 clamped to [{@link
-   * #SMALLEST_SCALE}, {@link #LARGEST_SCALE}].
+   * {@code scale} rounded to the stored type, to nearest, ties to even; for F16 with its magnitude
+   * clamped to [{@link #SMALLEST_SCALE}, {@link #LARGEST_SCALE}].
    */
   public float roundScale(float scale) {
     return switch (scaleType) {
       case F32 -> scale;
       case F16 ->
           Float.float16ToFloat(
-              Float.floatToFloat16(Math.clamp(scale, SMALLEST_SCALE, LARGEST_SCALE)));
+              Float.floatToFloat16(
+                  Math.copySign(
+                      Math.clamp(Math.abs(scale), SMALLEST_SCALE, LARGEST_SCALE), scale)));
       case BF16 -> {
         int bits32 = Float.floatToRawIntBits(scale);
         yield Float.intBitsToFloat((bits32 + 0x7fff + ((bits32 >>> 16) & 1)) & 0xffff0000);

@@ -57,6 +57,15 @@ final class Elements {
     }
   }
 
+  static void storeInts(int[] values, Tensor tensor) {
+    HostTensor t = HostTensor.of(tensor);
+    for (int r = 0, i = 0; r < t.rows(); r++) {
+      for (int c = 0; c < t.columns(); c++, i++) {
+        t.segment().setAtIndex(ValueLayout.JAVA_INT, t.index(r, c), values[i]);
+      }
+    }
+  }
+
   static void addToScalar(Tensor total, double value) {
     HostTensor t = HostTensor.of(total);
     MemorySegment segment = t.segment();

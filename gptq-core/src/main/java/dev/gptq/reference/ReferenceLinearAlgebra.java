@@ -243,6 +243,52 @@ final class ReferenceLinearAlgebra implements LinearAlgebra {
   }
 
   @Override
+  public void rowDots(Tensor a, Tensor b, Tensor out) {
+    float[] av = Elements.load(a);
+    float[] bv = Elements.load(b);
+    float[] sums = new float[a.rows()];
+    for (int r = 0, i = 0; r < a.rows(); r++) {
+      double sum = 0;
+      for (int c = 0; c < a.columns(); c++, i++) {
+        sum += (double) av[i] * bv[i];
+      }
+      sums[r] = (float) sum;
+    }
+    Elements.store(sums, out);
+  }
+
+  @Override
+  public void replaceRows(Tensor challenger, Tensor incumbent, Tensor from, Tensor to) {
+    float[] cv = Elements.load(challenger);
+    float[] iv = Elements.load(incumbent);
+    if (from.type() == DType.U8) {
+      int[] values = Elements.loadInts(to);
+      int[] replacement = Elements.loadInts(from);
+      forReplaced(cv, iv, from.columns(), (i, n) -> System.arraycopy(replacement, i, values, i, n));
+      Elements.storeBytes(values, to);
+    } else {
+      float[] values = Elements.load(to);
+      float[] replacement = Elements.load(from);
+      forReplaced(cv, iv, from.columns(), (i, n) -> System.arraycopy(replacement, i, values, i, n));
+      Elements.store(values, to);
+    }
+  }
+
+  /** Where a row begins and how long it is. */
+  private interface RowCopy {
+    void copy(int from, int length);
+  }
+
+  private static void forReplaced(
+      float[] challenger, float[] incumbent, int columns, RowCopy copy) {
+    for (int r = 0; r < challenger.length; r++) {
+      if (challenger[r] < incumbent[r]) {
+        copy.copy(r * columns, columns);
+      }
+    }
+  }
+
+  @Override
   public void axpy(float alpha, Tensor x, Tensor y) {
     float[] xv = Elements.load(x);
     float[] yv = Elements.load(y);

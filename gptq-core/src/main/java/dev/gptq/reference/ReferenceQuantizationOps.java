@@ -3,25 +3,72 @@ package dev.gptq.reference;
 import dev.gptq.backend.QuantizationOps;
 import dev.gptq.grid.ErrorNorm;
 import dev.gptq.grid.Grid;
+import dev.gptq.grid.GridLadder;
 import dev.gptq.grid.GridSearch;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.Function;
 
 /** The exact operations, written as their contracts are. */
 final class ReferenceQuantizationOps implements QuantizationOps {
   private static final int CANDIDATES = 80;
 
   /** One row's grid. */
-  private record Fit(float scale, float zero) {}
+  private record Fit(float scale, float zero) {
+    float error(float w, GridSpec spec) {
+      return scale * (code(w, scale, zero, spec) - zero) - w;
+    }
+  }
 
   @Override
   public void fitGrid(Tensor w, GridSpec spec, Tensor scale, Tensor zero) {
+    fitRows(w, scale, zero, row -> fitRow(row, spec));
+  }
+
+  @Override
+  public void candidateGrid(
+      Tensor w, GridSpec spec, float shrink, int zeroShift, Tensor scale, Tensor zero) {
+    fitRows(w, scale, zero, row -> Range.of(row, spec).shrunk(shrink).fit(spec, zeroShift));
+  }
+
+  @Override
+  public void fitGridWeighted(
+      Tensor w, Tensor weight, GridSpec spec, GridLadder ladder, Tensor scale, Tensor zero) {
+    float[] weights = Elements.load(weight);
+    fitRows(
+        w,
+        scale,
+        zero,
+        row -> {
+          Range range = Range.of(row, spec);
+          Fit best = null;
+          float least = Float.POSITIVE_INFINITY;
+          for (GridLadder.Candidate c : ladder.candidates()) {
+            Fit fit = range.shrunk(c.shrink()).fit(spec, c.zeroShift());
+            float error = 0;
+            for (int j = 0; j < row.length; j++) {
+              float d = fit.error(row[j], spec);
+              error = Math.fma(d * d, weights[j], error);
+            }
+            if (best == null || error < least) {
+              least = error;
+              best = fit;
+            }
+          }
+          return best;
+        });
+  }
+
+  private static void fitRows(Tensor w, Tensor scale, Tensor zero, Function<float[], Fit> fitRow) {
     int n = w.columns();
     float[] wv = Elements.load(w);
     float[] scales = new float[w.rows()];
     float[] zeros = new float[w.rows()];
     for (int r = 0; r < w.rows(); r++) {
-      Fit fit = fitRow(wv, r * n, n, spec);
+      Fit fit = fitRow.apply(Arrays.copyOfRange(wv, r * n, (r + 1) * n));
       scales[r] = fit.scale();
       zeros[r] = fit.zero();
     }
@@ -29,33 +76,18 @@ final class ReferenceQuantizationOps implements QuantizationOps {
     Elements.store(zeros, zero);
   }
 
-  private static Fit fitRow(float[] w, int from, int n, GridSpec spec) {
-    float lo = 0;
-    float hi = 0;
-    for (int c = from; c < from + n; c++) {
-      lo = Math.min(lo, w[c]);
-      hi = Math.max(hi, w[c]);
-    }
-    if (!spec.scheme().hasZeroPoint()) {
-      hi = Math.max(-lo, hi);
-      lo = -hi;
-    }
-    if (lo == 0 && hi == 0) {
-      lo = -1;
-      hi = 1;
-    }
-    Fit best = fitRange(lo, hi, spec);
+  private static Fit fitRow(float[] row, GridSpec spec) {
+    Range range = Range.of(row, spec);
+    Fit best = range.fit(spec, 0);
     if (spec.search() == GridSearch.MIN_MAX) {
       return best;
     }
     float least = Float.POSITIVE_INFINITY;
     for (int i = 0; i < CANDIDATES; i++) {
-      float p = (float) (1 - i / 100.0);
-      Fit fit = fitRange(p * lo, p * hi, spec);
+      Fit fit = range.shrunk((float) (1 - i / 100.0)).fit(spec, 0);
       float error = 0;
-      for (int c = from; c < from + n; c++) {
-        int u = code(w[c], fit.scale(), fit.zero(), spec);
-        error += ErrorNorm.of(fit.scale() * (u - fit.zero()) - w[c]);
+      for (float x : row) {
+        error += ErrorNorm.of(fit.error(x, spec));
       }
       if (error < least) {
         least = error;
@@ -65,16 +97,37 @@ final class ReferenceQuantizationOps implements QuantizationOps {
     return best;
   }
 
-  private static Fit fitRange(float lo, float hi, GridSpec spec) {
-    float scale = spec.roundScale((hi - lo) / spec.scheme().levels(spec.bits()));
-    float zero =
-        spec.scheme().hasZeroPoint()
-            ? Math.clamp((float) Math.rint(-lo / scale), 0, spec.maxCode())
-            : spec.scheme().fixedZero(spec.bits());
-    return new Fit(scale, zero);
+  /** What a grid has to cover. */
+  private record Range(float lo, float hi) {
+    static Range of(float[] row, GridSpec spec) {
+      float lo = 0;
+      float hi = 0;
+      for (float x : row) {
+        lo = Math.min(lo, x);
+        hi = Math.max(hi, x);
+      }
+      if (!spec.scheme().hasZeroPoint()) {
+        hi = Math.max(-lo, hi);
+        lo = -hi;
+      }
+      return lo == 0 && hi == 0 ? new Range(-1, 1) : new Range(lo, hi);
+    }
+
+    Range shrunk(float p) {
+      return new Range(p * lo, p * hi);
+    }
+
+    Fit fit(GridSpec spec, int zeroShift) {
+      float scale = spec.roundScale((hi - lo) / spec.scheme().levels(spec.bits()));
+      float zero =
+          spec.scheme().hasZeroPoint()
+              ? Math.clamp((float) Math.rint(-lo / scale) + zeroShift, 0, spec.maxCode())
+              : spec.scheme().fixedZero(spec.bits());
+      return new Fit(scale, zero);
+    }
   }
 
-  private static int code(float w, float scale, float zero, GridSpec spec) {
+  static int code(float w, float scale, float zero, GridSpec spec) {
     float t = w / scale;
     float rounded = spec.scheme().isMidRise() ? (float) Math.floor(t) + 0.5f : (float) Math.rint(t);
     return (int) Math.clamp(rounded + zero, spec.scheme().minCode(), spec.maxCode());
@@ -105,6 +158,92 @@ final class ReferenceQuantizationOps implements QuantizationOps {
     }
     Elements.store(wv, w);
     Elements.storeBytes(cv, codes);
+  }
+
+  @Override
+  public void beamBlock(Tensor w, Tensor cost, Tensor u, Grid grid, Tensor codes, Tensor parent) {
+    int n = w.columns();
+    int rows = cost.rows();
+    int paths = cost.columns();
+    float[] wv = Elements.load(w);
+    float[] costs = Elements.load(cost);
+    float[] uv = Elements.load(u);
+    float[] scales = Elements.load(grid.scale());
+    float[] zeros = Elements.load(grid.zero());
+    int[] groupOf = Elements.loadInts(grid.groupOf());
+    int[] cv = new int[wv.length];
+    int[] parents = new int[costs.length];
+    for (int r = 0; r < rows; r++) {
+      List<BeamPath> beam = new ArrayList<>();
+      for (int p = 0; p < paths; p++) {
+        int from = (p * rows + r) * n;
+        beam.add(new BeamPath(p, costs[r * paths + p], Arrays.copyOfRange(wv, from, from + n), n));
+      }
+      for (int j = 0; j < n; j++) {
+        int g = r * grid.groups() + groupOf[j];
+        beam = BeamPath.step(beam, j, uv, scales[g], zeros[g], grid.spec());
+      }
+      for (int p = 0; p < paths; p++) {
+        BeamPath path = beam.get(p);
+        parents[r * paths + p] = path.origin();
+        costs[r * paths + p] = path.cost();
+        System.arraycopy(path.weights(), 0, wv, (p * rows + r) * n, n);
+        System.arraycopy(path.codes(), 0, cv, (p * rows + r) * n, n);
+      }
+    }
+    Elements.store(wv, w);
+    Elements.store(costs, cost);
+    Elements.storeBytes(cv, codes);
+    Elements.storeInts(parents, parent);
+  }
+
+  @Override
+  public void descendBlock(Tensor gradient, Tensor h, Grid grid, Tensor codes, Tensor delta) {
+    int n = gradient.columns();
+    float[] gv = Elements.load(gradient);
+    float[] hv = Elements.load(h);
+    float[] scales = Elements.load(grid.scale());
+    int[] groupOf = Elements.loadInts(grid.groupOf());
+    int[] cv = Elements.loadInts(codes);
+    float[] dv = new float[gv.length];
+    GridSpec spec = grid.spec();
+    for (int r = 0; r < gradient.rows(); r++) {
+      for (int j = 0; j < n; j++) {
+        float s = scales[r * grid.groups() + groupOf[j]];
+        float curvature = hv[j * n + j];
+        float k = curvature == 0 ? 0 : (float) Math.rint(gv[r * n + j] / (s * curvature));
+        int old = cv[r * n + j];
+        int moved = (int) Math.clamp(old + k, spec.scheme().minCode(), spec.maxCode());
+        float d = s * (moved - old);
+        for (int i = 0; i < n; i++) {
+          gv[r * n + i] = Math.fma(-d, hv[j * n + i], gv[r * n + i]);
+        }
+        cv[r * n + j] = moved;
+        dv[r * n + j] = d;
+      }
+    }
+    Elements.store(gv, gradient);
+    Elements.storeBytes(cv, codes);
+    Elements.store(dv, delta);
+  }
+
+  @Override
+  public void refitScales(Tensor normal, Tensor gradient, GridSpec spec, Tensor scale) {
+    int groups = scale.columns();
+    int entries = normal.columns();
+    float[] a = Elements.load(normal);
+    float[] b = Elements.load(gradient);
+    float[] scales = Elements.load(scale);
+    for (int r = 0; r < scale.rows(); r++) {
+      float[] row = Arrays.copyOfRange(scales, r * groups, (r + 1) * groups);
+      ScaleRefit.row(
+          Arrays.copyOfRange(a, r * entries, (r + 1) * entries),
+          Arrays.copyOfRange(b, r * groups, (r + 1) * groups),
+          spec,
+          row);
+      System.arraycopy(row, 0, scales, r * groups, groups);
+    }
+    Elements.store(scales, scale);
   }
 
   @Override

@@ -222,4 +222,14 @@ final class CudaLinearAlgebra implements LinearAlgebra {
   private void launch(String operation, Geometry geometry) {
     kernels.launch(KernelImages.TOLERANT, operation, geometry, operation);
   }
+
+  @Override
+  public void rowDots(Tensor a, Tensor b, Tensor out) {
+    throw new UnsupportedOperationException("rowDots");
+  }
+
+  @Override
+  public void replaceRows(Tensor challenger, Tensor incumbent, Tensor from, Tensor to) {
+    throw new UnsupportedOperationException("replaceRows");
+  }
 }

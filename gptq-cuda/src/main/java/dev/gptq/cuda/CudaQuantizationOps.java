@@ -2,6 +2,7 @@ package dev.gptq.cuda;
 
 import dev.gptq.backend.QuantizationOps;
 import dev.gptq.grid.Grid;
+import dev.gptq.grid.GridLadder;
 import dev.gptq.grid.GridSearch;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.tensor.Tensor;
@@ -116,5 +117,32 @@ final class CudaQuantizationOps implements QuantizationOps {
         .add(context.tensor(grid.scale()))
         .add(context.tensor(grid.zero()))
         .add(context.tensor(grid.groupOf()));
+  }
+
+  @Override
+  public void candidateGrid(
+      Tensor w, GridSpec spec, float shrink, int zeroShift, Tensor scale, Tensor zero) {
+    throw new UnsupportedOperationException("candidateGrid");
+  }
+
+  @Override
+  public void fitGridWeighted(
+      Tensor w, Tensor weight, GridSpec spec, GridLadder ladder, Tensor scale, Tensor zero) {
+    throw new UnsupportedOperationException("fitGridWeighted");
+  }
+
+  @Override
+  public void beamBlock(Tensor w, Tensor cost, Tensor u, Grid grid, Tensor codes, Tensor parent) {
+    throw new UnsupportedOperationException("beamBlock");
+  }
+
+  @Override
+  public void descendBlock(Tensor gradient, Tensor h, Grid grid, Tensor codes, Tensor delta) {
+    throw new UnsupportedOperationException("descendBlock");
+  }
+
+  @Override
+  public void refitScales(Tensor normal, Tensor gradient, GridSpec spec, Tensor scale) {
+    throw new UnsupportedOperationException("refitScales");
   }
 }

@@ -207,4 +207,14 @@ final class SimdLinearAlgebra implements LinearAlgebra {
     double old = t.segment().get(ValueLayout.JAVA_DOUBLE_UNALIGNED, at);
     t.segment().set(ValueLayout.JAVA_DOUBLE_UNALIGNED, at, old + value);
   }
+
+  @Override
+  public void rowDots(Tensor a, Tensor b, Tensor out) {
+    throw new UnsupportedOperationException("rowDots");
+  }
+
+  @Override
+  public void replaceRows(Tensor challenger, Tensor incumbent, Tensor from, Tensor to) {
+    throw new UnsupportedOperationException("replaceRows");
+  }
 }

@@ -7,6 +7,7 @@ import static dev.gptq.tensor.Layout.ROW_MAJOR;
 
 import dev.gptq.backend.QuantizationOps;
 import dev.gptq.grid.Grid;
+import dev.gptq.grid.GridLadder;
 import dev.gptq.grid.GridSearch;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
@@ -20,6 +21,7 @@ import org.junit.jupiter.api.Test;
 /** What {@link QuantizationOps} promises: the same bits on every backend. */
 public abstract class QuantizationConformance extends Conformance {
   private static final int[] BITS = {2, 3, 4, 8};
+  private static final GridSearch[] SEARCHES = {GridSearch.MIN_MAX, GridSearch.MSE};
   private static final DType[] SCALE_TYPES = {DType.F32, DType.F16, DType.BF16};
 
   /** For subclasses. */
@@ -28,7 +30,7 @@ public abstract class QuantizationConformance extends Conformance {
   private static void forEachSpec(Consumer<GridSpec> test) {
     for (Scheme scheme : Scheme.values()) {
       for (int bits : BITS) {
-        for (GridSearch search : GridSearch.values()) {
+        for (GridSearch search : SEARCHES) {
           for (DType type : SCALE_TYPES) {
             test.accept(new GridSpec(scheme, bits, search, type));
           }
@@ -47,7 +49,7 @@ public abstract class QuantizationConformance extends Conformance {
 
   @Test
   void fitGridOfEveryShape() {
-    for (GridSearch search : GridSearch.values()) {
+    for (GridSearch search : SEARCHES) {
       GridSpec spec = GridSpec.of(Scheme.ASYMMETRIC, 4).withSearch(search);
       for (int[] s : Shapes.MATRIX) {
         fitGrid(spec, inputs().normal(F32, COLUMN_MAJOR, s[0], s[1]));
@@ -68,6 +70,84 @@ public abstract class QuantizationConformance extends Conformance {
         .out("zero", F32, COLUMN_MAJOR, w.rows(), 1)
         .isExact((backend, t, scope) ->
             backend.quantization().fitGrid(t.get("w"), spec, t.get("scale"), t.get("zero")));
+  }
+
+  @Test
+  void candidateGridForEverySpec() {
+    forEachSpec(spec -> {
+      for (GridLadder.Candidate c :
+          new GridLadder.Candidate[] {
+            new GridLadder.Candidate(1, 0),
+            new GridLadder.Candidate(0.4f, 1),
+            new GridLadder.Candidate(1.1f, -1),
+            new GridLadder.Candidate(-0.7f, 0)
+          }) {
+        Matrix w = peculiarRows(inputs(), 24, 33);
+        operation("candidateGrid " + spec + ", " + c)
+            .in("w", w)
+            .out("scale", F32, COLUMN_MAJOR, w.rows(), 1)
+            .out("zero", F32, COLUMN_MAJOR, w.rows(), 1)
+            .isExact((backend, t, scope) ->
+                backend
+                    .quantization()
+                    .candidateGrid(
+                        t.get("w"),
+                        spec,
+                        c.shrink(),
+                        c.zeroShift(),
+                        t.get("scale"),
+                        t.get("zero")));
+      }
+    });
+  }
+
+  @Test
+  void fitGridWeightedForEverySpec() {
+    forEachSpec(spec -> {
+      for (boolean signed : new boolean[] {false, true}) {
+        fitGridWeighted(spec, signed, peculiarRows(inputs(), 24, 33));
+        fitGridWeighted(spec, signed, inputs().normal(F32, COLUMN_MAJOR, 37, 64));
+      }
+    });
+  }
+
+  @Test
+  void fitGridWeightedOfEveryShape() {
+    for (Scheme scheme : new Scheme[] {Scheme.ASYMMETRIC, Scheme.SYMMETRIC}) {
+      GridSpec spec = GridSpec.of(scheme, 4);
+      for (int[] s : Shapes.MATRIX) {
+        fitGridWeighted(spec, false, inputs().normal(F32, COLUMN_MAJOR, s[0], s[1]));
+      }
+      for (int rows : Shapes.VECTOR) {
+        fitGridWeighted(spec, false, inputs().normal(F32, COLUMN_MAJOR, rows, 5));
+      }
+    }
+    fitGridWeighted(
+        GridSpec.of(Scheme.ASYMMETRIC, 3), false, inputs().normal(F32, COLUMN_MAJOR, 300, 517));
+  }
+
+  private void fitGridWeighted(GridSpec spec, boolean signed, Matrix w) {
+    // Weights over many orders of magnitude, as the diagonals of real Hessians are; one is zero.
+    Matrix weight = inputs().normal(F32, ROW_MAJOR, 1, w.columns());
+    double[] v = weight.values();
+    for (int j = 0; j < v.length; j++) {
+      v[j] = j == 2 ? 0 : (float) Math.exp(3 * v[j]);
+    }
+    operation("fitGridWeighted " + spec + (signed ? " signed" : "") + " of " + w)
+        .in("w", w)
+        .in("weight", weight)
+        .out("scale", F32, COLUMN_MAJOR, w.rows(), 1)
+        .out("zero", F32, COLUMN_MAJOR, w.rows(), 1)
+        .isExact((backend, t, scope) ->
+            backend
+                .quantization()
+                .fitGridWeighted(
+                    t.get("w"),
+                    t.get("weight"),
+                    spec,
+                    GridLadder.of(spec, signed),
+                    t.get("scale"),
+                    t.get("zero")));
   }
 
   @Test
@@ -162,7 +242,7 @@ public abstract class QuantizationConformance extends Conformance {
     Grids grids = Grids.of(inputs(), spec, w.rows(), w.columns(), groups);
     grids
         .arguments(operation("quantizeBlock " + spec + " of " + w).inOut("w", w))
-        .in("u", triangle(w.columns()))
+        .in("u", triangle(inputs(), w.columns()))
         .out("codes", U8, COLUMN_MAJOR, w.rows(), w.columns())
         .isExact((backend, t, scope) ->
             backend
@@ -233,13 +313,13 @@ public abstract class QuantizationConformance extends Conformance {
             backend.quantization().dequantize(t.get("codes"), grid(spec, t), t.get("w")));
   }
 
-  private static Grid grid(GridSpec spec, Map<String, Tensor> t) {
+  static Grid grid(GridSpec spec, Map<String, Tensor> t) {
     return new Grid(spec, t.get("scale"), t.get("zero"), t.get("groupOf"));
   }
 
   /** An upper triangle like that of a factor; below it NaN, which must not be read. */
-  private Matrix triangle(int n) {
-    Matrix u = inputs().normal(F32, ROW_MAJOR, n, n);
+  static Matrix triangle(Inputs inputs, int n) {
+    Matrix u = inputs.normal(F32, ROW_MAJOR, n, n);
     for (int i = 0; i < n; i++) {
       for (int j = 0; j < n; j++) {
         double value = i == j ? 1 + Math.abs(u.at(i, j)) : 0.3 * u.at(i, j) / Math.sqrt(n);

@@ -65,6 +65,11 @@ record Tolerance(double factor) {
     return new Tolerance(4 * (n + SLACK));
   }
 
+  /** Solution of a symmetric system of n equations whose condition number is about ten. */
+  static Tolerance wellConditionedSolve(int n) {
+    return new Tolerance(64 * (n + SLACK));
+  }
+
   /** The largest allowed difference. */
   double bound(double magnitude, DType output) {
     if (factor == 0) {
