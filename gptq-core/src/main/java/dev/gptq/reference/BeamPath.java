@@ -5,17 +5,41 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 
-/**
- * One partial solution of a row.
- *
- * @param origin its index before the block
- * @param weights the errors of the columns done, the current weights of those to come
- * @param codes the codes of the columns done
- */
-record BeamPath(int origin, float cost, float[] weights, int[] codes) {
+/** One partial solution of a row. */
+final class BeamPath {
+  private final int origin;
+  private final float cost;
+  private final float[] weights;
+  private final int[] codes;
 
-  BeamPath(int origin, float cost, float[] weights, int columns) {
-    this(origin, cost, weights, new int[columns]);
+  /**
+   * A path.
+   *
+   * @param origin its index before the block
+   * @param weights the errors of the columns done, the current weights of those to come
+   * @param codes the codes of the columns done
+   */
+  BeamPath(int origin, float cost, float[] weights, int[] codes) {
+    this.origin = origin;
+    this.cost = cost;
+    this.weights = weights;
+    this.codes = codes;
+  }
+
+  int origin() {
+    return origin;
+  }
+
+  float cost() {
+    return cost;
+  }
+
+  float[] weights() {
+    return weights;
+  }
+
+  int[] codes() {
+    return codes;
   }
 
   /** A code for the next column and what the path costs with it. */

@@ -177,7 +177,9 @@ final class ReferenceQuantizationOps implements QuantizationOps {
       List<BeamPath> beam = new ArrayList<>();
       for (int p = 0; p < paths; p++) {
         int from = (p * rows + r) * n;
-        beam.add(new BeamPath(p, costs[r * paths + p], Arrays.copyOfRange(wv, from, from + n), n));
+        beam.add(
+            new BeamPath(
+                p, costs[r * paths + p], Arrays.copyOfRange(wv, from, from + n), new int[n]));
       }
       for (int j = 0; j < n; j++) {
         int g = r * grid.groups() + groupOf[j];
