@@ -62,9 +62,9 @@ public class PackedMatmulBenchmark extends BackendBenchmark {
 
   private PackedMatrix matrix(int rows, int columns, Arena arena) {
     Random random = new Random(3);
-    MemorySegment codes = arena.allocate((long) rows * columns);
-    for (long i = 0; i < codes.byteSize(); i++) {
-      codes.set(ValueLayout.JAVA_BYTE, i, (byte) random.nextInt(16));
+    byte[] codes = new byte[rows * columns];
+    for (int i = 0; i < codes.length; i++) {
+      codes[i] = (byte) random.nextInt(16);
     }
     int groups = columns / GROUP;
     MemorySegment scales = arena.allocate(ValueLayout.JAVA_FLOAT, (long) groups * rows);
@@ -75,7 +75,7 @@ public class PackedMatmulBenchmark extends BackendBenchmark {
     }
     int[] groupOf = IntStream.range(0, columns).map(i -> i / GROUP).toArray();
     Optional<MemorySegment> own = scheme.hasZeroPoint() ? Optional.of(zeros) : Optional.empty();
-    return Packer.pack(scheme, 4, rows, groupOf, codes, scales, own, arena);
+    return Packer.pack(scheme, 4, rows, groupOf, codes, scales, own);
   }
 
   /** One product. */

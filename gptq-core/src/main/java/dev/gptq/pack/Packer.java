@@ -1,11 +1,11 @@
 package dev.gptq.pack;
 
 import dev.gptq.grid.Scheme;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /** Packs codes of one byte each. */
 public final class Packer {
@@ -15,7 +15,7 @@ public final class Packer {
   private Packer() {}
 
   /**
-   * A packed matrix in memory of {@code arena}.
+   * A packed matrix. Its words are on the Java heap, and all processors help.
    *
    * @param rows output features
    * @param groupOf group of each column
@@ -28,21 +28,16 @@ public final class Packer {
       int bits,
       int rows,
       int[] groupOf,
-      MemorySegment codes,
+      byte[] codes,
       MemorySegment scales,
-      Optional<MemorySegment> zeros,
-      Arena arena) {
+      Optional<MemorySegment> zeros) {
     int columns = groupOf.length;
     int groups = Math.toIntExact(scales.byteSize() / Float.BYTES / rows);
-    MemorySegment words = arena.allocate(4L * BitStream.words(columns, bits) * rows, Integer.BYTES);
-    for (int i = 0; i < columns; i++) {
-      long bit = (long) i * bits;
-      int shift = (int) (bit & 31);
-      packColumn(codes, (long) i * rows, words, (bit >>> 5) * rows, rows, shift);
-      if (shift + bits > 32) {
-        packColumn(codes, (long) i * rows, words, ((bit >>> 5) + 1) * rows, rows, shift - 32);
-      }
-    }
+    MemorySegment words =
+        MemorySegment.ofArray(new int[Math.multiplyExact(BitStream.words(columns, bits), rows)]);
+    IntStream.range(0, BitStream.words(columns, bits))
+        .parallel()
+        .forEach(word -> packWords(codes, bits, columns, rows, word, words));
     return new PackedMatrix(
         scheme,
         bits,
@@ -55,13 +50,23 @@ public final class Packer {
         isTrivial(groupOf, groups) ? Optional.empty() : Optional.of(groupOf.clone()));
   }
 
+  /** Packs a row of words: the codes of some columns, the outermost of which it may cut. */
+  private static void packWords(
+      byte[] codes, int bits, int columns, int rows, int word, MemorySegment words) {
+    long start = 32L * word;
+    int from = (int) (start / bits);
+    int to = (int) Math.min(columns, Math.ceilDiv(start + 32, bits));
+    MemorySegment row = words.asSlice(4L * word * rows, 4L * rows);
+    for (int i = from; i < to; i++) {
+      packColumn(codes, i * rows, row, rows, (int) ((long) i * bits - start));
+    }
+  }
+
   /** Ors one column's codes, shifted left (or right if negative), into a row of words. */
-  private static void packColumn(
-      MemorySegment codes, long code, MemorySegment words, long word, int rows, int shift) {
+  private static void packColumn(byte[] codes, int code, MemorySegment words, int rows, int shift) {
     for (int o = 0; o < rows; o++) {
-      int u = Byte.toUnsignedInt(codes.get(ValueLayout.JAVA_BYTE, code + o));
-      long at = 4 * (word + o);
-      words.set(WORD, at, words.get(WORD, at) | (shift < 0 ? u >>> -shift : u << shift));
+      int u = Byte.toUnsignedInt(codes[code + o]);
+      words.set(WORD, 4L * o, words.get(WORD, 4L * o) | (shift < 0 ? u >>> -shift : u << shift));
     }
   }
 

@@ -6,7 +6,6 @@ import dev.gptq.pack.PackedMatrix;
 import dev.gptq.pack.Packer;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 
@@ -23,25 +22,21 @@ public record QuantizedMatrix(Tensor codes, Grid grid) {
     backend.quantization().dequantize(codes, grid, w);
   }
 
-  /** Copies to the host and packs, in memory of {@code arena}. */
-  public PackedMatrix pack(Arena arena) {
-    MemorySegment bytes = arena.allocate(codes.byteSize());
-    codes.copyTo(bytes);
-    MemorySegment scales = arena.allocate(grid.scale().byteSize(), Float.BYTES);
-    grid.scale().copyTo(scales);
-    Optional<MemorySegment> zeros = Optional.empty();
-    if (grid.spec().scheme().hasZeroPoint()) {
-      zeros = Optional.of(arena.allocate(grid.zero().byteSize(), Float.BYTES));
-      grid.zero().copyTo(zeros.get());
-    }
+  /** Copies to the host and packs. */
+  public PackedMatrix pack() {
+    Optional<MemorySegment> zeros =
+        grid.spec().scheme().hasZeroPoint() ? Optional.of(onHost(grid.zero())) : Optional.empty();
     return Packer.pack(
         grid.spec().scheme(),
         grid.spec().bits(),
         codes.rows(),
         HostCopies.ints(grid.groupOf()),
-        bytes,
-        scales,
-        zeros,
-        arena);
+        HostCopies.bytes(codes),
+        onHost(grid.scale()),
+        zeros);
+  }
+
+  private static MemorySegment onHost(Tensor grids) {
+    return MemorySegment.ofArray(HostCopies.floats(grids));
   }
 }

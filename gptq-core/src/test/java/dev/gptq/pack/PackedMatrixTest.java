@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gptq.grid.Scheme;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 import java.util.Random;
@@ -36,28 +35,25 @@ final class PackedMatrixTest {
     int[] groupOf = {0, 1, 1, 0, 0, 0, 1, 1, 0, 1, 0, 1};
     for (int bits : new int[] {2, 3, 4, 8}) {
       byte[] codes = codes(bits);
-      try (Arena arena = Arena.ofConfined()) {
-        PackedMatrix packed =
-            Packer.pack(
-                Scheme.ASYMMETRIC,
-                bits,
-                ROWS,
-                groupOf,
-                MemorySegment.ofArray(codes),
-                floats(scales),
-                Optional.of(floats(zeros)),
-                arena);
-        assertThat(packed.groups()).isEqualTo(2);
-        assertThat(packed.columns()).isEqualTo(COLUMNS);
-        for (int o = 0; o < ROWS; o++) {
-          for (int i = 0; i < COLUMNS; i++) {
-            int code = Byte.toUnsignedInt(codes[i * ROWS + o]);
-            int g = groupOf[i];
-            assertThat(packed.group(i)).isEqualTo(g);
-            assertThat(packed.code(o, i)).as("code of %s bits", bits).isEqualTo(code);
-            assertThat(packed.weight(o, i))
-                .isEqualTo(scales[g * ROWS + o] * (code - zeros[g * ROWS + o]));
-          }
+      PackedMatrix packed =
+          Packer.pack(
+              Scheme.ASYMMETRIC,
+              bits,
+              ROWS,
+              groupOf,
+              codes,
+              floats(scales),
+              Optional.of(floats(zeros)));
+      assertThat(packed.groups()).isEqualTo(2);
+      assertThat(packed.columns()).isEqualTo(COLUMNS);
+      for (int o = 0; o < ROWS; o++) {
+        for (int i = 0; i < COLUMNS; i++) {
+          int code = Byte.toUnsignedInt(codes[i * ROWS + o]);
+          int g = groupOf[i];
+          assertThat(packed.group(i)).isEqualTo(g);
+          assertThat(packed.code(o, i)).as("code of %s bits", bits).isEqualTo(code);
+          assertThat(packed.weight(o, i))
+              .isEqualTo(scales[g * ROWS + o] * (code - zeros[g * ROWS + o]));
         }
       }
     }
@@ -65,23 +61,20 @@ final class PackedMatrixTest {
 
   @Test
   void regularGroupsNeedNoIndex() {
-    try (Arena arena = Arena.ofConfined()) {
-      int[] groupOf = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2};
-      PackedMatrix packed =
-          Packer.pack(
-              Scheme.HALF_OFFSET,
-              4,
-              ROWS,
-              groupOf,
-              MemorySegment.ofArray(codes(4)),
-              floats(new float[3 * ROWS]),
-              Optional.empty(),
-              arena);
-      assertThat(packed.groupOf()).isEmpty();
-      assertThat(packed.groupSize()).isEqualTo(4);
-      assertThat(packed.group(11)).isEqualTo(2);
-      assertThat(packed.zero(0, 0)).isEqualTo(7.5f);
-    }
+    int[] groupOf = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2};
+    PackedMatrix packed =
+        Packer.pack(
+            Scheme.HALF_OFFSET,
+            4,
+            ROWS,
+            groupOf,
+            codes(4),
+            floats(new float[3 * ROWS]),
+            Optional.empty());
+    assertThat(packed.groupOf()).isEmpty();
+    assertThat(packed.groupSize()).isEqualTo(4);
+    assertThat(packed.group(11)).isEqualTo(2);
+    assertThat(packed.zero(0, 0)).isEqualTo(7.5f);
   }
 
   private static PackedMatrix matrix(

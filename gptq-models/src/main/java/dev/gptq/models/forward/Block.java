@@ -47,11 +47,6 @@ public final class Block {
     return weights.linears().get(linear.module());
   }
 
-  /** Replaces the weights of a linear layer, as when it has been quantized. */
-  public void replace(LinearSpec linear, Linear other) {
-    weights.linears().put(linear.module(), other);
-  }
-
   /** Runs all steps; the residual stream is updated in place. */
   void run(Registers registers, Pass pass) {
     run(registers, pass, 0, spec.steps().size());

@@ -11,7 +11,7 @@ import java.util.Map;
 /**
  * The weights of a block by the names of their modules.
  *
- * @param linears linear layers, routers included; may be replaced
+ * @param linears linear layers, routers included
  * @param norms normalisations
  * @param tables tables of learned positions
  */

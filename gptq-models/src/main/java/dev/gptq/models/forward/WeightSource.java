@@ -99,6 +99,12 @@ public final class WeightSource {
     };
   }
 
+  /** Whether the activation type holds the stored weight of a linear layer without rounding. */
+  public boolean isExact(String module) {
+    DType stored = realType(checkpoint.require(module + ".weight"));
+    return stored == backend.activationType() || backend.activationType() == DType.F32;
+  }
+
   /** The weight of a linear layer, of the activation type, rows contiguous. */
   private Tensor dense(String module, LinearSpec spec, TensorScope scope) {
     try (TensorScope local = backend.newScope()) {

@@ -21,10 +21,10 @@ import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /** Quantizes the linear layers of one block and puts the quantized weights in their place. */
 final class ModuleQuantizer {
@@ -57,8 +57,7 @@ final class ModuleQuantizer {
   }
 
   /** Quantizes the selected modules of a group that shares an input, with one factor for all. */
-  void quantize(
-      Step.Linears group, Optional<Hessian> hessian, TensorScope weights, JobListener listener) {
+  void quantize(Step.Linears group, Optional<Hessian> hessian, JobListener listener) {
     List<LinearSpec> selected =
         group.modules().stream()
             .filter(m -> settings.selection().test(block.spec().nameOf(m)))
@@ -78,7 +77,7 @@ final class ModuleQuantizer {
       backend.synchronize();
       double shared = (System.nanoTime() - start) / 1e9 / selected.size();
       for (LinearSpec module : selected) {
-        ModuleReport report = quantize(module, seen, factor, fallback, shared, weights);
+        ModuleReport report = quantize(module, seen, factor, fallback, shared);
         listener.module(report);
       }
     }
@@ -102,13 +101,12 @@ final class ModuleQuantizer {
       Optional<Hessian> hessian,
       Optional<HessianFactor> factor,
       String fallback,
-      double shared,
-      TensorScope weights) {
+      double shared) {
     long start = System.nanoTime();
     GptqOptions options = settings.options();
     String name = block.spec().nameOf(module);
     try (TensorScope local = backend.newScope()) {
-      Tensor weight = float32(source.stored(name, module, local), local);
+      Tensor weight = float32(module, local);
       requireFinite(name, weight);
       QuantizedMatrix nearest =
           new RoundToNearest(backend, options.grid(), options.groupSize()).quantize(weight, local);
@@ -116,7 +114,7 @@ final class ModuleQuantizer {
           factor.isPresent()
               ? new Gptq(backend, options).quantize(weight, factor.get(), local).matrix()
               : nearest;
-      PackedMatrix packed = quantized.pack(Arena.ofAuto());
+      PackedMatrix packed = quantized.pack();
       Errors errors = Errors.none();
       if (hessian.isPresent()) {
         Hessian h = hessian.get();
@@ -127,7 +125,8 @@ final class ModuleQuantizer {
                 rtn,
                 h.meanSquaredOutput(weight));
       }
-      replace(module, quantized, weights);
+      quantized.dequantize(backend, weight);
+      replace(module, weight);
       ModuleReport report =
           new ModuleReport(
               layer,
@@ -168,10 +167,27 @@ final class ModuleQuantizer {
     }
   }
 
-  private Tensor float32(Tensor weight, TensorScope scope) {
-    Tensor converted = scope.columnMajor(DType.F32, weight.rows(), weight.columns());
-    backend.linalg().convert(weight, converted);
+  /** The stored weights; the block's own copy of them where that is exact. */
+  private Tensor float32(LinearSpec module, TensorScope scope) {
+    String name = block.spec().nameOf(module);
+    Tensor converted = scope.columnMajor(DType.F32, module.outputs(), module.inputs());
+    if (source.isExact(name)) {
+      backend.linalg().convert(dense(module), converted);
+    } else {
+      try (TensorScope local = backend.newScope()) {
+        backend.linalg().convert(source.stored(name, module, local), converted);
+      }
+    }
     return converted;
+  }
+
+  /** The weights with which the block runs. */
+  private Tensor dense(LinearSpec module) {
+    return switch (block.linear(module)) {
+      case Linear.Dense dense -> dense.weight();
+      case Linear.Packed _ ->
+          throw new IllegalStateException(block.spec().nameOf(module) + " is quantized already");
+    };
   }
 
   private void requireFinite(String name, Tensor weight) {
@@ -191,22 +207,12 @@ final class ModuleQuantizer {
   }
 
   /** Lets the rest of the run see the quantized weights. */
-  private void replace(LinearSpec module, QuantizedMatrix quantized, TensorScope weights) {
-    try (TensorScope local = backend.newScope()) {
-      Tensor values = local.columnMajor(DType.F32, module.outputs(), module.inputs());
-      quantized.dequantize(backend, values);
-      replace(module, values, weights);
-    }
-  }
-
-  private void replace(LinearSpec module, Tensor values, TensorScope weights) {
-    Tensor dense = weights.rowMajor(backend.activationType(), module.outputs(), module.inputs());
-    backend.linalg().convert(values, dense);
-    block.replace(module, new Linear.Dense(dense, block.linear(module).bias()));
+  private void replace(LinearSpec module, Tensor values) {
+    backend.linalg().convert(values, dense(module));
   }
 
   /** Puts a module that was quantized earlier in its place. */
-  void restore(QuantizedModule restored, TensorScope weights) {
+  void restore(QuantizedModule restored) {
     PackedMatrix packed = restored.packed();
     LinearSpec module =
         block
@@ -215,22 +221,24 @@ final class ModuleQuantizer {
             .filter(m -> block.spec().nameOf(m).equals(restored.report().name()))
             .findFirst()
             .orElseThrow();
+    int rows = packed.rows();
+    float[] values = new float[Math.multiplyExact(rows, packed.columns())];
+    IntStream.range(0, packed.columns())
+        .parallel()
+        .forEach(i -> {
+          for (int o = 0; o < rows; o++) {
+            values[i * rows + o] = packed.weight(o, i);
+          }
+        });
     try (TensorScope local = backend.newScope()) {
-      float[] values = new float[packed.rows() * packed.columns()];
-      for (int i = 0, at = 0; i < packed.columns(); i++) {
-        for (int o = 0; o < packed.rows(); o++, at++) {
-          values[at] = packed.weight(o, i);
-        }
-      }
       replace(
           module,
           local.upload(
               MemorySegment.ofArray(values),
               DType.F32,
-              packed.rows(),
+              rows,
               packed.columns(),
-              Layout.COLUMN_MAJOR),
-          weights);
+              Layout.COLUMN_MAJOR));
     }
   }
 }

@@ -27,8 +27,8 @@ import java.util.Optional;
  * activation that is alive between two groups.
  */
 public final class QuantizationJob {
-  /** Calibration tokens that go through a block together. */
-  static final int BATCH_TOKENS = 2048;
+  /** Calibration tokens that go through a block together: enough to fill a GPU. */
+  static final int BATCH_TOKENS = 8192;
 
   private final Backend backend;
   private final DecoderSpec spec;
@@ -42,7 +42,8 @@ public final class QuantizationJob {
    * A job.
    *
    * @param windows calibration windows of equal length; may be empty for rounding to nearest
-   * @param store keeps finished blocks; those it has already are not computed again
+   * @param store keeps finished blocks, on another thread than this one; those it has already are
+   *     not computed again
    */
   public QuantizationJob(
       Backend backend,
@@ -63,12 +64,13 @@ public final class QuantizationJob {
 
   /** Quantizes all blocks that the store does not have yet. */
   public void run() {
-    try (TensorScope scope = backend.newScope()) {
+    try (TensorScope scope = backend.newScope();
+        BackgroundStore background = new BackgroundStore(store)) {
       Optional<RopeTable> rope = spec.rope().map(r -> RopeTable.of(r, spec.context(), scope));
       List<CalibrationBatch> batches = embed(scope);
       for (int i = 0; i < spec.blocks().size(); i++) {
         listener.block(i, spec.blocks().size());
-        quantize(i, rope, batches);
+        quantize(i, rope, batches, background);
       }
     }
   }
@@ -93,27 +95,27 @@ public final class QuantizationJob {
     return batches;
   }
 
-  private void quantize(int index, Optional<RopeTable> rope, List<CalibrationBatch> batches) {
+  private void quantize(
+      int index, Optional<RopeTable> rope, List<CalibrationBatch> batches, BlockStore kept) {
     BlockSpec blockSpec = spec.blocks().get(index);
     try (TensorScope local = backend.newScope()) {
       Block block = new Block(backend, blockSpec, source, rope, local);
       BlockCalibration calibration = new BlockCalibration(backend, block, batches);
       ModuleQuantizer quantizer =
           new ModuleQuantizer(backend, source, settings, index, block, calibrationTokens());
-      Optional<ImmutableMap<String, QuantizedModule>> finished = store.find(index);
+      Optional<ImmutableMap<String, QuantizedModule>> finished = kept.find(index);
       if (finished.isPresent()) {
-        finished.get().values().forEach(module -> quantizer.restore(module, local));
+        finished.get().values().forEach(quantizer::restore);
         calibration.finish();
         return;
       }
       if (settings.trueSequential() || batches.isEmpty()) {
-        calibration.sequential(
-            (group, hessian) -> quantizer.quantize(group, hessian, local, listener));
+        calibration.sequential((group, hessian) -> quantizer.quantize(group, hessian, listener));
       } else {
-        calibration.atOnce((group, hessian) -> quantizer.quantize(group, hessian, local, listener));
+        calibration.atOnce((group, hessian) -> quantizer.quantize(group, hessian, listener));
       }
       calibration.finish();
-      store.put(index, quantizer.modules());
+      kept.put(index, quantizer.modules());
     }
   }
 }
