@@ -54,7 +54,7 @@ record CheckedQuantizationOps(QuantizationOps delegate) implements QuantizationO
   }
 
   @Override
-  public void beamBlock(Tensor w, Tensor cost, Tensor u, Grid grid, Tensor codes, Tensor parent) {
+  public void beamBlock(Tensor w, Tensor cost, Tensor u, Grid grid, Tensor codes, Tensor source) {
     int rows = grid.scale().rows();
     int paths = cost.columns();
     Shapes.of("beamBlock")
@@ -77,10 +77,8 @@ record CheckedQuantizationOps(QuantizationOps delegate) implements QuantizationO
         .columnMajor("zero", grid.zero())
         .shape("zero", grid.zero(), rows, grid.groups())
         .index("groupOf", grid.groupOf(), w.columns())
-        .type("parent", parent, DType.I32)
-        .columnMajor("parent", parent)
-        .shape("parent", parent, rows, paths);
-    delegate.beamBlock(w, cost, u, grid, codes, parent);
+        .index("source", source, w.rows());
+    delegate.beamBlock(w, cost, u, grid, codes, source);
   }
 
   @Override

@@ -110,10 +110,10 @@ public interface QuantizationOps {
    * @param u B × B, rows contiguous, the upper triangle is read
    * @param grid grids of these B columns, one for all paths of a row: m rows
    * @param codes out, U8, M·m × B
-   * @param parent out, I32, m × M, contiguous columns: the index that each surviving path had
+   * @param source out, I32, 1 × M·m: for each row of w, the row that held the path it continues
    *     before this block
    */
-  void beamBlock(Tensor w, Tensor cost, Tensor u, Grid grid, Tensor codes, Tensor parent);
+  void beamBlock(Tensor w, Tensor cost, Tensor u, Grid grid, Tensor codes, Tensor source);
 
   /**
    * One sweep of coordinate descent over a block of B columns: moves each code by the integer that

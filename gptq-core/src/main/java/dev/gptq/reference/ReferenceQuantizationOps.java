@@ -161,7 +161,7 @@ final class ReferenceQuantizationOps implements QuantizationOps {
   }
 
   @Override
-  public void beamBlock(Tensor w, Tensor cost, Tensor u, Grid grid, Tensor codes, Tensor parent) {
+  public void beamBlock(Tensor w, Tensor cost, Tensor u, Grid grid, Tensor codes, Tensor source) {
     int n = w.columns();
     int rows = cost.rows();
     int paths = cost.columns();
@@ -172,7 +172,7 @@ final class ReferenceQuantizationOps implements QuantizationOps {
     float[] zeros = Elements.load(grid.zero());
     int[] groupOf = Elements.loadInts(grid.groupOf());
     int[] cv = new int[wv.length];
-    int[] parents = new int[costs.length];
+    int[] sources = new int[w.rows()];
     for (int r = 0; r < rows; r++) {
       List<BeamPath> beam = new ArrayList<>();
       for (int p = 0; p < paths; p++) {
@@ -187,7 +187,7 @@ final class ReferenceQuantizationOps implements QuantizationOps {
       }
       for (int p = 0; p < paths; p++) {
         BeamPath path = beam.get(p);
-        parents[r * paths + p] = path.origin();
+        sources[p * rows + r] = path.origin() * rows + r;
         costs[r * paths + p] = path.cost();
         System.arraycopy(path.weights(), 0, wv, (p * rows + r) * n, n);
         System.arraycopy(path.codes(), 0, cv, (p * rows + r) * n, n);
@@ -196,7 +196,7 @@ final class ReferenceQuantizationOps implements QuantizationOps {
     Elements.store(wv, w);
     Elements.store(costs, cost);
     Elements.storeBytes(cv, codes);
-    Elements.storeInts(parents, parent);
+    Elements.storeInts(sources, source);
   }
 
   @Override

@@ -132,7 +132,7 @@ final class CudaQuantizationOps implements QuantizationOps {
   }
 
   @Override
-  public void beamBlock(Tensor w, Tensor cost, Tensor u, Grid grid, Tensor codes, Tensor parent) {
+  public void beamBlock(Tensor w, Tensor cost, Tensor u, Grid grid, Tensor codes, Tensor source) {
     throw new UnsupportedOperationException("beamBlock");
   }
 

@@ -4,6 +4,7 @@ import static dev.gptq.tensor.DType.F32;
 import static dev.gptq.tensor.DType.I32;
 import static dev.gptq.tensor.DType.U8;
 import static dev.gptq.tensor.Layout.COLUMN_MAJOR;
+import static dev.gptq.tensor.Layout.ROW_MAJOR;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gptq.grid.Grid;
@@ -67,7 +68,7 @@ public abstract class RefinementConformance extends Conformance {
           .in("groupOf", Matrix.row(new int[n]))
           .in("u", Matrix.of(n, n, u))
           .out("codes", U8, COLUMN_MAJOR, 80, n)
-          .out("parent", I32, COLUMN_MAJOR, 20, 4)
+          .out("source", I32, ROW_MAJOR, 1, 80)
           .isExact(beam(spec));
     }
   }
@@ -81,7 +82,7 @@ public abstract class RefinementConformance extends Conformance {
                 .inOut("cost", costs(w.rows(), paths, existing)))
         .in("u", QuantizationConformance.triangle(inputs(), w.columns()))
         .out("codes", U8, COLUMN_MAJOR, w.rows() * paths, w.columns())
-        .out("parent", I32, COLUMN_MAJOR, w.rows(), paths)
+        .out("source", I32, ROW_MAJOR, 1, w.rows() * paths)
         .isExact(beam(spec));
   }
 
@@ -95,7 +96,7 @@ public abstract class RefinementConformance extends Conformance {
                 t.get("u"),
                 QuantizationConformance.grid(spec, t),
                 t.get("codes"),
-                t.get("parent"));
+                t.get("source"));
   }
 
   /** Path p of row r at p·m + r, a little different in each path. */
