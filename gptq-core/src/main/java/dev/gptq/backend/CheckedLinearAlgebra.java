@@ -120,7 +120,10 @@ record CheckedLinearAlgebra(LinearAlgebra delegate) implements LinearAlgebra {
         .shape("b", b, a.rows(), a.columns())
         .type("out", out, DType.F32)
         .columnMajor("out", out)
-        .shape("out", out, a.rows(), 1);
+        .shape("out", out, a.rows(), out.columns())
+        .that(
+            out.columns() > 0 && a.columns() % out.columns() == 0,
+            "out's columns must divide those of a");
     delegate.rowDots(a, b, out);
   }
 

@@ -64,7 +64,10 @@ public interface LinearAlgebra {
   /** {@code total ← total + } the number of NaN and infinite elements of x; total is F64, 1 × 1. */
   void addNonFiniteCount(Tensor x, Tensor total);
 
-  /** {@code out[i][0] ← Σ_j A[i][j]·B[i][j]}; A and B are m × n with contiguous columns, F32. */
+  /**
+   * Products of the rows of A and B, run by run: {@code out[i][h] ← Σ A[i][j]·B[i][j]} over {@code j
+   * = h·k … (h+1)·k − 1}. A and B are m × (r·k), out is m × r, all F32 with contiguous columns.
+   */
   void rowDots(Tensor a, Tensor b, Tensor out);
 
   /**

@@ -246,13 +246,14 @@ final class ReferenceLinearAlgebra implements LinearAlgebra {
   public void rowDots(Tensor a, Tensor b, Tensor out) {
     float[] av = Elements.load(a);
     float[] bv = Elements.load(b);
-    float[] sums = new float[a.rows()];
-    for (int r = 0, i = 0; r < a.rows(); r++) {
+    float[] sums = new float[Math.toIntExact(out.elements())];
+    int run = a.columns() / out.columns();
+    for (int s = 0, i = 0; s < sums.length; s++) {
       double sum = 0;
-      for (int c = 0; c < a.columns(); c++, i++) {
+      for (int k = 0; k < run; k++, i++) {
         sum += (double) av[i] * bv[i];
       }
-      sums[r] = (float) sum;
+      sums[s] = (float) sum;
     }
     Elements.store(sums, out);
   }

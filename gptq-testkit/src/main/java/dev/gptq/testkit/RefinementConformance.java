@@ -309,31 +309,34 @@ public abstract class RefinementConformance extends Conformance {
   @Test
   void rowDotsOfEveryShape() {
     for (int[] s : Shapes.MATRIX) {
-      rowDots(s[0], s[1]);
+      rowDots(s[0], s[1], 1);
+      rowDots(s[0], s[1], 3);
     }
     for (int n : Shapes.VECTOR) {
-      rowDots(n, 5);
-      rowDots(3, n);
+      rowDots(n, 5, 2);
+      rowDots(3, n, 1);
     }
-    rowDots(300, 517);
+    rowDots(300, 517, 1);
+    rowDots(70, 128, 17);
   }
 
-  private void rowDots(int rows, int columns) {
+  private void rowDots(int rows, int run, int runs) {
+    int columns = run * runs;
     Matrix a = inputs().normal(F32, COLUMN_MAJOR, rows, columns);
     Matrix b = inputs().normal(F32, COLUMN_MAJOR, rows, columns);
-    double[] magnitude = new double[rows];
-    for (int r = 0; r < rows; r++) {
-      for (int c = 0; c < columns; c++) {
-        magnitude[r] += Math.abs(a.at(r, c) * b.at(r, c));
+    double[] magnitude = new double[rows * runs];
+    for (int i = 0; i < magnitude.length; i++) {
+      for (int k = i * run; k < (i + 1) * run; k++) {
+        magnitude[i] += Math.abs(a.values()[k] * b.values()[k]);
       }
     }
     operation("rowDots of " + a)
         .in("a", a)
         .in("b", b)
-        .out("out", F32, COLUMN_MAJOR, rows, 1)
+        .out("out", F32, COLUMN_MAJOR, rows, runs)
         .isWithin(
-            Tolerance.dot(columns),
-            new Matrix(F32, COLUMN_MAJOR, rows, 1, magnitude),
+            Tolerance.dot(run),
+            new Matrix(F32, COLUMN_MAJOR, rows, runs, magnitude),
             (backend, t, scope) -> backend.linalg().rowDots(t.get("a"), t.get("b"), t.get("out")));
   }
 
