@@ -2,6 +2,7 @@ package dev.gptq.cli;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.models.Model;
+import dev.gptq.models.pipeline.Quality;
 import dev.gptq.models.text.TokenWindows;
 import dev.gptq.models.tokenizer.Tokenizer;
 import java.io.IOException;
@@ -32,8 +33,8 @@ final class CalibrationOptions {
   @Option(
       names = "--samples",
       paramLabel = "N",
-      description = "calibration windows (default: ${DEFAULT-VALUE})")
-  private int samples = 128;
+      description = "calibration windows (default: 128, with --quality best 512)")
+  private Integer chosenSamples;
 
   @Option(
       names = "--seq-len",
@@ -57,7 +58,9 @@ final class CalibrationOptions {
     return length;
   }
 
-  ImmutableList<int[]> windows(Model model, Console console) throws IOException {
+  ImmutableList<int[]> windows(Model model, Quality quality, Console console)
+      throws IOException {
+    int samples = chosenSamples == null ? quality.samples() : chosenSamples;
     if (samples < 1) {
       throw new UsageException("--samples must be at least 1 but is " + samples);
     }

@@ -86,7 +86,8 @@ final class CompareCommand implements Callable<Integer> {
     for (int b : bits) {
       for (int groupSize : groupSizes) {
         for (Method method : methods) {
-          rows.add(new Comparison.Row(method, options.with(b, groupSize), trueSequential));
+          rows.add(new Comparison.Row(
+                  method, options.with(b, groupSize), options.target(), trueSequential));
         }
       }
     }
@@ -94,7 +95,7 @@ final class CompareCommand implements Callable<Integer> {
       ImmutableList<int[]> measured =
           EvaluationText.windows(opened, text, calibration.length(), windows);
       ImmutableList<int[]> calibrating =
-          methods.contains(Method.GPTQ) ? calibration.windows(opened, console) : ImmutableList.of();
+          methods.contains(Method.GPTQ) ? calibration.windows(opened, options.quality(), console) : ImmutableList.of();
       try (Backend backend = backendOption.open(console)) {
         Comparison comparison = new Comparison(opened, backend, calibrating, measured, console);
         double full = comparison.fullPrecision();

@@ -11,6 +11,7 @@ import dev.gptq.models.pipeline.MemoryStore;
 import dev.gptq.models.pipeline.QuantizationJob;
 import dev.gptq.models.pipeline.QuantizationSettings;
 import dev.gptq.models.pipeline.QuantizationSettings.Method;
+import dev.gptq.models.pipeline.Target;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
@@ -23,7 +24,7 @@ import tools.jackson.databind.node.ObjectNode;
 final class Comparison {
 
   /** One way to quantize. */
-  record Row(Method method, GptqOptions options, boolean trueSequential) {
+  record Row(Method method, GptqOptions options, Target target, boolean trueSequential) {
     ObjectNode describe(ObjectNode json) {
       return json.put("method", method.name().toLowerCase(Locale.ROOT))
           .put("bits", options.grid().bits())
@@ -32,6 +33,12 @@ final class Comparison {
           .put("sym", !options.grid().scheme().hasZeroPoint())
           .put("mse", options.grid().search() == GridSearch.MSE)
           .put("act_order", options.order() == ColumnOrder.ACTIVATION)
+          .put("order", options.order().name().toLowerCase(Locale.ROOT))
+          .put("grid", options.grid().search().id())
+          .put("target", target.kind().id())
+          .put("beam", options.refinement().beam())
+          .put("refits", options.refinement().refits())
+          .put("sweeps", options.refinement().sweeps())
           .put("static_groups", options.staticGroups())
           .put("true_sequential", trueSequential);
     }
@@ -88,6 +95,7 @@ final class Comparison {
             new QuantizationSettings(
                 row.method(),
                 row.options(),
+                row.target(),
                 row.trueSequential(),
                 Optional.empty(),
                 Optional.empty()),

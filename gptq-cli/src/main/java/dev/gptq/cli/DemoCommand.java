@@ -8,8 +8,10 @@ import dev.gptq.models.Model;
 import dev.gptq.models.evaluation.Generator;
 import dev.gptq.models.evaluation.Sampler;
 import dev.gptq.models.forward.Decoder;
+import dev.gptq.models.pipeline.Quality;
 import dev.gptq.models.pipeline.QuantizationSettings;
 import dev.gptq.models.pipeline.QuantizationSettings.Method;
+import dev.gptq.models.pipeline.Target;
 import dev.gptq.models.text.TokenWindows;
 import dev.gptq.models.tokenizer.Tokenizer;
 import dev.gptq.quantize.GptqOptions;
@@ -102,14 +104,15 @@ final class DemoCommand implements Callable<Integer> {
     List<Comparison.Row> rows = new ArrayList<>();
     for (int bits : new int[] {4, 3, 2}) {
       for (Method method : Method.values()) {
-        rows.add(new Comparison.Row(method, options(bits, bits == 2 ? 32 : 128), true));
+        GptqOptions options = options(Scheme.ASYMMETRIC, bits, bits == 2 ? 32 : 128);
+        rows.add(new Comparison.Row(method, options, Target.PLAIN, true));
       }
     }
     return rows;
   }
 
-  private static GptqOptions options(int bits, int groupSize) {
-    return GptqOptions.of(GridSpec.of(Scheme.ASYMMETRIC, bits), groupSize);
+  private static GptqOptions options(Scheme scheme, int bits, int groupSize) {
+    return Quality.STANDARD.apply(GptqOptions.of(GridSpec.of(scheme, bits), groupSize));
   }
 
   /** Writes the 4-bit checkpoint that most loaders read fastest: symmetric, groups of 128. */
@@ -121,7 +124,7 @@ final class DemoCommand implements Callable<Integer> {
       Console console)
       throws IOException {
     QuantizationSettings settings =
-        QuantizationSettings.of(Method.GPTQ, GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), 128));
+        QuantizationSettings.of(Method.GPTQ, options(Scheme.SYMMETRIC, 4, 128));
     boolean ours = Files.exists(checkpoint.resolve("quantization-log.jsonl"));
     QuantizationRun run =
         new QuantizationRun(

@@ -3,9 +3,12 @@ package dev.gptq.cli;
 import dev.gptq.grid.GridSearch;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
+import dev.gptq.models.pipeline.Quality;
+import dev.gptq.models.pipeline.Target;
 import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantize.GroupStatistics;
+import dev.gptq.quantize.Refinement;
 import dev.gptq.tensor.DType;
 import picocli.CommandLine.Option;
 
@@ -62,16 +65,75 @@ final class QuantizationOptions {
   private Scheme scheme;
 
   @Option(
-      names = "--mse",
-      description = "search each scale for the least rounding error instead of covering the range")
+      names = "--quality",
+      paramLabel = "NAME",
+      description = {
+        "what to do beyond plain GPTQ; all write the same format, and options below override it"
+            + " (default: standard)",
+        "  fast: group-aware order, min-max grids",
+        "  standard: + grids by what an error costs, scales refitted; a quarter less error than fast"
+            + " at 3 bits for about the same time",
+        "  best: + makes up for errors of earlier layers, tries grids and codes in many ways, 512"
+            + " samples; another fifth less error for several times the time and twice the memory"
+      })
+  private String qualityName = Quality.STANDARD.id();
+
+  @Option(
+      names = "--grid",
+      paramLabel = "NAME",
+      description =
+          "what a grid is fitted to: minmax, the range of the weights; mse, their rounding errors;"
+              + " hdiag, hpiv, hclip, loop, what these errors cost")
+  private String gridName;
+
+  @Option(names = "--mse", description = "the same as --grid mse")
   private boolean mse;
+
+  @Option(
+      names = "--target",
+      paramLabel = "NAME",
+      description =
+          "plain: the weights; qep: also make up for errors in a layer's input; residual: and for"
+              + " those in the residual stream")
+  private String targetName;
+
+  @Option(
+      names = "--alpha",
+      paramLabel = "X",
+      description = "how much of these errors, 0 to 1 (default: 0.5)")
+  private double alpha = Target.DEFAULT_ALPHA;
+
+  @Option(
+      names = "--beam",
+      paramLabel = "N",
+      description = "partial solutions a row, 1 to 32; the time of the column loop grows with it")
+  private Integer beam;
+
+  @Option(
+      names = "--refit",
+      paramLabel = "N",
+      description =
+          "how often to refit scales to their codes; from the second time on the columns are"
+              + " quantized again before it")
+  private Integer refits;
+
+  @Option(
+      names = "--sweeps",
+      paramLabel = "N",
+      description = "sweeps of coordinate descent over the finished codes")
+  private Integer sweeps;
+
+  @Option(
+      names = "--signed-scales",
+      description =
+          "also try negative scales for symmetric grids; not every loader is known to read them")
+  private boolean signedScales;
 
   @Option(
       names = "--order",
       paramLabel = "NAME",
       description =
-          "order of the columns: natural, act (by activation; needs g_idx at run time), group-aware"
-              + " (default: natural)")
+          "order of the columns: natural, act (by activation; needs g_idx at run time), group-aware")
   private String order;
 
   @Option(names = "--act-order", description = "the same as --order act")
@@ -108,14 +170,67 @@ final class QuantizationOptions {
     if (bits != 2 && bits != 3 && bits != 4 && bits != 8) {
       throw new UsageException("--bits must be 2, 3, 4 or 8 but is " + bits);
     }
-    GridSpec grid =
-        new GridSpec(scheme(), bits, mse ? GridSearch.MSE : GridSearch.MIN_MAX, DType.F16);
     try {
+      Quality quality = quality();
       return new GptqOptions(
-          grid, groupSize, order(), staticGroups, damping, blockSize, statistics);
+          new GridSpec(scheme(), bits, search(quality), DType.F16),
+          groupSize,
+          order(quality),
+          staticGroups,
+          damping,
+          blockSize,
+          statistics,
+          new Refinement(
+              beam == null ? quality.refinement().beam() : beam,
+              refits == null ? quality.refinement().refits() : refits,
+              sweeps == null ? quality.refinement().sweeps() : sweeps,
+              signedScales));
     } catch (IllegalArgumentException e) {
       throw new UsageException(e.getMessage());
     }
+  }
+
+  /** The preset. */
+  Quality quality() {
+    for (Quality known : Quality.values()) {
+      if (known.id().equals(qualityName)) {
+        return known;
+      }
+    }
+    throw new UsageException(
+        "--quality must be fast, standard or best but is " + qualityName);
+  }
+
+  /** What layers' weights are to come close to. */
+  Target target() {
+    Target preset = quality().target();
+    try {
+      if (targetName == null) {
+        return preset.kind() == Target.Kind.PLAIN ? preset : new Target(preset.kind(), alpha);
+      }
+      for (Target.Kind kind : Target.Kind.values()) {
+        if (kind.id().equals(targetName)) {
+          return kind == Target.Kind.PLAIN ? Target.PLAIN : new Target(kind, alpha);
+        }
+      }
+    } catch (IllegalArgumentException e) {
+      throw new UsageException(e.getMessage());
+    }
+    throw new UsageException("--target must be plain, qep or residual but is " + targetName);
+  }
+
+  private GridSearch search(Quality quality) {
+    if (gridName == null) {
+      if (mse) {
+        return GridSearch.MSE;
+      }
+      return statistics == GroupStatistics.REFERENCE ? GridSearch.MIN_MAX : quality.search();
+    }
+    GridSearch search = GridSearch.of(gridName);
+    if (mse && search != GridSearch.MSE) {
+      throw new UsageException("--mse contradicts --grid " + gridName);
+    }
+    return search;
   }
 
   private Scheme scheme() {
@@ -131,9 +246,9 @@ final class QuantizationOptions {
     return asymmetric || Boolean.FALSE.equals(symmetric) ? Scheme.ASYMMETRIC : Scheme.SYMMETRIC;
   }
 
-  private ColumnOrder order() {
+  private ColumnOrder order(Quality quality) {
     if (order == null) {
-      return actOrder ? ColumnOrder.ACTIVATION : ColumnOrder.NATURAL;
+      return actOrder ? ColumnOrder.ACTIVATION : quality.order();
     }
     for (Order known : Order.values()) {
       if (known.toString().equals(order)) {

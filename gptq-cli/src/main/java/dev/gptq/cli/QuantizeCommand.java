@@ -124,6 +124,7 @@ final class QuantizeCommand implements Callable<Integer> {
         new QuantizationSettings(
             method,
             options.with(bits, groupSize),
+            options.target(),
             trueSequential,
             Optional.ofNullable(include),
             Optional.ofNullable(exclude));
@@ -133,7 +134,7 @@ final class QuantizeCommand implements Callable<Integer> {
           new QuantizationRun(opened, settings, config, output, overwrite, resume, console);
       run.check();
       ImmutableList<int[]> windows =
-          method == Method.RTN ? ImmutableList.of() : calibration.windows(opened, console);
+          method == Method.RTN ? ImmutableList.of() : calibration.windows(opened, options.quality(), console);
       if (dryRun) {
         run.plan(windows, console);
         return ExitStatus.DONE;

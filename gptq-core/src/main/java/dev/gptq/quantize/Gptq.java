@@ -9,6 +9,7 @@ import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.Optional;
 
 /**
  * GPTQ (Frantar et al., ICLR 2023, algorithm 1): quantizes the columns of W one after the other and
@@ -26,7 +27,11 @@ import dev.gptq.tensor.TensorScope;
  * quantize a range of columns, quantize its left half, apply all its errors to the right half in
  * one matrix product, and quantize that. The products are as large as can be, and errors need no
  * room of their own: each replaces the weight it came from. Every group begins a half, so that its
- * grid is fitted to weights that have all earlier errors in them.
+ * grid is fitted to weights that have all earlier errors in them. {@link ColumnLoop} is that loop.
+ *
+ * <p>Around it, all optional and free to combine: an order of the columns ({@link ColumnOrder}), a
+ * search for the grids ({@link dev.gptq.grid.GridSearch}), several partial solutions in place of one
+ * ({@link BeamLoop}), and work on the result ({@link Refiner}).
  */
 public final class Gptq {
   private final Backend backend;
@@ -51,82 +56,83 @@ public final class Gptq {
    *     with {@code D = W − Q}, dead columns of W counted as zero
    */
   public Result quantize(Tensor weight, HessianFactor factor, TensorScope scope) {
+    int rows = weight.rows();
     int columns = weight.columns();
+    LinearAlgebra la = backend.linalg();
     try (TensorScope local = backend.newScope()) {
-      Tensor w = local.columnMajor(DType.F32, weight.rows(), columns);
-      backend.linalg().convert(weight, w);
-      GridPlan grids = new GridPlan(backend, options, weight.rows(), columns, local);
+      Tensor w = local.columnMajor(DType.F32, rows, columns);
+      la.convert(weight, w);
+      GridPlan grids = new GridPlan(backend, options, rows, factor, local);
       if (options.statistics() == GroupStatistics.REFERENCE) {
         grids.fitWholeRows(w);
       }
       if (!factor.dead().isEmpty()) {
-        backend.linalg().zeroColumns(local.upload(ints(factor.dead())), w);
-      }
-      if (options.staticGroups()) {
-        grids.fitAll(w);
+        la.zeroColumns(local.upload(ints(factor.dead())), w);
       }
       if (options.order() != ColumnOrder.NATURAL) {
-        Tensor ordered = local.columnMajor(DType.F32, weight.rows(), columns);
-        backend.linalg().gatherColumns(w, local.upload(ints(factor.order())), ordered);
+        Tensor ordered = local.columnMajor(DType.F32, rows, columns);
+        la.gatherColumns(w, local.upload(ints(factor.order())), ordered);
         w = ordered;
       }
-      Tensor codes = local.columnMajor(DType.U8, weight.rows(), columns);
-      new Columns(w, factor.upper(), grids, grids.inOrder(factor.order(), local), codes)
-          .quantize(0, columns);
-
-      Tensor total = local.zeros(DType.F64, 1, 1, Layout.ROW_MAJOR);
-      backend.linalg().addSumOfSquares(w, total);
-      Tensor stored = scope.columnMajor(DType.U8, weight.rows(), columns);
-      backend.linalg().gatherColumns(codes, local.upload(factor.positions()), stored);
-      return new Result(
-          new QuantizedMatrix(stored, grids.stored(factor, scope)), 0.5 * HostCopies.scalar(total));
+      if (options.staticGroups()) {
+        grids.fitStatic(w);
+      }
+      Tensor codes = local.columnMajor(DType.U8, rows, columns);
+      double loss;
+      if (options.refinement().needsHessian()) {
+        Tensor copy = local.columnMajor(DType.F32, rows, columns);
+        la.convert(w, copy);
+        loop(copy, factor, grids::fit, grids.segment(), grids.grid(), codes);
+        loss = refine(w, factor, grids.grid(), codes);
+      } else {
+        loss = loop(w, factor, grids::fit, grids.segment(), grids.grid(), codes);
+      }
+      Tensor stored = scope.columnMajor(DType.U8, rows, columns);
+      la.gatherColumns(codes, local.upload(factor.positions()), stored);
+      return new Result(new QuantizedMatrix(stored, grids.stored(scope)), loss);
     }
   }
 
-  /** The recursion over ranges of columns, which are in the order of quantization. */
-  private final class Columns {
-    private final Tensor w;
-    private final Tensor u;
-    private final GridPlan grids;
-    private final Grid grid;
-    private final Tensor codes;
-
-    /** Columns whose grids are fitted together, when the first of them is reached. */
-    private final int segment;
-
-    Columns(Tensor w, Tensor u, GridPlan grids, Grid grid, Tensor codes) {
-      this.w = w;
-      this.u = u;
-      this.grids = grids;
-      this.grid = grid;
-      this.codes = codes;
-      this.segment = grids.segment();
-    }
-
-    /** Quantizes columns from … to−1; afterwards W holds their scaled errors. */
-    void quantize(int from, int to) {
-      int block = Math.min(options.blockSize(), segment);
-      if (to - from <= block) {
-        if (from % segment == 0) {
-          grids.fit(w, from);
-        }
-        backend
-            .quantization()
-            .quantizeBlock(
-                w.columns(from, to),
-                u.rows(from, to).columns(from, to),
-                grid.columns(from, to),
-                codes.columns(from, to));
-        return;
+  /** Quantizes the columns of w, which it destroys, and returns the loss. */
+  private double loop(
+      Tensor w, HessianFactor factor, ColumnLoop.Fits fits, int segment, Grid grid, Tensor codes) {
+    int block = options.blockSize();
+    try (TensorScope local = backend.newScope()) {
+      if (options.refinement().beam() > 1) {
+        BeamLoop beam =
+            new BeamLoop(
+                backend, factor.upper(), fits, grid, segment, block, options.refinement().beam());
+        return sum(beam.run(w, codes, local));
       }
-      int unit = to - from > segment ? segment : block;
-      int middle = from + (Math.ceilDiv(to - from, unit) + 1) / 2 * unit;
-      quantize(from, middle);
-      LinearAlgebra la = backend.linalg();
-      Tensor errors = w.columns(from, middle);
-      la.gemm(-1, errors, u.rows(from, middle).columns(middle, to), 1, w.columns(middle, to));
-      quantize(middle, to);
+      new ColumnLoop(backend, w, factor.upper(), fits, grid, codes, segment, block).run();
+      Tensor total = local.zeros(DType.F64, 1, 1, Layout.ROW_MAJOR);
+      backend.linalg().addSumOfSquares(w, total);
+      return 0.5 * HostCopies.scalar(total);
     }
+  }
+
+  private double refine(Tensor w, HessianFactor factor, Grid grid, Tensor codes) {
+    boolean scattered = options.staticGroups() && options.order() != ColumnOrder.NATURAL;
+    Refiner refiner =
+        new Refiner(
+            backend,
+            w,
+            factor.damped(),
+            grid,
+            codes,
+            scattered ? Optional.of(factor.positions()) : Optional.empty());
+    return refiner.refine(
+        options.refinement(),
+        (copy, others) ->
+            loop(copy, factor, ColumnLoop.Fits.NONE, w.columns(), grid, others));
+  }
+
+  private static double sum(Tensor losses) {
+    double sum = 0;
+    for (float loss : HostCopies.floats(losses)) {
+      sum += loss;
+    }
+    return sum;
   }
 
   private static int[] ints(Iterable<Integer> values) {

@@ -14,6 +14,7 @@ import dev.gptq.grid.GridSpec;
  * @param damping λ as a share of the mean diagonal of the Hessian
  * @param blockSize columns of a lazy update; the result does not depend on it but for rounding
  * @param statistics which weights grids are fitted to
+ * @param refinement what is done beyond plain GPTQ
  */
 public record GptqOptions(
     GridSpec grid,
@@ -22,7 +23,8 @@ public record GptqOptions(
     boolean staticGroups,
     double damping,
     int blockSize,
-    GroupStatistics statistics) {
+    GroupStatistics statistics,
+    Refinement refinement) {
 
   /** The group size that means one group a row. */
   public static final int PER_ROW = -1;
@@ -51,6 +53,10 @@ public record GptqOptions(
             + " the other",
         blockSize,
         groupSize);
+    Preconditions.checkArgument(
+        statistics == GroupStatistics.CURRENT || !grid.search().needsHessian(),
+        "reference group statistics know the grid searches minmax and mse, not %s",
+        grid.search().id());
   }
 
   /** Natural order and the paper's damping and block size. */
@@ -62,32 +68,50 @@ public record GptqOptions(
         false,
         DEFAULT_DAMPING,
         DEFAULT_BLOCK,
-        GroupStatistics.CURRENT);
+        GroupStatistics.CURRENT,
+        Refinement.NONE);
   }
 
   /** The same with another order. */
   public GptqOptions withOrder(ColumnOrder other) {
-    return new GptqOptions(grid, groupSize, other, staticGroups, damping, blockSize, statistics);
+    return new GptqOptions(
+        grid, groupSize, other, staticGroups, damping, blockSize, statistics, refinement);
   }
 
   /** The same with static or dynamic groups. */
   public GptqOptions withStaticGroups(boolean other) {
-    return new GptqOptions(grid, groupSize, order, other, damping, blockSize, statistics);
+    return new GptqOptions(
+        grid, groupSize, order, other, damping, blockSize, statistics, refinement);
   }
 
   /** The same with another damping. */
   public GptqOptions withDamping(double other) {
-    return new GptqOptions(grid, groupSize, order, staticGroups, other, blockSize, statistics);
+    return new GptqOptions(
+        grid, groupSize, order, staticGroups, other, blockSize, statistics, refinement);
   }
 
   /** The same with another block size. */
   public GptqOptions withBlockSize(int other) {
-    return new GptqOptions(grid, groupSize, order, staticGroups, damping, other, statistics);
+    return new GptqOptions(
+        grid, groupSize, order, staticGroups, damping, other, statistics, refinement);
   }
 
   /** The same with other group statistics. */
   public GptqOptions withStatistics(GroupStatistics other) {
-    return new GptqOptions(grid, groupSize, order, staticGroups, damping, blockSize, other);
+    return new GptqOptions(
+        grid, groupSize, order, staticGroups, damping, blockSize, other, refinement);
+  }
+
+  /** The same with another grid. */
+  public GptqOptions withGrid(GridSpec other) {
+    return new GptqOptions(
+        other, groupSize, order, staticGroups, damping, blockSize, statistics, refinement);
+  }
+
+  /** The same with another refinement. */
+  public GptqOptions withRefinement(Refinement other) {
+    return new GptqOptions(
+        grid, groupSize, order, staticGroups, damping, blockSize, statistics, other);
   }
 
   /**

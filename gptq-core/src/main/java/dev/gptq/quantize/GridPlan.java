@@ -1,11 +1,15 @@
 package dev.gptq.quantize;
 
 import dev.gptq.backend.Backend;
+import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.grid.Grid;
+import dev.gptq.grid.GridSearch;
 import dev.gptq.tensor.DType;
+import dev.gptq.tensor.HostCopies;
+import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
-import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * The grids of a matrix while it is quantized: which group each column belongs to, and when each
@@ -15,19 +19,55 @@ import java.util.List;
 final class GridPlan {
   private final Backend backend;
   private final GptqOptions options;
+  private final HessianFactor factor;
   private final int columns;
   private final int groupColumns;
-  private final Tensor scale;
-  private final Tensor zero;
+  private final Grid grid;
+  private final GroupFit fit;
+
+  /** For the searches that weigh columns: what their squared errors cost, 1 × columns. */
+  private final Tensor cost;
+
   private boolean fitted;
 
-  GridPlan(Backend backend, GptqOptions options, int rows, int columns, TensorScope scope) {
+  GridPlan(
+      Backend backend, GptqOptions options, int rows, HessianFactor factor, TensorScope scope) {
     this.backend = backend;
     this.options = options;
-    this.columns = columns;
+    this.factor = factor;
+    this.columns = factor.order().size();
     this.groupColumns = options.groupColumns(columns);
-    this.scale = scope.columnMajor(DType.F32, rows, columns / groupColumns);
-    this.zero = scope.columnMajor(DType.F32, rows, columns / groupColumns);
+    this.fit = GroupFit.of(backend, options);
+    this.cost = cost(scope);
+    this.grid =
+        new Grid(
+            options.grid(),
+            scope.columnMajor(DType.F32, rows, columns / groupColumns),
+            scope.columnMajor(DType.F32, rows, columns / groupColumns),
+            scope.upload(
+                IntStream.range(0, columns)
+                    .map(p -> (options.staticGroups() ? factor.order().get(p) : p) / groupColumns)
+                    .toArray()));
+  }
+
+  private Tensor cost(TensorScope scope) {
+    Tensor row = scope.zeros(DType.F32, 1, columns, Layout.ROW_MAJOR);
+    if (options.grid().search() == GridSearch.HESSIAN_DIAGONAL) {
+      backend.linalg().diagonal(factor.damped(), row);
+    } else if (options.grid().search() == GridSearch.PIVOT) {
+      backend.linalg().diagonal(factor.upper(), row);
+      float[] pivots = HostCopies.floats(row);
+      for (int j = 0; j < columns; j++) {
+        pivots[j] = 1 / (pivots[j] * pivots[j]);
+      }
+      return scope.upload(pivots);
+    }
+    return row;
+  }
+
+  /** The grids, with columns in the order of quantization. */
+  Grid grid() {
+    return grid;
   }
 
   /** Columns whose grids are fitted at the same moment. */
@@ -40,59 +80,76 @@ final class GridPlan {
         : groupColumns;
   }
 
-  /** If groups are whole rows, fits their grids now. */
+  /** If groups are whole rows, fits their grids now, to w in any order. */
   void fitWholeRows(Tensor w) {
     if (groupColumns == columns) {
-      fitAll(w);
+      fitRun(w, 0);
+      fitted = true;
     }
   }
 
-  /** Fits all grids to w, its columns in the stored order. */
-  void fitAll(Tensor w) {
-    if (!fitted) {
-      for (int from = 0; from < columns; from += groupColumns) {
-        fitGroup(w, from);
-      }
-      fitted = true;
+  /** Fits all static groups to w, its columns in the order of quantization. */
+  void fitStatic(Tensor w) {
+    if (fitted) {
+      return;
     }
+    LinearAlgebra la = backend.linalg();
+    for (int g = 0; g < grid.groups(); g++) {
+      int group = g;
+      int[] members =
+          IntStream.range(0, columns)
+              .filter(p -> factor.order().get(p) / groupColumns == group)
+              .toArray();
+      try (TensorScope local = backend.newScope()) {
+        Tensor index = local.upload(members);
+        Tensor weights = local.columnMajor(DType.F32, w.rows(), groupColumns);
+        la.gatherColumns(w, index, weights);
+        Tensor costs = local.rowMajor(DType.F32, 1, groupColumns);
+        la.gatherColumns(cost, index, costs);
+        fit(g, new GroupFit.Group(weights, block(index, local), costs));
+      }
+    }
+    fitted = true;
+  }
+
+  /** These rows and columns of U. */
+  private Tensor block(Tensor index, TensorScope scope) {
+    Tensor some = scope.rowMajor(DType.F32, columns, groupColumns);
+    backend.linalg().gatherColumns(factor.upper(), index, some);
+    Tensor block = scope.rowMajor(DType.F32, groupColumns, groupColumns);
+    backend.linalg().gatherColumns(some.transposed(), index, block.transposed());
+    return block;
   }
 
   /** Fits the grids of the segment that begins at column {@code from}, unless done beforehand. */
   void fit(Tensor w, int from) {
     if (!fitted) {
       for (int c = from; c < Math.min(from + segment(), columns); c += groupColumns) {
-        fitGroup(w, c);
+        fitRun(w, c);
       }
     }
   }
 
-  private void fitGroup(Tensor w, int from) {
-    int g = from / groupColumns;
-    backend
-        .quantization()
-        .fitGrid(
-            w.columns(from, from + groupColumns),
-            options.grid(),
-            scale.columns(g, g + 1),
-            zero.columns(g, g + 1));
+  private void fitRun(Tensor w, int from) {
+    int to = from + groupColumns;
+    fit(
+        from / groupColumns,
+        new GroupFit.Group(
+            w.columns(from, to),
+            factor.upper().rows(from, to).columns(from, to),
+            cost.columns(from, to)));
   }
 
-  /** The grids with columns in the order of quantization. */
-  Grid inOrder(List<Integer> order, TensorScope scope) {
-    int[] groupOf = new int[columns];
-    for (int p = 0; p < columns; p++) {
-      groupOf[p] = (options.staticGroups() ? order.get(p) : p) / groupColumns;
-    }
-    return new Grid(options.grid(), scale, zero, scope.upload(groupOf));
+  private void fit(int g, GroupFit.Group group) {
+    fit.fit(group, grid.scale().columns(g, g + 1), grid.zero().columns(g, g + 1));
   }
 
   /**
    * The grids with columns in the stored order. After group-aware order each group gets the index
    * of its place in the stored matrix, so that groups are runs of columns again.
    */
-  Grid stored(HessianFactor factor, TensorScope scope) {
-    int groups = columns / groupColumns;
-    int[] source = new int[groups];
+  Grid stored(TensorScope scope) {
+    int[] source = new int[grid.groups()];
     int[] groupOf = new int[columns];
     int[] positions = factor.positions();
     boolean regular = options.staticGroups() || options.order() != ColumnOrder.ACTIVATION;
@@ -101,10 +158,10 @@ final class GridPlan {
       source[groupOf[c]] = options.staticGroups() ? groupOf[c] : positions[c] / groupColumns;
     }
     Tensor index = scope.upload(source);
-    Tensor storedScale = scope.columnMajor(DType.F32, scale.rows(), groups);
-    Tensor storedZero = scope.columnMajor(DType.F32, scale.rows(), groups);
-    backend.linalg().gatherColumns(scale, index, storedScale);
-    backend.linalg().gatherColumns(zero, index, storedZero);
-    return new Grid(options.grid(), storedScale, storedZero, scope.upload(groupOf));
+    Tensor scale = scope.columnMajor(DType.F32, grid.scale().rows(), grid.groups());
+    Tensor zero = scope.columnMajor(DType.F32, grid.scale().rows(), grid.groups());
+    backend.linalg().gatherColumns(grid.scale(), index, scale);
+    backend.linalg().gatherColumns(grid.zero(), index, zero);
+    return new Grid(options.grid(), scale, zero, scope.upload(groupOf));
   }
 }

@@ -20,13 +20,19 @@ import java.util.stream.IntStream;
 public final class HessianFactor {
   private final ImmutableList<Integer> order;
   private final ImmutableList<Integer> dead;
+  private final Tensor damped;
   private final Tensor upper;
   private final double damping;
 
   private HessianFactor(
-      ImmutableList<Integer> order, ImmutableList<Integer> dead, Tensor upper, double damping) {
+      ImmutableList<Integer> order,
+      ImmutableList<Integer> dead,
+      Tensor damped,
+      Tensor upper,
+      double damping) {
     this.order = order;
     this.dead = dead;
+    this.damped = damped;
     this.upper = upper;
     this.damping = damping;
   }
@@ -60,7 +66,7 @@ public final class HessianFactor {
       }
       int[] order = options.order().of(diagonal, options.groupColumns(n));
       Tensor index = local.upload(order);
-      Tensor h = local.rowMajor(DType.F32, n, n);
+      Tensor h = result.rowMajor(DType.F32, n, n);
       la.gatherSymmetric(hessian.matrix(), index, h);
       la.addToDiagonal(local.upload(permute(repair, order)), h);
       Tensor upper = result.allocate(DType.F32, n, n, Layout.ROW_MAJOR);
@@ -68,6 +74,7 @@ public final class HessianFactor {
       return new HessianFactor(
           ImmutableList.copyOf(Ints.asList(order)),
           ImmutableList.copyOf(Ints.asList(dead)),
+          h,
           upper,
           damping);
     }
@@ -126,6 +133,11 @@ public final class HessianFactor {
   /** U, columns × columns, in the order of quantization. */
   public Tensor upper() {
     return upper;
+  }
+
+  /** H + λI, columns × columns, both triangles, in the order of quantization. */
+  public Tensor damped() {
+    return damped;
   }
 
   /** The share of the mean diagonal that λ had to be. */

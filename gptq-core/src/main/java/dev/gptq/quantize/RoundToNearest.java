@@ -2,6 +2,7 @@ package dev.gptq.quantize;
 
 import dev.gptq.backend.Backend;
 import dev.gptq.grid.Grid;
+import dev.gptq.grid.GridSearch;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Tensor;
@@ -13,10 +14,13 @@ public final class RoundToNearest {
   private final GridSpec spec;
   private final int groupSize;
 
-  /** With a group size as in {@link GptqOptions}. */
+  /**
+   * With a group size as in {@link GptqOptions}. Without data there is no Hessian: a grid search
+   * that needs one becomes {@link GridSearch#MIN_MAX}.
+   */
   public RoundToNearest(Backend backend, GridSpec spec, int groupSize) {
     this.backend = backend;
-    this.spec = spec;
+    this.spec = spec.search().needsHessian() ? spec.withSearch(GridSearch.MIN_MAX) : spec;
     this.groupSize = groupSize;
   }
 

@@ -1,6 +1,7 @@
 package dev.gptq.tensor;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 
 /**
  * Owns the memory of the tensors allocated in it, in the manner of {@link java.lang.foreign.Arena}:
@@ -36,6 +37,14 @@ public interface TensorScope extends AutoCloseable {
   /** {@link #allocate} with contiguous columns. */
   default Tensor columnMajor(DType type, int rows, int columns) {
     return allocate(type, rows, columns, Layout.COLUMN_MAJOR);
+  }
+
+  /** Floats that are all the same, with contiguous columns. */
+  default Tensor filled(float value, int rows, int columns) {
+    float[] values = new float[Math.multiplyExact(rows, columns)];
+    Arrays.fill(values, value);
+    return upload(
+        MemorySegment.ofArray(values), DType.F32, rows, columns, Layout.COLUMN_MAJOR);
   }
 
   /** A row vector (1 × n) of floats. */

@@ -6,6 +6,7 @@ import dev.gptq.grid.Scheme;
 import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantize.GroupStatistics;
+import dev.gptq.quantize.Refinement;
 import dev.gptq.tensor.DType;
 import java.util.Arrays;
 import java.util.List;
@@ -32,7 +33,8 @@ record GoldenSet(String name, GridSpec spec, GptqOptions options) {
             parts.contains("static1"),
             Double.parseDouble(value(parts, "damp", "0.01")),
             Integer.parseInt(value(parts, "block", "128")),
-            GroupStatistics.REFERENCE);
+            GroupStatistics.REFERENCE,
+            Refinement.NONE);
     return new GoldenSet(name, spec, options);
   }
 

@@ -14,7 +14,7 @@ import java.util.List;
  * @param activations the residual stream of all calibration tokens and the widest activation that
  *     is kept beside it
  * @param hessians the Hessians of one group (of a whole block without true-sequential), and twice
- *     the largest for its factor
+ *     the largest for its factor; all three doubled where full-precision activations go along
  */
 public record MemoryEstimate(long weights, long activations, long hessians) {
   private static final long NUMBER = Float.BYTES;
@@ -42,10 +42,11 @@ public record MemoryEstimate(long weights, long activations, long hessians) {
       hessians = Math.max(hessians, (settings.trueSequential() ? square : all) + 2 * square);
       widest = Math.max(widest, linears.stream().mapToLong(LinearSpec::inputs).max().orElse(0));
     }
+    int streams = settings.needsFullPrecision() ? 2 : 1;
     return new MemoryEstimate(
-        NUMBER * weights,
-        NUMBER * tokens * (spec.hidden() + widest),
-        tokens == 0 ? 0 : NUMBER * hessians);
+        NUMBER * weights * streams,
+        NUMBER * tokens * (spec.hidden() + widest) * streams,
+        tokens == 0 ? 0 : NUMBER * hessians * streams);
   }
 
   private static long size(LinearSpec linear) {

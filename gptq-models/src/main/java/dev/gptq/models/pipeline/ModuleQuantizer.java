@@ -14,6 +14,7 @@ import dev.gptq.quantize.Gptq;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantize.Hessian;
 import dev.gptq.quantize.HessianFactor;
+import dev.gptq.quantize.InputDrift;
 import dev.gptq.quantize.QuantizedMatrix;
 import dev.gptq.quantize.RoundToNearest;
 import dev.gptq.tensor.DType;
@@ -57,7 +58,8 @@ final class ModuleQuantizer {
   }
 
   /** Quantizes the selected modules of a group that shares an input, with one factor for all. */
-  void quantize(Step.Linears group, Optional<Hessian> hessian, JobListener listener) {
+  void quantize(
+      Step.Linears group, Optional<InputStatistics> statistics, JobListener listener) {
     List<LinearSpec> selected =
         group.modules().stream()
             .filter(m -> settings.selection().test(block.spec().nameOf(m)))
@@ -67,6 +69,8 @@ final class ModuleQuantizer {
     }
     try (TensorScope local = backend.newScope()) {
       long start = System.nanoTime();
+      Optional<Hessian> hessian = statistics.map(InputStatistics::hessian);
+      Optional<InputDrift> drift = statistics.flatMap(InputStatistics::drift);
       Optional<Hessian> seen = hessian.filter(h -> h.tokens() > 0);
       boolean asked = settings.method() == QuantizationSettings.Method.GPTQ;
       String fallback = asked ? shortage(hessian.orElseThrow()) : "";
@@ -77,7 +81,7 @@ final class ModuleQuantizer {
       backend.synchronize();
       double shared = (System.nanoTime() - start) / 1e9 / selected.size();
       for (LinearSpec module : selected) {
-        ModuleReport report = quantize(module, seen, factor, fallback, shared);
+        ModuleReport report = quantize(module, seen, drift, factor, fallback, shared);
         listener.module(report);
       }
     }
@@ -99,6 +103,7 @@ final class ModuleQuantizer {
   private ModuleReport quantize(
       LinearSpec module,
       Optional<Hessian> hessian,
+      Optional<InputDrift> drift,
       Optional<HessianFactor> factor,
       String fallback,
       double shared) {
@@ -112,7 +117,7 @@ final class ModuleQuantizer {
           new RoundToNearest(backend, options.grid(), options.groupSize()).quantize(weight, local);
       QuantizedMatrix quantized =
           factor.isPresent()
-              ? new Gptq(backend, options).quantize(weight, factor.get(), local).matrix()
+              ? solve(weight, drift, factor.get(), local)
               : nearest;
       PackedMatrix packed = quantized.pack();
       Errors errors = Errors.none();
@@ -148,6 +153,15 @@ final class ModuleQuantizer {
       modules.put(name, new QuantizedModule(packed, report));
       return report;
     }
+  }
+
+  private QuantizedMatrix solve(
+      Tensor weight, Optional<InputDrift> drift, HessianFactor factor, TensorScope scope) {
+    Tensor target =
+        drift
+            .map(d -> d.target(weight, factor, settings.target().alpha(), scope))
+            .orElse(weight);
+    return new Gptq(backend, settings.options()).quantize(target, factor, scope).matrix();
   }
 
   /** Mean squared outputs: of the error, of the error of rounding to nearest, of the weights. */

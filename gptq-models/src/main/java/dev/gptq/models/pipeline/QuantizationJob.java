@@ -24,7 +24,8 @@ import java.util.Optional;
  * <p>Memory of the backend at any time: the weights of one block, the Hessian and its factor of one
  * group of modules that share an input (three squares of the input features; all groups of a block
  * without true-sequential), and for every calibration token the residual stream plus the widest
- * activation that is alive between two groups.
+ * activation that is alive between two groups. A target other than the weights themselves doubles
+ * weights and activations and adds two squares.
  */
 public final class QuantizationJob {
   /** Calibration tokens that go through a block together: enough to fill a GPU. */
@@ -87,12 +88,22 @@ public final class QuantizationJob {
     try (TensorScope local = backend.newScope()) {
       Ends ends = new Ends(backend, spec, source, local);
       for (List<int[]> batch : Perplexity.batches(windows, BATCH_TOKENS)) {
-        Registers registers = new Registers(backend, scope);
-        ends.embed(batch, registers, local);
-        batches.add(new CalibrationBatch(registers, batch.size()));
+        Optional<Registers> full =
+            settings.needsFullPrecision()
+                ? Optional.of(embedded(ends, batch, scope, local))
+                : Optional.empty();
+        batches.add(
+            new CalibrationBatch(embedded(ends, batch, scope, local), full, batch.size()));
       }
     }
     return batches;
+  }
+
+  private Registers embedded(
+      Ends ends, List<int[]> batch, TensorScope scope, TensorScope weights) {
+    Registers registers = new Registers(backend, scope);
+    ends.embed(batch, registers, weights);
+    return registers;
   }
 
   private void quantize(
@@ -100,7 +111,12 @@ public final class QuantizationJob {
     BlockSpec blockSpec = spec.blocks().get(index);
     try (TensorScope local = backend.newScope()) {
       Block block = new Block(backend, blockSpec, source, rope, local);
-      BlockCalibration calibration = new BlockCalibration(backend, block, batches);
+      Optional<Block> original =
+          settings.needsFullPrecision()
+              ? Optional.of(new Block(backend, blockSpec, source, rope, local))
+              : Optional.empty();
+      BlockCalibration calibration =
+          new BlockCalibration(backend, block, original, settings.target().kind(), batches);
       ModuleQuantizer quantizer =
           new ModuleQuantizer(backend, source, settings, index, block, calibrationTokens());
       Optional<ImmutableMap<String, QuantizedModule>> finished = kept.find(index);
@@ -110,9 +126,9 @@ public final class QuantizationJob {
         return;
       }
       if (settings.trueSequential() || batches.isEmpty()) {
-        calibration.sequential((group, hessian) -> quantizer.quantize(group, hessian, listener));
+        calibration.sequential((group, statistics) -> quantizer.quantize(group, statistics, listener));
       } else {
-        calibration.atOnce((group, hessian) -> quantizer.quantize(group, hessian, listener));
+        calibration.atOnce((group, statistics) -> quantizer.quantize(group, statistics, listener));
       }
       calibration.finish();
       kept.put(index, quantizer.modules());

@@ -10,6 +10,7 @@ import java.util.regex.Pattern;
  *
  * @param method GPTQ or rounding to nearest
  * @param options bits, groups, order, damping
+ * @param target what each layer's weights are to come close to
  * @param trueSequential whether a module is calibrated with the earlier modules of its own block
  *     already quantized
  * @param include only modules whose full name this matches somewhere; all if empty
@@ -18,6 +19,7 @@ import java.util.regex.Pattern;
 public record QuantizationSettings(
     Method method,
     GptqOptions options,
+    Target target,
     boolean trueSequential,
     Optional<Pattern> include,
     Optional<Pattern> exclude) {
@@ -32,7 +34,18 @@ public record QuantizationSettings(
 
   /** True-sequential, all modules. */
   public static QuantizationSettings of(Method method, GptqOptions options) {
-    return new QuantizationSettings(method, options, true, Optional.empty(), Optional.empty());
+    return new QuantizationSettings(
+        method, options, Target.PLAIN, true, Optional.empty(), Optional.empty());
+  }
+
+  /** Whether the full-precision activations have to pass through the model as well. */
+  boolean needsFullPrecision() {
+    return method == Method.GPTQ && target.needsFullPrecision();
+  }
+
+  /** The same with another target. */
+  public QuantizationSettings withTarget(Target other) {
+    return new QuantizationSettings(method, options, other, trueSequential, include, exclude);
   }
 
   /** Whether the module of that full name is to be quantized. */

@@ -87,6 +87,7 @@ class ArchitectureQuantizationTest {
         new QuantizationSettings(
             Method.GPTQ,
             GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, BITS), GROUP),
+            Target.PLAIN,
             trueSequential,
             Optional.empty(),
             Optional.empty());

@@ -65,6 +65,7 @@ final class QuantizationJobTest {
     return new QuantizationSettings(
         method,
         GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), 64),
+        Target.PLAIN,
         trueSequential,
         Optional.empty(),
         Optional.empty());

@@ -1,0 +1,42 @@
+package dev.gptq.quantize;
+
+import dev.gptq.backend.Backend;
+import dev.gptq.grid.GridLadder;
+import dev.gptq.grid.GridSpec;
+import dev.gptq.tensor.Tensor;
+
+/** Fits the grids of one group: the strategies behind {@link dev.gptq.grid.GridSearch}. */
+@FunctionalInterface
+interface GroupFit {
+
+  /**
+   * What a strategy may look at.
+   *
+   * @param w rows × columns of the group in the order of quantization, the current weights
+   * @param u their diagonal block of the factor
+   * @param cost 1 × columns: what a squared error of each column costs, for the searches that weigh
+   *     columns
+   */
+  record Group(Tensor w, Tensor u, Tensor cost) {}
+
+  /** Fits a grid to each row; scale and zero are rows × 1. */
+  void fit(Group group, Tensor scale, Tensor zero);
+
+  /** The strategy that the options ask for. */
+  static GroupFit of(Backend backend, GptqOptions options) {
+    GridSpec spec = options.grid();
+    GridLadder ladder = GridLadder.of(spec, options.refinement().signedScales());
+    return switch (spec.search()) {
+      case MIN_MAX, MSE ->
+          (group, scale, zero) -> backend.quantization().fitGrid(group.w(), spec, scale, zero);
+      case HESSIAN_DIAGONAL, PIVOT ->
+          (group, scale, zero) ->
+              backend
+                  .quantization()
+                  .fitGridWeighted(group.w(), group.cost(), spec, ladder, scale, zero);
+      case GROUP_CLIP -> new CandidateFit(backend, spec, ladder, new ClipError(backend));
+      case LOOP ->
+          new CandidateFit(backend, spec, ladder, new LoopError(backend, options.blockSize()));
+    };
+  }
+}
