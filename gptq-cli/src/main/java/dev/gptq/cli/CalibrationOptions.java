@@ -58,14 +58,28 @@ final class CalibrationOptions {
     return length;
   }
 
+  /** The windows of one draw. */
   ImmutableList<int[]> windows(Model model, Quality quality, Console console)
       throws IOException {
+    return draws(model, quality, 1, console).getFirst();
+  }
+
+  /** The windows of several draws, each with the next seed. */
+  ImmutableList<ImmutableList<int[]>> draws(
+      Model model, Quality quality, int count, Console console) throws IOException {
     int samples = chosenSamples == null ? quality.samples() : chosenSamples;
     if (samples < 1) {
       throw new UsageException("--samples must be at least 1 but is " + samples);
     }
     if (length < 1) {
       throw new UsageException("--seq-len must be at least 1 but is " + length);
+    }
+    if (count < 1) {
+      throw new UsageException("--seeds must be at least 1 but is " + count);
+    }
+    if (count > 1 && sampling == Sampling.EVEN) {
+      throw new UsageException(
+          "--seeds " + count + " needs --sampling random: even places do not depend on a seed");
     }
     List<Path> texts = files;
     if (texts.isEmpty()) {
@@ -77,10 +91,15 @@ final class CalibrationOptions {
     int window = Math.min(length, model.spec().context());
     try (Tokenizer tokenizer = model.tokenizer()) {
       int[] stream = TokenStream.of(tokenizer, texts);
-      return switch (sampling) {
-        case EVEN -> TokenWindows.even(stream, samples, window);
-        case RANDOM -> TokenWindows.random(stream, samples, window, seed);
-      };
+      ImmutableList.Builder<ImmutableList<int[]>> draws = ImmutableList.builder();
+      for (int i = 0; i < count; i++) {
+        draws.add(
+            switch (sampling) {
+              case EVEN -> TokenWindows.even(stream, samples, window);
+              case RANDOM -> TokenWindows.random(stream, samples, window, seed + i);
+            });
+      }
+      return draws.build();
     }
   }
 }

@@ -73,6 +73,24 @@ final class CompareCommand implements Callable<Integer> {
           "calibrate a module with the earlier ones of its block already quantized (default: on)")
   private boolean trueSequential;
 
+  @Option(
+      names = "--kl",
+      negatable = true,
+      defaultValue = "true",
+      fallbackValue = "true",
+      description =
+          "also measure the KL divergence from the full-precision model, which tells more than"
+              + " perplexity and takes as long again (default: on)")
+  private boolean divergence;
+
+  @Option(
+      names = "--seeds",
+      paramLabel = "N",
+      description =
+          "draws of the calibration text: means and standard deviations of N runs, with seeds from"
+              + " --seed on (default: ${DEFAULT-VALUE})")
+  private int seeds = 1;
+
   @Mixin private QuantizationOptions options;
   @Mixin private CalibrationOptions calibration;
   @Mixin private BackendOption backendOption;
@@ -94,10 +112,13 @@ final class CompareCommand implements Callable<Integer> {
     try (Model opened = Model.open(model)) {
       ImmutableList<int[]> measured =
           EvaluationText.windows(opened, text, calibration.length(), windows);
-      ImmutableList<int[]> calibrating =
-          methods.contains(Method.GPTQ) ? calibration.windows(opened, options.quality(), console) : ImmutableList.of();
+      ImmutableList<ImmutableList<int[]>> calibrating =
+          methods.contains(Method.GPTQ)
+              ? calibration.draws(opened, options.quality(), seeds, console)
+              : ImmutableList.of();
       try (Backend backend = backendOption.open(console)) {
-        Comparison comparison = new Comparison(opened, backend, calibrating, measured, console);
+        Comparison comparison = 
+            new Comparison(opened, backend, calibrating, measured, divergence, console);
         double full = comparison.fullPrecision();
         List<Comparison.Measured> results = comparison.measure(rows.build());
         if (output.json()) {
@@ -114,8 +135,18 @@ final class CompareCommand implements Callable<Integer> {
     ObjectNode document = Json.command("compare", backend).put("full_precision", full);
     ArrayNode list = document.putArray("results");
     for (Comparison.Measured result : results) {
-      result.row().describe(list.addObject()).put("perplexity", result.perplexity());
+      ObjectNode row = result.row().describe(list.addObject());
+      put(row, "perplexity", result.perplexity());
+      result.kl().ifPresent(kl -> put(row, "kl", kl));
+      row.put("seconds", result.seconds());
     }
     return document;
+  }
+
+  private static void put(ObjectNode json, String name, Comparison.Spread spread) {
+    json.put(name, spread.mean());
+    if (!Double.isNaN(spread.deviation())) {
+      json.put(name + "_deviation", spread.deviation());
+    }
   }
 }

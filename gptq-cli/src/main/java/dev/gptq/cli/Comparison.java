@@ -5,6 +5,7 @@ import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.grid.GridSearch;
 import dev.gptq.models.Model;
+import dev.gptq.models.evaluation.Divergence;
 import dev.gptq.models.evaluation.Perplexity;
 import dev.gptq.models.forward.Decoder;
 import dev.gptq.models.pipeline.MemoryStore;
@@ -15,9 +16,11 @@ import dev.gptq.models.pipeline.Target;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.function.IntConsumer;
 import tools.jackson.databind.node.ObjectNode;
 
 /** Quantizes a model in several ways, in memory, and measures each on its packed weights. */
@@ -44,49 +47,111 @@ final class Comparison {
     }
   }
 
-  /** A way and what it gives. */
-  record Measured(Row row, double perplexity, double seconds) {}
+  /**
+   * A way and what it gives, means over the calibration draws.
+   *
+   * @param perplexity of the quantized model
+   * @param kl KL divergence from the full-precision model, if asked for
+   * @param seconds wall-clock time of one quantization
+   */
+  record Measured(Row row, Spread perplexity, Optional<Spread> kl, double seconds) {}
+
+  /** Mean and standard deviation over calibration draws; one draw has no deviation. */
+  record Spread(double mean, double deviation) {
+    static Spread of(List<Double> values) {
+      double mean = values.stream().mapToDouble(v -> v).average().orElseThrow();
+      double squares = values.stream().mapToDouble(v -> (v - mean) * (v - mean)).sum();
+      return new Spread(
+          mean, values.size() == 1 ? Double.NaN : Math.sqrt(squares / (values.size() - 1)));
+    }
+
+    private String text(int digits) {
+      String mean = String.format(Locale.ROOT, "%." + digits + "f", mean());
+      return Double.isNaN(deviation)
+          ? mean
+          : mean + String.format(Locale.ROOT, " ± %." + digits + "f", deviation);
+    }
+  }
 
   private final Model model;
   private final Backend backend;
-  private final ImmutableList<int[]> calibration;
+  private final ImmutableList<ImmutableList<int[]>> calibrations;
   private final ImmutableList<int[]> evaluation;
+  private final boolean divergence;
   private final Console console;
 
+  /**
+   * A comparison.
+   *
+   * @param calibrations the windows of each draw of the calibration text
+   * @param evaluation the windows to measure on
+   * @param divergence whether to measure the KL divergence too
+   */
   Comparison(
       Model model,
       Backend backend,
-      ImmutableList<int[]> calibration,
+      ImmutableList<ImmutableList<int[]>> calibrations,
       ImmutableList<int[]> evaluation,
+      boolean divergence,
       Console console) {
     this.model = model;
     this.backend = backend;
-    this.calibration = calibration;
+    this.calibrations = calibrations;
     this.evaluation = evaluation;
+    this.divergence = divergence;
     this.console = console;
   }
 
   /** The perplexity of the model as it is. */
   double fullPrecision() {
-    return perplexity(ImmutableMap.of());
+    try (Decoder decoder = decoder(ImmutableMap.of())) {
+      return Perplexity.of(decoder, evaluation, progress()).perplexity();
+    }
   }
 
   /** Quantizes and measures in every way. */
   List<Measured> measure(List<Row> rows) {
     ImmutableList.Builder<Measured> measured = ImmutableList.builder();
-    for (Row row : rows) {
-      long start = System.nanoTime();
-      ImmutableMap<String, PackedMatrix> packed = quantize(row);
-      double seconds = (System.nanoTime() - start) / 1e9;
-      double perplexity = perplexity(packed);
-      console.milestone(title(row) + String.format(Locale.ROOT, ": perplexity %.3f", perplexity));
-      measured.add(new Measured(row, perplexity, seconds));
+    try (Decoder original = decoder(ImmutableMap.of())) {
+      for (Row row : rows) {
+        Measured result = measure(row, original);
+        console.milestone(title(row) + ": perplexity " + result.perplexity().text(3));
+        measured.add(result);
+      }
     }
     return measured.build();
   }
 
-  /** Quantizes in one way. */
-  ImmutableMap<String, PackedMatrix> quantize(Row row) {
+  private Measured measure(Row row, Decoder original) {
+    List<Double> perplexities = new ArrayList<>();
+    List<Double> divergences = new ArrayList<>();
+    double seconds = 0;
+    // Rounding to nearest looks at no text, so that one draw says it all.
+    boolean calibrated = row.method() == Method.GPTQ;
+    List<ImmutableList<int[]>> draws =
+        calibrated ? calibrations : ImmutableList.of(ImmutableList.of());
+    for (ImmutableList<int[]> calibration : draws) {
+      long start = System.nanoTime();
+      ImmutableMap<String, PackedMatrix> packed = quantize(row, calibration);
+      seconds += (System.nanoTime() - start) / 1e9;
+      try (Decoder decoder = decoder(packed)) {
+        if (divergence) {
+          Divergence found = Divergence.of(original, decoder, evaluation, progress());
+          perplexities.add(found.perplexity());
+          divergences.add(found.kl().mean());
+        } else {
+          perplexities.add(Perplexity.of(decoder, evaluation, progress()).perplexity());
+        }
+      }
+    }
+    return new Measured(
+        row,
+        Spread.of(perplexities),
+        divergence ? Optional.of(Spread.of(divergences)) : Optional.empty(),
+        seconds / draws.size());
+  }
+
+  private ImmutableMap<String, PackedMatrix> quantize(Row row, ImmutableList<int[]> calibration) {
     MemoryStore store = new MemoryStore();
     new QuantizationJob(
             backend,
@@ -99,17 +164,19 @@ final class Comparison {
                 row.trueSequential(),
                 Optional.empty(),
                 Optional.empty()),
-            row.method() == Method.RTN ? ImmutableList.of() : calibration,
+            calibration,
             store,
             Progress.blocks(console, title(row), 0))
         .run();
     return store.packed();
   }
 
-  private double perplexity(ImmutableMap<String, PackedMatrix> packed) {
-    try (Decoder decoder = new Decoder(backend, model.spec(), model.weights(backend, packed))) {
-      return Perplexity.of(decoder, evaluation, Progress.windows(console, evaluation)).perplexity();
-    }
+  private Decoder decoder(ImmutableMap<String, PackedMatrix> packed) {
+    return new Decoder(backend, model.spec(), model.weights(backend, packed));
+  }
+
+  private IntConsumer progress() {
+    return Progress.windows(console, evaluation);
   }
 
   private static String title(Row row) {
@@ -122,17 +189,36 @@ final class Comparison {
 
   /** Perplexities side by side. */
   static Table table(double full, List<Measured> results) {
-    Table table = new Table("method", "bits", "group", "scheme", "perplexity", "change");
-    table.row("full precision", "", "", "", String.format(Locale.ROOT, "%.3f", full), "");
+    boolean divergence = results.stream().anyMatch(r -> r.kl().isPresent());
+    List<String> header =
+        new ArrayList<>(List.of("method", "bits", "group", "scheme", "perplexity", "change"));
+    List<String> first =
+        new ArrayList<>(
+            List.of("full precision", "", "", "", String.format(Locale.ROOT, "%.3f", full), ""));
+    if (divergence) {
+      header.addAll(List.of("KL", "time"));
+      first.addAll(List.of("", ""));
+    }
+    Table table = new Table(header.toArray(String[]::new)).row(first.toArray(String[]::new));
     for (Measured result : results) {
       GptqOptions options = result.row().options();
-      table.row(
-          result.row().method().name(),
-          String.valueOf(options.grid().bits()),
-          options.groupSize() == GptqOptions.PER_ROW ? "row" : String.valueOf(options.groupSize()),
-          options.grid().scheme().id(),
-          String.format(Locale.ROOT, "%.3f", result.perplexity()),
-          String.format(Locale.ROOT, "%+.1f %%", 100 * (result.perplexity() / full - 1)));
+      List<String> cells =
+          new ArrayList<>(
+              List.of(
+                  result.row().method().name(),
+                  String.valueOf(options.grid().bits()),
+                  options.groupSize() == GptqOptions.PER_ROW
+                      ? "row"
+                      : String.valueOf(options.groupSize()),
+                  options.grid().scheme().id(),
+                  result.perplexity().text(3),
+                  String.format(
+                      Locale.ROOT, "%+.1f %%", 100 * (result.perplexity().mean() / full - 1))));
+      if (divergence) {
+        cells.add(result.kl().orElseThrow().text(5));
+        cells.add(String.format(Locale.ROOT, "%.1f s", result.seconds()));
+      }
+      table.row(cells.toArray(String[]::new));
     }
     return table;
   }

@@ -72,7 +72,9 @@ final class DemoCommand implements Callable<Integer> {
               WINDOW,
               OptionalInt.of(EVALUATION_WINDOWS));
       try (Backend backend = backendOption.open(console)) {
-        Comparison comparison = new Comparison(model, backend, calibration, evaluation, console);
+        Comparison comparison = 
+            new Comparison(
+                model, backend, ImmutableList.of(calibration), evaluation, false, console);
         double full = comparison.fullPrecision();
         List<Comparison.Measured> results = comparison.measure(rows());
         console.result("Perplexity of the bundled model on the second half of a novel (less is");

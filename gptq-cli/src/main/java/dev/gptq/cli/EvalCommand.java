@@ -3,8 +3,10 @@ package dev.gptq.cli;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.Model;
+import dev.gptq.models.evaluation.Divergence;
 import dev.gptq.models.evaluation.Perplexity;
 import dev.gptq.models.forward.Decoder;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.concurrent.Callable;
@@ -20,12 +22,23 @@ import picocli.CommandLine.Spec;
     description = {
       "Measures the perplexity of a model, full-precision or quantized.",
       "Text is tokenised as one stream without special tokens and cut into windows that do not"
-          + " overlap; the rest is dropped. A quantized model runs on its packed weights."
+          + " overlap; the rest is dropped. A quantized model runs on its packed weights.",
+      "With --against it also says how far the predictions are from those of another model.",
+      "",
+      "Example: gptq eval --model M-w4 --against M --text wiki.test.raw --seq-len 512"
     },
     mixinStandardHelpOptions = true)
 final class EvalCommand implements Callable<Integer> {
   @Option(names = "--model", required = true, paramLabel = "DIR", description = "model folder")
   private Path model;
+
+  @Option(
+      names = "--against",
+      paramLabel = "DIR",
+      description =
+          "compare the predictions with those of this model, the full-precision original say: KL"
+              + " divergence, most likely tokens, probabilities")
+  private Path against;
 
   @Mixin private EvaluationText text;
   @Mixin private BackendOption backendOption;
@@ -40,6 +53,10 @@ final class EvalCommand implements Callable<Integer> {
       try (Backend backend = backendOption.open(console);
           Decoder decoder = opened.load(backend)) {
         opened.warnings().forEach(warning -> console.note("warning: " + warning));
+        if (against != null) {
+          compare(decoder, windows, console);
+          return ExitStatus.DONE;
+        }
         long start = System.nanoTime();
         Perplexity result = Perplexity.of(decoder, windows, Progress.windows(console, windows));
         double seconds = (System.nanoTime() - start) / 1e9;
@@ -69,5 +86,36 @@ final class EvalCommand implements Callable<Integer> {
       }
     }
     return ExitStatus.DONE;
+  }
+
+  private void compare(Decoder decoder, ImmutableList<int[]> windows, Console console)
+      throws IOException {
+    try (Model base = Model.open(against);
+        Decoder original = base.load(decoder.backend())) {
+      if (original.spec().vocabulary() != decoder.spec().vocabulary()) {
+        throw new UsageException(
+            against
+                + " has a vocabulary of "
+                + original.spec().vocabulary()
+                + " tokens and "
+                + model
+                + " one of "
+                + decoder.spec().vocabulary()
+                + "; --against wants the model that was quantized");
+      }
+      Divergence result =
+          Divergence.of(original, decoder, windows, Progress.windows(console, windows));
+      if (output.json()) {
+        console.result(
+            Json.line(
+                DivergenceReport.json(result, Json.command("eval", decoder.backend()))
+                    .put("model", model.toString())
+                    .put("against", against.toString())
+                    .put("windows", windows.size())
+                    .put("seq_len", windows.getFirst().length)));
+      } else {
+        DivergenceReport.lines(result).forEach(console::result);
+      }
+    }
   }
 }

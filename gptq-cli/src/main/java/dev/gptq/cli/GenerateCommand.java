@@ -59,6 +59,15 @@ final class GenerateCommand implements Callable<Integer> {
       description = "seed of the draws (default: ${DEFAULT-VALUE})")
   private long seed = 0;
 
+  @Option(
+      names = "--special-tokens",
+      negatable = true,
+      defaultValue = "true",
+      fallbackValue = "true",
+      description =
+          "begin with what the tokenizer puts before every text, such as a BOS token (default: on)")
+  private boolean specialTokens;
+
   @Mixin private BackendOption backendOption;
   @Mixin private OutputOption output;
   @Spec private CommandSpec spec;
@@ -72,7 +81,7 @@ final class GenerateCommand implements Callable<Integer> {
     Sampler sampler = sampler();
     try (Model opened = Model.open(model);
         Tokenizer tokenizer = opened.tokenizer()) {
-      int[] ids = tokenizer.encode(prompt);
+      int[] ids = specialTokens ? tokenizer.encodePrompt(prompt) : tokenizer.encode(prompt);
       if (ids.length == 0) {
         throw new UsageException("--prompt has no tokens; give at least a word");
       }

@@ -28,7 +28,7 @@ final class Table {
       numeric[c] =
           rows.stream()
               .skip(1)
-              .allMatch(row -> row.get(column).matches("[-+]?[0-9.]*( ?[%A-Za-z]+)?"));
+              .allMatch(row -> row.get(column).matches("[-+]?[0-9.]*( ± [0-9.]+)?( ?[%A-Za-z]+)?"));
     }
     List<String> lines =
         new ArrayList<>(rows.stream().map(row -> line(row, widths, numeric)).toList());

@@ -65,6 +65,37 @@ public final class Decoder implements AutoCloseable {
     }
   }
 
+  /** Runs a batch of windows of equal length and holds what the head reads. */
+  public Outputs run(List<int[]> windows) {
+    return new Outputs(windows);
+  }
+
+  /** The end of a forward pass, from which logits can be taken piece by piece. */
+  public final class Outputs implements AutoCloseable {
+    private final TensorScope memory = backend.newScope();
+    private final Registers registers = new Registers(backend, memory);
+
+    private Outputs(List<int[]> windows) {
+      ends.embed(windows, registers, memory);
+      for (Block block : blocks) {
+        block.run(registers, Pass.windows(windows.size()));
+      }
+    }
+
+    /** Logits of positions from … to−1, counted through all windows: positions × vocabulary. */
+    public float[] logits(int from, int to) {
+      try (TensorScope local = backend.newScope()) {
+        return HostCopies.floats(ends.logits(registers, from, to, local));
+      }
+    }
+
+    @Override
+    public void close() {
+      registers.close();
+      memory.close();
+    }
+  }
+
   /**
    * The loss {@code −ln p(next token)} at every position of a batch of windows of equal length, one
    * window after the other. The last position of a window has no next token; its entry is 0.

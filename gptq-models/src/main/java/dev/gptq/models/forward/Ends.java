@@ -59,6 +59,11 @@ public final class Ends {
     return project(registers.get(Step.RESIDUAL), result);
   }
 
+  /** The logits of positions from … to−1 of all windows together. */
+  Tensor logits(Registers registers, int from, int to, TensorScope result) {
+    return project(registers.get(Step.RESIDUAL).rows(from, to), result);
+  }
+
   /** The logits of the last position, 1 × vocabulary. */
   Tensor lastLogits(Registers registers, TensorScope result) {
     Tensor x = registers.get(Step.RESIDUAL);

@@ -3,6 +3,7 @@ package dev.gptq.models.tokenizer;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.LibUtils;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.primitives.Ints;
 import dev.gptq.models.BadInputException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -69,6 +70,17 @@ public final class Tokenizer implements AutoCloseable {
    */
   public int[] encodeWithSpecialTokens(String text) {
     return encode(text, true);
+  }
+
+  /**
+   * The token ids of a text that is to be continued: with what {@code tokenizer.json} puts before
+   * every text, such as a BOS token, and without what it puts behind, such as an end of sentence.
+   */
+  public int[] encodePrompt(String text) {
+    int[] plain = encode(text);
+    int[] whole = encodeWithSpecialTokens(text);
+    int before = Ints.indexOf(whole, plain);
+    return before < 0 ? whole : Arrays.copyOf(whole, before + plain.length);
   }
 
   private int[] encode(String text, boolean special) {

@@ -16,6 +16,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
 
 class TokenizerTest {
   private static JsonNode known() throws IOException {
@@ -64,6 +65,47 @@ class TokenizerTest {
       assertThat(ids).hasSize(expected.get("tokens").intValue());
       assertThat(ids).startsWith(ints(expected.get("first_ids")));
       assertThat(tokenizer.decode(ids)).isEqualTo(text);
+    }
+  }
+
+  /** What stands before every text belongs to a prompt, what stands behind it does not. */
+  @Test
+  void promptsBeginButDoNotEndWithSpecialTokens(@TempDir Path folder) throws IOException {
+    ObjectNode json =
+        (ObjectNode)
+            JsonMapper.shared()
+                .readTree(
+                    Files.readAllBytes(SharedFiles.bundled("examples/tiny/tokenizer.json")));
+    String special = json.get("added_tokens").get(0).get("content").stringValue();
+    int id = json.get("added_tokens").get(0).get("id").intValue();
+    String around = "{\"SpecialToken\": {\"id\": \"%s\", \"type_id\": 0}}".formatted(special);
+    json.set(
+        "post_processor",
+        JsonMapper.shared()
+            .readTree(
+                """
+                {"type": "TemplateProcessing",
+                 "single": [%s, {"Sequence": {"id": "A", "type_id": 0}}, %s],
+                 "pair": [{"Sequence": {"id": "A", "type_id": 0}},
+                          {"Sequence": {"id": "B", "type_id": 0}}],
+                 "special_tokens": {"%s": {"id": "%s", "ids": [%d], "tokens": ["%s"]}}}
+                """
+                    .formatted(around, around, special, special, id, special)));
+    Files.write(folder.resolve("tokenizer.json"), JsonMapper.shared().writeValueAsBytes(json));
+    try (Tokenizer tokenizer = Tokenizer.open(folder)) {
+      int[] plain = tokenizer.encode("Once upon a time");
+      assertThat(plain).doesNotContain(id);
+      assertThat(tokenizer.encodeWithSpecialTokens("Once upon a time"))
+          .hasSize(plain.length + 2)
+          .startsWith(id)
+          .endsWith(id);
+      assertThat(tokenizer.encodePrompt("Once upon a time"))
+          .hasSize(plain.length + 1)
+          .startsWith(id)
+          .endsWith(plain);
+    }
+    try (Tokenizer tokenizer = tiny()) {
+      assertThat(tokenizer.encodePrompt("Once")).isEqualTo(tokenizer.encode("Once"));
     }
   }
 
