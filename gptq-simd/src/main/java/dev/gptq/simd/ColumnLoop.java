@@ -2,7 +2,6 @@ package dev.gptq.simd;
 
 import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.IntVector;
 
 /**
  * The inner loop of GPTQ on a strip of rows, one row a lane:
@@ -76,7 +75,7 @@ final class ColumnLoop {
     int group = -1;
     for (int p = 0; p < n; p += PANEL) {
       long panel = panelOffset(p, n);
-      ColumnLoopKernel.update(strip, panels, panel, p);
+      ColumnLoopKernel.update(strip, BYTES * p, 0, p, panels, panel);
       for (int j = p; j < Math.min(n, p + PANEL); j++) {
         if (grid.group(j) != group) {
           group = grid.group(j);
@@ -91,7 +90,7 @@ final class ColumnLoop {
         }
       }
     }
-    negate(strip, n);
+    negate(strip, 0, n);
     Strips.store(strip, w, row, rows);
   }
 
@@ -117,9 +116,9 @@ final class ColumnLoop {
       FloatVector scale = Lanes.load(strip, grids + lane);
       FloatVector zero = Lanes.load(strip, grids + BYTES + lane);
       FloatVector w = Lanes.load(strip, at);
-      IntVector code = Rounding.codes(w, scale, zero, grid.midRise(), grid.least(), grid.most());
-      Codes.store(code, codes, codesAt + (long) half * Lanes.COUNT);
-      FloatVector q = scale.mul(Lanes.toFloat(code).sub(zero));
+      FloatVector code = Rounding.codes(w, scale, zero, grid.midRise(), grid.least(), grid.most());
+      Codes.store(Rounding.toInt(code), codes, codesAt + (long) half * Lanes.COUNT);
+      FloatVector q = scale.mul(code.sub(zero));
       FloatVector e = w.sub(q).div(diagonal).neg();
       Lanes.store(e, strip, at);
       for (int k = 1; k < PANEL - c; k++) {
@@ -130,8 +129,9 @@ final class ColumnLoop {
     }
   }
 
-  private static void negate(MemorySegment strip, int n) {
-    for (long at = 0; at < BYTES * n; at += Lanes.BYTES) {
+  /** Changes the sign of n columns of a strip. */
+  static void negate(MemorySegment strip, long offset, int n) {
+    for (long at = offset; at < offset + BYTES * n; at += Lanes.BYTES) {
       Lanes.store(Lanes.load(strip, at).neg(), strip, at);
     }
   }

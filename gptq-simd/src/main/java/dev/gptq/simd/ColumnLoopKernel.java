@@ -4,9 +4,9 @@ import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
 
 /**
- * The delayed updates of {@link ColumnLoop}: {@code w_k ← fma(−e_j, U[j][k], w_k)} for the six
- * columns k of a panel and all j before it, in order of j; 2 vectors of rows, twelve chains of
- * fused multiply-adds in registers.
+ * The delayed updates of {@link ColumnLoop} and {@link Descent}: {@code w_k ← fma(−e_j, U[j][k],
+ * w_k)} for the six columns k of a panel and a run of j, in order of j; 2 vectors of rows, twelve
+ * chains of fused multiply-adds in registers.
  */
 final class ColumnLoopKernel {
   /** Columns of a panel. */
@@ -17,12 +17,13 @@ final class ColumnLoopKernel {
   private ColumnLoopKernel() {}
 
   /**
-   * Updates the strip's columns p … p + 5 by its columns 0 … p − 1, which hold −e.
+   * Updates six columns of a strip.
    *
-   * @param u U[j][p + c] at {@code panel + 4·(6·j + c)}
+   * @param w byte offset of the columns in the strip
+   * @param e byte offset of {@code count} columns that hold −e
+   * @param u U[j][k] at {@code panel + 4·(6·j + k)}, j counted from the first column of e
    */
-  static void update(MemorySegment strip, MemorySegment u, long panel, int p) {
-    long w = 2 * L * p;
+  static void update(MemorySegment strip, long w, long e, int count, MemorySegment u, long panel) {
     FloatVector s00 = Lanes.load(strip, w);
     FloatVector s01 = Lanes.load(strip, w + L);
     FloatVector s10 = Lanes.load(strip, w + 2 * L);
@@ -35,8 +36,8 @@ final class ColumnLoopKernel {
     FloatVector s41 = Lanes.load(strip, w + 9 * L);
     FloatVector s50 = Lanes.load(strip, w + 10 * L);
     FloatVector s51 = Lanes.load(strip, w + 11 * L);
-    for (int j = 0; j < p; j++) {
-      long ej = j * (2 * L);
+    for (int j = 0; j < count; j++) {
+      long ej = e + j * (2 * L);
       long uj = panel + j * (4L * COLUMNS);
       FloatVector e0 = Lanes.load(strip, ej);
       FloatVector e1 = Lanes.load(strip, ej + L);

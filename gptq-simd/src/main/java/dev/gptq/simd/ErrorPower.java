@@ -60,7 +60,7 @@ final class ErrorPower {
     q = q.fma(g, Q4);
     q = q.fma(g, Q5);
     q = q.fma(g, Q6);
-    IntVector exponent = Lanes.toInt(n).lanewise(VectorOperators.LSHL, 23);
+    IntVector exponent = Rounding.toInt(n).lanewise(VectorOperators.LSHL, 23);
     return q.reinterpretAsInts().add(exponent).reinterpretAsFloats();
   }
 

@@ -8,89 +8,68 @@ import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 
 /**
- * Fits one grid to each row, one row a lane, by the formulas of {@link
- * dev.gptq.backend.QuantizationOps#fitGrid}. A strip of rows is copied into dense scratch first:
- * the search reads it {@value #CANDIDATES} times, and columns a power of two apart evict each
- * other.
+ * Grids that depend on the weights alone: {@link dev.gptq.backend.QuantizationOps#fitGrid} and
+ * single candidates.
  */
 final class GridFit {
   private static final int CANDIDATES = 80;
-  private static final long BYTES = 4L * ColumnLoop.ROWS;
 
   private GridFit() {}
 
+  /** The grid of the specified search. */
   static void run(Execution execution, Matrix w, GridSpec spec, Matrix scale, Matrix zero) {
-    int strips = (w.rows() + ColumnLoop.ROWS - 1) / ColumnLoop.ROWS;
-    MemorySegment[] scratch =
-        execution
-            .workspace()
-            .get(Workspace.Use.STRIP, execution.pool().workers(), errors(2 * w.columns()));
-    execution
-        .pool()
-        .forEach(
-            strips,
-            (i, worker) -> {
-              MemorySegment strip = scratch[worker];
-              int row = i * ColumnLoop.ROWS;
-              int rows = Math.min(ColumnLoop.ROWS, w.rows() - row);
-              Strips.load(w, row, rows, strip);
-              long result = BYTES * w.columns();
-              fit(strip, w.columns(), 0, spec, result);
-              fit(strip, w.columns(), Lanes.BYTES, spec, result);
-              for (int r = 0; r < rows; r++) {
-                float s = strip.get(Lanes.FLOAT, result + 4L * r);
-                float z = strip.get(Lanes.FLOAT, result + BYTES + 4L * r);
-                scale.segment().set(Lanes.FLOAT, scale.at(row + r, 0), s);
-                zero.segment().set(Lanes.FLOAT, zero.at(row + r, 0), z);
-              }
-            });
-  }
-
-  private static void fit(MemorySegment strip, int columns, long lane, GridSpec spec, long result) {
-    FloatVector lo = FloatVector.zero(Lanes.F);
-    FloatVector hi = lo;
-    for (int c = 0; c < columns; c++) {
-      FloatVector w = Lanes.load(strip, BYTES * c + lane);
-      lo = lo.min(w);
-      hi = hi.max(w);
-    }
-    if (!spec.scheme().hasZeroPoint()) {
-      hi = lo.neg().max(hi);
-      lo = hi.neg();
-    }
-    VectorMask<Float> empty =
-        lo.compare(VectorOperators.EQ, 0f).and(hi.compare(VectorOperators.EQ, 0f));
-    lo = lo.blend(-1f, empty);
-    hi = hi.blend(1f, empty);
-    FloatVector bestScale = scale(lo, hi, spec);
-    FloatVector bestZero = zero(lo, bestScale, spec);
     if (spec.search() == GridSearch.MSE) {
-      FloatVector least = FloatVector.broadcast(Lanes.F, Float.POSITIVE_INFINITY);
-      for (int i = 0; i < CANDIDATES; i++) {
-        float p = (float) (1 - i / 100.0);
-        FloatVector low = lo.mul(p);
-        FloatVector s = scale(low, hi.mul(p), spec);
-        FloatVector z = zero(low, s, spec);
-        FloatVector error = error(strip, columns, lane, s, z, spec);
-        VectorMask<Float> better = error.compare(VectorOperators.LT, least);
-        least = least.blend(error, better);
-        bestScale = bestScale.blend(s, better);
-        bestZero = bestZero.blend(z, better);
-      }
+      GridStrips.run(
+          execution,
+          w,
+          spec,
+          scale,
+          zero,
+          1,
+          (strip, columns, lane) -> search(strip, columns, lane, spec));
+    } else {
+      candidate(execution, w, spec, 1, 0, scale, zero);
     }
-    Lanes.store(bestScale, strip, result + lane);
-    Lanes.store(bestZero, strip, result + BYTES + lane);
   }
 
-  private static FloatVector scale(FloatVector lo, FloatVector hi, GridSpec spec) {
-    float levels = spec.scheme().levels(spec.bits());
-    return Rounding.scale(hi.sub(lo).div(levels), spec);
+  /** The range times {@code shrink}, the zero point moved by {@code zeroShift}. */
+  static void candidate(
+      Execution execution,
+      Matrix w,
+      GridSpec spec,
+      float shrink,
+      int zeroShift,
+      Matrix scale,
+      Matrix zero) {
+    GridStrips.run(
+        execution,
+        w,
+        spec,
+        scale,
+        zero,
+        0,
+        (strip, columns, lane) -> {
+          FloatVector s = GridStrips.scale(strip, columns, lane, shrink, spec);
+          FloatVector z = GridStrips.zero(strip, columns, lane, shrink, zeroShift, s, spec);
+          GridStrips.choose(strip, columns, lane, s, z);
+        });
   }
 
-  private static FloatVector zero(FloatVector lo, FloatVector scale, GridSpec spec) {
-    return spec.scheme().hasZeroPoint()
-        ? Rounding.rint(lo.neg().div(scale)).max(0f).min(spec.maxCode())
-        : FloatVector.broadcast(Lanes.F, spec.scheme().fixedZero(spec.bits()));
+  private static void search(MemorySegment strip, int columns, long lane, GridSpec spec) {
+    FloatVector bestScale = GridStrips.scale(strip, columns, lane, 1, spec);
+    FloatVector bestZero = GridStrips.zero(strip, columns, lane, 1, 0, bestScale, spec);
+    FloatVector least = FloatVector.broadcast(Lanes.F, Float.POSITIVE_INFINITY);
+    for (int i = 0; i < CANDIDATES; i++) {
+      float p = (float) (1 - i / 100.0);
+      FloatVector s = GridStrips.scale(strip, columns, lane, p, spec);
+      FloatVector z = GridStrips.zero(strip, columns, lane, p, 0, s, spec);
+      FloatVector error = error(strip, columns, lane, s, z, spec);
+      VectorMask<Float> better = error.compare(VectorOperators.LT, least);
+      least = least.blend(error, better);
+      bestScale = bestScale.blend(s, better);
+      bestZero = bestZero.blend(z, better);
+    }
+    GridStrips.choose(strip, columns, lane, bestScale, bestZero);
   }
 
   /**
@@ -102,10 +81,10 @@ final class GridFit {
     boolean midRise = spec.scheme().isMidRise();
     float least = spec.scheme().minCode();
     float most = spec.maxCode();
-    long errors = errors(columns);
+    long errors = GridStrips.spareAt(columns);
     for (int c = 0; c < columns; c++) {
-      FloatVector w = Lanes.load(strip, BYTES * c + lane);
-      FloatVector u = Lanes.toFloat(Rounding.codes(w, s, z, midRise, least, most));
+      FloatVector w = Lanes.load(strip, GridStrips.BYTES * c + lane);
+      FloatVector u = Rounding.codes(w, s, z, midRise, least, most);
       Lanes.store(s.mul(u.sub(z)).sub(w), strip, errors + (long) c * Lanes.BYTES);
     }
     FloatVector sum = FloatVector.zero(Lanes.F);
@@ -113,10 +92,5 @@ final class GridFit {
       sum = sum.add(ErrorPower.of(Lanes.load(strip, errors + (long) c * Lanes.BYTES)));
     }
     return sum;
-  }
-
-  /** Where a strip keeps the errors of a candidate: behind weights, scales and zero points. */
-  private static long errors(int columns) {
-    return BYTES * (columns + 2L);
   }
 }

@@ -76,11 +76,6 @@ final class Lanes {
     return low.add(high).reduceLanes(VectorOperators.ADD);
   }
 
-  /** Integers from floats, towards zero. */
-  static IntVector toInt(FloatVector v) {
-    return (IntVector) v.convert(VectorOperators.F2I, 0);
-  }
-
   /** Floats from integers. */
   static FloatVector toFloat(IntVector v) {
     return (FloatVector) v.convert(VectorOperators.I2F, 0);

@@ -2,7 +2,6 @@ package dev.gptq.simd;
 
 import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.IntVector;
 
 /** Rounding to the nearest code and back, one row a lane, in strips of rows. */
 final class Nearest {
@@ -28,7 +27,7 @@ final class Nearest {
                   long lane = (long) half * Lanes.BYTES;
                   FloatVector scale = Lanes.load(strip, grids + lane);
                   FloatVector zero = Lanes.load(strip, grids + BYTES + lane);
-                  IntVector code =
+                  FloatVector code =
                       Rounding.codes(
                           Lanes.load(strip, BYTES * j + lane),
                           scale,
@@ -36,7 +35,7 @@ final class Nearest {
                           grid.midRise(),
                           grid.least(),
                           grid.most());
-                  Codes.store(code, strip, spare + (long) half * Lanes.COUNT);
+                  Codes.store(Rounding.toInt(code), strip, spare + (long) half * Lanes.COUNT);
                 }
                 MemorySegment.copy(strip, spare, codes.segment(), codes.index(row, j), rows);
               });

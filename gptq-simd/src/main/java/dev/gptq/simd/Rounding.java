@@ -9,6 +9,7 @@ import jdk.incubator.vector.VectorOperators;
 /** Rounding of lanes: to integers, to codes, to the stored type of scales. Bits as specified. */
 final class Rounding {
   private static final float MAGIC = 0x1.8p23f;
+  private static final int MAGIC_BITS = Float.floatToRawIntBits(MAGIC);
 
   private Rounding() {}
 
@@ -29,8 +30,11 @@ final class Rounding {
     return nearest.sub(1f, above);
   }
 
-  /** Codes as integers: {@code clamp(round(w/s) + z, minCode, maxCode)}; NaN becomes 0. */
-  static IntVector codes(
+  /**
+   * Codes as floats: {@code clamp(round(w/s) + z, minCode, maxCode)}; 0 where w and s are zero, as
+   * the conversion of NaN to an integer would have it.
+   */
+  static FloatVector codes(
       FloatVector w,
       FloatVector scale,
       FloatVector zero,
@@ -39,14 +43,32 @@ final class Rounding {
       float most) {
     FloatVector t = w.div(scale);
     FloatVector rounded = midRise ? floor(t).add(0.5f) : rint(t);
-    return Lanes.toInt(rounded.add(zero).max(least).min(most));
+    VectorMask<Float> none = t.compare(VectorOperators.NE, t);
+    return clamp(rounded.add(zero), least, most).blend(0f, none);
   }
 
-  /** {@link GridSpec#roundScale} for positive lanes. */
+  /**
+   * {@code clamp(x, least, most)} for bounds that are not negative and x that is not NaN. Such
+   * floats are in the order of their bits; the maximum of floats takes five instructions, that of
+   * integers one.
+   */
+  static FloatVector clamp(FloatVector x, float least, float most) {
+    IntVector bits = x.reinterpretAsInts();
+    int low = Float.floatToRawIntBits(least);
+    int high = Float.floatToRawIntBits(most);
+    return bits.max(low).min(high).reinterpretAsFloats();
+  }
+
+  /** Integers from floats that are integers of magnitude under 2²². */
+  static IntVector toInt(FloatVector x) {
+    return x.add(MAGIC).reinterpretAsInts().sub(MAGIC_BITS);
+  }
+
+  /** {@link GridSpec#roundScale}. */
   static FloatVector scale(FloatVector scale, GridSpec spec) {
     return switch (spec.scaleType()) {
       case F32 -> scale;
-      case F16 -> half(scale.max(GridSpec.SMALLEST_SCALE).min(GridSpec.LARGEST_SCALE));
+      case F16 -> half(scale);
       case BF16 -> {
         IntVector bits = scale.reinterpretAsInts();
         IntVector odd = bits.lanewise(VectorOperators.LSHR, 16).and(1);
@@ -56,13 +78,16 @@ final class Rounding {
     };
   }
 
-  /** Positive lanes within the range of binary16, rounded to it. */
-  private static FloatVector half(FloatVector x) {
+  /** Rounded to binary16, the magnitude clamped to its range of scales, the sign kept. */
+  private static FloatVector half(FloatVector scale) {
+    IntVector sign = scale.reinterpretAsInts().and(Integer.MIN_VALUE);
+    FloatVector x = clamp(scale.abs(), GridSpec.SMALLEST_SCALE, GridSpec.LARGEST_SCALE);
     IntVector bits = x.reinterpretAsInts();
     IntVector odd = bits.lanewise(VectorOperators.LSHR, 13).and(1);
     FloatVector normal = bits.add(0xfff).add(odd).and(0xffffe000).reinterpretAsFloats();
     // Below 2⁻¹⁴ the steps are 2⁻²⁴, the last bit of numbers near 0.75.
     FloatVector subnormal = x.add(0.75f).sub(0.75f);
-    return normal.blend(subnormal, x.compare(VectorOperators.LT, 0x1p-14f));
+    FloatVector rounded = normal.blend(subnormal, x.compare(VectorOperators.LT, 0x1p-14f));
+    return rounded.reinterpretAsInts().or(sign).reinterpretAsFloats();
   }
 }

@@ -201,20 +201,22 @@ final class SimdLinearAlgebra implements LinearAlgebra {
     Transposition.convert(execution, Matrix.of(src), Matrix.of(dst));
   }
 
+  @Override
+  public void rowDots(Tensor a, Tensor b, Tensor out) {
+    Rows.dots(execution, Rows.columns("a", a), Rows.columns("b", b), Rows.columns("out", out));
+  }
+
+  @Override
+  public void replaceRows(Tensor challenger, Tensor incumbent, Tensor from, Tensor to) {
+    int[] rows =
+        Rows.below(Rows.columns("challenger", challenger), Rows.columns("incumbent", incumbent));
+    Rows.copy(execution, rows, Rows.columns("from", from), Rows.columns("to", to));
+  }
+
   private static void add(Tensor total, double value) {
     Matrix t = Matrix.of(total);
     long at = t.offset() * Double.BYTES;
     double old = t.segment().get(ValueLayout.JAVA_DOUBLE_UNALIGNED, at);
     t.segment().set(ValueLayout.JAVA_DOUBLE_UNALIGNED, at, old + value);
-  }
-
-  @Override
-  public void rowDots(Tensor a, Tensor b, Tensor out) {
-    throw new UnsupportedOperationException("rowDots");
-  }
-
-  @Override
-  public void replaceRows(Tensor challenger, Tensor incumbent, Tensor from, Tensor to) {
-    throw new UnsupportedOperationException("replaceRows");
   }
 }

@@ -16,64 +16,92 @@ final class SimdQuantizationOps implements QuantizationOps {
 
   @Override
   public void fitGrid(Tensor w, GridSpec spec, Tensor scale, Tensor zero) {
-    GridFit.run(execution, columns("w", w), spec, Matrix.of(scale), Matrix.of(zero));
+    GridFit.run(
+        execution,
+        Rows.columns("w", w),
+        spec,
+        Rows.columns("scale", scale),
+        Rows.columns("zero", zero));
   }
 
   @Override
   public void quantizeBlock(Tensor w, Tensor u, Grid grid, Tensor codes) {
-    ColumnLoop.run(execution, columns("w", w), Matrix.of(u), view(grid), columns("codes", codes));
+    ColumnLoop.run(
+        execution, Rows.columns("w", w), Matrix.of(u), view(grid), Rows.columns("codes", codes));
   }
 
   @Override
   public void quantizeNearest(Tensor w, Grid grid, Tensor codes) {
-    Nearest.quantize(execution, columns("w", w), view(grid), columns("codes", codes));
+    Nearest.quantize(execution, Rows.columns("w", w), view(grid), Rows.columns("codes", codes));
   }
 
   @Override
   public void dequantize(Tensor codes, Grid grid, Tensor w) {
-    Nearest.dequantize(execution, columns("codes", codes), view(grid), Matrix.of(w));
-  }
-
-  private static GridView view(Grid grid) {
-    columns("scale", grid.scale());
-    columns("zero", grid.zero());
-    return new GridView(grid);
-  }
-
-  /** A single column out of a row-major matrix passes the layout check, yet is not contiguous. */
-  private static Matrix columns(String name, Tensor tensor) {
-    Matrix m = Matrix.of(tensor);
-    if (m.rowStride() != 1 && m.rows() > 1) {
-      throw new IllegalArgumentException(
-          name + " is a column of a row-major matrix; copy it to contiguous memory first");
-    }
-    return m;
+    Nearest.dequantize(execution, Rows.columns("codes", codes), view(grid), Matrix.of(w));
   }
 
   @Override
   public void candidateGrid(
       Tensor w, GridSpec spec, float shrink, int zeroShift, Tensor scale, Tensor zero) {
-    throw new UnsupportedOperationException("candidateGrid");
+    GridFit.candidate(
+        execution,
+        Rows.columns("w", w),
+        spec,
+        shrink,
+        zeroShift,
+        Rows.columns("scale", scale),
+        Rows.columns("zero", zero));
   }
 
   @Override
   public void fitGridWeighted(
       Tensor w, Tensor weight, GridSpec spec, GridLadder ladder, Tensor scale, Tensor zero) {
-    throw new UnsupportedOperationException("fitGridWeighted");
+    WeightedGridFit.run(
+        execution,
+        Rows.columns("w", w),
+        Activations.rows("weight", weight),
+        spec,
+        ladder,
+        Rows.columns("scale", scale),
+        Rows.columns("zero", zero));
   }
 
   @Override
   public void beamBlock(Tensor w, Tensor cost, Tensor u, Grid grid, Tensor codes, Tensor source) {
-    throw new UnsupportedOperationException("beamBlock");
+    BeamLoop.run(
+        execution,
+        Rows.columns("w", w),
+        Rows.columns("cost", cost),
+        Matrix.of(u),
+        view(grid),
+        Rows.columns("codes", codes),
+        Activations.rows("source", source));
   }
 
   @Override
   public void descendBlock(Tensor gradient, Tensor h, Grid grid, Tensor codes, Tensor delta) {
-    throw new UnsupportedOperationException("descendBlock");
+    Descent.run(
+        execution,
+        Rows.columns("gradient", gradient),
+        Matrix.of(h),
+        view(grid),
+        Rows.columns("codes", codes),
+        Rows.columns("delta", delta));
   }
 
   @Override
   public void refitScales(Tensor normal, Tensor gradient, GridSpec spec, Tensor scale) {
-    throw new UnsupportedOperationException("refitScales");
+    ScaleRefit.run(
+        execution,
+        Rows.columns("normal", normal),
+        Rows.columns("gradient", gradient),
+        spec,
+        Rows.columns("scale", scale));
+  }
+
+  private static GridView view(Grid grid) {
+    Rows.columns("scale", grid.scale());
+    Rows.columns("zero", grid.zero());
+    return new GridView(grid);
   }
 }

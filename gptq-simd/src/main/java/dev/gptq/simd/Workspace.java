@@ -21,6 +21,7 @@ final class Workspace implements AutoCloseable {
     RESULT,
     FACTOR,
     STRIP,
+    BEAM,
     GATHERED,
     ATTENTION
   }

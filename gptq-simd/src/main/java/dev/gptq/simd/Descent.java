@@ -1,0 +1,126 @@
+package dev.gptq.simd;
+
+import java.lang.foreign.MemorySegment;
+import jdk.incubator.vector.FloatVector;
+
+/**
+ * One sweep of coordinate descent on a strip of rows, one row a lane, see {@link
+ * dev.gptq.backend.QuantizationOps#descendBlock}. As in {@link ColumnLoop} the gradients receive
+ * their updates late but in order: before a panel of columns those of all earlier steps, within it
+ * one by one, and at the end those of the later steps. The strip holds the gradients, behind them
+ * −d of every column, the scales and zeros of the present group, and a column of codes.
+ */
+final class Descent {
+  private static final int PANEL = ColumnLoopKernel.COLUMNS;
+  private static final long BYTES = 4L * ColumnLoop.ROWS;
+
+  private final Matrix gradient;
+  private final GridView grid;
+  private final Matrix codes;
+  private final Matrix delta;
+  private final MemorySegment panels;
+  private final int n;
+  private final long steps;
+  private final long grids;
+  private final long spare;
+
+  private Descent(
+      Matrix gradient, GridView grid, Matrix codes, Matrix delta, MemorySegment panels) {
+    this.gradient = gradient;
+    this.grid = grid;
+    this.codes = codes;
+    this.delta = delta;
+    this.panels = panels;
+    this.n = gradient.columns();
+    this.steps = BYTES * (n + PANEL);
+    this.grids = 2 * steps;
+    this.spare = grids + 2 * BYTES;
+  }
+
+  static void run(
+      Execution execution, Matrix gradient, Matrix h, GridView grid, Matrix codes, Matrix delta) {
+    int n = gradient.columns();
+    int strips = (gradient.rows() + ColumnLoop.ROWS - 1) / ColumnLoop.ROWS;
+    MemorySegment panels =
+        execution.workspace().get(Workspace.Use.PANELS_B, 1, 4L * n * (n + PANEL))[0];
+    packRows(h, panels);
+    Descent descent = new Descent(gradient, grid, codes, delta, panels);
+    MemorySegment[] scratch =
+        execution
+            .workspace()
+            .get(Workspace.Use.STRIP, execution.pool().workers(), descent.spare + BYTES);
+    execution
+        .pool()
+        .forEach(strips, (i, worker) -> descent.strip(i * ColumnLoop.ROWS, scratch[worker]));
+  }
+
+  /** Panel p holds H[j][p·PANEL + c] at j·PANEL + c, for all j. */
+  private static void packRows(Matrix h, MemorySegment panels) {
+    int n = h.columns();
+    for (int p = 0; p < n; p += PANEL) {
+      long at = panelAt(p, n);
+      for (int j = 0; j < n; j++) {
+        for (int c = 0; c < PANEL; c++) {
+          float value = p + c < n ? h.segment().get(Lanes.FLOAT, h.at(j, p + c)) : 0f;
+          panels.set(Lanes.FLOAT, at + 4L * (j * PANEL + c), value);
+        }
+      }
+    }
+  }
+
+  private static long panelAt(int p, int n) {
+    return 4L * p * n;
+  }
+
+  private void strip(int row, MemorySegment strip) {
+    int rows = Math.min(ColumnLoop.ROWS, gradient.rows() - row);
+    Strips.load(gradient, row, rows, strip);
+    strip.asSlice(BYTES * n, BYTES * PANEL).fill((byte) 0);
+    int group = -1;
+    for (int p = 0; p < n; p += PANEL) {
+      ColumnLoopKernel.update(strip, BYTES * p, steps, p, panels, panelAt(p, n));
+      for (int j = p; j < Math.min(n, p + PANEL); j++) {
+        if (grid.group(j) != group) {
+          group = grid.group(j);
+          Strips.loadGrid(grid, group, row, rows, strip, grids);
+        }
+        MemorySegment.copy(codes.segment(), codes.index(row, j), strip, spare, rows);
+        step(strip, p, j);
+        MemorySegment.copy(strip, spare, codes.segment(), codes.index(row, j), rows);
+      }
+    }
+    for (int p = 0; p < n; p += PANEL) {
+      int end = Math.min(n, p + PANEL);
+      long later = panelAt(p, n) + 4L * PANEL * end;
+      ColumnLoopKernel.update(strip, BYTES * p, steps + BYTES * end, n - end, panels, later);
+    }
+    Strips.store(strip, gradient, row, rows);
+    ColumnLoop.negate(strip, steps, n);
+    Strips.store(strip.asSlice(steps), delta, row, rows);
+  }
+
+  /** Moves the codes of column j and updates its panel. */
+  private void step(MemorySegment strip, int p, int j) {
+    long urow = panelAt(p, n) + 4L * j * PANEL;
+    float curvature = panels.get(Lanes.FLOAT, urow + 4L * (j - p));
+    for (int half = 0; half < 2; half++) {
+      long lane = (long) half * Lanes.BYTES;
+      long bytes = spare + (long) half * Lanes.COUNT;
+      FloatVector scale = Lanes.load(strip, grids + lane);
+      FloatVector code = Lanes.toFloat(Codes.load(strip, bytes));
+      FloatVector g = Lanes.load(strip, BYTES * j + lane);
+      FloatVector moved =
+          curvature == 0
+              ? Rounding.clamp(code, grid.least(), grid.most())
+              : Rounding.codes(g, scale.mul(curvature), code, false, grid.least(), grid.most());
+      Codes.store(Rounding.toInt(moved), strip, bytes);
+      FloatVector step = scale.mul(moved.sub(code)).neg();
+      Lanes.store(step, strip, steps + BYTES * j + lane);
+      for (int c = 0; c < PANEL; c++) {
+        long at = BYTES * (p + c) + lane;
+        FloatVector factor = Lanes.broadcast(panels, urow + 4L * c);
+        Lanes.store(step.fma(factor, Lanes.load(strip, at)), strip, at);
+      }
+    }
+  }
+}
