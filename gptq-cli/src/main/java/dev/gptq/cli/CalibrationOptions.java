@@ -59,8 +59,7 @@ final class CalibrationOptions {
   }
 
   /** The windows of one draw. */
-  ImmutableList<int[]> windows(Model model, Quality quality, Console console)
-      throws IOException {
+  ImmutableList<int[]> windows(Model model, Quality quality, Console console) throws IOException {
     return draws(model, quality, 1, console).getFirst();
   }
 

@@ -104,7 +104,8 @@ final class CompareCommand implements Callable<Integer> {
     for (int b : bits) {
       for (int groupSize : groupSizes) {
         for (Method method : methods) {
-          rows.add(new Comparison.Row(
+          rows.add(
+              new Comparison.Row(
                   method, options.with(b, groupSize), options.target(), trueSequential));
         }
       }
@@ -117,7 +118,7 @@ final class CompareCommand implements Callable<Integer> {
               ? calibration.draws(opened, options.quality(), seeds, console)
               : ImmutableList.of();
       try (Backend backend = backendOption.open(console)) {
-        Comparison comparison = 
+        Comparison comparison =
             new Comparison(opened, backend, calibrating, measured, divergence, console);
         double full = comparison.fullPrecision();
         List<Comparison.Measured> results = comparison.measure(rows.build());

@@ -72,7 +72,7 @@ final class DemoCommand implements Callable<Integer> {
               WINDOW,
               OptionalInt.of(EVALUATION_WINDOWS));
       try (Backend backend = backendOption.open(console)) {
-        Comparison comparison = 
+        Comparison comparison =
             new Comparison(
                 model, backend, ImmutableList.of(calibration), evaluation, false, console);
         double full = comparison.fullPrecision();

@@ -197,8 +197,7 @@ final class QuantizationOptions {
         return known;
       }
     }
-    throw new UsageException(
-        "--quality must be fast, standard or best but is " + qualityName);
+    throw new UsageException("--quality must be fast, standard or best but is " + qualityName);
   }
 
   /** What layers' weights are to come close to. */

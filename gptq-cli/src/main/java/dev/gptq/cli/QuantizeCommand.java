@@ -134,7 +134,9 @@ final class QuantizeCommand implements Callable<Integer> {
           new QuantizationRun(opened, settings, config, output, overwrite, resume, console);
       run.check();
       ImmutableList<int[]> windows =
-          method == Method.RTN ? ImmutableList.of() : calibration.windows(opened, options.quality(), console);
+          method == Method.RTN
+              ? ImmutableList.of()
+              : calibration.windows(opened, options.quality(), console);
       if (dryRun) {
         run.plan(windows, console);
         return ExitStatus.DONE;

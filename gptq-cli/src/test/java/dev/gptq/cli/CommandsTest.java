@@ -50,6 +50,10 @@ final class CommandsTest {
     for (JsonNode row : json.required("results")) {
       assertThat(row.required("perplexity").asDouble()).isGreaterThan(0.8 * full);
       assertThat(row.required("sym").asBoolean()).isTrue();
+      assertThat(row.required("kl").asDouble()).isBetween(0.0, 5.0);
+      assertThat(row.required("order").asString()).isEqualTo("group_aware");
+      assertThat(row.required("grid").asString()).isEqualTo("hpiv");
+      assertThat(row.required("refits").asInt()).isEqualTo(1);
     }
   }
 

@@ -65,8 +65,8 @@ public interface LinearAlgebra {
   void addNonFiniteCount(Tensor x, Tensor total);
 
   /**
-   * Products of the rows of A and B, run by run: {@code out[i][h] ← Σ A[i][j]·B[i][j]} over {@code j
-   * = h·k … (h+1)·k − 1}. A and B are m × (r·k), out is m × r, all F32 with contiguous columns.
+   * Products of the rows of A and B, run by run: {@code out[i][h] ← Σ A[i][j]·B[i][j]} over {@code
+   * j = h·k … (h+1)·k − 1}. A and B are m × (r·k), out is m × r, all F32 with contiguous columns.
    */
   void rowDots(Tensor a, Tensor b, Tensor out);
 

@@ -14,9 +14,9 @@ import java.util.List;
 /**
  * The column loop with a beam: each row keeps its M cheapest partial solutions. At each column
  * every path goes on with the nearest code and with the neighbour on the other side of the weight;
- * the cost of a path is {@code Σ e²/2}, which at the end is exactly its loss. Rounding to nearest is
- * the greedy path; a worse first step often leaves the rest of the row better off (Babai's nearest
- * plane against a search of the lattice). The grids of a group are those of the best path.
+ * the cost of a path is {@code Σ e²/2}, which at the end is exactly its loss. Rounding to nearest
+ * is the greedy path; a worse first step often leaves the rest of the row better off (Babai's
+ * nearest plane against a search of the lattice). The grids of a group are those of the best path.
  *
  * <p>Blocks are applied to all columns to their right at once: paths change places between blocks,
  * and weights with pending updates could not follow.
@@ -71,8 +71,7 @@ final class BeamLoop {
       if (paths > 1) {
         backend
             .linalg()
-            .convert(
-                local.filled(Float.POSITIVE_INFINITY, m, paths - 1), cost.columns(1, paths));
+            .convert(local.filled(Float.POSITIVE_INFINITY, m, paths - 1), cost.columns(1, paths));
       }
       List<Step> steps = new ArrayList<>();
       for (int from = 0, to; from < n; from = to) {

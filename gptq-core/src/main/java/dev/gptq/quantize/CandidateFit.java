@@ -48,8 +48,7 @@ record CandidateFit(Backend backend, GridSpec spec, GridLadder ladder, Error err
       for (GridLadder.Candidate c : ladder.candidates()) {
         backend
             .quantization()
-            .candidateGrid(
-                group.w(), spec, c.shrink(), c.zeroShift(), grid.scale(), grid.zero());
+            .candidateGrid(group.w(), spec, c.shrink(), c.zeroShift(), grid.scale(), grid.zero());
         measure.measure(grid, errors);
         la.replaceRows(errors, best, grid.scale(), scale);
         la.replaceRows(errors, best, grid.zero(), zero);

@@ -30,10 +30,13 @@ import java.util.Optional;
  * grid is fitted to weights that have all earlier errors in them. {@link ColumnLoop} is that loop.
  *
  * <p>Around it, all optional and free to combine: an order of the columns ({@link ColumnOrder}), a
- * search for the grids ({@link dev.gptq.grid.GridSearch}), several partial solutions in place of one
- * ({@link BeamLoop}), and work on the result ({@link Refiner}).
+ * search for the grids ({@link dev.gptq.grid.GridSearch}), several partial solutions in place of
+ * one ({@link BeamLoop}), and work on the result ({@link Refiner}).
  */
 public final class Gptq {
+  /** Weights of all paths of a beam that are held at a time: 512 MiB, twice. */
+  private static final long BEAM_ELEMENTS = 1L << 27;
+
   private final Backend backend;
   private final GptqOptions options;
 
@@ -58,39 +61,63 @@ public final class Gptq {
   public Result quantize(Tensor weight, HessianFactor factor, TensorScope scope) {
     int rows = weight.rows();
     int columns = weight.columns();
-    LinearAlgebra la = backend.linalg();
-    try (TensorScope local = backend.newScope()) {
-      Tensor w = local.columnMajor(DType.F32, rows, columns);
-      la.convert(weight, w);
-      GridPlan grids = new GridPlan(backend, options, rows, factor, local);
-      if (options.statistics() == GroupStatistics.REFERENCE) {
-        grids.fitWholeRows(w);
+    int groups = columns / options.groupColumns(columns);
+    Tensor codes = scope.columnMajor(DType.U8, rows, columns);
+    Tensor scale = scope.columnMajor(DType.F32, rows, groups);
+    Tensor zero = scope.columnMajor(DType.F32, rows, groups);
+    int step = rowsAtOnce(rows, columns);
+    double loss = 0;
+    int[] groupOf = {};
+    for (int from = 0; from < rows; from += step) {
+      int to = Math.min(from + step, rows);
+      try (TensorScope local = backend.newScope()) {
+        GridPlan grids = new GridPlan(backend, options, to - from, factor, local);
+        Tensor ordered = local.columnMajor(DType.U8, to - from, columns);
+        loss += quantize(weight.rows(from, to), factor, grids, ordered, local);
+        backend
+            .linalg()
+            .gatherColumns(ordered, local.upload(factor.positions()), codes.rows(from, to));
+        grids.store(scale.rows(from, to), zero.rows(from, to));
+        groupOf = grids.storedGroups();
       }
-      if (!factor.dead().isEmpty()) {
-        la.zeroColumns(local.upload(ints(factor.dead())), w);
-      }
-      if (options.order() != ColumnOrder.NATURAL) {
-        Tensor ordered = local.columnMajor(DType.F32, rows, columns);
-        la.gatherColumns(w, local.upload(ints(factor.order())), ordered);
-        w = ordered;
-      }
-      if (options.staticGroups()) {
-        grids.fitStatic(w);
-      }
-      Tensor codes = local.columnMajor(DType.U8, rows, columns);
-      double loss;
-      if (options.refinement().needsHessian()) {
-        Tensor copy = local.columnMajor(DType.F32, rows, columns);
-        la.convert(w, copy);
-        loop(copy, factor, grids::fit, grids.segment(), grids.grid(), codes);
-        loss = refine(w, factor, grids.grid(), codes);
-      } else {
-        loss = loop(w, factor, grids::fit, grids.segment(), grids.grid(), codes);
-      }
-      Tensor stored = scope.columnMajor(DType.U8, rows, columns);
-      la.gatherColumns(codes, local.upload(factor.positions()), stored);
-      return new Result(new QuantizedMatrix(stored, grids.stored(scope)), loss);
     }
+    Grid grid = new Grid(options.grid(), scale, zero, scope.upload(groupOf));
+    return new Result(new QuantizedMatrix(codes, grid), loss);
+  }
+
+  /** Rows know nothing of each other: where a beam would need much memory they go in turns. */
+  private int rowsAtOnce(int rows, int columns) {
+    int beam = options.refinement().beam();
+    return beam == 1 ? rows : (int) Math.clamp(BEAM_ELEMENTS / ((long) beam * columns), 1, rows);
+  }
+
+  /** Quantizes rows into codes in the order of quantization and returns the loss. */
+  private double quantize(
+      Tensor weight, HessianFactor factor, GridPlan grids, Tensor codes, TensorScope local) {
+    LinearAlgebra la = backend.linalg();
+    Tensor w = local.columnMajor(DType.F32, weight.rows(), weight.columns());
+    la.convert(weight, w);
+    if (options.statistics() == GroupStatistics.REFERENCE) {
+      grids.fitWholeRows(w);
+    }
+    if (!factor.dead().isEmpty()) {
+      la.zeroColumns(local.upload(ints(factor.dead())), w);
+    }
+    if (options.order() != ColumnOrder.NATURAL) {
+      Tensor ordered = local.columnMajor(DType.F32, w.rows(), w.columns());
+      la.gatherColumns(w, local.upload(ints(factor.order())), ordered);
+      w = ordered;
+    }
+    if (options.staticGroups()) {
+      grids.fitStatic(w);
+    }
+    if (!options.refinement().needsHessian()) {
+      return loop(w, factor, grids::fit, grids.segment(), grids.grid(), codes);
+    }
+    Tensor copy = local.columnMajor(DType.F32, w.rows(), w.columns());
+    la.convert(w, copy);
+    loop(copy, factor, grids::fit, grids.segment(), grids.grid(), codes);
+    return refine(w, factor, grids.grid(), codes);
   }
 
   /** Quantizes the columns of w, which it destroys, and returns the loss. */
@@ -123,8 +150,7 @@ public final class Gptq {
             scattered ? Optional.of(factor.positions()) : Optional.empty());
     return refiner.refine(
         options.refinement(),
-        (copy, others) ->
-            loop(copy, factor, ColumnLoop.Fits.NONE, w.columns(), grid, others));
+        (copy, others) -> loop(copy, factor, ColumnLoop.Fits.NONE, w.columns(), grid, others));
   }
 
   private static double sum(Tensor losses) {

@@ -145,23 +145,32 @@ final class GridPlan {
   }
 
   /**
-   * The grids with columns in the stored order. After group-aware order each group gets the index
-   * of its place in the stored matrix, so that groups are runs of columns again.
+   * Writes scales and zero points with columns in the stored order. After group-aware order each
+   * group gets the index of its place in the stored matrix, so that groups are runs of columns
+   * again.
    */
-  Grid stored(TensorScope scope) {
+  void store(Tensor scale, Tensor zero) {
     int[] source = new int[grid.groups()];
-    int[] groupOf = new int[columns];
     int[] positions = factor.positions();
-    boolean regular = options.staticGroups() || options.order() != ColumnOrder.ACTIVATION;
     for (int c = 0; c < columns; c++) {
-      groupOf[c] = (regular ? c : positions[c]) / groupColumns;
-      source[groupOf[c]] = options.staticGroups() ? groupOf[c] : positions[c] / groupColumns;
+      source[storedGroup(c, positions)] =
+          options.staticGroups() ? storedGroup(c, positions) : positions[c] / groupColumns;
     }
-    Tensor index = scope.upload(source);
-    Tensor scale = scope.columnMajor(DType.F32, grid.scale().rows(), grid.groups());
-    Tensor zero = scope.columnMajor(DType.F32, grid.scale().rows(), grid.groups());
-    backend.linalg().gatherColumns(grid.scale(), index, scale);
-    backend.linalg().gatherColumns(grid.zero(), index, zero);
-    return new Grid(options.grid(), scale, zero, scope.upload(groupOf));
+    try (TensorScope local = backend.newScope()) {
+      Tensor index = local.upload(source);
+      backend.linalg().gatherColumns(grid.scale(), index, scale);
+      backend.linalg().gatherColumns(grid.zero(), index, zero);
+    }
+  }
+
+  /** The group of each stored column. */
+  int[] storedGroups() {
+    int[] positions = factor.positions();
+    return IntStream.range(0, columns).map(c -> storedGroup(c, positions)).toArray();
+  }
+
+  private int storedGroup(int column, int[] positions) {
+    boolean regular = options.staticGroups() || options.order() != ColumnOrder.ACTIVATION;
+    return (regular ? column : positions[column]) / groupColumns;
   }
 }

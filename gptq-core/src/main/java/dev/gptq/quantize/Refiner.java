@@ -31,8 +31,7 @@ final class Refiner {
   /** For static groups: places of the stored columns, in which order groups are runs. */
   private final Optional<int[]> positions;
 
-  Refiner(
-      Backend backend, Tensor w, Tensor h, Grid grid, Tensor codes, Optional<int[]> positions) {
+  Refiner(Backend backend, Tensor w, Tensor h, Grid grid, Tensor codes, Optional<int[]> positions) {
     this.backend = backend;
     this.w = w;
     this.h = h;
@@ -106,8 +105,8 @@ final class Refiner {
   }
 
   /**
-   * One sweep of coordinate descent over all columns, block by block: the gradient {@code (W −
-   * Q)(H + λI)} follows each block's changes inside the block at once, elsewhere after it.
+   * One sweep of coordinate descent over all columns, block by block: the gradient {@code (W − Q)(H
+   * + λI)} follows each block's changes inside the block at once, elsewhere after it.
    */
   private void sweep() {
     LinearAlgebra la = backend.linalg();
@@ -128,8 +127,7 @@ final class Refiner {
                   codes.columns(from, to),
                   delta);
           if (from > 0) {
-            la.gemm(
-                -1, delta, h.rows(from, to).columns(0, from), 1, gradient.columns(0, from));
+            la.gemm(-1, delta, h.rows(from, to).columns(0, from), 1, gradient.columns(0, from));
           }
           if (to < n) {
             la.gemm(-1, delta, h.rows(from, to).columns(to, n), 1, gradient.columns(to, n));
@@ -157,11 +155,7 @@ final class Refiner {
       Tensor steps = inRuns(steps(local), local);
       for (int from = 0; from < w.rows(); from += rows) {
         int to = Math.min(from + rows, w.rows());
-        refit(
-            difference.rows(from, to),
-            steps.rows(from, to),
-            hRuns,
-            grid.scale().rows(from, to));
+        refit(difference.rows(from, to), steps.rows(from, to), hRuns, grid.scale().rows(from, to));
       }
     }
   }
@@ -181,8 +175,7 @@ final class Refiner {
       for (int g = 0; g < groups; g++) {
         int to = (g + 1) * run;
         Tensor part = product.columns(0, to);
-        la.gemm(
-            1, steps.columns(g * run, to), hRuns.rows(g * run, to).columns(0, to), 0, part);
+        la.gemm(1, steps.columns(g * run, to), hRuns.rows(g * run, to).columns(0, to), 0, part);
         int first = g * (g + 1) / 2;
         la.rowDots(part, steps.columns(0, to), normal.columns(first, first + g + 1));
       }

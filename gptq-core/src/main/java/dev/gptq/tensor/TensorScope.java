@@ -43,8 +43,7 @@ public interface TensorScope extends AutoCloseable {
   default Tensor filled(float value, int rows, int columns) {
     float[] values = new float[Math.multiplyExact(rows, columns)];
     Arrays.fill(values, value);
-    return upload(
-        MemorySegment.ofArray(values), DType.F32, rows, columns, Layout.COLUMN_MAJOR);
+    return upload(MemorySegment.ofArray(values), DType.F32, rows, columns, Layout.COLUMN_MAJOR);
   }
 
   /** A row vector (1 × n) of floats. */

@@ -1,7 +1,7 @@
 package dev.gptq.cuda;
 
-import dev.gptq.testkit.BackendUnderTest;
 import dev.gptq.testkit.AccuracyConformance;
+import dev.gptq.testkit.BackendUnderTest;
 
 final class CudaAccuracyConformanceTest extends AccuracyConformance {
   @Override

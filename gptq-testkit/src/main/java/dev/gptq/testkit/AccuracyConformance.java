@@ -132,8 +132,7 @@ public abstract class AccuracyConformance extends Conformance {
         options(Scheme.ASYMMETRIC, 4, GridSearch.PIVOT, 12)
             .withOrder(ColumnOrder.GROUP_AWARE)
             .withRefinement(new Refinement(2, 2, 2, false));
-    Solved solved =
-        solve(inputs().normal(ROWS, COLUMNS), activations(TOKENS, COLUMNS), options);
+    Solved solved = solve(inputs().normal(ROWS, COLUMNS), activations(TOKENS, COLUMNS), options);
     for (int c = 0; c < COLUMNS; c++) {
       assertThat(solved.groupOf().at(0, c)).isEqualTo(c / 12);
     }
@@ -224,7 +223,9 @@ public abstract class AccuracyConformance extends Conformance {
     }
   }
 
-  /** With one group a row the loop search tries the whole solve: nothing on its ladder is better. */
+  /**
+   * With one group a row the loop search tries the whole solve: nothing on its ladder is better.
+   */
   @Test
   void loopSearchBeatsTheOthersOnWholeRows() {
     Matrix w = inputs().normal(ROWS, COLUMNS);
@@ -298,12 +299,11 @@ public abstract class AccuracyConformance extends Conformance {
       InputDrift drift =
           new InputDrift(backend(), scope, quantized.columns(), gap.map(Matrix::columns));
       drift.add(upload(scope, full), x);
-      gap.ifPresent(
-          g ->
-              drift.addResidual(
-                  upload(scope, g),
-                  scope.zeros(DType.F32, g.rows(), g.columns(), Layout.ROW_MAJOR),
-                  x));
+      gap.ifPresent(g ->
+          drift.addResidual(
+              upload(scope, g),
+              scope.zeros(DType.F32, g.rows(), g.columns(), Layout.ROW_MAJOR),
+              x));
       return download(drift.target(upload(scope, w), factor, alpha, scope));
     }
   }

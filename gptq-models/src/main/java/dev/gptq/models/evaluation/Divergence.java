@@ -141,15 +141,14 @@ public record Divergence(
           IntStream.range(from, to)
               .parallel()
               .filter(t -> t % length + 1 < length)
-              .forEach(
-                  t ->
-                      positions.compare(
-                          (first + t / length) * (length - 1) + t % length,
-                          batch.get(t / length)[t % length + 1],
-                          baseLogits,
-                          logits,
-                          (t - start) * vocabulary,
-                          vocabulary));
+              .forEach(t ->
+                  positions.compare(
+                      (first + t / length) * (length - 1) + t % length,
+                      batch.get(t / length)[t % length + 1],
+                      baseLogits,
+                      logits,
+                      (t - start) * vocabulary,
+                      vocabulary));
         }
       }
       done += batch.size();

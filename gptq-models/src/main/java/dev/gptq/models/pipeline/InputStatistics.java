@@ -63,15 +63,14 @@ record InputStatistics(Hessian hessian, Optional<InputDrift> drift) {
       return;
     }
     hessian.add(registers.get(group.in()));
-    drift.ifPresent(
-        d -> {
-          d.add(full.orElseThrow().get(group.in()), registers.get(group.in()));
-          if (d.wantsResidual()) {
-            d.addResidual(
-                full.orElseThrow().get(Step.RESIDUAL),
-                registers.get(Step.RESIDUAL),
-                registers.get(group.in()));
-          }
-        });
+    drift.ifPresent(d -> {
+      d.add(full.orElseThrow().get(group.in()), registers.get(group.in()));
+      if (d.wantsResidual()) {
+        d.addResidual(
+            full.orElseThrow().get(Step.RESIDUAL),
+            registers.get(Step.RESIDUAL),
+            registers.get(group.in()));
+      }
+    });
   }
 }

@@ -58,8 +58,7 @@ final class ModuleQuantizer {
   }
 
   /** Quantizes the selected modules of a group that shares an input, with one factor for all. */
-  void quantize(
-      Step.Linears group, Optional<InputStatistics> statistics, JobListener listener) {
+  void quantize(Step.Linears group, Optional<InputStatistics> statistics, JobListener listener) {
     List<LinearSpec> selected =
         group.modules().stream()
             .filter(m -> settings.selection().test(block.spec().nameOf(m)))
@@ -116,9 +115,7 @@ final class ModuleQuantizer {
       QuantizedMatrix nearest =
           new RoundToNearest(backend, options.grid(), options.groupSize()).quantize(weight, local);
       QuantizedMatrix quantized =
-          factor.isPresent()
-              ? solve(weight, drift, factor.get(), local)
-              : nearest;
+          factor.isPresent() ? solve(weight, drift, factor.get(), local) : nearest;
       PackedMatrix packed = quantized.pack();
       Errors errors = Errors.none();
       if (hessian.isPresent()) {
@@ -158,9 +155,7 @@ final class ModuleQuantizer {
   private QuantizedMatrix solve(
       Tensor weight, Optional<InputDrift> drift, HessianFactor factor, TensorScope scope) {
     Tensor target =
-        drift
-            .map(d -> d.target(weight, factor, settings.target().alpha(), scope))
-            .orElse(weight);
+        drift.map(d -> d.target(weight, factor, settings.target().alpha(), scope)).orElse(weight);
     return new Gptq(backend, settings.options()).quantize(target, factor, scope).matrix();
   }
 

@@ -92,15 +92,13 @@ public final class QuantizationJob {
             settings.needsFullPrecision()
                 ? Optional.of(embedded(ends, batch, scope, local))
                 : Optional.empty();
-        batches.add(
-            new CalibrationBatch(embedded(ends, batch, scope, local), full, batch.size()));
+        batches.add(new CalibrationBatch(embedded(ends, batch, scope, local), full, batch.size()));
       }
     }
     return batches;
   }
 
-  private Registers embedded(
-      Ends ends, List<int[]> batch, TensorScope scope, TensorScope weights) {
+  private Registers embedded(Ends ends, List<int[]> batch, TensorScope scope, TensorScope weights) {
     Registers registers = new Registers(backend, scope);
     ends.embed(batch, registers, weights);
     return registers;
@@ -126,7 +124,8 @@ public final class QuantizationJob {
         return;
       }
       if (settings.trueSequential() || batches.isEmpty()) {
-        calibration.sequential((group, statistics) -> quantizer.quantize(group, statistics, listener));
+        calibration.sequential(
+            (group, statistics) -> quantizer.quantize(group, statistics, listener));
       } else {
         calibration.atOnce((group, statistics) -> quantizer.quantize(group, statistics, listener));
       }

@@ -116,14 +116,12 @@ final class DivergenceTest {
       }
       int n = kl.size();
       double mean = kl.stream().mapToDouble(v -> v).average().orElseThrow();
-      double variance =
-          kl.stream().mapToDouble(v -> (v - mean) * (v - mean)).sum() / (n - 1);
+      double variance = kl.stream().mapToDouble(v -> (v - mean) * (v - mean)).sum() / (n - 1);
       assertThat(mean).isGreaterThan(0.01);
       assertThat(found.kl().mean()).isCloseTo(mean, within(1e-6 * mean));
       assertThat(found.kl().standardError())
           .isCloseTo(Math.sqrt(variance / n), within(1e-6 * mean));
-      assertThat(found.lnPerplexityRatio().mean())
-          .isCloseTo((loss - baseLoss) / n, within(1e-6));
+      assertThat(found.lnPerplexityRatio().mean()).isCloseTo((loss - baseLoss) / n, within(1e-6));
       assertThat(found.topOneAgreement().mean()).isEqualTo((double) same / n);
       double squares = changes.stream().mapToDouble(c -> c * c).average().orElseThrow();
       assertThat(found.rmsProbabilityChange()).isCloseTo(Math.sqrt(squares), within(1e-9));

@@ -98,6 +98,46 @@ final class QuantizationJobTest {
     }
   }
 
+  private ImmutableMap<String, PackedMatrix> aimingAt(Target target, boolean trueSequential) {
+    MemoryStore store = new MemoryStore();
+    run(settings(Method.GPTQ, trueSequential).withTarget(target), store, JobListener.SILENT);
+    return store.packed();
+  }
+
+  private static boolean same(PackedMatrix a, PackedMatrix b) {
+    return a.words().mismatch(b.words()) == -1;
+  }
+
+  @Test
+  void targetsWithoutAlphaAreTheWeights() {
+    for (boolean trueSequential : new boolean[] {true, false}) {
+      ImmutableMap<String, PackedMatrix> plain = aimingAt(Target.PLAIN, trueSequential);
+      for (Target.Kind kind : Target.Kind.values()) {
+        aimingAt(new Target(kind, 0), trueSequential)
+            .forEach((name, packed) -> assertThat(same(packed, plain.get(name))).isTrue());
+      }
+    }
+  }
+
+  /** Before anything is quantized nothing has moved; afterwards each target sees its own errors. */
+  @Test
+  void targetsMakeUpForWhatWasQuantizedBefore() {
+    ImmutableMap<String, PackedMatrix> plain = aimingAt(Target.PLAIN, true);
+    ImmutableMap<String, PackedMatrix> qep = aimingAt(new Target(Target.Kind.QEP, 1), true);
+    ImmutableMap<String, PackedMatrix> residual =
+        aimingAt(new Target(Target.Kind.RESIDUAL, 1), true);
+    String block = "model.layers.0.";
+    String first = block + "self_attn.q_proj";
+    assertThat(same(qep.get(first), plain.get(first))).isTrue();
+    assertThat(same(residual.get(first), plain.get(first))).isTrue();
+    // The stream that o_proj writes into has not moved yet, its input has.
+    String attention = block + "self_attn.o_proj";
+    assertThat(same(qep.get(attention), plain.get(attention))).isFalse();
+    assertThat(same(residual.get(attention), qep.get(attention))).isTrue();
+    String last = block + "mlp.down_proj";
+    assertThat(same(residual.get(last), qep.get(last))).isFalse();
+  }
+
   @Test
   void modulesThatSeeTheSameInputAgreeWithoutTrueSequential() {
     // The first group of a block sees the same input either way, and so gets the same codes.

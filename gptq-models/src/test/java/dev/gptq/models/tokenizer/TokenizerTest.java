@@ -74,8 +74,7 @@ class TokenizerTest {
     ObjectNode json =
         (ObjectNode)
             JsonMapper.shared()
-                .readTree(
-                    Files.readAllBytes(SharedFiles.bundled("examples/tiny/tokenizer.json")));
+                .readTree(Files.readAllBytes(SharedFiles.bundled("examples/tiny/tokenizer.json")));
     String special = json.get("added_tokens").get(0).get("content").stringValue();
     int id = json.get("added_tokens").get(0).get("id").intValue();
     String around = "{\"SpecialToken\": {\"id\": \"%s\", \"type_id\": 0}}".formatted(special);

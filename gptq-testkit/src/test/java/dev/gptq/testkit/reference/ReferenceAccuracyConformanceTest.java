@@ -1,8 +1,8 @@
 package dev.gptq.testkit.reference;
 
 import dev.gptq.reference.ReferenceBackendProvider;
-import dev.gptq.testkit.BackendUnderTest;
 import dev.gptq.testkit.AccuracyConformance;
+import dev.gptq.testkit.BackendUnderTest;
 
 final class ReferenceAccuracyConformanceTest extends AccuracyConformance {
   @Override
