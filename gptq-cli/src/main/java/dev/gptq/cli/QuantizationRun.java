@@ -56,17 +56,21 @@ final class QuantizationRun {
    * What came of it.
    *
    * @param reports one for each module
-   * @param seconds wall-clock time
+   * @param seconds wall-clock time from the first block on
    * @param bytes size of the written tensors
    * @param bitsPerWeight bits of the quantized modules' tensors a weight
-   * @param peakMemory bytes of tensors and heap at most in use
+   * @param writing the part of it in which the checkpoint was written and verified
+   * @param peakTensors bytes that the backend held at most
+   * @param peakHeap bytes of Java's heap at most in use
    */
   record Summary(
       ImmutableList<ModuleReport> reports,
       double seconds,
+      double writing,
       long bytes,
       double bitsPerWeight,
-      long peakMemory) {
+      long peakTensors,
+      long peakHeap) {
 
     double totalError() {
       return reports.stream().mapToDouble(ModuleReport::error).sum();
@@ -85,7 +89,11 @@ final class QuantizationRun {
       } else {
         json.putNull("total_error");
       }
-      return json.put("seconds", seconds).put("peak_memory_bytes", peakMemory);
+      return json.put("seconds", seconds)
+          .put("writing_seconds", writing)
+          .put("peak_memory_bytes", peakTensors + peakHeap)
+          .put("peak_tensor_bytes", peakTensors)
+          .put("peak_heap_bytes", peakHeap);
     }
 
     List<String> lines(Path output) {
@@ -93,11 +101,13 @@ final class QuantizationRun {
       lines.add(
           String.format(
               Locale.ROOT,
-              "quantized %d modules to %.3f bits a weight in %s, using at most %d MiB",
+              "quantized %d modules to %.3f bits a weight in %s, using at most %d MiB for tensors"
+                  + " and %d MiB of heap",
               reports.size(),
               bitsPerWeight,
               Console.time(seconds),
-              peakMemory >> 20));
+              peakTensors >> 20,
+              peakHeap >> 20));
       reports.stream()
           .max(java.util.Comparator.comparingDouble(ModuleReport::relativeError))
           .filter(worst -> Double.isFinite(worst.relativeError()))
@@ -109,7 +119,13 @@ final class QuantizationRun {
                       worst.relativeError(),
                       worst.name(),
                       worst.rtnRelativeError())));
-      lines.add(String.format(Locale.ROOT, "wrote %s (%.1f MB)", output, bytes / 1e6));
+      lines.add(
+          String.format(
+              Locale.ROOT,
+              "wrote %s (%.1f MB) in the last %s of these",
+              output,
+              bytes / 1e6,
+              Console.time(writing)));
       return lines;
     }
   }
@@ -236,6 +252,7 @@ final class QuantizationRun {
               Progress.blocks(console, "quantizing", finished))
           .run();
       console.milestone("writing and verifying " + output);
+      long blocksDone = System.nanoTime();
       CheckpointExporter.export(model, work, config, output, overwrite);
       ImmutableList.Builder<ModuleReport> reports = ImmutableList.builder();
       for (int block = 0; block < model.spec().blocks().size(); block++) {
@@ -243,11 +260,13 @@ final class QuantizationRun {
       }
       Runtime.getRuntime().removeShutdownHook(hint);
       work.delete();
-      return summary(backend, reports.build(), (System.nanoTime() - start) / 1e9);
+      long end = System.nanoTime();
+      return summary(backend, reports.build(), (end - start) / 1e9, (end - blocksDone) / 1e9);
     }
   }
 
-  private Summary summary(Backend backend, ImmutableList<ModuleReport> reports, double seconds)
+  private Summary summary(
+      Backend backend, ImmutableList<ModuleReport> reports, double seconds, double writing)
       throws IOException {
     try (Checkpoint written = Checkpoint.open(output)) {
       long packedBytes = 0;
@@ -261,9 +280,11 @@ final class QuantizationRun {
       return new Summary(
           reports,
           seconds,
+          writing,
           written.totalBytes(),
           8.0 * packedBytes / weights,
-          backend.memory().reserved() + HeapPeak.bytes());
+          backend.memory().reserved(),
+          HeapPeak.bytes());
     }
   }
 }

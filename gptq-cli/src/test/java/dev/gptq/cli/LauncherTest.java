@@ -52,6 +52,7 @@ final class LauncherTest {
   void looksForJdksInTheDocumentedOrder() throws Exception {
     List<Path> order = new ArrayList<>();
     order.add(jdk("explicit", "25.0.1"));
+    order.add(jdk("my models/jre", "25.0.3"));
     order.add(jdk("java-home", "25"));
     order.add(jdk("usr/lib/jvm/temurin-25", "25.0.3"));
     order.add(jdk("home/.sdkman/candidates/java/25-tem", "25.0.2"));
@@ -59,7 +60,7 @@ final class LauncherTest {
     order.add(jdk("Library/Java/JavaVirtualMachines/a.jdk/Contents/Home", "25.0.2"));
     order.add(jdk("on-path", "25.0.2"));
     environment.put("GPTQ_JAVA_HOME", order.get(0).toString());
-    environment.put("JAVA_HOME", order.get(1).toString());
+    environment.put("JAVA_HOME", order.get(2).toString());
     environment.put("PATH", order.getLast().resolve("bin") + ":/usr/bin:/bin");
     for (Path expected : order) {
       assertThat(lines(gptq("x").out())).first().isEqualTo(expected + "/bin/java");

@@ -48,7 +48,14 @@ final class QuantizeCommandTest {
     assertThat(json.required("modules").asInt()).isEqualTo(42);
     assertThat(json.required("bits_per_weight").asDouble()).isBetween(4.15, 4.3);
     assertThat(json.required("total_error").asDouble()).isPositive();
-    assertThat(json.required("peak_memory_bytes").asLong()).isPositive();
+    assertThat(json.required("peak_tensor_bytes").asLong()).isPositive();
+    assertThat(json.required("peak_heap_bytes").asLong()).isPositive();
+    assertThat(json.required("peak_memory_bytes").asLong())
+        .isEqualTo(
+            json.required("peak_tensor_bytes").asLong()
+                + json.required("peak_heap_bytes").asLong());
+    assertThat(json.required("writing_seconds").asDouble())
+        .isBetween(0.0, json.required("seconds").asDouble());
 
     List<String> log = Files.readAllLines(output.resolve("quantization-log.jsonl"));
     assertThat(log).hasSize(42);

@@ -36,7 +36,7 @@ final class Staging {
       }
       long count = Math.min(bytes - from, BUFFER_BYTES - used);
       MemorySegment piece = buffers[current].asSlice(used, count);
-      piece.copyFrom(host.asSlice(from, count));
+      HostCopy.copy(host.asSlice(from, count), piece);
       driver.copyToDevice(device + from, piece, count, queue.stream());
       used = Math.min(BUFFER_BYTES, Math.ceilDiv(used + count, ALIGNMENT) * ALIGNMENT);
       from += count;
@@ -56,6 +56,7 @@ final class Staging {
    */
   void download(long device, long pitch, long bytes, long runs, MemorySegment host) {
     queue.synchronize();
+    current = 0;
     used = 0;
     if (bytes > BUFFER_BYTES) {
       for (long run = 0; run < runs; run++) {
@@ -70,17 +71,29 @@ final class Staging {
           .driver()
           .copyToHost(buffers[0], device + run * pitch, pitch, bytes, count, queue.stream());
       queue.synchronize();
-      MemorySegment.copy(buffers[0], 0, host, run * bytes, count * bytes);
+      HostCopy.copy(buffers[0].asSlice(0, count * bytes), host.asSlice(run * bytes));
     }
   }
 
+  /** Brings one piece while the piece before it is copied to its place. */
   private void downloadRun(long device, long bytes, MemorySegment host) {
-    for (long from = 0; from < bytes; from += BUFFER_BYTES) {
-      long count = Math.min(BUFFER_BYTES, bytes - from);
-      queue.driver().copyToHost(buffers[0], device + from, count, count, 1, queue.stream());
-      queue.synchronize();
-      MemorySegment.copy(buffers[0], 0, host, from, count);
+    int pieces = Math.toIntExact(Math.ceilDiv(bytes, BUFFER_BYTES));
+    for (int piece = 0; piece <= pieces; piece++) {
+      if (piece < pieces) {
+        long from = piece * BUFFER_BYTES;
+        long count = Math.min(BUFFER_BYTES, bytes - from);
+        MemorySegment buffer = buffers[piece % BUFFERS];
+        queue.driver().copyToHost(buffer, device + from, count, count, 1, queue.stream());
+        queue.driver().record(done[piece % BUFFERS], queue.stream());
+      }
+      if (piece > 0) {
+        long from = (piece - 1) * BUFFER_BYTES;
+        long count = Math.min(BUFFER_BYTES, bytes - from);
+        queue.driver().awaitEvent(done[(piece - 1) % BUFFERS]);
+        HostCopy.copy(buffers[(piece - 1) % BUFFERS].asSlice(0, count), host.asSlice(from));
+      }
     }
+    queue.synchronize();
   }
 
   void close() {

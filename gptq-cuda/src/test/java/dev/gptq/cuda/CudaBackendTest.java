@@ -16,6 +16,12 @@ import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.OutOfMemoryException;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
 import java.util.ServiceLoader;
 import org.junit.jupiter.api.Test;
 
@@ -24,6 +30,7 @@ final class CudaBackendTest {
   private static final long MEBI = 1 << 20;
 
   private final EmulatedDriver driver = EmulatedDriver.withoutKernels(64 * MEBI);
+  private final EmulatedDriver large = EmulatedDriver.withoutKernels(1024 * MEBI);
 
   private CudaBackend open() {
     return EmulatedProvider.backend(driver, BackendOptions.defaults());
@@ -74,6 +81,37 @@ final class CudaBackendTest {
               "quantizeBlockRest",
               "quantizeBlock");
     }
+  }
+
+  /** More than all staging buffers hold, from and to memory that one or all threads may use. */
+  @Test
+  void largeTensorsComeBackAsTheyWere() {
+    int rows = 7001;
+    int columns = 10_007;
+    byte[] bytes = new byte[rows * columns];
+    new Random(1).nextBytes(bytes);
+    try (CudaBackend backend = EmulatedProvider.backend(large, BackendOptions.defaults());
+        TensorScope scope = backend.newScope();
+        Arena confined = Arena.ofConfined()) {
+      MemorySegment own = confined.allocateFrom(ValueLayout.JAVA_BYTE, bytes);
+      for (MemorySegment host : List.of(MemorySegment.ofArray(bytes), own)) {
+        Tensor tensor = scope.upload(host, DType.U8, rows, columns, Layout.ROW_MAJOR);
+        MemorySegment back = host.isNative() ? own.fill((byte) 0) : heap(bytes.length);
+        tensor.copyTo(back);
+        assertThat(back.mismatch(MemorySegment.ofArray(bytes))).isEqualTo(-1);
+        Tensor view = tensor.columns(3, 10_000);
+        byte[] part = new byte[rows * 9997];
+        view.copyTo(MemorySegment.ofArray(part));
+        for (int row : new int[] {0, 1, 3500, rows - 1}) {
+          assertThat(Arrays.copyOfRange(part, row * 9997, (row + 1) * 9997))
+              .isEqualTo(Arrays.copyOfRange(bytes, row * columns + 3, row * columns + 10_000));
+        }
+      }
+    }
+  }
+
+  private static MemorySegment heap(int bytes) {
+    return MemorySegment.ofArray(new byte[bytes]);
   }
 
   @Test

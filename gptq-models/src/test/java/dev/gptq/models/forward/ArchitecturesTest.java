@@ -10,6 +10,7 @@ import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.safetensors.Checkpoint;
 import dev.gptq.models.safetensors.CheckpointWriter;
 import dev.gptq.models.safetensors.WriterOptions;
+import dev.gptq.tensor.DType;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.TensorScope;
 import java.io.IOException;
@@ -45,8 +46,13 @@ class ArchitecturesTest {
           "gpt2",
           "gpt-neox");
 
-  /** Largest difference that is allowed, as a share of the largest value. */
+  /**
+   * Largest difference that is allowed with float32 activations, as a share of the largest value.
+   */
   private static final float TOLERANCE = 1e-3f;
+
+  /** The same with bfloat16 activations, which are off by up to 0.4 % after each step. */
+  private static final float BF16_TOLERANCE = 5e-2f;
 
   /** The context of all checkpoints but BLOOM's, which has no limit. */
   private static final int LONGEST = 128;
@@ -74,13 +80,15 @@ class ArchitecturesTest {
       List<float[]> hidden = decoder.hiddenStates(expected.windows());
       assertThat(hidden).hasSameSizeAs(expected.hidden());
       for (int i = 0; i < hidden.size(); i++) {
-        assertClose("hidden state " + i, hidden.get(i), expected.hidden().get(i));
+        assertClose("hidden state " + i, hidden.get(i), expected.hidden().get(i), backend);
       }
       float[] logits = logits(decoder, expected.windows());
-      assertClose("logits", logits, expected.logits());
-      assertThat(best(logits, model.spec()))
-          .as("most likely tokens")
-          .isEqualTo(best(expected.logits(), model.spec()));
+      assertClose("logits", logits, expected.logits(), backend);
+      if (backend.activationType() == DType.F32) {
+        assertThat(best(logits, model.spec()))
+            .as("most likely tokens")
+            .isEqualTo(best(expected.logits(), model.spec()));
+      }
     }
   }
 
@@ -105,7 +113,8 @@ class ArchitecturesTest {
         assertClose(
             "logits of a window of " + length,
             Arrays.copyOf(logits, common),
-            Arrays.copyOf(expected.logits(), common));
+            Arrays.copyOf(expected.logits(), common),
+            backend);
       }
     }
   }
@@ -124,7 +133,8 @@ class ArchitecturesTest {
         try (Decoder.Sequence sequence = decoder.newSequence(window.length)) {
           float[] logits = sequence.append(Arrays.copyOf(window, prompt));
           for (int t = prompt; t < window.length; t++) {
-            assertClose("position " + (t - 1), logits, row(expected.logits(), t - 1, vocabulary));
+            assertClose(
+                "position " + (t - 1), logits, row(expected.logits(), t - 1, vocabulary), backend);
             logits = sequence.append(window[t]);
           }
           assertThat(sequence.isFull()).isTrue();
@@ -184,7 +194,8 @@ class ArchitecturesTest {
     return best;
   }
 
-  private static void assertClose(String what, float[] actual, float[] expected) {
-    Closeness.assertClose(what, actual, expected, TOLERANCE);
+  private static void assertClose(String what, float[] actual, float[] expected, Backend backend) {
+    boolean exact = backend.activationType() == DType.F32;
+    Closeness.assertClose(what, actual, expected, exact ? TOLERANCE : BF16_TOLERANCE);
   }
 }

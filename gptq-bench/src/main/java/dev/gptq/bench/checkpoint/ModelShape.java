@@ -1,0 +1,29 @@
+package dev.gptq.bench.checkpoint;
+
+import com.google.common.collect.ImmutableList;
+import tools.jackson.databind.node.ObjectNode;
+
+/** The sizes of a published model: enough to write a checkpoint of its shape. */
+public interface ModelShape {
+
+  /** Its {@code config.json}. */
+  ObjectNode config();
+
+  /** Its tensors, in the order of the files. */
+  ImmutableList<TensorShape> tensors();
+
+  /**
+   * The shape of that name: {@code llama-2-7b}, {@code llama-3-8b}, or {@code opt-175b-block},
+   * which has one of the 96 blocks of OPT-175B.
+   */
+  static ModelShape named(String name) {
+    return switch (name) {
+      case "llama-2-7b" -> new LlamaShape(4096, 32, 32, 32, 11008, 32_000, 4096, 10_000);
+      case "llama-3-8b" -> new LlamaShape(4096, 32, 32, 8, 14336, 128_256, 8192, 500_000);
+      case "opt-175b-block" -> new OptShape(12288, 1, 96, 49152, 50_272, 2048);
+      default ->
+          throw new IllegalArgumentException(
+              "no shape '" + name + "'; there are llama-2-7b, llama-3-8b and opt-175b-block");
+    };
+  }
+}

@@ -1,0 +1,48 @@
+#!/bin/sh
+# Makes a folder that runs where there is no JDK and no network, such as a GPU machine of a cluster:
+#   gptq-cli/portable.sh FOLDER [DISTRIBUTION]
+# FOLDER is made and holds the distribution and a Java runtime. It runs on machines with the
+# operating system and the processor of this one, and takes CUDA's libraries from there.
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd -P)
+folder=${1:?the folder to make}
+distribution=${2:-}
+if [ -z "$distribution" ]; then
+  "$root/gptq" --version >&2 # builds what is not built
+  distribution=$root/gptq-cli/target/distribution
+fi
+if [ ! -d "$distribution/lib" ]; then
+  echo "portable: $distribution is no distribution; build one with ./gptq --version" >&2
+  exit 65
+fi
+if [ -e "$folder" ]; then
+  echo "portable: $folder exists; give another folder" >&2
+  exit 65
+fi
+
+jlink=
+for jdk in "${GPTQ_JAVA_HOME:-}" "${JAVA_HOME:-}" /usr/lib/jvm/* \
+  "${SDKMAN_DIR:-${HOME:-}/.sdkman}"/candidates/java/* "${HOME:-}"/.jdks/*; do
+  if [ -x "$jdk/bin/jlink" ] && grep -q '^JAVA_VERSION="25[."]' "$jdk/release" 2>/dev/null; then
+    jlink=$jdk/bin/jlink
+    break
+  fi
+done
+if [ -z "$jlink" ]; then
+  echo "portable: found no JDK 25 with jlink; set GPTQ_JAVA_HOME to the folder of one" >&2
+  exit 78
+fi
+
+mkdir -p "$folder"
+cp -R "$distribution/." "$folder"
+# java.desktop draws the plots; jdk.jfr profiles; jdk.unsupported is for Guava and the tokenizer.
+"$jlink" --output "$folder/jre" --compress zip-6 --no-header-files --no-man-pages \
+  --add-modules java.base,java.desktop,java.logging,java.management,java.xml \
+  --add-modules jdk.incubator.vector,jdk.jfr,jdk.management,jdk.unsupported,jdk.zipfs
+
+cuda=$(ls "$folder"/lib/gptq-cuda-*.jar 2>/dev/null || true)
+if [ -n "$cuda" ] && ! "${jlink%jlink}jar" tf "$cuda" | grep -q '\.fatbin$'; then
+  echo "portable: this build had no nvcc, so the GPU machine must have libnvrtc for the kernels" >&2
+fi
+echo "made $folder ($(du -sh "$folder" | cut -f1)); copy it to the other machine and run ./gptq there"
