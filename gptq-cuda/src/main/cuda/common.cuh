@@ -45,9 +45,16 @@ struct Matrix {
 };
 
 #ifndef GPTQ_HOST_SHIM
-#define DYNAMIC_SHARED(type, name)                          \
-  extern __shared__ __align__(16) unsigned char gptqShared[]; \
-  type* name = reinterpret_cast<type*>(gptqShared)
+/** A structure in the parameters that is read by index. */
+#define GRID_CONSTANT __grid_constant__
+
+__device__ inline unsigned char* dynamicShared() {
+  extern __shared__ __align__(1024) unsigned char bytes[];
+  return bytes;
+}
+
+/** The dynamic shared memory of a block. */
+#define DYNAMIC_SHARED(type, name) type* name = reinterpret_cast<type*>(dynamicShared())
 
 __device__ inline float halfToFloat(u16 bits) {
   float value;

@@ -1,50 +1,16 @@
 // One grid a row: scale and zero from the row's extremes, or the best of 80 shrunken ranges.
-#include "grid.cuh"
+#include "fit_range.cuh"
 
-static const int FIT_ROWS = 32;
-static const int FIT_SLICES = 16;
 static const int FIT_CANDIDATES = 80;
 static const int FIT_OWN = FIT_CANDIDATES / FIT_SLICES;
-static const int FIT_TILE = 32;
 
-/** The row's extremes, with zero, mirrored for schemes without a zero point. */
-__device__ inline void rangeOf(const Matrix& w, int row, const GridSpec& spec, float& lo,
-                               float& hi) {
-  __shared__ float least[FIT_SLICES][FIT_ROWS];
-  __shared__ float most[FIT_SLICES][FIT_ROWS];
-  lo = 0.0f;
-  hi = 0.0f;
-  if (row < w.rows) {
-    for (int c = threadIdx.y; c < w.columns; c += FIT_SLICES) {
-      float v = w.at<float>(row, c);
-      lo = v < lo ? v : lo;
-      hi = v > hi ? v : hi;
-    }
-  }
-  least[threadIdx.y][threadIdx.x] = lo;
-  most[threadIdx.y][threadIdx.x] = hi;
-  __syncthreads();
-  for (int s = 0; s < FIT_SLICES; s++) {
-    lo = least[s][threadIdx.x] < lo ? least[s][threadIdx.x] : lo;
-    hi = most[s][threadIdx.x] > hi ? most[s][threadIdx.x] : hi;
-  }
-  if (!spec.hasZeroPoint) {
-    hi = -lo > hi ? -lo : hi;
-    lo = -hi;
-  }
-  if (lo == 0 && hi == 0) {
-    lo = -1.0f;
-    hi = 1.0f;
-  }
-}
-
-/** lo = min(0, w…), hi = max(0, w…), s = R((hi − lo)/levels), z = clamp(rint(−lo/s)). */
-extern "C" __global__ void fitGridMinMax(Matrix w, GridSpec spec, Matrix scale, Matrix zero) {
+/** s = R((hi − lo)·p/levels), z = clamp(rint(−p·lo/s) + zeroShift) for one p of every row. */
+extern "C" __global__ void candidateGrid(Matrix w, GridSpec spec, float p, int zeroShift,
+                                         Matrix scale, Matrix zero) {
   int row = blockIdx.x * FIT_ROWS + threadIdx.x;
-  float lo, hi;
-  rangeOf(w, row, spec, lo, hi);
+  Range range = Range::of(w, row, spec);
   if (threadIdx.y == 0 && row < w.rows) {
-    Fit fit = fitRange(lo, hi, spec);
+    Fit fit = range.fit(p, zeroShift, spec);
     scale.at<float>(row, 0) = fit.scale;
     zero.at<float>(row, 0) = fit.zero;
   }
@@ -56,33 +22,23 @@ extern "C" __global__ void fitGridMinMax(Matrix w, GridSpec spec, Matrix scale, 
  */
 extern "C" __global__ void fitGridMse(Matrix w, GridSpec spec, Matrix scale, Matrix zero) {
   __shared__ float tile[FIT_TILE][FIT_ROWS];
-  __shared__ float errors[FIT_SLICES][FIT_ROWS];
-  __shared__ int candidates[FIT_SLICES][FIT_ROWS];
   int row = blockIdx.x * FIT_ROWS + threadIdx.x;
-  float lo, hi;
-  rangeOf(w, row, spec, lo, hi);
+  Range range = Range::of(w, row, spec);
   Fit fits[FIT_OWN];
   float error[FIT_OWN];
 #pragma unroll
   for (int i = 0; i < FIT_OWN; i++) {
-    float p = float(1 - (threadIdx.y + i * FIT_SLICES) / 100.0);
-    fits[i] = fitRange(__fmul_rn(p, lo), __fmul_rn(p, hi), spec);
+    fits[i] = range.fit(float(1 - (threadIdx.y + i * FIT_SLICES) / 100.0), 0, spec);
     error[i] = 0.0f;
   }
   for (int from = 0; from < w.columns; from += FIT_TILE) {
     int count = w.columns - from < FIT_TILE ? w.columns - from : FIT_TILE;
-    __syncthreads();
-    for (int c = threadIdx.y; c < count; c += FIT_SLICES) {
-      tile[c][threadIdx.x] = row < w.rows ? w.at<float>(row, from + c) : 0.0f;
-    }
-    __syncthreads();
+    loadFitTile(w, row, from, tile);
     for (int c = 0; c < count; c++) {
       float v = tile[c][threadIdx.x];
 #pragma unroll
       for (int i = 0; i < FIT_OWN; i++) {
-        int code = codeOf(v, fits[i].scale, fits[i].zero, spec);
-        float q = valueOf(code, fits[i].scale, fits[i].zero);
-        error[i] = __fadd_rn(error[i], errorNorm(__fsub_rn(q, v)));
+        error[i] = __fadd_rn(error[i], errorNorm(errorOf(v, fits[i], spec)));
       }
     }
   }
@@ -95,20 +51,9 @@ extern "C" __global__ void fitGridMse(Matrix w, GridSpec spec, Matrix scale, Mat
       best = threadIdx.y + i * FIT_SLICES;
     }
   }
-  errors[threadIdx.y][threadIdx.x] = least;
-  candidates[threadIdx.y][threadIdx.x] = best;
-  __syncthreads();
+  best = bestOfRow(least, best);
   if (threadIdx.y == 0 && row < w.rows) {
-    for (int s = 1; s < FIT_SLICES; s++) {
-      float other = errors[s][threadIdx.x];
-      int candidate = candidates[s][threadIdx.x];
-      if (other < least || (other == least && candidate < best)) {
-        least = other;
-        best = candidate;
-      }
-    }
-    float p = float(1 - best / 100.0);
-    Fit fit = fitRange(__fmul_rn(p, lo), __fmul_rn(p, hi), spec);
+    Fit fit = range.fit(float(1 - best / 100.0), 0, spec);
     scale.at<float>(row, 0) = fit.scale;
     zero.at<float>(row, 0) = fit.zero;
   }

@@ -20,11 +20,8 @@ struct Fit {
   float zero;
 };
 
-/** u = clamp(round(w / s) + z, minCode, maxCode), truncated; 0 for NaN. */
-__device__ inline int codeOf(float w, float scale, float zero, const GridSpec& spec) {
-  float t = __fdiv_rn(w, scale);
-  float rounded = spec.midRise ? __fadd_rn(floorf(t), 0.5f) : rintf(t);
-  float v = __fadd_rn(rounded, zero);
+/** clamp(v, minCode, maxCode), truncated; 0 for NaN. */
+__device__ inline int clampCode(float v, const GridSpec& spec) {
   if (v != v) {
     return 0;
   }
@@ -33,20 +30,29 @@ __device__ inline int codeOf(float w, float scale, float zero, const GridSpec& s
   return int(v < least ? least : v > most ? most : v);
 }
 
+/** u = clamp(round(w / s) + z, minCode, maxCode), truncated; 0 for NaN. */
+__device__ inline int codeOf(float w, float scale, float zero, const GridSpec& spec) {
+  float t = __fdiv_rn(w, scale);
+  float rounded = spec.midRise ? __fadd_rn(floorf(t), 0.5f) : rintf(t);
+  return clampCode(__fadd_rn(rounded, zero), spec);
+}
+
 /** q = s · (u − z). */
 __device__ inline float valueOf(int code, float scale, float zero) {
   return __fmul_rn(scale, __fsub_rn(float(code), zero));
 }
 
-/** The scale as it will be stored: F32, F16 (clamped to its positive range) or BF16. */
+/** The scale as it will be stored: F32, F16 (its magnitude clamped to the positive range) or BF16. */
 __device__ inline float roundScale(float scale, int type) {
   switch (type) {
     case F32:
       return scale;
     case F16: {
       float least = 5.9604644775390625e-8f;
-      float clamped = scale < least ? least : scale > 65504.0f ? 65504.0f : scale;
-      return halfToFloat(floatToHalf(clamped));
+      float magnitude = fabsf(scale);
+      magnitude = magnitude < least ? least : magnitude > 65504.0f ? 65504.0f : magnitude;
+      u32 sign = __float_as_uint(scale) & 0x80000000u;
+      return halfToFloat(floatToHalf(__uint_as_float(__float_as_uint(magnitude) | sign)));
     }
     default: {
       u32 bits = __float_as_uint(scale);
@@ -55,12 +61,12 @@ __device__ inline float roundScale(float scale, int type) {
   }
 }
 
-/** s = R((hi − lo) / levels), z = fixed or clamp(rint(−lo / s), 0, maxCode). */
-__device__ inline Fit fitRange(float lo, float hi, const GridSpec& spec) {
+/** s = R((hi − lo) / levels), z = fixed or clamp(rint(−lo / s) + zeroShift, 0, maxCode). */
+__device__ inline Fit fitRange(float lo, float hi, int zeroShift, const GridSpec& spec) {
   Fit fit;
   fit.scale = roundScale(__fdiv_rn(__fsub_rn(hi, lo), float(spec.levels)), spec.scaleType);
   if (spec.hasZeroPoint) {
-    float z = rintf(__fdiv_rn(-lo, fit.scale));
+    float z = __fadd_rn(rintf(__fdiv_rn(-lo, fit.scale)), float(zeroShift));
     float most = float(spec.maxCode);
     // +0, not −0, at the lower end; a NaN stays one.
     fit.zero = z > most ? most : z <= 0 ? 0.0f : z;

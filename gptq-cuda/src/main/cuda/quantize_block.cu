@@ -7,6 +7,7 @@
 // 16i + 4p … 16i + 4p + 3. U lies in shared memory, where a lane reads its four factors at once.
 // The owner of column j broadcasts w[j]; all four lanes compute e. After 16 columns the registers
 // move down by one group, so that the loop over groups needs no copies of its body.
+#pragma once
 #include "grid.cuh"
 
 static const int BLOCK_COLUMNS = 128;

@@ -11,9 +11,17 @@ import dev.gptq.cuda.driver.CudaUnavailableException;
  * @param major compute capability, before the point
  * @param minor compute capability, after the point
  * @param multiprocessors number of multiprocessors
+ * @param sharedMemory bytes of shared memory that a block can have
  * @param memory bytes of device memory
  */
-record CudaDevice(int index, String name, int major, int minor, int multiprocessors, long memory) {
+record CudaDevice(
+    int index,
+    String name,
+    int major,
+    int minor,
+    int multiprocessors,
+    int sharedMemory,
+    long memory) {
   private static final int OLDEST_DRIVER = 12000;
   private static final int OLDEST_CAPABILITY = 8;
 
@@ -43,6 +51,7 @@ record CudaDevice(int index, String name, int major, int minor, int multiprocess
             driver.attribute(CudaDriver.CAPABILITY_MAJOR, index),
             driver.attribute(CudaDriver.CAPABILITY_MINOR, index),
             driver.attribute(CudaDriver.MULTIPROCESSORS, index),
+            driver.attribute(CudaDriver.SHARED_MEMORY, index),
             driver.totalMemory(index));
     if (device.major() < OLDEST_CAPABILITY) {
       throw new CudaUnavailableException(

@@ -20,6 +20,11 @@ final class CudaLinearAlgebra implements LinearAlgebra {
 
   private static final int SUM_BLOCKS_A_PROCESSOR = 4;
 
+  /** DOT_SLICES of rows.cu. */
+  private static final int DOT_SLICES = 16;
+
+  private static final int MAX_GRID_Y = 65535;
+
   private final CudaContext context;
   private final Kernels kernels;
   private final MatrixProducts products;
@@ -225,11 +230,34 @@ final class CudaLinearAlgebra implements LinearAlgebra {
 
   @Override
   public void rowDots(Tensor a, Tensor b, Tensor out) {
-    throw new UnsupportedOperationException("rowDots");
+    CudaTensor o = context.tensor(out);
+    kernels.arguments().add(context.tensor(a)).add(context.tensor(b)).add(o);
+    if (!o.isEmpty()) {
+      launch(
+          "rowDots",
+          Geometry.of(Math.ceilDiv(o.rows(), TILE), Math.min(o.columns(), MAX_GRID_Y), TILE)
+              .withBlockY(DOT_SLICES));
+    }
   }
 
   @Override
   public void replaceRows(Tensor challenger, Tensor incumbent, Tensor from, Tensor to) {
-    throw new UnsupportedOperationException("replaceRows");
+    CudaTensor t = context.tensor(to);
+    kernels
+        .arguments()
+        .add(context.tensor(challenger))
+        .add(context.tensor(incumbent))
+        .add(context.tensor(from))
+        .add(t);
+    if (!t.isEmpty()) {
+      kernels.launch(
+          KernelImages.TOLERANT,
+          t.type() == DType.U8 ? "replaceRows_u8" : "replaceRows_f32",
+          Geometry.of(
+              Math.ceilDiv(t.rows(), Elementwise.THREADS),
+              Math.min(t.columns(), MAX_GRID_Y),
+              Elementwise.THREADS),
+          "replaceRows");
+    }
   }
 }

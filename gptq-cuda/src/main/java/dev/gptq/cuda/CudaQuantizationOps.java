@@ -9,7 +9,7 @@ import dev.gptq.tensor.Tensor;
 
 /** The exact operations, a kernel each. */
 final class CudaQuantizationOps implements QuantizationOps {
-  /** FIT_ROWS and FIT_SLICES of fit_grid.cu. */
+  /** FIT_ROWS and FIT_SLICES of fit_range.cuh. */
   private static final int FIT_ROWS = 32;
 
   private static final int FIT_SLICES = 16;
@@ -26,22 +26,66 @@ final class CudaQuantizationOps implements QuantizationOps {
 
   private final CudaContext context;
   private final Kernels kernels;
+  private final BeamBlock beam;
+  private final ScaleRefits refits;
 
   CudaQuantizationOps(CudaContext context) {
     this.context = context;
     this.kernels = context.kernels();
+    this.beam = new BeamBlock(context);
+    this.refits = new ScaleRefits(context);
   }
 
   @Override
   public void fitGrid(Tensor w, GridSpec spec, Tensor scale, Tensor zero) {
+    if (spec.search() != GridSearch.MSE) {
+      candidateGrid(w, spec, 1, 0, scale, zero);
+      return;
+    }
     CudaTensor t = context.tensor(w);
     kernels.arguments().add(t).add(spec).add(context.tensor(scale)).add(context.tensor(zero));
-    if (t.rows() > 0) {
+    launchFit(t, "fitGridMse", "fitGrid");
+  }
+
+  @Override
+  public void candidateGrid(
+      Tensor w, GridSpec spec, float shrink, int zeroShift, Tensor scale, Tensor zero) {
+    CudaTensor t = context.tensor(w);
+    kernels
+        .arguments()
+        .add(t)
+        .add(spec)
+        .add(shrink)
+        .add(zeroShift)
+        .add(context.tensor(scale))
+        .add(context.tensor(zero));
+    launchFit(t, "candidateGrid", "candidateGrid");
+  }
+
+  @Override
+  public void fitGridWeighted(
+      Tensor w, Tensor weight, GridSpec spec, GridLadder ladder, Tensor scale, Tensor zero) {
+    CudaTensor t = context.tensor(w);
+    kernels
+        .arguments()
+        .add(t)
+        .add(context.tensor(weight))
+        .add(spec)
+        .add(ladder)
+        .add(context.tensor(scale))
+        .add(context.tensor(zero));
+    int own = Math.ceilDiv(ladder.candidates().size(), FIT_SLICES);
+    int kernel = own <= 3 ? 3 : own <= 5 ? 5 : 7;
+    launchFit(t, "fitGridWeighted_" + kernel, "fitGridWeighted");
+  }
+
+  private void launchFit(CudaTensor w, String kernel, String operation) {
+    if (w.rows() > 0) {
       kernels.launch(
           KernelImages.EXACT,
-          spec.search() == GridSearch.MSE ? "fitGridMse" : "fitGridMinMax",
-          Geometry.of(Math.ceilDiv(t.rows(), FIT_ROWS), FIT_ROWS).withBlockY(FIT_SLICES),
-          "fitGrid");
+          kernel,
+          Geometry.of(Math.ceilDiv(w.rows(), FIT_ROWS), FIT_ROWS).withBlockY(FIT_SLICES),
+          operation);
     }
   }
 
@@ -58,7 +102,7 @@ final class CudaQuantizationOps implements QuantizationOps {
       launchBlock(block, factors.columns(from, to), grid.columns(from, to), ct.columns(from, to));
       for (int next = to; next < columns; next += MAX_GRID_Y) {
         int end = Math.min(columns, next + MAX_GRID_Y);
-        launchRest(block, factors.columns(next, end), wt.columns(next, end));
+        launchRest(block, factors.columns(next, end), wt.columns(next, end), "quantizeBlock");
       }
     }
   }
@@ -75,14 +119,15 @@ final class CudaQuantizationOps implements QuantizationOps {
     }
   }
 
-  private void launchRest(CudaTensor e, CudaTensor u, CudaTensor w) {
+  /** {@code w ← w − e·u}, column by column of e. */
+  private void launchRest(CudaTensor e, CudaTensor u, CudaTensor w, String operation) {
     kernels.arguments().add(e).add(u).add(w);
     if (w.rows() > 0) {
       kernels.launch(
           KernelImages.EXACT,
           "quantizeBlockRest",
           Geometry.of(Math.ceilDiv(w.rows(), THREADS), w.columns(), THREADS),
-          "quantizeBlock");
+          operation);
     }
   }
 
@@ -120,29 +165,62 @@ final class CudaQuantizationOps implements QuantizationOps {
   }
 
   @Override
-  public void candidateGrid(
-      Tensor w, GridSpec spec, float shrink, int zeroShift, Tensor scale, Tensor zero) {
-    throw new UnsupportedOperationException("candidateGrid");
-  }
-
-  @Override
-  public void fitGridWeighted(
-      Tensor w, Tensor weight, GridSpec spec, GridLadder ladder, Tensor scale, Tensor zero) {
-    throw new UnsupportedOperationException("fitGridWeighted");
-  }
-
-  @Override
   public void beamBlock(Tensor w, Tensor cost, Tensor u, Grid grid, Tensor codes, Tensor source) {
-    throw new UnsupportedOperationException("beamBlock");
+    beam.launch(
+        context.tensor(w),
+        context.tensor(cost),
+        context.tensor(u),
+        grid,
+        context.tensor(codes),
+        context.tensor(source));
   }
 
   @Override
   public void descendBlock(Tensor gradient, Tensor h, Grid grid, Tensor codes, Tensor delta) {
-    throw new UnsupportedOperationException("descendBlock");
+    CudaTensor gt = context.tensor(gradient);
+    CudaTensor ht = context.tensor(h);
+    CudaTensor ct = context.tensor(codes);
+    CudaTensor dt = context.tensor(delta);
+    int columns = gt.columns();
+    for (int from = 0; from < columns; from += BLOCK_COLUMNS) {
+      int to = Math.min(columns, from + BLOCK_COLUMNS);
+      CudaTensor moved = dt.columns(from, to);
+      CudaTensor rows = ht.rows(from, to);
+      launchDescent(
+          gt.columns(from, to), rows.columns(from, to), grid, from, ct.columns(from, to), moved);
+      if (from > 0) {
+        launchRest(moved, rows.columns(0, from), gt.columns(0, from), "descendBlock");
+      }
+      if (to < columns) {
+        launchRest(moved, rows.columns(to, columns), gt.columns(to, columns), "descendBlock");
+      }
+    }
+  }
+
+  private void launchDescent(
+      CudaTensor gradient, CudaTensor h, Grid grid, int from, CudaTensor codes, CudaTensor delta) {
+    CudaTensor groupOf = context.tensor(grid.groupOf()).columns(from, from + gradient.columns());
+    kernels
+        .arguments()
+        .add(gradient)
+        .add(h)
+        .add(context.tensor(grid.scale()))
+        .add(groupOf)
+        .add(grid.spec())
+        .add(codes)
+        .add(delta);
+    if (gradient.rows() > 0) {
+      kernels.launch(
+          KernelImages.EXACT,
+          "descendBlock",
+          Geometry.of(Math.ceilDiv(gradient.rows(), BLOCK_ROWS), BLOCK_THREADS)
+              .withShared(gradient.columns() * BLOCK_COLUMNS * Float.BYTES),
+          "descendBlock");
+    }
   }
 
   @Override
   public void refitScales(Tensor normal, Tensor gradient, GridSpec spec, Tensor scale) {
-    throw new UnsupportedOperationException("refitScales");
+    refits.launch(context.tensor(normal), context.tensor(gradient), spec, context.tensor(scale));
   }
 }

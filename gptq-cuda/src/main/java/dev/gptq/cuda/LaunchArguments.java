@@ -5,7 +5,9 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import com.google.common.base.Preconditions;
 import dev.gptq.backend.AttentionSpec;
+import dev.gptq.grid.GridLadder;
 import dev.gptq.grid.GridSpec;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -16,7 +18,10 @@ import java.lang.foreign.MemorySegment;
  */
 final class LaunchArguments {
   private static final int MAX_ARGUMENTS = 16;
-  private static final int SLOT = 64;
+  private static final int SLOT = 512;
+
+  /** LADDER_SHRINKS of fit_grid_weighted.cu. */
+  private static final int LADDER_SHRINKS = 96;
 
   private final MemorySegment values = Arena.ofAuto().allocate(MAX_ARGUMENTS * SLOT, SLOT);
   private final MemorySegment pointers = Arena.ofAuto().allocate(ADDRESS, MAX_ARGUMENTS);
@@ -81,6 +86,22 @@ final class LaunchArguments {
     return this;
   }
 
+  /** {@code Ladder} of fit_grid_weighted.cu. */
+  LaunchArguments add(GridLadder ladder) {
+    Preconditions.checkArgument(
+        ladder.shrinks().size() <= LADDER_SHRINKS,
+        "the cuda backend tries up to %s shrinks of a grid, not %s",
+        LADDER_SHRINKS,
+        ladder.shrinks().size());
+    long at = next();
+    values.set(JAVA_INT, at, ladder.shrinks().size());
+    values.set(JAVA_INT, at + 4, ladder.zeroReach());
+    for (int i = 0; i < ladder.shrinks().size(); i++) {
+      values.set(JAVA_FLOAT, at + 8 + 4L * i, ladder.shrinks().get(i));
+    }
+    return this;
+  }
+
   /** {@code Attention} of attention.cu. */
   LaunchArguments add(AttentionSpec spec, int queries, int keys) {
     long at = next();
@@ -110,7 +131,7 @@ final class LaunchArguments {
     return this;
   }
 
-  /** {@code Tiled} of packed_mma.cu. */
+  /** {@code Tiled} of packed_tiles.cuh. */
   LaunchArguments add(TiledWeights w) {
     long at = next();
     values.set(JAVA_LONG, at, w.tiles());

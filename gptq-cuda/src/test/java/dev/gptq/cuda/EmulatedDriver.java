@@ -27,7 +27,7 @@ import java.util.Set;
 final class EmulatedDriver implements CudaDriver {
   static final int MAX_THREADS = 1024;
   static final int MAX_GRID_YZ = 65535;
-  static final int SHARED_MEMORY = 227 << 10;
+  static final int SHARED_LIMIT = 227 << 10;
   static final int SHARED_WITHOUT_ASKING = 48 << 10;
 
   private static final long GUARD = 256;
@@ -98,6 +98,7 @@ final class EmulatedDriver implements CudaDriver {
     return switch (attribute) {
       case MULTIPROCESSORS -> 4;
       case CAPABILITY_MAJOR -> 9;
+      case SHARED_MEMORY -> SHARED_LIMIT;
       case MEMORY_POOLS -> 1;
       default -> 0;
     };
@@ -249,7 +250,7 @@ final class EmulatedDriver implements CudaDriver {
 
   @Override
   public void allowSharedMemory(long function, int bytes) {
-    require(bytes <= SHARED_MEMORY, "too much shared memory");
+    require(bytes <= SHARED_LIMIT, "too much shared memory");
     shared.put(function, bytes);
   }
 
