@@ -34,8 +34,8 @@ import picocli.CommandLine.Spec;
     name = "demo",
     description = {
       "Quantizes the bundled model end to end and shows what that does to it: perplexity in full"
-          + " precision, rounded to nearest and with GPTQ at 4, 3 and 2 bits, text before and after,"
-          + " and a checkpoint to look at.",
+          + " precision, rounded to nearest and with GPTQ at 4, 3 and 2 bits, text before and"
+          + " after, and a checkpoint to look at.",
       "Takes less than a minute on two cores."
     },
     mixinStandardHelpOptions = true,
@@ -84,7 +84,7 @@ final class DemoCommand implements Callable<Integer> {
         table.lines().forEach(console::result);
         console.result("");
         Path checkpoint = output.resolve("checkpoint");
-        QuantizationRun.Summary summary = write(model, backend, calibration, checkpoint, console);
+        QuantizationSummary summary = write(model, backend, calibration, checkpoint, console);
         String before = text(model, backend, tokenizer);
         console.result("before: " + before);
         String after;
@@ -118,7 +118,7 @@ final class DemoCommand implements Callable<Integer> {
   }
 
   /** Writes the 4-bit checkpoint that most loaders read fastest: symmetric, groups of 128. */
-  private QuantizationRun.Summary write(
+  private QuantizationSummary write(
       Model model,
       Backend backend,
       ImmutableList<int[]> calibration,
@@ -131,11 +131,8 @@ final class DemoCommand implements Callable<Integer> {
     QuantizationRun run =
         new QuantizationRun(
             model,
-            settings,
-            Formats.config(settings, Optional.empty()),
-            checkpoint,
-            ours,
-            true,
+            RunRequest.plain(
+                settings, Formats.config(settings, Optional.empty()), checkpoint, ours),
             console);
     run.check();
     return run.execute(backend, calibration);

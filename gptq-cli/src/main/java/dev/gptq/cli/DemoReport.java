@@ -16,7 +16,7 @@ final class DemoReport {
       Path folder,
       Backend backend,
       Table perplexities,
-      QuantizationRun.Summary summary,
+      QuantizationSummary summary,
       Path checkpoint,
       String before,
       String after)

@@ -19,9 +19,9 @@ final class Formats {
     Scheme scheme = options.grid().scheme();
     if (scheme == Scheme.HALF_OFFSET) {
       throw new UsageException(
-          "the GPTQ format stores integer zero points, and half-offset grids have their zero between"
-              + " two codes; measure them with 'compare --scheme half-offset', or write another"
-              + " scheme");
+          "the GPTQ format stores integer zero points, and half-offset grids have their zero"
+              + " between two codes; measure them with 'gptq compare --scheme half-offset' or 'gptq"
+              + " study', or write another scheme");
     }
     boolean symmetric = !scheme.hasZeroPoint();
     GptqConfig.Version version =

@@ -1,204 +1,50 @@
 package dev.gptq.cli;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
-import dev.gptq.models.BadInputException;
 import dev.gptq.models.Model;
 import dev.gptq.models.export.CheckpointExporter;
 import dev.gptq.models.export.WorkFolder;
-import dev.gptq.models.family.BlockSpec;
-import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.gptqformat.GptqConfig;
+import dev.gptq.models.observe.Attempt;
+import dev.gptq.models.observe.ClassicLog;
+import dev.gptq.models.observe.DynamicRules;
+import dev.gptq.models.observe.HessianFolder;
+import dev.gptq.models.observe.HessianKeeper;
+import dev.gptq.models.observe.ObservationLog;
+import dev.gptq.models.observe.Observer;
+import dev.gptq.models.observe.Requantizer;
 import dev.gptq.models.pipeline.Fingerprint;
+import dev.gptq.models.pipeline.JobListener;
 import dev.gptq.models.pipeline.MemoryEstimate;
 import dev.gptq.models.pipeline.ModuleReport;
 import dev.gptq.models.pipeline.QuantizationJob;
-import dev.gptq.models.pipeline.QuantizationSettings;
 import dev.gptq.models.safetensors.Checkpoint;
-import dev.gptq.quantize.GptqOptions;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.stream.Stream;
-import tools.jackson.databind.node.ObjectNode;
 
 /** One quantization from checkpoint to checkpoint. */
 final class QuantizationRun {
   private final Model model;
-  private final QuantizationSettings settings;
-  private final GptqConfig config;
-  private final Path output;
-  private final boolean overwrite;
-  private final boolean resume;
+  private final RunRequest request;
   private final Console console;
 
-  QuantizationRun(
-      Model model,
-      QuantizationSettings settings,
-      GptqConfig config,
-      Path output,
-      boolean overwrite,
-      boolean resume,
-      Console console) {
+  QuantizationRun(Model model, RunRequest request, Console console) {
     this.model = model;
-    this.settings = settings;
-    this.config = config;
-    this.output = output;
-    this.overwrite = overwrite;
-    this.resume = resume;
+    this.request = request;
     this.console = console;
   }
 
-  /**
-   * What came of it.
-   *
-   * @param reports one for each module
-   * @param seconds wall-clock time from the first block on
-   * @param bytes size of the written tensors
-   * @param bitsPerWeight bits of the quantized modules' tensors a weight
-   * @param writing the part of it in which the checkpoint was written and verified
-   * @param peakTensors bytes that the backend held at most
-   * @param peakHeap bytes of Java's heap at most in use
-   */
-  record Summary(
-      ImmutableList<ModuleReport> reports,
-      double seconds,
-      double writing,
-      long bytes,
-      double bitsPerWeight,
-      long peakTensors,
-      long peakHeap) {
-
-    double totalError() {
-      return reports.stream().mapToDouble(ModuleReport::error).sum();
-    }
-
-    ObjectNode json(Backend backend, Path output, GptqOptions options) {
-      ObjectNode json =
-          Json.command("quantize", backend)
-              .put("output", output.toString())
-              .put("modules", reports.size())
-              .put("bits", options.grid().bits())
-              .put("group_size", options.groupSize())
-              .put("bits_per_weight", bitsPerWeight);
-      if (Double.isFinite(totalError())) {
-        json.put("total_error", totalError());
-      } else {
-        json.putNull("total_error");
-      }
-      return json.put("seconds", seconds)
-          .put("writing_seconds", writing)
-          .put("peak_memory_bytes", peakTensors + peakHeap)
-          .put("peak_tensor_bytes", peakTensors)
-          .put("peak_heap_bytes", peakHeap);
-    }
-
-    List<String> lines(Path output) {
-      List<String> lines = new ArrayList<>();
-      lines.add(
-          String.format(
-              Locale.ROOT,
-              "quantized %d modules to %.3f bits a weight in %s, using at most %d MiB for tensors"
-                  + " and %d MiB of heap",
-              reports.size(),
-              bitsPerWeight,
-              Console.time(seconds),
-              peakTensors >> 20,
-              peakHeap >> 20));
-      reports.stream()
-          .max(java.util.Comparator.comparingDouble(ModuleReport::relativeError))
-          .filter(worst -> Double.isFinite(worst.relativeError()))
-          .ifPresent(worst ->
-              lines.add(
-                  String.format(
-                      Locale.ROOT,
-                      "largest relative output error: %.3e at %s (RTN %.3e)",
-                      worst.relativeError(),
-                      worst.name(),
-                      worst.rtnRelativeError())));
-      lines.add(
-          String.format(
-              Locale.ROOT,
-              "wrote %s (%.1f MB) in the last %s of these",
-              output,
-              bytes / 1e6,
-              Console.time(writing)));
-      return lines;
-    }
-  }
-
-  /** Everything that can be known to be wrong before the work begins. */
+  /** Throws what can be known to be wrong before the work begins. */
   void check() throws IOException {
-    if (model.quantization().isPresent()) {
-      throw new BadInputException(
-          model.folder()
-              + " is quantized already (to "
-              + model.quantization().get().bits()
-              + " bits); start from the full-precision checkpoint");
-    }
-    if (Files.exists(output) && !overwrite) {
-      boolean empty = false;
-      if (Files.isDirectory(output)) {
-        try (Stream<Path> entries = Files.list(output)) {
-          empty = entries.findAny().isEmpty();
-        }
-      }
-      if (!empty) {
-        throw new BadInputException(
-            output + " exists and is not empty; choose another folder or add --overwrite");
-      }
-    }
-    int selected = 0;
-    for (BlockSpec block : model.spec().blocks()) {
-      for (LinearSpec linear : block.linears().toList()) {
-        String name = block.nameOf(linear);
-        if (settings.selection().test(name)) {
-          selected++;
-          check(name, linear);
-        }
-      }
-    }
-    if (selected == 0) {
-      throw new BadInputException(
-          "--include and --exclude leave no module to quantize; modules are named like "
-              + model.spec().blocks().getFirst().prefix()
-              + model.spec().blocks().getFirst().linears().findFirst().orElseThrow().module());
-    }
-  }
-
-  private void check(String name, LinearSpec linear) {
-    model.checkpoint().require(name + ".weight");
-    int bits = settings.options().grid().bits();
-    int group = settings.options().groupSize();
-    if (group != GptqOptions.PER_ROW && linear.inputs() % group != 0) {
-      throw new BadInputException(
-          "group size "
-              + group
-              + " does not divide the "
-              + linear.inputs()
-              + " inputs of "
-              + name
-              + "; use one that does, -1 for whole rows, or leave the module out with --exclude");
-    }
-    if ((long) linear.inputs() * bits % 32 != 0 || (long) linear.outputs() * bits % 32 != 0) {
-      throw new BadInputException(
-          name
-              + " is "
-              + linear.outputs()
-              + " x "
-              + linear.inputs()
-              + ", which does not fill whole 32-bit words at "
-              + bits
-              + " bits as the GPTQ format needs; leave the module out with --exclude");
-    }
+    new QuantizationChecks(model, request).check();
   }
 
   /** Says what would be done. */
   void plan(ImmutableList<int[]> windows, Console to) {
-    MemoryEstimate estimate = MemoryEstimate.of(model.spec(), settings, windows);
+    MemoryEstimate estimate = MemoryEstimate.of(model.spec(), request.settings(), windows);
     to.result(
         String.format(
             Locale.ROOT,
@@ -206,29 +52,30 @@ final class QuantizationRun {
                 + " tokens",
             model.spec().blocks().size(),
             model.spec().family(),
-            settings.options().grid().bits(),
-            settings.options().groupSize(),
+            request.settings().options().grid().bits(),
+            request.settings().options().groupSize(),
             windows.size(),
             windows.isEmpty() ? 0 : windows.getFirst().length));
     estimate.lines().forEach(to::result);
+    request
+        .observing()
+        .ifPresent(observing ->
+            to.result(
+                "disk for Hessians: at most "
+                    + (HessianKeeper.mostBytes(model.spec(), observing.worst()) >> 20)
+                    + " MiB beside the output folder"));
   }
 
-  Summary execute(Backend backend, ImmutableList<int[]> windows) throws IOException {
+  QuantizationSummary execute(Backend backend, ImmutableList<int[]> windows) throws IOException {
     long start = System.nanoTime();
     Checkpoint source = model.checkpoint();
-    String fingerprint =
-        new Fingerprint()
-            .add(model.config().json())
-            .add(source.totalBytes())
-            .add(source.folder().toRealPath())
-            .add(settings)
-            .add(config)
-            .add(backend.info().name())
-            .add(windows)
-            .text();
     try (WorkFolder work =
-        new WorkFolder(output, fingerprint, config, module -> source.find(module + ".bias"))) {
-      if (!resume) {
+        new WorkFolder(
+            request.output(),
+            fingerprint(backend, windows),
+            request.config(),
+            module -> source.find(module + ".bias"))) {
+      if (!request.resume()) {
         work.delete();
       }
       int finished = work.finished();
@@ -242,33 +89,106 @@ final class QuantizationRun {
                       + work.folder()
                       + " and the same command goes on from there"));
       Runtime.getRuntime().addShutdownHook(hint);
+      HessianFolder hessians = new HessianFolder(work.folder().resolve("hessians"));
+      JobListener progress = Progress.blocks(console, "quantizing", finished);
+      JobListener listener =
+          request
+              .observing()
+              .<JobListener>map(observing ->
+                  new HessianKeeper(model.spec(), hessians, observing.worst(), work, progress))
+              .orElse(progress);
       new QuantizationJob(
               backend,
               model.spec(),
               model.weights(backend),
-              settings,
+              request.settings(),
               windows,
               work,
-              Progress.blocks(console, "quantizing", finished))
+              listener)
           .run();
-      console.milestone("writing and verifying " + output);
-      long blocksDone = System.nanoTime();
-      CheckpointExporter.export(model, work, config, output, overwrite);
-      ImmutableList.Builder<ModuleReport> reports = ImmutableList.builder();
+      ImmutableList<Attempt> attempts =
+          request.observing().isPresent()
+              ? observe(request.observing().get(), backend, work, hessians)
+              : ImmutableList.of();
+      ImmutableList.Builder<ModuleReport> all = ImmutableList.builder();
       for (int block = 0; block < model.spec().blocks().size(); block++) {
-        reports.addAll(work.reports(block));
+        all.addAll(work.reports(block));
       }
+      ImmutableList<ModuleReport> reports = all.build();
+      long blocksDone = System.nanoTime();
+      write(work, reports, attempts, windows);
       Runtime.getRuntime().removeShutdownHook(hint);
       work.delete();
       long end = System.nanoTime();
-      return summary(backend, reports.build(), (end - start) / 1e9, (end - blocksDone) / 1e9);
+      return summary(backend, reports, attempts, (end - start) / 1e9, (end - blocksDone) / 1e9);
     }
   }
 
-  private Summary summary(
-      Backend backend, ImmutableList<ModuleReport> reports, double seconds, double writing)
+  private String fingerprint(Backend backend, ImmutableList<int[]> windows) throws IOException {
+    return new Fingerprint()
+        .add(model.config().json())
+        .add(model.checkpoint().totalBytes())
+        .add(model.checkpoint().folder().toRealPath())
+        .add(request.settings())
+        .add(request.config())
+        .add(request.observing())
+        .add(backend.info().name())
+        .add(windows)
+        .text();
+  }
+
+  private ImmutableList<Attempt> observe(
+      Observing observing, Backend backend, WorkFolder work, HessianFolder hessians)
       throws IOException {
-    try (Checkpoint written = Checkpoint.open(output)) {
+    work.dropReplacements();
+    return observing.run(
+        new Observer(
+            model.spec(),
+            request.settings().selection(),
+            new Requantizer(
+                backend, model.weights(backend), request.settings().options(), hessians),
+            work,
+            (index, count, module) ->
+                console.progress("observing: " + (index + 1) + "/" + count + " " + module)));
+  }
+
+  private void write(
+      WorkFolder work,
+      ImmutableList<ModuleReport> reports,
+      ImmutableList<Attempt> attempts,
+      ImmutableList<int[]> windows)
+      throws IOException {
+    console.milestone("writing and verifying " + request.output());
+    ImmutableMap.Builder<String, String> logs = ImmutableMap.builder();
+    if (!attempts.isEmpty()) {
+      logs.put(ObservationLog.FILE, lines(attempts.stream().map(ObservationLog::line).toList()));
+    }
+    if (request.classicLog()) {
+      int window = windows.isEmpty() ? 0 : windows.getFirst().length;
+      logs.put(
+          ClassicLog.FILE,
+          lines(ClassicLog.lines(reports, attempts, model.spec().blocks().size(), window)));
+    }
+    GptqConfig config =
+        request
+            .config()
+            .withDynamic(DynamicRules.of(model.spec(), reports, request.config().settings()));
+    CheckpointExporter.export(
+        model, work, config, logs.buildOrThrow(), request.output(), request.overwrite());
+  }
+
+  private static String lines(List<String> lines) {
+    return String.join("\n", lines) + "\n";
+  }
+
+  private QuantizationSummary summary(
+      Backend backend,
+      ImmutableList<ModuleReport> reports,
+      ImmutableList<Attempt> attempts,
+      double seconds,
+      double writing)
+      throws IOException {
+    try (Checkpoint written = Checkpoint.open(request.output())) {
       long packedBytes = 0;
       long weights = 0;
       for (ModuleReport report : reports) {
@@ -277,8 +197,9 @@ final class QuantizationRun {
         }
         weights += (long) report.rows() * report.columns();
       }
-      return new Summary(
+      return new QuantizationSummary(
           reports,
+          attempts,
           seconds,
           writing,
           written.totalBytes(),

@@ -25,12 +25,20 @@ import picocli.CommandLine.Spec;
       "",
       "Example: gptq quantize --model Llama-3.2-1B --output Llama-3.2-1B-w4 --calibration my.jsonl",
       "",
-      "An interrupted run leaves its finished blocks beside the output folder; the same command goes"
-          + " on from there."
+      "An interrupted run leaves its finished blocks beside the output folder; the same command"
+          + " goes on from there."
     },
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class QuantizeCommand implements Callable<Integer> {
+  /** Forms of the log of modules. */
+  enum LogFormat {
+    /** A JSON object a line. */
+    JSONL,
+    /** That and lines of text. */
+    CLASSIC
+  }
+
   @Option(
       names = "--model",
       required = true,
@@ -74,6 +82,7 @@ final class QuantizeCommand implements Callable<Integer> {
           "calibrate a module with the earlier ones of its block already quantized (default: on)")
   private boolean trueSequential;
 
+  @Mixin private ObserveOptions observe;
   @Mixin private CalibrationOptions calibration;
 
   @Option(
@@ -92,9 +101,17 @@ final class QuantizeCommand implements Callable<Integer> {
       names = "--format",
       paramLabel = "NAME",
       description =
-          "gptq: read by most loaders; gptq_v2: needed for zero points of 0 (default: gptq for --sym,"
-              + " gptq_v2 for --asym)")
+          "gptq: read by most loaders; gptq_v2: needed for zero points of 0 (default: gptq for"
+              + " --sym, gptq_v2 for --asym)")
   private String format;
+
+  @Option(
+      names = "--log-format",
+      paramLabel = "NAME",
+      description =
+          "jsonl, or classic: beside the usual log also quantization-log.txt in the lines of"
+              + " GPTQ-for-LLaMa, for scripts that plot those (default: jsonl)")
+  private LogFormat logFormat = LogFormat.JSONL;
 
   @Option(names = "--overwrite", description = "replace the output folder when done")
   private boolean overwrite;
@@ -131,7 +148,17 @@ final class QuantizeCommand implements Callable<Integer> {
     GptqConfig config = Formats.config(settings, Optional.ofNullable(format));
     try (Model opened = Model.open(model)) {
       QuantizationRun run =
-          new QuantizationRun(opened, settings, config, output, overwrite, resume, console);
+          new QuantizationRun(
+              opened,
+              new RunRequest(
+                  settings,
+                  config,
+                  output,
+                  overwrite,
+                  resume,
+                  observe.observing(settings),
+                  logFormat == LogFormat.CLASSIC),
+              console);
       run.check();
       ImmutableList<int[]> windows =
           method == Method.RTN
@@ -142,7 +169,7 @@ final class QuantizeCommand implements Callable<Integer> {
         return ExitStatus.DONE;
       }
       try (Backend backend = backendOption.open(console)) {
-        QuantizationRun.Summary summary = run.execute(backend, windows);
+        QuantizationSummary summary = run.execute(backend, windows);
         if (outputOption.json()) {
           console.result(Json.line(summary.json(backend, output, settings.options())));
         } else {

@@ -36,6 +36,11 @@ public record GridSpec(Scheme scheme, int bits, GridSearch search, DType scaleTy
     return new GridSpec(scheme, bits, GridSearch.MIN_MAX, DType.F16);
   }
 
+  /** The same with another width. */
+  public GridSpec withBits(int other) {
+    return new GridSpec(scheme, other, search, scaleType);
+  }
+
   /** The same with another search. */
   public GridSpec withSearch(GridSearch other) {
     return new GridSpec(scheme, bits, other, scaleType);

@@ -49,8 +49,8 @@ public record GptqOptions(
             || groupSize == PER_ROW
             || groupSize % blockSize == 0
             || blockSize % groupSize == 0,
-        "reference group statistics need a block size (%s) and a group size (%s) of which one divides"
-            + " the other",
+        "reference group statistics need a block size (%s) and a group size (%s) of which one"
+            + " divides the other",
         blockSize,
         groupSize);
     Preconditions.checkArgument(
@@ -70,6 +70,12 @@ public record GptqOptions(
         DEFAULT_BLOCK,
         GroupStatistics.CURRENT,
         Refinement.NONE);
+  }
+
+  /** The same with another group size. */
+  public GptqOptions withGroupSize(int other) {
+    return new GptqOptions(
+        grid, other, order, staticGroups, damping, blockSize, statistics, refinement);
   }
 
   /** The same with another order. */

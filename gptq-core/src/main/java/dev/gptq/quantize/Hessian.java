@@ -21,8 +21,23 @@ public final class Hessian {
 
   /** An empty sum for inputs of {@code columns} features, in the memory of {@code scope}. */
   public Hessian(Backend backend, TensorScope scope, int columns) {
+    this(backend, scope.zeros(DType.F32, columns, columns, Layout.ROW_MAJOR), 0);
+  }
+
+  /**
+   * A sum that was taken before.
+   *
+   * @param matrix F32, columns × columns, both triangles
+   * @param tokens number of tokens in it
+   */
+  public static Hessian of(Backend backend, Tensor matrix, long tokens) {
+    return new Hessian(backend, matrix, tokens);
+  }
+
+  private Hessian(Backend backend, Tensor matrix, long tokens) {
     this.backend = backend;
-    this.matrix = scope.zeros(DType.F32, columns, columns, Layout.ROW_MAJOR);
+    this.matrix = matrix;
+    this.tokens = tokens;
   }
 
   /** Adds the rows of x, tokens × columns. */

@@ -1,20 +1,24 @@
 package dev.gptq.models.export;
 
+import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.models.Model;
 import dev.gptq.models.gptqformat.GptqConfig;
+import dev.gptq.models.gptqformat.GptqTensors;
 import dev.gptq.models.pipeline.ModuleReport;
 import dev.gptq.models.pipeline.QuantizationLog;
 import dev.gptq.models.safetensors.Checkpoint;
 import dev.gptq.models.safetensors.CheckpointWriter;
+import dev.gptq.models.safetensors.StoredTensor;
 import dev.gptq.models.safetensors.WriterOptions;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
 import tools.jackson.databind.json.JsonMapper;
@@ -47,22 +51,23 @@ public final class CheckpointExporter {
    * @param model the full-precision model
    * @param work its quantized blocks
    * @param config settings to write into the checkpoint
+   * @param logs further files to write beside {@link QuantizationLog#FILE}, by name
    * @param output the folder to make
    * @param overwrite whether an existing folder may be replaced
    */
   public static void export(
-      Model model, WorkFolder work, GptqConfig config, Path output, boolean overwrite)
+      Model model,
+      WorkFolder work,
+      GptqConfig config,
+      ImmutableMap<String, String> logs,
+      Path output,
+      boolean overwrite)
       throws IOException {
     int blocks = model.spec().blocks().size();
     Set<String> packed = new HashSet<>();
-    List<Integer> quantized = new ArrayList<>();
     StringBuilder log = new StringBuilder();
     for (int block = 0; block < blocks; block++) {
-      List<ModuleReport> reports = work.reports(block);
-      if (!reports.isEmpty()) {
-        quantized.add(block);
-      }
-      for (ModuleReport report : reports) {
+      for (ModuleReport report : work.reports(block)) {
         packed.add(report.name() + ".weight");
         packed.add(report.name() + ".bias");
         log.append(QuantizationLog.line(report)).append('\n');
@@ -76,13 +81,20 @@ public final class CheckpointExporter {
           writer.add(source.require(name));
         }
       }
-      for (int block : quantized) {
-        Checkpoint finished = work.checkpoint(block);
-        for (String name : finished.names()) {
-          writer.add(finished.require(name));
+      for (int block = 0; block < blocks; block++) {
+        for (Map.Entry<String, Checkpoint> module : work.modules(block).entrySet()) {
+          for (String part : GptqTensors.PARTS) {
+            Optional<StoredTensor> tensor = module.getValue().find(module.getKey() + "." + part);
+            if (tensor.isPresent()) {
+              writer.add(tensor.get());
+            }
+          }
         }
       }
       writer.writeFile(QuantizationLog.FILE, log.toString().getBytes(StandardCharsets.UTF_8));
+      for (Map.Entry<String, String> file : logs.entrySet()) {
+        writer.writeFile(file.getKey(), file.getValue().getBytes(StandardCharsets.UTF_8));
+      }
       writeSideFiles(model, config, writer);
       writer.commit();
     }

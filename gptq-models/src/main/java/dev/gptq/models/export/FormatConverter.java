@@ -11,13 +11,10 @@ import dev.gptq.models.safetensors.WriterOptions;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.LinkedHashSet;
-import java.util.List;
 import java.util.Set;
 
 /** Rewrites a quantized checkpoint with the same codes, scales and zero points. */
 public final class FormatConverter {
-  private static final List<String> PARTS = List.of("qweight", "qzeros", "scales", "g_idx", "bias");
-
   private FormatConverter() {}
 
   /** Writes {@code output} in another format and returns the number of packed modules. */
@@ -32,7 +29,7 @@ public final class FormatConverter {
         String name = block.nameOf(linear);
         if (GptqTensors.has(source, name)) {
           modules.add(name);
-          PARTS.forEach(part -> parts.add(name + "." + part));
+          GptqTensors.PARTS.forEach(part -> parts.add(name + "." + part));
         }
       }
     }

@@ -5,6 +5,7 @@ import com.google.common.io.MoreFiles;
 import dev.gptq.models.gptqformat.GptqConfig;
 import dev.gptq.models.gptqformat.GptqTensors;
 import dev.gptq.models.pipeline.BlockStore;
+import dev.gptq.models.pipeline.FinishedBlocks;
 import dev.gptq.models.pipeline.ModuleReport;
 import dev.gptq.models.pipeline.QuantizationLog;
 import dev.gptq.models.pipeline.QuantizedModule;
@@ -20,6 +21,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -30,13 +32,14 @@ import java.util.stream.Stream;
 /**
  * Where finished blocks wait until the whole model is done, so that an interrupted run can go on: a
  * hidden sibling of the output folder whose name ends in a fingerprint of everything that decides
- * the result. Each block is a small checkpoint of its own, written whole or not at all.
+ * the result. Each block is a small checkpoint of its own, written whole or not at all, and so are
+ * modules of it that were quantized again.
  */
-public final class WorkFolder implements BlockStore, AutoCloseable {
+public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseable {
   private final Path folder;
   private final GptqConfig config;
   private final Function<String, Optional<StoredTensor>> biases;
-  private final Map<Integer, Checkpoint> open = new HashMap<>();
+  private final Map<Path, Checkpoint> open = new HashMap<>();
 
   /**
    * The work folder of a run.
@@ -77,72 +80,128 @@ public final class WorkFolder implements BlockStore, AutoCloseable {
       return Optional.empty();
     }
     ImmutableMap.Builder<String, QuantizedModule> modules = ImmutableMap.builder();
-    for (ModuleReport report : reports(block)) {
+    for (ModuleReport report : read(blockFolder(block))) {
       modules.put(
           report.name(),
           new QuantizedModule(
-              GptqTensors.read(checkpoint(block), report.name(), config).matrix(), report));
+              GptqTensors.read(checkpoint(blockFolder(block)), report.name(), config).matrix(),
+              report));
     }
     return Optional.of(modules.buildOrThrow());
   }
 
   @Override
   public void put(int block, ImmutableMap<String, QuantizedModule> modules) {
-    StringBuilder log = new StringBuilder();
-    modules.values().forEach(m -> log.append(QuantizationLog.line(m.report())).append('\n'));
-    byte[] lines = log.toString().getBytes(StandardCharsets.UTF_8);
     try {
       if (modules.isEmpty()) {
-        putEmpty(block, lines);
-        return;
-      }
-      try (CheckpointWriter writer =
-          CheckpointWriter.create(blockFolder(block), WriterOptions.DEFAULT)) {
-        for (Map.Entry<String, QuantizedModule> module : modules.entrySet()) {
-          GptqTensors.write(
-              writer,
-              module.getKey(),
-              module.getValue().packed(),
-              config.format(),
-              biases.apply(module.getKey()));
-        }
-        writer.writeFile(QuantizationLog.FILE, lines);
-        writer.commit();
+        putEmpty(block);
+      } else {
+        write(blockFolder(block), modules);
       }
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
   }
 
+  @Override
+  public void replace(int block, ImmutableMap<String, QuantizedModule> modules) {
+    try {
+      write(replacementFolder(block, replacements(block)), modules);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** Forgets everything that {@link #replace} has put into the place of finished modules. */
+  public void dropReplacements() throws IOException {
+    close();
+    for (int block = 0; block < finished(); block++) {
+      for (int i = replacements(block) - 1; i >= 0; i--) {
+        MoreFiles.deleteRecursively(replacementFolder(block, i));
+      }
+    }
+  }
+
+  private void write(Path target, ImmutableMap<String, QuantizedModule> modules)
+      throws IOException {
+    try (CheckpointWriter writer = CheckpointWriter.create(target, WriterOptions.DEFAULT)) {
+      StringBuilder log = new StringBuilder();
+      for (Map.Entry<String, QuantizedModule> module : modules.entrySet()) {
+        GptqTensors.write(
+            writer,
+            module.getKey(),
+            module.getValue().packed(),
+            config.format(),
+            biases.apply(module.getKey()));
+        log.append(QuantizationLog.line(module.getValue().report())).append('\n');
+      }
+      writer.writeFile(QuantizationLog.FILE, log.toString().getBytes(StandardCharsets.UTF_8));
+      writer.commit();
+    }
+  }
+
   /** A block of which no module was selected has a log and no tensors. */
-  private void putEmpty(int block, byte[] log) throws IOException {
+  private void putEmpty(int block) throws IOException {
     Files.createDirectories(folder);
     Path staging = Files.createTempDirectory(folder, ".empty");
-    Files.write(staging.resolve(QuantizationLog.FILE), log);
+    Files.createFile(staging.resolve(QuantizationLog.FILE));
     Files.move(staging, blockFolder(block), StandardCopyOption.ATOMIC_MOVE);
   }
 
-  /** The packed tensors of a finished block that has some. */
-  Checkpoint checkpoint(int block) {
+  /** The checkpoints that hold the modules of a finished block, by module. */
+  Map<String, Checkpoint> modules(int block) {
+    Map<String, Checkpoint> modules = new LinkedHashMap<>();
+    for (Path part : parts(block)) {
+      for (ModuleReport report : read(part)) {
+        modules.put(report.name(), checkpoint(part));
+      }
+    }
+    return modules;
+  }
+
+  @Override
+  public List<ModuleReport> reports(int block) {
+    Map<String, ModuleReport> reports = new LinkedHashMap<>();
+    for (Path part : parts(block)) {
+      read(part).forEach(report -> reports.put(report.name(), report));
+    }
+    return List.copyOf(reports.values());
+  }
+
+  /** The folder of a finished block and those of its replacements; later ones hold. */
+  private List<Path> parts(int block) {
+    List<Path> parts = new ArrayList<>(List.of(blockFolder(block)));
+    for (int i = 0; i < replacements(block); i++) {
+      parts.add(replacementFolder(block, i));
+    }
+    return parts;
+  }
+
+  private int replacements(int block) {
+    int count = 0;
+    while (Files.isDirectory(replacementFolder(block, count))) {
+      count++;
+    }
+    return count;
+  }
+
+  private Checkpoint checkpoint(Path part) {
     return open.computeIfAbsent(
-        block,
-        b -> {
+        part,
+        p -> {
           try {
-            return Checkpoint.open(blockFolder(b));
+            return Checkpoint.open(p);
           } catch (IOException e) {
             throw new UncheckedIOException(e);
           }
         });
   }
 
-  /** The reports of a finished block, in the order in which its modules were quantized. */
-  public List<ModuleReport> reports(int block) {
+  private static List<ModuleReport> read(Path part) {
     try {
-      List<ModuleReport> reports = new ArrayList<>();
-      for (String line : Files.readAllLines(blockFolder(block).resolve(QuantizationLog.FILE))) {
-        reports.add(QuantizationLog.parse(line));
-      }
-      return reports;
+      return Files.readAllLines(part.resolve(QuantizationLog.FILE)).stream()
+          .map(QuantizationLog::parse)
+          .toList();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -171,5 +230,9 @@ public final class WorkFolder implements BlockStore, AutoCloseable {
 
   private Path blockFolder(int block) {
     return folder.resolve(String.format(Locale.ROOT, "block-%05d", block));
+  }
+
+  private Path replacementFolder(int block, int index) {
+    return folder.resolve(String.format(Locale.ROOT, "block-%05d-again-%05d", block, index));
   }
 }

@@ -1,5 +1,6 @@
 package dev.gptq.models.gptqformat;
 
+import com.google.common.collect.ImmutableList;
 import dev.gptq.models.gptqformat.GptqConfig.Version;
 import dev.gptq.models.safetensors.Checkpoint;
 import dev.gptq.models.safetensors.CheckpointWriter;
@@ -22,6 +23,10 @@ import java.util.Optional;
  * </ul>
  */
 public final class GptqTensors {
+  /** What the names of a module's tensors end in. */
+  public static final ImmutableList<String> PARTS =
+      ImmutableList.of("qweight", "qzeros", "scales", "g_idx", "bias");
+
   private GptqTensors() {}
 
   /**

@@ -1,5 +1,7 @@
 package dev.gptq.models.gptqformat;
 
+import dev.gptq.pack.BitStream;
+
 /**
  * How one module is quantized.
  *
@@ -9,6 +11,13 @@ package dev.gptq.models.gptqformat;
  * @param descAct whether columns were processed in order of activation
  */
 public record ModuleSettings(int bits, int groupSize, boolean sym, boolean descAct) {
+
+  /** Bytes of the tensors of a module of that shape, a bias excepted; see {@link GptqTensors}. */
+  public long bytes(int rows, int columns) {
+    long codes = 4L * BitStream.words(columns, bits) * rows;
+    long zeros = 4L * BitStream.words(rows, bits) * groups(columns);
+    return codes + zeros + 2L * groups(columns) * rows + 4L * columns;
+  }
 
   /** Groups of a row of {@code columns} weights; the last one may be shorter. */
   public int groups(int columns) {

@@ -71,6 +71,7 @@ final class ModuleQuantizer {
       Optional<Hessian> hessian = statistics.map(InputStatistics::hessian);
       Optional<InputDrift> drift = statistics.flatMap(InputStatistics::drift);
       Optional<Hessian> seen = hessian.filter(h -> h.tokens() > 0);
+      seen.ifPresent(h -> listener.calibrated(layer, group, h));
       boolean asked = settings.method() == QuantizationSettings.Method.GPTQ;
       String fallback = asked ? shortage(hessian.orElseThrow()) : "";
       Optional<HessianFactor> factor =

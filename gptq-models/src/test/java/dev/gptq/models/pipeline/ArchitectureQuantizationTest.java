@@ -152,7 +152,7 @@ class ArchitectureQuantizationTest {
             new WorkFolder(
                 output, "x", CONFIG, module -> model.checkpoint().find(module + ".bias"))) {
       quantize(model, true, 8, work);
-      CheckpointExporter.export(model, work, CONFIG, output, false);
+      CheckpointExporter.export(model, work, CONFIG, ImmutableMap.of(), output, false);
       Map<String, List<Long>> expected = new TreeMap<>(SpecTensors.of(model.spec()));
       shapes(model.spec())
           .forEach((name, shape) -> {

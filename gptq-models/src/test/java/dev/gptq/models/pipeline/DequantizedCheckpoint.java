@@ -17,9 +17,10 @@ import java.util.HashSet;
 import java.util.Set;
 
 /** A copy of a model in which some modules have the float32 values of their packed weights. */
-record DequantizedCheckpoint(Path folder) {
+public record DequantizedCheckpoint(Path folder) {
 
-  static DequantizedCheckpoint write(
+  /** Writes it. */
+  public static DequantizedCheckpoint write(
       Path folder, Model model, ImmutableMap<String, PackedMatrix> packed) throws IOException {
     try (CheckpointWriter writer = CheckpointWriter.create(folder, WriterOptions.DEFAULT);
         Arena arena = Arena.ofConfined()) {

@@ -175,7 +175,7 @@ final class QuantizationJobTest {
     Path resumed = folder.resolve("resumed");
     try (WorkFolder work = workFolder(whole)) {
       run(settings(Method.GPTQ, true), work, JobListener.SILENT);
-      CheckpointExporter.export(model, work, CONFIG, whole, false);
+      CheckpointExporter.export(model, work, CONFIG, ImmutableMap.of(), whole, false);
     }
     try (WorkFolder work = workFolder(resumed)) {
       assertThatThrownBy(() -> run(settings(Method.GPTQ, true), work, failingAt(3)))
@@ -185,7 +185,7 @@ final class QuantizationJobTest {
     List<Integer> quantizedAgain = new ArrayList<>();
     try (WorkFolder work = workFolder(resumed)) {
       run(settings(Method.GPTQ, true), work, recording(quantizedAgain));
-      CheckpointExporter.export(model, work, CONFIG, resumed, false);
+      CheckpointExporter.export(model, work, CONFIG, ImmutableMap.of(), resumed, false);
       work.delete();
       assertThat(work.folder()).doesNotExist();
     }

@@ -1,0 +1,52 @@
+package dev.gptq.cli;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.models.observe.Attempt;
+import dev.gptq.models.observe.Observer;
+import java.util.OptionalInt;
+
+/** What is done after a model has been quantized. */
+sealed interface Observing {
+
+  /** How modules are ranked. */
+  enum Measure {
+    /** By relative error. */
+    ERROR,
+    /** By what a byte takes off the relative error. */
+    BENEFIT
+  }
+
+  /** Improves some modules. */
+  record Worst(int count, Measure measure) implements Observing {
+    @Override
+    public ImmutableList<Attempt> run(Observer observer) {
+      return measure == Measure.ERROR
+          ? observer.improveWorst(count)
+          : observer.improveCheapest(count);
+    }
+
+    @Override
+    public OptionalInt worst() {
+      return measure == Measure.ERROR ? OptionalInt.of(count) : OptionalInt.empty();
+    }
+  }
+
+  /** Spends a number of bits. */
+  record Budget(double bitsPerWeight) implements Observing {
+    @Override
+    public ImmutableList<Attempt> run(Observer observer) {
+      return observer.fill(bitsPerWeight);
+    }
+
+    @Override
+    public OptionalInt worst() {
+      return OptionalInt.empty();
+    }
+  }
+
+  /** Does it, and returns all that was tried. */
+  ImmutableList<Attempt> run(Observer observer);
+
+  /** How many Hessians of the worst modules it needs; empty for all modules'. */
+  OptionalInt worst();
+}
