@@ -1,36 +1,39 @@
 package dev.gptq.simd;
 
-import java.lang.foreign.MemorySegment;
-
 /** A row of activations in the form that {@link DecodeKernel} reads. */
 final class DecodeInput {
   private DecodeInput() {}
 
-  /** Bytes of a prepared row. */
-  static long bytes(PackedTiles w) {
-    return 4L * w.slots() + 8L * w.groups();
+  /** Floats of a prepared row. */
+  static int length(PackedTiles w) {
+    return w.slots() + 2 * w.groups();
   }
 
   /** Prepares row t of x: by slot, divided by the slot's power of two, then the groups' sums. */
-  static void prepare(PackedTiles w, Matrix x, int t, MemorySegment target) {
+  static void prepare(PackedTiles w, Matrix x, int t, float[] target) {
     int perWord = w.slotsPerWord();
     float topUnit = w.flip() == 0 ? 0 : 1 << (w.bits() - 1);
+    float[] units = new float[perWord];
+    for (int place = 0; place < perWord; place++) {
+      units[place] = unit(-place * w.bits());
+    }
     long row = x.at(t, 0);
     for (int g = 0; g < w.groups(); g++) {
       double sum = 0;
       double top = 0;
-      for (int slot = w.firstWord(g) * perWord; slot < w.firstWord(g + 1) * perWord; slot++) {
-        int input = w.input(slot);
-        float value = input < 0 ? 0 : x.segment().get(Lanes.FLOAT, row + 4L * input);
-        int place = slot % perWord;
-        target.set(Lanes.FLOAT, 4L * slot, value * unit(-place * w.bits()));
-        sum += value;
-        if (place == perWord - 1) {
-          top += value;
+      int slot = w.firstWord(g) * perWord;
+      for (int word = w.firstWord(g); word < w.firstWord(g + 1); word++) {
+        float value = 0;
+        for (int place = 0; place < perWord; place++, slot++) {
+          int input = w.input(slot);
+          value = input < 0 ? 0 : x.segment().get(Lanes.FLOAT, row + 4L * input);
+          target[slot] = value * units[place];
+          sum += value;
         }
+        top += value;
       }
-      target.set(Lanes.FLOAT, 4L * w.slots() + 8L * g, (float) sum);
-      target.set(Lanes.FLOAT, 4L * w.slots() + 8L * g + 4, (float) (topUnit * top));
+      target[w.slots() + 2 * g] = (float) sum;
+      target[w.slots() + 2 * g + 1] = (float) (topUnit * top);
     }
   }
 

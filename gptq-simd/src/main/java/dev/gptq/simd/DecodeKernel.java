@@ -1,6 +1,7 @@
 package dev.gptq.simd;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 
 /**
@@ -15,16 +16,12 @@ import jdk.incubator.vector.FloatVector;
  * c_i being the stored number, which for slots at the sign bit is {@code u − 2^(bits−1)}.
  */
 final class DecodeKernel {
-  private static final boolean WIDE = Lanes.BYTES == 64;
-  private static final long L = Lanes.BYTES;
-  private static final long TILE = 4L * PackedTiles.OUTPUTS;
+  private static final int OUTPUTS = PackedTiles.OUTPUTS;
+
+  /** Floats of the buffer of {@link #tile}: the results, and the sums of one group. */
+  static final int SCRATCH = 2 * OUTPUTS;
 
   private DecodeKernel() {}
-
-  /** Bytes of the buffer of {@link #tile}: the results, and the sums of one group. */
-  static long scratchBytes() {
-    return 2 * TILE;
-  }
 
   /**
    * Writes the OUTPUTS products of a tile to the start of {@code y}.
@@ -32,38 +29,37 @@ final class DecodeKernel {
    * @param x the activations by slot, divided by the slot's power of two; behind them, for each
    *     group, Σ x and Σ_top x·2^(bits−1) ({@link DecodeInput})
    */
-  static void tile(PackedTiles w, int tile, MemorySegment x, MemorySegment y) {
-    y.asSlice(0, TILE).fill((byte) 0);
+  static void tile(PackedTiles w, int tile, float[] x, float[] y) {
+    Arrays.fill(y, 0, OUTPUTS, 0f);
+    int perWord = w.slotsPerWord();
     for (int g = 0; g < w.groups(); g++) {
       int first = w.firstWord(g);
       int rows = w.firstWord(g + 1) - first;
-      int perWord = w.slotsPerWord();
       long at = w.wordAt(tile, first);
-      long xAt = 4L * first * perWord;
-      if (WIDE) {
-        DecodeSums8.sums(w.words(), at, rows, perWord, w.bits(), x, xAt, y, TILE);
-      } else {
-        DecodeSums4.sums(w.words(), at, rows, perWord, w.bits(), x, xAt, y, TILE);
-        DecodeSums4.sums(w.words(), at + 4 * L, rows, perWord, w.bits(), x, xAt, y, TILE + 4 * L);
+      int slot = first * perWord;
+      switch (w.bits()) {
+        case 4 -> DecodeSums4.sums(w.words(), at, rows, x, slot, y, OUTPUTS);
+        case 8 -> DecodeSums8.sums(w.words(), at, rows, x, slot, y, OUTPUTS);
+        default -> DecodeSums.sums(w.words(), at, rows, perWord, w.bits(), x, slot, y, OUTPUTS);
       }
       finish(w, tile, g, x, y);
     }
   }
 
   /** Applies scale and zero point to the sums of a group and adds them to the results. */
-  private static void finish(PackedTiles w, int tile, int g, MemorySegment x, MemorySegment y) {
-    long sums = 4L * w.slots() + 8L * g;
-    float sum = x.get(Lanes.FLOAT, sums);
-    FloatVector less = FloatVector.broadcast(Lanes.F, -sum);
-    FloatVector top = FloatVector.broadcast(Lanes.F, x.get(Lanes.FLOAT, sums + 4));
+  private static void finish(PackedTiles w, int tile, int g, float[] x, float[] y) {
+    int sums = w.slots() + 2 * g;
+    FloatVector less = FloatVector.broadcast(Lanes.F, -x[sums]);
+    FloatVector top = FloatVector.broadcast(Lanes.F, x[sums + 1]);
     FloatVector fixed = FloatVector.broadcast(Lanes.F, w.fixedZero());
     MemorySegment zeros = w.zeros().orElse(null);
     long at = w.scaleAt(tile, g);
-    for (long lane = 0; lane < TILE; lane += L) {
-      FloatVector zero = zeros == null ? fixed : Lanes.load(zeros, at + lane);
-      FloatVector product = zero.fma(less, top).add(Lanes.load(y, TILE + lane));
-      FloatVector scale = Lanes.load(w.scales(), at + lane);
-      Lanes.store(scale.fma(product, Lanes.load(y, lane)), y, lane);
+    for (int lane = 0; lane < OUTPUTS; lane += Lanes.COUNT) {
+      FloatVector zero = zeros == null ? fixed : Lanes.load(zeros, at + 4L * lane);
+      FloatVector sum = FloatVector.fromArray(Lanes.F, y, OUTPUTS + lane);
+      FloatVector product = zero.fma(less, top).add(sum);
+      FloatVector scale = Lanes.load(w.scales(), at + 4L * lane);
+      scale.fma(product, FloatVector.fromArray(Lanes.F, y, lane)).intoArray(y, lane);
     }
   }
 }

@@ -5,53 +5,41 @@ import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 
 /**
- * The sums of {@link DecodeKernel} over one group, {@code Σ_i x_i·c_i}, for 4 vectors of outputs
- * (10 of 16 registers).
+ * {@link DecodeSums} for codes of 4 bits: the four slots of a word written out, two sums for each
+ * of the two vectors of outputs. Words have 16 bits because eight slots written out are more than
+ * the compiler inlines.
  */
 final class DecodeSums4 {
   private static final long L = Lanes.BYTES;
 
   private DecodeSums4() {}
 
-  /**
-   * Reads {@code rows} rows of words from byte {@code at} on and as many slots of x from {@code
-   * xAt} on, and stores the sums at {@code yAt}.
-   */
+  /** As {@link DecodeSums#sums}. */
   static void sums(
-      MemorySegment words,
-      long at,
-      int rows,
-      int perWord,
-      int bits,
-      MemorySegment x,
-      long xAt,
-      MemorySegment y,
-      long yAt) {
-    FloatVector s0 = FloatVector.zero(Lanes.F);
-    FloatVector s1 = s0;
-    FloatVector s2 = s0;
-    FloatVector s3 = s0;
+      MemorySegment words, long at, int rows, float[] x, int slot, float[] sums, int sumAt) {
+    FloatVector s00 = FloatVector.zero(Lanes.F);
+    FloatVector s01 = s00;
+    FloatVector s10 = s00;
+    FloatVector s11 = s00;
     for (int row = 0; row < rows; row++) {
-      long word = at + row * (8 * L);
-      long slot = xAt + row * (4L * perWord);
-      IntVector w0 = Lanes.loadInts(words, word);
-      IntVector w1 = Lanes.loadInts(words, word + L);
-      IntVector w2 = Lanes.loadInts(words, word + 2 * L);
-      IntVector w3 = Lanes.loadInts(words, word + 3 * L);
-      int mask = (1 << bits) - 1;
-      // Not written out: with the slots unrolled the compiler stops inlining and boxes vectors.
-      for (int i = 0; i < perWord; i++, mask <<= bits) {
-        FloatVector xi = Lanes.broadcast(x, slot + i * 4L);
-        IntVector m = IntVector.broadcast(Lanes.I, mask);
-        s0 = Lanes.toFloat(w0.and(m)).fma(xi, s0);
-        s1 = Lanes.toFloat(w1.and(m)).fma(xi, s1);
-        s2 = Lanes.toFloat(w2.and(m)).fma(xi, s2);
-        s3 = Lanes.toFloat(w3.and(m)).fma(xi, s3);
-      }
+      long word = at + row * L;
+      int xi = slot + row * 4;
+      IntVector w0 = Lanes.loadShorts(words, word);
+      IntVector w1 = Lanes.loadShorts(words, word + L / 2);
+      FloatVector x0 = FloatVector.broadcast(Lanes.F, x[xi]);
+      s00 = Lanes.toFloat(w0.and(0xf)).fma(x0, s00);
+      s10 = Lanes.toFloat(w1.and(0xf)).fma(x0, s10);
+      FloatVector x1 = FloatVector.broadcast(Lanes.F, x[xi + 1]);
+      s01 = Lanes.toFloat(w0.and(0xf0)).fma(x1, s01);
+      s11 = Lanes.toFloat(w1.and(0xf0)).fma(x1, s11);
+      FloatVector x2 = FloatVector.broadcast(Lanes.F, x[xi + 2]);
+      s00 = Lanes.toFloat(w0.and(0xf00)).fma(x2, s00);
+      s10 = Lanes.toFloat(w1.and(0xf00)).fma(x2, s10);
+      FloatVector x3 = FloatVector.broadcast(Lanes.F, x[xi + 3]);
+      s01 = Lanes.toFloat(w0.and(0xfffff000)).fma(x3, s01);
+      s11 = Lanes.toFloat(w1.and(0xfffff000)).fma(x3, s11);
     }
-    Lanes.store(s0, y, yAt);
-    Lanes.store(s1, y, yAt + L);
-    Lanes.store(s2, y, yAt + 2 * L);
-    Lanes.store(s3, y, yAt + 3 * L);
+    s00.add(s01).intoArray(sums, sumAt);
+    s10.add(s11).intoArray(sums, sumAt + Lanes.COUNT);
   }
 }

@@ -1,6 +1,5 @@
 package dev.gptq.simd;
 
-import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
@@ -19,17 +18,22 @@ final class DequantizedPanels implements Gemm.Panels {
   }
 
   @Override
-  public void pack(int j0, int j1, int k0, int k1, int worker, MemorySegment target, long offset) {
-    for (int j = j0; j < j1; j += WIDTH, offset += 4L * WIDTH * (k1 - k0)) {
-      int tile = j / PackedTiles.OUTPUTS;
-      long lane = 4L * (j % PackedTiles.OUTPUTS);
-      panel(tile, lane, k0, k1, target, offset);
-      panel(tile, lane + Lanes.BYTES, k0, k1, target, offset + Lanes.BYTES);
+  public void pack(int j0, int j1, int k0, int k1, float[] target, int start) {
+    int at = start;
+    for (int j = j0; j < j1; j += WIDTH, at += WIDTH * (k1 - k0)) {
+      for (int lane = 0; lane < WIDTH; lane += Lanes.COUNT) {
+        int tile = (j + lane) / PackedTiles.OUTPUTS;
+        // Outputs are padded to whole tiles, panels are not: the last may reach beyond.
+        if (tile < weights.tiles()) {
+          long first = 4L * ((j + lane) % PackedTiles.OUTPUTS);
+          panel(tile, first, k0, k1, target, at + lane);
+        }
+      }
     }
   }
 
   /** One vector of outputs, slots k0 … k1 − 1. */
-  private void panel(int tile, long lane, int k0, int k1, MemorySegment target, long offset) {
+  private void panel(int tile, long lane, int k0, int k1, float[] target, int start) {
     int perWord = weights.slotsPerWord();
     int bits = weights.bits();
     int mask = (1 << bits) - 1;
@@ -48,14 +52,15 @@ final class DequantizedPanels implements Gemm.Panels {
               : Lanes.load(weights.zeros().get(), weights.scaleAt(tile, group) + lane);
       for (; k < end; row++) {
         IntVector word =
-            Lanes.loadInts(weights.words(), weights.wordAt(tile, row) + lane)
+            weights
+                .load(weights.wordAt(tile, row) + weights.wordLane(lane))
                 .lanewise(VectorOperators.XOR, weights.flip());
         int last = Math.min(end, (row + 1) * perWord);
         for (; k < last; k++) {
           int shift = (k - row * perWord) * bits;
           IntVector code = word.lanewise(VectorOperators.LSHR, shift).and(mask);
           FloatVector value = scale.mul(Lanes.toFloat(code).sub(zero));
-          Lanes.store(value, target, offset + 4L * WIDTH * (k - k0));
+          value.intoArray(target, start + WIDTH * (k - k0));
         }
       }
     }

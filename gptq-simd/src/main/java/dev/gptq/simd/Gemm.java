@@ -17,7 +17,7 @@ final class Gemm {
   // (up to BLOCK × DEPTH floats) and a group of panels of B share a core's second-level cache.
   // Within a group tiles run along the rows of C: that order the processor does prefetch.
   private static final int DEPTH = 512;
-  private static final int BLOCK = Lanes.BYTES == 64 ? 240 : 96;
+  private static final int BLOCK = Lanes.BYTES == 64 ? 35 * ROWS : 24 * ROWS;
   private static final int GROUP = 4 * COLUMNS;
   private static final int SLICE = 4096 / COLUMNS * COLUMNS;
 
@@ -33,7 +33,7 @@ final class Gemm {
      * Packs columns j0 … j1 − 1 of rows k0 … k1 − 1 into panels of COLUMNS columns, {@code
      * COLUMNS·(k1 − k0)} floats each.
      */
-    void pack(int j0, int j1, int k0, int k1, int worker, MemorySegment target, long offset);
+    void pack(int j0, int j1, int k0, int k1, float[] target, int start);
   }
 
   private final WorkerPool pool;
@@ -55,6 +55,10 @@ final class Gemm {
       rounded(alpha, a, b, beta, c);
     } else if (!c.rowsContiguous() && part == Part.ALL) {
       multiply(alpha, b.transposed(), a.transposed(), beta, c.transposed(), part);
+    } else if (part == Part.ALL && Gemv.serves(a, b.transposed(), c)) {
+      Gemv.run(pool, alpha, a, b.transposed(), beta, c);
+    } else if (part == Part.ALL && Gevm.serves(a, b, c)) {
+      Gevm.run(pool, alpha, a, b, beta, c);
     } else {
       new Product(alpha, a, b.transposed(), null, beta, c, part).run();
     }
@@ -97,8 +101,8 @@ final class Gemm {
     private final int k;
     private final int block;
     private final int blocks;
-    private final MemorySegment[] packedA;
-    private final MemorySegment packedB;
+    private final float[][] packedA;
+    private final float[] packedB;
     private final MemorySegment[] tile;
     private final MemorySegment[] converted;
 
@@ -118,8 +122,8 @@ final class Gemm {
       int depth = Math.min(k, DEPTH);
       int slice = Math.min(SLICE, (n + COLUMNS - 1) / COLUMNS * COLUMNS);
       int workers = pool.workers();
-      packedA = workspace.get(Workspace.Use.PANELS_A, workers, 4L * block * depth);
-      packedB = workspace.get(Workspace.Use.PANELS_B, 1, 4L * slice * depth)[0];
+      packedA = workspace.floats(Workspace.Use.PANELS_A, workers, block * depth);
+      packedB = workspace.floats(Workspace.Use.PANELS_B, 1, slice * depth)[0];
       tile = workspace.get(Workspace.Use.TILE, workers, 4L * ROWS * COLUMNS);
       long runs = Math.max(block, 8L * COLUMNS);
       converted = workspace.get(Workspace.Use.CONVERTED, workers, 4 * runs * depth);
@@ -160,12 +164,12 @@ final class Gemm {
           (i, worker) -> {
             int from = j0 + i * chunk;
             int to = Math.min(j1, from + chunk);
-            long offset = 4L * (from - j0) * (k1 - k0);
+            int start = (from - j0) * (k1 - k0);
             if (panels != null) {
-              panels.pack(from, to, k0, k1, worker, packedB, offset);
+              panels.pack(from, to, k0, k1, packedB, start);
             } else {
               Packing.pack(
-                  bt, from, to, k0, k1, COLUMNS, k1 - k0, converted[worker], packedB, offset);
+                  bt, from, to, k0, k1, COLUMNS, k1 - k0, converted[worker], packedB, start);
             }
           });
       // Few rows leave workers idle unless they share the columns.
@@ -190,15 +194,15 @@ final class Gemm {
           || (part == Part.LOWER && j0 >= r1)) {
         return;
       }
-      MemorySegment rows = packedA[worker];
+      float[] rows = packedA[worker];
       Packing.pack(a, r0, r1, k0, k1, ROWS, k1 - k0, converted[worker], rows, 0);
       for (int group = j0; group < j1; group += GROUP) {
         int end = Math.min(j1, group + GROUP);
         for (int r = r0; r < r1; r += ROWS) {
           for (int j = group; j < end; j += COLUMNS) {
             if (part == Part.ALL || j < r + ROWS) {
-              long panelA = 4L * (r - r0) * (k1 - k0);
-              long panelB = 4L * (j - slice) * (k1 - k0);
+              int panelA = (r - r0) * (k1 - k0);
+              int panelB = (j - slice) * (k1 - k0);
               multiplyTile(r, Math.min(ROWS, r1 - r), j, k0, k1, panelA, panelB, worker);
             }
           }
@@ -207,7 +211,7 @@ final class Gemm {
     }
 
     private void multiplyTile(
-        int r, int height, int j, int k0, int k1, long panelA, long panelB, int worker) {
+        int r, int height, int j, int k0, int k1, int panelA, int panelB, int worker) {
       int columns = Math.min(COLUMNS, n - j);
       int from = Math.max(k0, Packing.first(a, r));
       int to = Math.min(k1, Packing.last(a, r + height));
@@ -218,9 +222,9 @@ final class Gemm {
       if (from >= to) {
         return;
       }
-      MemorySegment rows = packedA[worker];
-      long atA = panelA + 4L * (from - k0) * ROWS;
-      long atB = panelB + 4L * (from - k0) * COLUMNS;
+      float[] rows = packedA[worker];
+      int atA = panelA + (from - k0) * ROWS;
+      int atB = panelB + (from - k0) * COLUMNS;
       if (height == ROWS && columns == COLUMNS) {
         long at = c.at(r, j);
         long stride = 4 * c.rowStride();

@@ -2,37 +2,42 @@ package dev.gptq.simd;
 
 import java.lang.foreign.MemorySegment;
 
-/** The tile that suits the vectors: as many sums as the registers of the machine hold. */
+/**
+ * The tile that suits the vectors. The compiler tends to load all factors of a step before it
+ * multiplies, so rows, columns and their products, the sums, all have to fit the registers: one sum
+ * too many and it keeps every one of them in memory, at a third of the speed.
+ */
 final class GemmKernel {
   // AVX-512 and SVE have 32 vector registers, the narrower sets of x86 have 16.
   private static final boolean WIDE = Lanes.BYTES == 64;
 
   /** Rows of a tile. */
-  static final int ROWS = WIDE ? 12 : 6;
+  static final int ROWS = WIDE ? 7 : 4;
 
   /** Columns of a tile. */
-  static final int COLUMNS = 2 * Lanes.COUNT;
+  static final int COLUMNS = (WIDE ? 3 : 2) * Lanes.COUNT;
 
   private GemmKernel() {}
 
   /**
    * {@code C ← C + α·A·B}: A packed depth × ROWS, B packed depth × COLUMNS, C a whole tile with
-   * contiguous rows. Offsets and the stride are in bytes.
+   * contiguous rows, its offset and stride in bytes. Panels are arrays: accesses to memory segments
+   * would be checked in the loop.
    */
   static void tile(
-      MemorySegment a,
-      long aOffset,
-      MemorySegment b,
-      long bOffset,
+      float[] a,
+      int aStart,
+      float[] b,
+      int bStart,
       int depth,
       float alpha,
       MemorySegment c,
       long cOffset,
       long cStride) {
     if (WIDE) {
-      GemmKernel12x2.tile(a, aOffset, b, bOffset, depth, alpha, c, cOffset, cStride);
+      GemmKernel7x3.tile(a, aStart, b, bStart, depth, alpha, c, cOffset, cStride);
     } else {
-      GemmKernel6x2.tile(a, aOffset, b, bOffset, depth, alpha, c, cOffset, cStride);
+      GemmKernel4x2.tile(a, aStart, b, bStart, depth, alpha, c, cOffset, cStride);
     }
   }
 }

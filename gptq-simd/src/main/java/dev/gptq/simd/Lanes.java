@@ -6,6 +6,7 @@ import java.nio.ByteOrder;
 import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
@@ -20,6 +21,10 @@ final class Lanes {
 
   /** Integers, as many lanes as floats. */
   static final VectorSpecies<Integer> I = VectorSpecies.of(int.class, SHAPE);
+
+  /** Half-width integers, as many lanes as floats. */
+  private static final VectorSpecies<Short> S =
+      VectorSpecies.of(short.class, VectorShape.forBitSize(SHAPE.vectorBitSize() / 2));
 
   /** Doubles, half as many. */
   static final VectorSpecies<Double> D = VectorSpecies.of(double.class, SHAPE);
@@ -57,6 +62,13 @@ final class Lanes {
   static IntVector loadInts(MemorySegment segment, long offset) {
     requireNative(segment);
     return IntVector.fromMemorySegment(I, segment, offset, ORDER);
+  }
+
+  /** As many 16-bit integers as there are lanes, widened with their signs. */
+  static IntVector loadShorts(MemorySegment segment, long offset) {
+    requireNative(segment);
+    ShortVector v = ShortVector.fromMemorySegment(S, segment, offset, ORDER);
+    return (IntVector) v.convertShape(VectorOperators.S2I, I, 0);
   }
 
   /**

@@ -7,8 +7,11 @@ import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.Optional;
+import jdk.incubator.vector.IntVector;
 
 /**
  * Packed weights as the kernels stream them. Outputs are cut into tiles of {@link #OUTPUTS}; the
@@ -17,14 +20,17 @@ import java.util.Optional;
  * a new word. The position of an input in that order is its slot; slots that pad the last word of a
  * group have no input.
  *
- * <p>A word has {@code 32/bits} slots, slot i in the bits from {@code i·bits}. Where the last one
- * ends at the sign bit, its code is stored with the top bit flipped, so that read as a signed
- * number in place it is {@code (u − 2^(bits−1))·2^(i·bits)}.
+ * <p>A word has 16 bits for codes of 4 bits, else 32, slot i in the bits from {@code i·bits}. Where
+ * the last slot ends at the sign bit, its code is stored with the top bit flipped, so that read as
+ * a signed number in place it is {@code (u − 2^(bits−1))·2^(i·bits)}.
  */
 final class PackedTiles implements PackedWeights {
 
-  /** Outputs of a tile: eight vectors, as many sums as hide the latency of the additions. */
-  static final int OUTPUTS = 8 * Lanes.COUNT;
+  /** Outputs of a tile: two vectors, so that decoding reads each tile from end to end. */
+  static final int OUTPUTS = 2 * Lanes.COUNT;
+
+  private static final ValueLayout.OfInt FILE_WORD =
+      ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   private final int rows;
   private final int columns;
@@ -32,7 +38,7 @@ final class PackedTiles implements PackedWeights {
   private final int groups;
   private final float fixedZero;
 
-  // I32, tiles × wordRows·OUTPUTS; F32, tiles × groups·OUTPUTS; the same, absent if zero is fixed.
+  // Bytes, a row for each tile; F32, tiles × groups·OUTPUTS; the same, absent if zero is fixed.
   private final Tensor owner;
   private final Matrix words;
   private final Matrix scales;
@@ -52,11 +58,12 @@ final class PackedTiles implements PackedWeights {
     this.bits = m.bits();
     this.groups = m.groups();
     this.fixedZero = m.scheme().hasZeroPoint() ? 0 : m.scheme().fixedZero(bits);
-    this.wordsOfGroup = wordsOfGroup(m, 32 / bits);
-    this.inputs = inputs(m, wordsOfGroup, 32 / bits);
+    this.wordsOfGroup = wordsOfGroup(m, slotsPerWord());
+    this.inputs = inputs(m, wordsOfGroup, slotsPerWord());
     this.identity = isIdentity(inputs, columns);
     int tiles = (rows + OUTPUTS - 1) / OUTPUTS;
-    this.owner = zeros(scope, DType.I32, tiles, wordsOfGroup[groups]);
+    int bytes = Math.multiplyExact(wordsOfGroup[groups], wordBytes());
+    this.owner = zeros(scope, DType.U8, tiles, bytes);
     this.words = Matrix.of(owner);
     this.scales = Matrix.of(zeros(scope, DType.F32, tiles, groups));
     this.zeros = m.zeros().map(values -> Matrix.of(zeros(scope, DType.F32, tiles, groups)));
@@ -111,33 +118,64 @@ final class PackedTiles implements PackedWeights {
   private void fill(PackedMatrix m, int tile) {
     int first = tile * OUTPUTS;
     int count = Math.min(OUTPUTS, rows - first);
-    int perWord = slotsPerWord();
     for (int row = 0; row < wordRows(); row++) {
-      for (int o = 0; o < count; o++) {
-        int word = 0;
-        for (int i = 0; i < perWord; i++) {
-          int input = inputs[row * perWord + i];
-          if (input >= 0) {
-            word |= m.code(first + o, input) << (i * bits);
-          }
-        }
-        words.segment().set(Lanes.INT, wordAt(tile, row) + 4L * o, word ^ flip());
+      long at = wordAt(tile, row);
+      if (identity && slotsPerWord() * bits == 8 * wordBytes()) {
+        // The words of the file are ours: the same inputs of all outputs side by side.
+        copy(m, row, first, count, at);
+      } else {
+        collect(m, row, first, count, at);
       }
     }
     for (int g = 0; g < groups; g++) {
-      for (int o = 0; o < count; o++) {
-        long at = 4L * o;
-        scales.segment().set(Lanes.FLOAT, scaleAt(tile, g) + at, m.scale(first + o, g));
-        if (zeros.isPresent()) {
-          zeros.get().segment().set(Lanes.FLOAT, scaleAt(tile, g) + at, m.zero(first + o, g));
-        }
+      long from = 4 * ((long) g * rows + first);
+      long at = scaleAt(tile, g);
+      MemorySegment.copy(m.scales(), from, scales.segment(), at, 4L * count);
+      if (zeros.isPresent()) {
+        MemorySegment.copy(m.zeros().get(), from, zeros.get().segment(), at, 4L * count);
       }
     }
   }
 
+  private void copy(PackedMatrix m, int row, int first, int count, long at) {
+    int perFileWord = 4 / wordBytes();
+    long from = 4 * ((long) (row / perFileWord) * rows + first);
+    int shift = row % perFileWord * 16;
+    for (int o = 0; o < count; o++) {
+      set(at, o, m.words().get(FILE_WORD, from + 4L * o) >>> shift);
+    }
+  }
+
+  private void set(long at, int o, int word) {
+    if (wordBytes() == 2) {
+      words.segment().set(Lanes.SHORT, at + 2L * o, (short) (word ^ flip()));
+    } else {
+      words.segment().set(Lanes.INT, at + 4L * o, word ^ flip());
+    }
+  }
+
+  /** Gathers the codes of a row of words one by one. */
+  private void collect(PackedMatrix m, int row, int first, int count, long at) {
+    int perWord = slotsPerWord();
+    for (int o = 0; o < count; o++) {
+      int word = 0;
+      for (int i = 0; i < perWord; i++) {
+        int input = inputs[row * perWord + i];
+        if (input >= 0) {
+          word |= m.code(first + o, input) << (i * bits);
+        }
+      }
+      set(at, o, word);
+    }
+  }
+
+  private int wordBytes() {
+    return bits == 4 ? 2 : 4;
+  }
+
   /** Codes in a word. */
   int slotsPerWord() {
-    return 32 / bits;
+    return 8 * wordBytes() / bits;
   }
 
   /** Rows of words of a tile. */
@@ -155,9 +193,9 @@ final class PackedTiles implements PackedWeights {
     return words.rows();
   }
 
-  /** The bit that is flipped in every word, or 0. */
+  /** What turns a word read as a signed number into its codes: the sign bit and above, or 0. */
   int flip() {
-    return slotsPerWord() * bits == 32 ? Integer.MIN_VALUE : 0;
+    return slotsPerWord() * bits == 8 * wordBytes() ? -1 << (8 * wordBytes() - 1) : 0;
   }
 
   @Override
@@ -218,7 +256,19 @@ final class PackedTiles implements PackedWeights {
 
   /** Byte offset of a row of words of a tile. */
   long wordAt(int tile, int row) {
-    return words.at(tile, (long) row * OUTPUTS);
+    return words.index(tile, (long) row * OUTPUTS * wordBytes());
+  }
+
+  /** A vector of words, signed. */
+  IntVector load(long offset) {
+    return bits == 4
+        ? Lanes.loadShorts(words.segment(), offset)
+        : Lanes.loadInts(words.segment(), offset);
+  }
+
+  /** Byte offset of a vector of words within a row, from that of its outputs as floats. */
+  long wordLane(long lane) {
+    return lane * wordBytes() / 4;
   }
 
   /** Byte offset of the scales and of the zero points of a group in a tile. */
@@ -229,6 +279,6 @@ final class PackedTiles implements PackedWeights {
   @Override
   public long byteSize() {
     long grids = 4L * tiles() * groups * OUTPUTS;
-    return 4L * tiles() * wordRows() * OUTPUTS + (zeros.isPresent() ? 2 * grids : grids);
+    return words.columns() * (long) tiles() + (zeros.isPresent() ? 2 * grids : grids);
   }
 }

@@ -3,6 +3,7 @@ package dev.gptq.simd;
 import dev.gptq.simd.Matrix.Triangle;
 import dev.gptq.tensor.DType;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 
 /**
@@ -20,7 +21,7 @@ final class Packing {
 
   /**
    * Packs rows r0 … r1 − 1 and columns k0 … k1 − 1 of a into panels of {@code width} rows, each of
-   * {@code width·stride} floats, the first at the start of {@code target}.
+   * {@code width·stride} floats, the first at {@code start} of {@code target}.
    */
   static void pack(
       Matrix a,
@@ -29,21 +30,22 @@ final class Packing {
       int k0,
       int k1,
       int width,
-      long stride,
+      int stride,
       MemorySegment scratch,
-      MemorySegment target,
-      long offset) {
+      float[] target,
+      int start) {
     Matrix block = a.block(r0, r1, k0, k1);
     if (a.type() != DType.F32) {
       block = converted(block, scratch);
     }
-    for (int r = r0; r < r1; r += width, offset += width * stride * Float.BYTES) {
+    int panelStart = start;
+    for (int r = r0; r < r1; r += width, panelStart += width * stride) {
       int rows = Math.min(width, r1 - r);
       // Columns of a triangle that the panel's rows do not reach are neither packed nor used.
       int from = Math.max(k0, first(a, r));
       int to = Math.min(k1, last(a, r + rows));
       if (from < to) {
-        long at = offset + (long) (from - k0) * width * Float.BYTES;
+        int at = panelStart + (from - k0) * width;
         Matrix panel = block.block(r - r0, r - r0 + rows, from - k0, to - k0);
         packPanel(panel, width, target, at);
         clearTriangle(a, r, rows, from, to, width, target, at);
@@ -76,61 +78,72 @@ final class Packing {
     return block.rowsContiguous() ? target : target.transposed();
   }
 
-  private static void packPanel(Matrix panel, int width, MemorySegment target, long at) {
+  private static void packPanel(Matrix panel, int width, float[] target, int at) {
     if (panel.rows() < width) {
-      long bytes = (long) panel.columns() * width * Float.BYTES;
-      target.asSlice(at, bytes).fill((byte) 0);
+      Arrays.fill(target, at, at + panel.columns() * width, 0f);
     }
     if (panel.rowsContiguous()) {
       transpose(panel, width, target, at);
     } else if (panel.rows() == width && width % Lanes.COUNT == 0) {
       copyVectors(panel, width, target, at);
+    } else if (panel.rows() == width && panel.columnStride() >= Lanes.COUNT) {
+      copyNarrow(panel, width, target, at);
     } else {
       copy(panel, width, target, at);
     }
   }
 
-  private static void copyVectors(Matrix panel, int width, MemorySegment target, long at) {
+  private static void copyVectors(Matrix panel, int width, float[] target, int at) {
     MemorySegment source = panel.segment();
     long start = panel.at(0, 0);
     long step = panel.columnStride() * Float.BYTES;
-    int bytes = width * Float.BYTES;
     for (int k = 0; k < panel.columns(); k++) {
-      for (int i = 0; i < bytes; i += Lanes.BYTES) {
-        Lanes.store(Lanes.load(source, start + k * step + i), target, at + (long) k * bytes + i);
+      for (int i = 0; i < width; i += Lanes.COUNT) {
+        Lanes.load(source, start + k * step + 4L * i).intoArray(target, at + k * width + i);
       }
     }
   }
 
-  private static void copy(Matrix panel, int width, MemorySegment target, long at) {
+  /**
+   * Copies columns narrower than a vector by whole vectors: what is too much is overwritten by the
+   * next column, and the columns at the end, which must not be too much, go one by one.
+   */
+  private static void copyNarrow(Matrix panel, int width, float[] target, int at) {
+    MemorySegment source = panel.segment();
+    long start = panel.at(0, 0);
+    long step = panel.columnStride() * Float.BYTES;
+    int last = Math.max(0, panel.columns() - Lanes.COUNT / width - 1);
+    for (int k = 0; k < last; k++) {
+      Lanes.load(source, start + k * step).intoArray(target, at + k * width);
+    }
+    copy(panel.block(0, width, last, panel.columns()), width, target, at + last * width);
+  }
+
+  private static void copy(Matrix panel, int width, float[] target, int at) {
     MemorySegment source = panel.segment();
     int rows = panel.rows();
     for (int k = 0; k < panel.columns(); k++) {
       long from = panel.at(0, k);
-      long to = at + (long) k * width * Float.BYTES;
+      int to = at + k * width;
       for (int i = 0; i < rows; i++) {
-        float value = source.get(Lanes.FLOAT, from + i * 4L);
-        target.set(Lanes.FLOAT, to + i * 4L, value);
+        target[to + i] = source.get(Lanes.FLOAT, from + i * 4L);
       }
     }
   }
 
-  private static void transpose(Matrix panel, int width, MemorySegment target, long at) {
+  private static void transpose(Matrix panel, int width, float[] target, int at) {
     MemorySegment source = panel.segment();
     int depth = panel.columns();
-    long step = (long) width * Float.BYTES;
     for (int i = 0; i < panel.rows(); i++) {
       long from = panel.at(i, 0);
-      long to = at + i * 4L;
       for (int k = 0; k < depth; k++) {
-        float value = source.get(Lanes.FLOAT, from + k * 4L);
-        target.set(Lanes.FLOAT, to + k * step, value);
+        target[at + k * width + i] = source.get(Lanes.FLOAT, from + k * 4L);
       }
     }
   }
 
   private static void clearTriangle(
-      Matrix a, int r, int rows, int from, int to, int width, MemorySegment target, long at) {
+      Matrix a, int r, int rows, int from, int to, int width, float[] target, int at) {
     if (a.triangle() == Triangle.FULL) {
       return;
     }
@@ -138,7 +151,7 @@ final class Packing {
     for (int k = Math.max(from, r); k < Math.min(to, r + rows); k++) {
       for (int i = 0; i < rows; i++) {
         if (lower ? k > r + i : k < r + i) {
-          target.set(Lanes.FLOAT, at + ((long) (k - from) * width + i) * Float.BYTES, 0f);
+          target[at + (k - from) * width + i] = 0f;
         }
       }
     }

@@ -12,6 +12,9 @@ final class SimdPackedMatmul implements PackedMatmul {
   // From here on, dequantizing once for all rows costs less than reading codes for every row.
   private static final int MANY_ROWS = 8;
 
+  // Bytes of weights of a task: enough to pay for handing it out.
+  private static final long GRAIN = 1 << 14;
+
   private final Execution execution;
 
   SimdPackedMatmul(Execution execution) {
@@ -43,24 +46,34 @@ final class SimdPackedMatmul implements PackedMatmul {
 
   private void decode(Matrix x, PackedTiles w, Matrix y) {
     int tokens = x.rows();
-    int workers = execution.pool().workers();
-    MemorySegment[] inputs =
-        execution.workspace().get(Workspace.Use.GATHERED, tokens, DecodeInput.bytes(w));
-    MemorySegment[] sums =
-        execution.workspace().get(Workspace.Use.TILE, workers, DecodeKernel.scratchBytes());
-    execution.pool().forEach(tokens, (t, worker) -> DecodeInput.prepare(w, x, t, inputs[t]));
+    Workspace workspace = execution.workspace();
+    float[][] inputs = workspace.floats(Workspace.Use.GATHERED, tokens, DecodeInput.length(w));
+    float[][] sums =
+        workspace.floats(Workspace.Use.TILE, execution.pool().workers(), DecodeKernel.SCRATCH);
+    for (int t = 0; t < tokens; t++) {
+      DecodeInput.prepare(w, x, t, inputs[t]);
+    }
+    int perTask = (int) Math.max(1, GRAIN / (w.byteSize() / w.tiles()));
     execution
         .pool()
         .forEach(
-            w.tiles(),
-            (tile, worker) -> {
-              int first = tile * PackedTiles.OUTPUTS;
-              long bytes = 4L * Math.min(PackedTiles.OUTPUTS, w.rows() - first);
-              for (int t = 0; t < tokens; t++) {
-                DecodeKernel.tile(w, tile, inputs[t], sums[worker]);
-                MemorySegment.copy(sums[worker], 0, y.segment(), y.at(t, first), bytes);
+            (w.tiles() + perTask - 1) / perTask,
+            (i, worker) -> {
+              int end = Math.min(w.tiles(), (i + 1) * perTask);
+              for (int tile = i * perTask; tile < end; tile++) {
+                decodeTile(w, tile, inputs, tokens, sums[worker], y);
               }
             });
+  }
+
+  private static void decodeTile(
+      PackedTiles w, int tile, float[][] inputs, int tokens, float[] sums, Matrix y) {
+    int first = tile * PackedTiles.OUTPUTS;
+    int count = Math.min(PackedTiles.OUTPUTS, w.rows() - first);
+    for (int t = 0; t < tokens; t++) {
+      DecodeKernel.tile(w, tile, inputs[t], sums);
+      MemorySegment.copy(sums, 0, y.segment(), Lanes.FLOAT, y.at(t, first), count);
+    }
   }
 
   private void prefill(Matrix x, PackedTiles w, Matrix y) {

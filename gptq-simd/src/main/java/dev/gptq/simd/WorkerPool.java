@@ -7,7 +7,9 @@ import java.util.concurrent.locks.LockSupport;
 /**
  * A fixed set of threads that run the numbered tasks of one operation at a time; the caller is one
  * of them. Operations cut their work into tasks that write disjoint results, or partial sums that
- * the caller adds in order of the tasks: which worker takes which task never shows in the bits.
+ * the caller adds in order of the tasks: which worker takes which task never shows in the bits. The
+ * caller waits for tasks, not for workers: one that a busy machine does not run in time is not
+ * missed.
  */
 final class WorkerPool implements AutoCloseable {
 
@@ -18,18 +20,55 @@ final class WorkerPool implements AutoCloseable {
   }
 
   // An operation follows the last within microseconds; waking a parked thread costs about 50.
-  private static final int SPINS = 2_000;
+  private static final int SPINS = 4_000;
+
+  /** The tasks of one operation, and how far they are. */
+  private static final class Job {
+    private final Task task;
+    private final int count;
+    private final Thread caller = Thread.currentThread();
+    private final AtomicInteger next = new AtomicInteger();
+    private final AtomicInteger finished = new AtomicInteger();
+    private final AtomicReference<Throwable> failure = new AtomicReference<>();
+
+    Job(Task task, int count) {
+      this.task = task;
+      this.count = count;
+    }
+
+    /** Runs tasks until none is left to begin. */
+    void drain(int worker) {
+      for (int i = next.getAndIncrement(); i < count; i = next.getAndIncrement()) {
+        try {
+          task.run(i, worker);
+        } catch (RuntimeException | Error e) {
+          failure.compareAndSet(null, e);
+          // Those that nobody has begun count as finished.
+          finished.addAndGet(Math.max(0, count - next.getAndSet(count)));
+        }
+        if (finished.incrementAndGet() == count && worker != 0) {
+          LockSupport.unpark(caller);
+        }
+      }
+    }
+
+    void await() {
+      for (int spin = 0; finished.get() < count; spin++) {
+        pause(spin);
+      }
+      Throwable thrown = failure.get();
+      if (thrown instanceof Error error) {
+        throw error;
+      } else if (thrown instanceof RuntimeException exception) {
+        throw exception;
+      }
+    }
+  }
 
   private final int workers;
   private final Thread[] threads;
-  private final AtomicInteger round = new AtomicInteger();
-  private final AtomicInteger next = new AtomicInteger();
-  private final AtomicInteger running = new AtomicInteger();
-  private final AtomicReference<Throwable> failure = new AtomicReference<>();
   private volatile boolean closed;
-  private Task task;
-  private int count;
-  private Thread caller;
+  private volatile Job current;
 
   WorkerPool(int workers) {
     this.workers = workers;
@@ -54,21 +93,14 @@ final class WorkerPool implements AutoCloseable {
       }
       return;
     }
-    task = body;
-    count = tasks;
-    caller = Thread.currentThread();
-    next.set(0);
-    running.set(threads.length);
-    round.incrementAndGet();
-    for (Thread thread : threads) {
-      LockSupport.unpark(thread);
+    Job job = new Job(body, tasks);
+    current = job;
+    for (int i = 0; i < Math.min(threads.length, tasks - 1); i++) {
+      LockSupport.unpark(threads[i]);
     }
-    drain(0);
-    for (int spin = 0; running.get() > 0; spin++) {
-      pause(spin);
-    }
-    task = null;
-    rethrow();
+    job.drain(0);
+    job.await();
+    current = null;
   }
 
   @Override
@@ -80,30 +112,17 @@ final class WorkerPool implements AutoCloseable {
   }
 
   private void serve(int worker) {
-    int seen = 0;
-    while (true) {
-      for (int spin = 0; round.get() == seen && !closed; spin++) {
+    Job done = null;
+    while (!closed) {
+      Job job = current;
+      for (int spin = 0; (job == null || job == done) && !closed; spin++) {
         pause(spin);
+        job = current;
       }
-      if (closed) {
-        return;
+      if (job != null) {
+        job.drain(worker);
+        done = job;
       }
-      seen = round.get();
-      drain(worker);
-      if (running.decrementAndGet() == 0) {
-        LockSupport.unpark(caller);
-      }
-    }
-  }
-
-  private void drain(int worker) {
-    try {
-      for (int i = next.getAndIncrement(); i < count; i = next.getAndIncrement()) {
-        task.run(i, worker);
-      }
-    } catch (RuntimeException | Error e) {
-      failure.compareAndSet(null, e);
-      next.set(count);
     }
   }
 
@@ -112,15 +131,6 @@ final class WorkerPool implements AutoCloseable {
       Thread.onSpinWait();
     } else {
       LockSupport.park();
-    }
-  }
-
-  private void rethrow() {
-    Throwable thrown = failure.getAndSet(null);
-    if (thrown instanceof Error error) {
-      throw error;
-    } else if (thrown instanceof RuntimeException exception) {
-      throw exception;
     }
   }
 }

@@ -6,8 +6,8 @@ import java.util.EnumMap;
 import java.util.Map;
 
 /**
- * Off-heap scratch that operations reuse: one buffer for each use and worker, grown on demand. The
- * caller's thread asks before it hands out tasks, so no task ever allocates.
+ * Scratch that operations reuse: one buffer for each use and worker, grown on demand. The caller's
+ * thread asks before it hands out tasks, so no task ever allocates.
  */
 final class Workspace implements AutoCloseable {
   private static final int ALIGNMENT = 64;
@@ -41,6 +41,7 @@ final class Workspace implements AutoCloseable {
   }
 
   private final Map<Use, Buffers> buffers = new EnumMap<>(Use.class);
+  private final Map<Use, float[][]> arrays = new EnumMap<>(Use.class);
 
   /** {@code count} buffers of at least {@code bytes} each, of undefined contents. */
   MemorySegment[] get(Use use, int count, long bytes) {
@@ -55,9 +56,21 @@ final class Workspace implements AutoCloseable {
     return held.segments;
   }
 
+  /** {@code count} arrays of at least {@code length} floats each, of undefined contents. */
+  float[][] floats(Use use, int count, int length) {
+    float[][] held = arrays.get(use);
+    if (held == null || held.length < count || held[0].length < length) {
+      held = new float[count][length];
+      arrays.put(use, held);
+    }
+    return held;
+  }
+
   /** Bytes held. */
   long bytes() {
-    return buffers.values().stream().mapToLong(b -> b.bytes * b.segments.length).sum();
+    long offHeap = buffers.values().stream().mapToLong(b -> b.bytes * b.segments.length).sum();
+    long heap = arrays.values().stream().mapToLong(a -> 4L * a.length * a[0].length).sum();
+    return offHeap + heap;
   }
 
   @Override

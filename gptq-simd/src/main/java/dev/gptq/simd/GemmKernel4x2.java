@@ -4,60 +4,51 @@ import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
 
 /**
- * The innermost product of {@link Gemm}: {@code C ← C + α·A·B} for a tile of 6 rows and 2 vectors
- * of columns, 12 sums held in registers (15 of 16 registers). A is packed {@code depth × 6}, B
+ * The innermost product of {@link Gemm} for 16 vector registers: {@code C ← C + α·A·B} for a tile
+ * of 4 rows and 2 vectors of columns, 8 sums held in registers. A is packed {@code depth × 4}, B
  * {@code depth × 2 vectors}.
  */
-final class GemmKernel6x2 {
+final class GemmKernel4x2 {
+  private static final int W = Lanes.COUNT;
   private static final long L = Lanes.BYTES;
 
-  private GemmKernel6x2() {}
+  private GemmKernel4x2() {}
 
   static void tile(
-      MemorySegment a,
-      long aOffset,
-      MemorySegment b,
-      long bOffset,
+      float[] a,
+      int aStart,
+      float[] b,
+      int bStart,
       int depth,
       float alpha,
       MemorySegment c,
       long cOffset,
       long cStride) {
     FloatVector s00 = FloatVector.zero(Lanes.F);
-    FloatVector s01 = s00;
+    FloatVector s01 = FloatVector.zero(Lanes.F);
     FloatVector s10 = FloatVector.zero(Lanes.F);
-    FloatVector s11 = s10;
+    FloatVector s11 = FloatVector.zero(Lanes.F);
     FloatVector s20 = FloatVector.zero(Lanes.F);
-    FloatVector s21 = s20;
+    FloatVector s21 = FloatVector.zero(Lanes.F);
     FloatVector s30 = FloatVector.zero(Lanes.F);
-    FloatVector s31 = s30;
-    FloatVector s40 = FloatVector.zero(Lanes.F);
-    FloatVector s41 = s40;
-    FloatVector s50 = FloatVector.zero(Lanes.F);
-    FloatVector s51 = s50;
+    FloatVector s31 = FloatVector.zero(Lanes.F);
     for (int k = 0; k < depth; k++) {
-      long ak = aOffset + k * 24L;
-      long bk = bOffset + k * (2 * L);
-      FloatVector b0 = Lanes.load(b, bk);
-      FloatVector b1 = Lanes.load(b, bk + L);
-      FloatVector a0 = Lanes.broadcast(a, ak);
+      int ak = aStart + k * 4;
+      int bk = bStart + k * (2 * W);
+      FloatVector b0 = FloatVector.fromArray(Lanes.F, b, bk);
+      FloatVector b1 = FloatVector.fromArray(Lanes.F, b, bk + W);
+      FloatVector a0 = FloatVector.broadcast(Lanes.F, a[ak]);
       s00 = a0.fma(b0, s00);
       s01 = a0.fma(b1, s01);
-      FloatVector a1 = Lanes.broadcast(a, ak + 4);
+      FloatVector a1 = FloatVector.broadcast(Lanes.F, a[ak + 1]);
       s10 = a1.fma(b0, s10);
       s11 = a1.fma(b1, s11);
-      FloatVector a2 = Lanes.broadcast(a, ak + 8);
+      FloatVector a2 = FloatVector.broadcast(Lanes.F, a[ak + 2]);
       s20 = a2.fma(b0, s20);
       s21 = a2.fma(b1, s21);
-      FloatVector a3 = Lanes.broadcast(a, ak + 12);
+      FloatVector a3 = FloatVector.broadcast(Lanes.F, a[ak + 3]);
       s30 = a3.fma(b0, s30);
       s31 = a3.fma(b1, s31);
-      FloatVector a4 = Lanes.broadcast(a, ak + 16);
-      s40 = a4.fma(b0, s40);
-      s41 = a4.fma(b1, s41);
-      FloatVector a5 = Lanes.broadcast(a, ak + 20);
-      s50 = a5.fma(b0, s50);
-      s51 = a5.fma(b1, s51);
     }
     FloatVector factor = FloatVector.broadcast(Lanes.F, alpha);
     Lanes.store(factor.fma(s00, Lanes.load(c, cOffset)), c, cOffset);
@@ -70,11 +61,5 @@ final class GemmKernel6x2 {
     Lanes.store(factor.fma(s30, Lanes.load(c, cOffset + 3 * cStride)), c, cOffset + 3 * cStride);
     Lanes.store(
         factor.fma(s31, Lanes.load(c, cOffset + 3 * cStride + L)), c, cOffset + 3 * cStride + L);
-    Lanes.store(factor.fma(s40, Lanes.load(c, cOffset + 4 * cStride)), c, cOffset + 4 * cStride);
-    Lanes.store(
-        factor.fma(s41, Lanes.load(c, cOffset + 4 * cStride + L)), c, cOffset + 4 * cStride + L);
-    Lanes.store(factor.fma(s50, Lanes.load(c, cOffset + 5 * cStride)), c, cOffset + 5 * cStride);
-    Lanes.store(
-        factor.fma(s51, Lanes.load(c, cOffset + 5 * cStride + L)), c, cOffset + 5 * cStride + L);
   }
 }

@@ -1,0 +1,116 @@
+package dev.gptq.simd;
+
+import dev.gptq.tensor.DType;
+import java.lang.foreign.MemorySegment;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorOperators;
+
+/**
+ * {@code y ← α·W·x + β·y} for W with contiguous rows: a row of activations times dense weights,
+ * which are read once and from where they lie. Four rows at a time, two vectors of each.
+ */
+final class Gemv {
+  private static final int ROWS = 4;
+  private static final long L = Lanes.BYTES;
+
+  // Weights of a task: enough to pay for handing it out.
+  private static final int GRAIN = 1 << 15;
+
+  private final float alpha;
+  private final Matrix w;
+  private final Matrix x;
+  private final float beta;
+  private final Matrix y;
+
+  private Gemv(float alpha, Matrix w, Matrix x, float beta, Matrix y) {
+    this.alpha = alpha;
+    this.w = w;
+    this.x = x;
+    this.beta = beta;
+    this.y = y;
+  }
+
+  /** Whether {@code C ← α·A·Bᵀ + β·C} is a product for this class. */
+  static boolean serves(Matrix a, Matrix bt, Matrix c) {
+    return a.rows() == 1 && isDense(a) && isDense(bt) && isDense(c);
+  }
+
+  /** Whether all of m is there, in float32 and by rows. */
+  static boolean isDense(Matrix m) {
+    return m.type() == DType.F32
+        && m.triangle() == Matrix.Triangle.FULL
+        && (m.columnStride() == 1 || m.columns() == 1);
+  }
+
+  /** {@code y ← α·x·Wᵀ + β·y}; x and y are single rows. */
+  static void run(WorkerPool pool, float alpha, Matrix x, Matrix w, float beta, Matrix y) {
+    Gemv product = new Gemv(alpha, w, x, beta, y);
+    int rows = Math.max(ROWS, GRAIN / Math.max(1, w.columns()) / ROWS * ROWS);
+    pool.forEach(
+        (w.rows() + rows - 1) / rows,
+        (i, worker) -> product.rows(i * rows, Math.min(w.rows(), (i + 1) * rows)));
+  }
+
+  private void rows(int from, int to) {
+    int r = from;
+    for (; r <= to - ROWS; r += ROWS) {
+      four(r);
+    }
+    for (; r < to; r++) {
+      store(r, Reductions.dot(w, r, x, 0));
+    }
+  }
+
+  private void four(int r) {
+    MemorySegment ws = w.segment();
+    MemorySegment xs = x.segment();
+    long xAt = x.at(0, 0);
+    long w0 = w.at(r, 0);
+    long w1 = w.at(r + 1, 0);
+    long w2 = w.at(r + 2, 0);
+    long w3 = w.at(r + 3, 0);
+    FloatVector s00 = FloatVector.zero(Lanes.F);
+    FloatVector s01 = s00;
+    FloatVector s10 = s00;
+    FloatVector s11 = s00;
+    FloatVector s20 = s00;
+    FloatVector s21 = s00;
+    FloatVector s30 = s00;
+    FloatVector s31 = s00;
+    int n = w.columns();
+    int j = 0;
+    for (; j <= n - 2 * Lanes.COUNT; j += 2 * Lanes.COUNT) {
+      long at = 4L * j;
+      FloatVector x0 = Lanes.load(xs, xAt + at);
+      FloatVector x1 = Lanes.load(xs, xAt + at + L);
+      s00 = x0.fma(Lanes.load(ws, w0 + at), s00);
+      s01 = x1.fma(Lanes.load(ws, w0 + at + L), s01);
+      s10 = x0.fma(Lanes.load(ws, w1 + at), s10);
+      s11 = x1.fma(Lanes.load(ws, w1 + at + L), s11);
+      s20 = x0.fma(Lanes.load(ws, w2 + at), s20);
+      s21 = x1.fma(Lanes.load(ws, w2 + at + L), s21);
+      s30 = x0.fma(Lanes.load(ws, w3 + at), s30);
+      s31 = x1.fma(Lanes.load(ws, w3 + at + L), s31);
+    }
+    store(r, s00.add(s01).reduceLanes(VectorOperators.ADD) + rest(r, j));
+    store(r + 1, s10.add(s11).reduceLanes(VectorOperators.ADD) + rest(r + 1, j));
+    store(r + 2, s20.add(s21).reduceLanes(VectorOperators.ADD) + rest(r + 2, j));
+    store(r + 3, s30.add(s31).reduceLanes(VectorOperators.ADD) + rest(r + 3, j));
+  }
+
+  /** The products of the columns from j on. */
+  private double rest(int r, int j) {
+    double sum = 0;
+    for (int i = j; i < w.columns(); i++) {
+      float value = w.segment().get(Lanes.FLOAT, w.at(r, i));
+      sum += (double) value * x.segment().get(Lanes.FLOAT, x.at(0, i));
+    }
+    return sum;
+  }
+
+  private void store(int r, double sum) {
+    long at = y.at(0, r);
+    float old = beta == 0 ? 0 : beta * y.segment().get(Lanes.FLOAT, at);
+    y.segment().set(Lanes.FLOAT, at, (float) (alpha * sum) + old);
+  }
+}
