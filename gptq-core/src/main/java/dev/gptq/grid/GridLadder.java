@@ -11,25 +11,30 @@ import com.google.common.collect.ImmutableList;
  * @param zeroReach 0 or 1
  */
 public record GridLadder(ImmutableList<Float> shrinks, int zeroReach) {
-  private static final int STEPS = 36;
+  /** Steps of a search that costs little a candidate. */
+  public static final int FINE = 36;
+
+  /** Steps of one that costs much: its error is flat around the best of them. */
+  public static final int COARSE = 18;
 
   /** One candidate. */
   public record Candidate(float shrink, int zeroShift) {}
 
   /**
-   * 36 shrinks in equal steps: from 1.1 for schemes with a fixed zero, from 1 for the others, down
-   * to 0.4, at 2 bits to 0.25. Few codes are worth more clipping.
+   * Shrinks in equal steps: from 1.1 for schemes with a fixed zero, from 1 for the others, down to
+   * 0.4, at 2 bits to 0.25. Few codes are worth more clipping.
    *
+   * @param steps number of shrinks
    * @param signed also try each shrink negated, so that the longer side of {@code −2^(b−1) …
    *     2^(b−1) − 1} can face the extreme weight; for {@link Scheme#SYMMETRIC} only
    */
-  public static GridLadder of(GridSpec spec, boolean signed) {
+  public static GridLadder of(GridSpec spec, int steps, boolean signed) {
     boolean asymmetric = spec.scheme().hasZeroPoint();
     double widest = asymmetric ? 1.0 : 1.1;
     double narrowest = spec.bits() == 2 ? 0.25 : 0.4;
     ImmutableList.Builder<Float> shrinks = ImmutableList.builder();
-    for (int i = 0; i < STEPS; i++) {
-      float p = (float) (widest - (widest - narrowest) * i / (STEPS - 1));
+    for (int i = 0; i < steps; i++) {
+      float p = (float) (widest - (widest - narrowest) * i / (steps - 1));
       shrinks.add(p);
       if (signed && spec.scheme() == Scheme.SYMMETRIC) {
         shrinks.add(-p);

@@ -25,7 +25,9 @@ interface GroupFit {
   /** The strategy that the options ask for. */
   static GroupFit of(Backend backend, GptqOptions options) {
     GridSpec spec = options.grid();
-    GridLadder ladder = GridLadder.of(spec, options.refinement().signedScales());
+    boolean signed = options.refinement().signedScales();
+    GridLadder fine = GridLadder.of(spec, GridLadder.FINE, signed);
+    GridLadder coarse = GridLadder.of(spec, GridLadder.COARSE, signed);
     return switch (spec.search()) {
       case MIN_MAX, MSE ->
           (group, scale, zero) -> backend.quantization().fitGrid(group.w(), spec, scale, zero);
@@ -33,10 +35,10 @@ interface GroupFit {
           (group, scale, zero) ->
               backend
                   .quantization()
-                  .fitGridWeighted(group.w(), group.cost(), spec, ladder, scale, zero);
-      case GROUP_CLIP -> new CandidateFit(backend, spec, ladder, new ClipError(backend));
+                  .fitGridWeighted(group.w(), group.cost(), spec, fine, scale, zero);
+      case GROUP_CLIP -> new CandidateFit(backend, spec, coarse, new ClipError(backend));
       case LOOP ->
-          new CandidateFit(backend, spec, ladder, new LoopError(backend, options.blockSize()));
+          new CandidateFit(backend, spec, coarse, new LoopError(backend, options.blockSize()));
     };
   }
 }

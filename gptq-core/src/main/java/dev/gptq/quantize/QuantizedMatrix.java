@@ -22,6 +22,14 @@ public record QuantizedMatrix(Tensor codes, Grid grid) {
     backend.quantization().dequantize(codes, grid, w);
   }
 
+  /** Rows {@code from} to {@code to} (exclusive): a view. */
+  public QuantizedMatrix rows(int from, int to) {
+    return new QuantizedMatrix(
+        codes.rows(from, to),
+        new Grid(
+            grid.spec(), grid.scale().rows(from, to), grid.zero().rows(from, to), grid.groupOf()));
+  }
+
   /** Copies to the host and packs. */
   public PackedMatrix pack() {
     Optional<MemorySegment> zeros =

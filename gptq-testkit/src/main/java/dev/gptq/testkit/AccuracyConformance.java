@@ -224,7 +224,8 @@ public abstract class AccuracyConformance extends Conformance {
   }
 
   /**
-   * With one group a row the loop search tries the whole solve: nothing on its ladder is better.
+   * With one group a row the loop search tries the whole solve: nothing on its ladder is better,
+   * and little on the finer ones.
    */
   @Test
   void loopSearchBeatsTheOthersOnWholeRows() {
@@ -237,7 +238,10 @@ public abstract class AccuracyConformance extends Conformance {
       for (GridSearch search : GridSearch.values()) {
         double other =
             solve(w, x, options(Scheme.ASYMMETRIC, bits, search, GptqOptions.PER_ROW)).loss();
-        assertThat(loop).as("loop against " + search).isLessThanOrEqualTo(other * 1.0001);
+        boolean sameLadder = search == GridSearch.MIN_MAX || search == GridSearch.GROUP_CLIP;
+        assertThat(loop)
+            .as("loop against " + search)
+            .isLessThanOrEqualTo(other * (sameLadder ? 1.0001 : 1.02));
       }
     }
   }

@@ -145,7 +145,7 @@ public abstract class QuantizationConformance extends Conformance {
                     t.get("w"),
                     t.get("weight"),
                     spec,
-                    GridLadder.of(spec, signed),
+                    GridLadder.of(spec, GridLadder.FINE, signed),
                     t.get("scale"),
                     t.get("zero")));
   }

@@ -57,7 +57,10 @@ final class ModuleQuantizer {
     return modules.buildOrThrow();
   }
 
-  /** Quantizes the selected modules of a group that shares an input, with one factor for all. */
+  /**
+   * Quantizes the selected modules of a group that shares an input: as one matrix, since the rows
+   * of all of them have the same factor and know nothing of each other.
+   */
   void quantize(Step.Linears group, Optional<InputStatistics> statistics, JobListener listener) {
     List<LinearSpec> selected =
         group.modules().stream()
@@ -78,13 +81,42 @@ final class ModuleQuantizer {
           asked && fallback.isEmpty()
               ? Optional.of(factor(selected, hessian.orElseThrow(), local))
               : Optional.empty();
+      Tensor weights = stacked(selected, local);
+      QuantizedMatrix nearest =
+          new RoundToNearest(backend, settings.options().grid(), settings.options().groupSize())
+              .quantize(weights, local);
+      QuantizedMatrix quantized =
+          factor.isPresent() ? solve(weights, drift, factor.get(), local) : nearest;
       backend.synchronize();
       double shared = (System.nanoTime() - start) / 1e9 / selected.size();
+      Measures measures = new Measures(seen, factor, fallback, shared);
+      int from = 0;
       for (LinearSpec module : selected) {
-        ModuleReport report = quantize(module, seen, drift, factor, fallback, shared);
-        listener.module(report);
+        int to = from + module.outputs();
+        listener.module(
+            finish(
+                module,
+                weights.rows(from, to),
+                nearest.rows(from, to),
+                quantized.rows(from, to),
+                measures));
+        from = to;
       }
     }
+  }
+
+  /** The weights of the modules, one below the other. */
+  private Tensor stacked(List<LinearSpec> modules, TensorScope scope) {
+    int rows = modules.stream().mapToInt(LinearSpec::outputs).sum();
+    Tensor stacked = scope.columnMajor(DType.F32, rows, modules.getFirst().inputs());
+    int from = 0;
+    for (LinearSpec module : modules) {
+      Tensor weight = stacked.rows(from, from + module.outputs());
+      float32(module, weight);
+      requireFinite(block.spec().nameOf(module), weight);
+      from += module.outputs();
+    }
+    return stacked;
   }
 
   private String shortage(Hessian hessian) {
@@ -100,31 +132,36 @@ final class ModuleQuantizer {
     }
   }
 
-  private ModuleReport quantize(
+  /**
+   * What the modules of a group have in common.
+   *
+   * @param hessian of their input, if any token was seen
+   * @param factor of the Hessian, if they are quantized with GPTQ
+   * @param fallback why they are not
+   * @param seconds each one's part of the work done for all
+   */
+  private record Measures(
+      Optional<Hessian> hessian, Optional<HessianFactor> factor, String fallback, double seconds) {}
+
+  /** Packs and measures a module, and lets the rest of the run see its quantized weights. */
+  private ModuleReport finish(
       LinearSpec module,
-      Optional<Hessian> hessian,
-      Optional<InputDrift> drift,
-      Optional<HessianFactor> factor,
-      String fallback,
-      double shared) {
+      Tensor weight,
+      QuantizedMatrix nearest,
+      QuantizedMatrix quantized,
+      Measures measures) {
     long start = System.nanoTime();
     GptqOptions options = settings.options();
     String name = block.spec().nameOf(module);
     try (TensorScope local = backend.newScope()) {
-      Tensor weight = float32(module, local);
-      requireFinite(name, weight);
-      QuantizedMatrix nearest =
-          new RoundToNearest(backend, options.grid(), options.groupSize()).quantize(weight, local);
-      QuantizedMatrix quantized =
-          factor.isPresent() ? solve(weight, drift, factor.get(), local) : nearest;
       PackedMatrix packed = quantized.pack();
       Errors errors = Errors.none();
-      if (hessian.isPresent()) {
-        Hessian h = hessian.get();
+      if (measures.hessian().isPresent()) {
+        Hessian h = measures.hessian().get();
         double rtn = error(weight, nearest, h, local);
         errors =
             new Errors(
-                factor.isPresent() ? error(weight, quantized, h, local) : rtn,
+                measures.factor().isPresent() ? error(weight, quantized, h, local) : rtn,
                 rtn,
                 h.meanSquaredOutput(weight));
       }
@@ -144,10 +181,10 @@ final class ModuleQuantizer {
               errors.error() / errors.signal(),
               errors.rtn(),
               errors.rtn() / errors.signal(),
-              factor.map(HessianFactor::damping).orElse(Double.NaN),
-              hessian.map(Hessian::tokens).orElse(0L),
-              fallback,
-              shared + (System.nanoTime() - start) / 1e9);
+              measures.factor().map(HessianFactor::damping).orElse(Double.NaN),
+              measures.hessian().map(Hessian::tokens).orElse(0L),
+              measures.fallback(),
+              measures.seconds() + (System.nanoTime() - start) / 1e9);
       modules.put(name, new QuantizedModule(packed, report));
       return report;
     }
@@ -177,10 +214,9 @@ final class ModuleQuantizer {
     }
   }
 
-  /** The stored weights; the block's own copy of them where that is exact. */
-  private Tensor float32(LinearSpec module, TensorScope scope) {
+  /** Copies the stored weights; the block's own copy of them where that is exact. */
+  private void float32(LinearSpec module, Tensor converted) {
     String name = block.spec().nameOf(module);
-    Tensor converted = scope.columnMajor(DType.F32, module.outputs(), module.inputs());
     if (source.isExact(name)) {
       backend.linalg().convert(dense(module), converted);
     } else {
@@ -188,7 +224,6 @@ final class ModuleQuantizer {
         backend.linalg().convert(source.stored(name, module, local), converted);
       }
     }
-    return converted;
   }
 
   /** The weights with which the block runs. */
