@@ -23,10 +23,12 @@ final class DemoReport {
       throws IOException {
     Path picture = folder.resolve("errors.png");
     System.setProperty("java.awt.headless", "true");
-    ErrorPlot.write(
-        Map.of("relative output error by layer", summary.reports()),
-        new ErrorPlot.Style(true, true),
-        picture);
+    ErrorPlot.of(
+            Map.of(
+                "relative output error by layer",
+                summary.reports().stream().map(LoggedError::of).toList()),
+            new ErrorPlot.Style(true, true))
+        .write(picture);
     StringBuilder text = new StringBuilder();
     text.append("# A language model quantized with GPTQ\n\n")
         .append("Backend: ")

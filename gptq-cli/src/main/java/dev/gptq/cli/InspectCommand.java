@@ -33,6 +33,8 @@ import tools.jackson.databind.node.ObjectNode;
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class InspectCommand implements Callable<Integer> {
+  private static final int BINS = 25;
+
   @Parameters(paramLabel = "DIR", description = "model folder")
   private Path folder;
 
@@ -63,7 +65,7 @@ final class InspectCommand implements Callable<Integer> {
         print(model, modules, console);
       }
       if (weights != null) {
-        WeightHistogram.of(model, weights).lines().forEach(console::result);
+        ModuleWeights.of(model, weights).distribution(BINS).lines().forEach(console::result);
       }
     }
     return ExitStatus.DONE;

@@ -32,6 +32,7 @@ import picocli.CommandLine.Spec;
       GenerateCommand.class,
       LogitsCommand.class,
       PlotCommand.class,
+      StudyCommand.class,
       InspectCommand.class,
       ConvertCommand.class,
       BackendsCommand.class,

@@ -1,10 +1,9 @@
 package dev.gptq.cli;
 
+import dev.gptq.cli.chart.Picture;
 import dev.gptq.models.BadInputException;
-import dev.gptq.models.pipeline.ModuleReport;
-import dev.gptq.models.pipeline.QuantizationLog;
+import dev.gptq.models.Model;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -16,29 +15,39 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
-import tools.jackson.core.JacksonException;
 
-/** Draws quantization logs. */
+/** Draws quantization logs and weights. */
 @Command(
     name = "plot",
-    description =
-        "Draws the error of every module against its layer, one line a kind of module; several logs"
-            + " side by side. Needs no display.",
+    description = {
+      "Draws the error of every module against its layer, one line a kind of module; several logs"
+          + " side by side, on the same scale. Or, with --weights, how a module's weights are"
+          + " distributed. Needs no display.",
+      "",
+      "Example: gptq plot model-w4 model-w3 --output errors.svg --relative --log"
+    },
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class PlotCommand implements Callable<Integer> {
+  private static final int BINS = 50;
+
   @Parameters(
       paramLabel = "LOG",
       arity = "1..*",
-      description = "quantization-log.jsonl, or the folder of a quantized checkpoint")
-  private List<Path> logs;
+      description =
+          "quantization-log.jsonl, a log in the lines of GPTQ-for-LLaMa, or the folder of a"
+              + " quantized checkpoint; with --weights the folder of any model")
+  private List<Path> sources;
+
+  @Option(names = "--output", paramLabel = "FILE", description = "picture to write, .png or .svg")
+  private Path output;
 
   @Option(
-      names = "--output",
-      required = true,
-      paramLabel = "FILE.png",
-      description = "picture to write")
-  private Path output;
+      names = "--report",
+      paramLabel = "DIR",
+      description =
+          "folder for a page with all pictures and tables, index.html, that needs no other file")
+  private Path report;
 
   @Option(
       names = "--relative",
@@ -48,44 +57,78 @@ final class PlotCommand implements Callable<Integer> {
   @Option(names = "--log", description = "logarithmic axis of errors")
   private boolean logarithmic;
 
+  @Option(
+      names = "--weights",
+      paramLabel = "MODULE",
+      description = "draw the distribution of this module's weights instead, with a normal curve")
+  private String weights;
+
   @Spec private CommandSpec spec;
 
   @Override
   public Integer call() throws Exception {
-    if (!output.toString().endsWith(".png")) {
-      throw new UsageException("--output must end in .png but is " + output);
+    if (output == null && report == null) {
+      throw new UsageException("say what to write: --output FILE, --report DIR or both");
     }
-    Map<String, List<ModuleReport>> titled = new LinkedHashMap<>();
-    for (Path log : logs) {
-      titled.put(log.toString(), read(log));
+    if (output != null && !Picture.canWrite(output)) {
+      throw new UsageException("--output must end in .png or .svg but is " + output);
     }
     System.setProperty("java.awt.headless", "true");
-    ErrorPlot.write(titled, new ErrorPlot.Style(relative, logarithmic), output);
-    new Console(spec, Console.Progress.NONE).result("wrote " + output);
+    Console console = new Console(spec, Console.Progress.NONE);
+    if (weights != null) {
+      drawWeights(console);
+    } else {
+      drawErrors(console);
+    }
     return ExitStatus.DONE;
   }
 
-  private static List<ModuleReport> read(Path log) throws IOException {
-    Path file = Files.isDirectory(log) ? log.resolve(QuantizationLog.FILE) : log;
-    List<ModuleReport> reports = new ArrayList<>();
-    int number = 0;
-    for (String line : Files.readAllLines(file)) {
-      number++;
-      try {
-        reports.add(QuantizationLog.parse(line));
-      } catch (JacksonException e) {
-        throw new BadInputException(
-            file
-                + ", line "
-                + number
-                + ": not a line of a quantization log; 'gptq quantize' writes "
-                + QuantizationLog.FILE);
+  private void drawWeights(Console console) throws IOException {
+    if (report != null || relative || logarithmic || sources.size() > 1) {
+      throw new UsageException(
+          "--weights draws one module of one model; leave out --report, --relative and --log");
+    }
+    try (Model model = Model.open(sources.getFirst())) {
+      WeightDistribution distribution = ModuleWeights.of(model, weights).distribution(BINS);
+      Picture.of(distribution.chart()).write(output);
+    }
+    console.result("wrote " + output);
+  }
+
+  private void drawErrors(Console console) throws IOException {
+    Map<String, ErrorLog> logs = new LinkedHashMap<>();
+    for (Path source : sources) {
+      logs.put(source.toString(), ErrorLog.read(source));
+    }
+    if (output != null) {
+      if (relative) {
+        logs.forEach(PlotCommand::requireRelative);
       }
+      ErrorPlot.of(errors(logs), new ErrorPlot.Style(relative, logarithmic)).write(output);
+      console.result("wrote " + output);
     }
-    if (reports.isEmpty() || reports.stream().allMatch(r -> Double.isNaN(r.error()))) {
+    if (report != null) {
+      HtmlPage page = new HtmlPage("Errors of quantized modules");
+      ErrorPages.addPlots(page, errors(logs));
+      logs.forEach((title, log) -> {
+        if (!log.reports().isEmpty()) {
+          page.heading(title).table(ErrorPages.modules(log.reports()));
+        }
+      });
+      console.result("wrote " + page.write(report));
+    }
+  }
+
+  private static Map<String, List<LoggedError>> errors(Map<String, ErrorLog> logs) {
+    Map<String, List<LoggedError>> errors = new LinkedHashMap<>();
+    logs.forEach((title, log) -> errors.put(title, new ArrayList<>(log.errors())));
+    return errors;
+  }
+
+  private static void requireRelative(String title, ErrorLog log) {
+    if (log.errors().stream().allMatch(e -> Double.isNaN(e.relativeError()))) {
       throw new BadInputException(
-          file + " has no errors to draw; rounding to nearest measures none without calibration");
+          title + " has no relative errors; leave out --relative, or plot the .jsonl log");
     }
-    return reports;
   }
 }

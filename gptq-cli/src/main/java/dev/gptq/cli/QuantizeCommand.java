@@ -113,6 +113,13 @@ final class QuantizeCommand implements Callable<Integer> {
               + " GPTQ-for-LLaMa, for scripts that plot those (default: jsonl)")
   private LogFormat logFormat = LogFormat.JSONL;
 
+  @Option(
+      names = "--report",
+      paramLabel = "DIR",
+      description =
+          "folder for a page about the run with its settings, times, errors and plots, index.html")
+  private Path report;
+
   @Option(names = "--overwrite", description = "replace the output folder when done")
   private boolean overwrite;
 
@@ -147,18 +154,16 @@ final class QuantizeCommand implements Callable<Integer> {
             Optional.ofNullable(exclude));
     GptqConfig config = Formats.config(settings, Optional.ofNullable(format));
     try (Model opened = Model.open(model)) {
-      QuantizationRun run =
-          new QuantizationRun(
-              opened,
-              new RunRequest(
-                  settings,
-                  config,
-                  output,
-                  overwrite,
-                  resume,
-                  observe.observing(settings),
-                  logFormat == LogFormat.CLASSIC),
-              console);
+      RunRequest request =
+          new RunRequest(
+              settings,
+              config,
+              output,
+              overwrite,
+              resume,
+              observe.observing(settings),
+              logFormat == LogFormat.CLASSIC);
+      QuantizationRun run = new QuantizationRun(opened, request, console);
       run.check();
       ImmutableList<int[]> windows =
           method == Method.RTN
@@ -170,6 +175,10 @@ final class QuantizeCommand implements Callable<Integer> {
       }
       try (Backend backend = backendOption.open(console)) {
         QuantizationSummary summary = run.execute(backend, windows);
+        if (report != null) {
+          System.setProperty("java.awt.headless", "true");
+          console.note("wrote " + RunReport.write(report, model, request, backend, summary));
+        }
         if (outputOption.json()) {
           console.result(Json.line(summary.json(backend, output, settings.options())));
         } else {

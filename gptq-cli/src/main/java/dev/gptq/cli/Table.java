@@ -18,6 +18,16 @@ final class Table {
     return this;
   }
 
+  /** The rows, the header first. */
+  List<List<String>> rows() {
+    return List.copyOf(rows);
+  }
+
+  /** Whether a cell is empty or a number, perhaps with a deviation or a unit. */
+  static boolean isNumber(String cell) {
+    return cell.matches("[-+]?[0-9.]*(e[-+]?[0-9]+)?( ± [0-9.]+)?( ?[%A-Za-z]+)?");
+  }
+
   List<String> lines() {
     int columns = rows.getFirst().size();
     int[] widths = new int[columns];
@@ -25,10 +35,7 @@ final class Table {
     for (int c = 0; c < columns; c++) {
       int column = c;
       widths[c] = rows.stream().mapToInt(row -> row.get(column).length()).max().orElse(0);
-      numeric[c] =
-          rows.stream()
-              .skip(1)
-              .allMatch(row -> row.get(column).matches("[-+]?[0-9.]*( ± [0-9.]+)?( ?[%A-Za-z]+)?"));
+      numeric[c] = rows.stream().skip(1).allMatch(row -> isNumber(row.get(column)));
     }
     List<String> lines =
         new ArrayList<>(rows.stream().map(row -> line(row, widths, numeric)).toList());

@@ -211,6 +211,7 @@ final class CommandsTest {
         "generate",
         "logits",
         "plot",
+        "study",
         "inspect",
         "convert",
         "backends"

@@ -39,7 +39,16 @@ final class ObserveTest {
   @Test
   void theResultIsReadEverywhere() throws IOException {
     Path output = folder.resolve("observed");
-    Cli.Outcome done = quantize(output, "--observe", "2", "--log-format", "classic", "--json");
+    Cli.Outcome done =
+        quantize(
+            output,
+            "--observe",
+            "2",
+            "--log-format",
+            "classic",
+            "--report",
+            folder.resolve("page").toString(),
+            "--json");
     assertThat(done.status()).as(done.err()).isZero();
     JsonNode json = done.json();
     assertThat(json.required("modules_tried_again").asInt()).isBetween(2, 6);
@@ -71,6 +80,10 @@ final class ObserveTest {
         .isZero();
     Cli.Outcome inspected = Cli.run("inspect", converted);
     assertThat(inspected.out()).contains("8 bits", "4 bits", "checks passed");
+
+    assertThat(Files.readString(folder.resolve("page/index.html")))
+        .contains("Settings", "Tried again", "scheme", "backend", "<svg ", "self_attn.q_proj")
+        .doesNotContain("src=", "href=");
 
     List<String> classic = Files.readAllLines(output.resolve("quantization-log.txt"));
     assertThat(classic.getFirst()).isEqualTo("Quantizing self_attn.k_proj in layer 1/6...");
