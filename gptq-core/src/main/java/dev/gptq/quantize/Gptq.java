@@ -35,7 +35,7 @@ import java.util.Optional;
  */
 public final class Gptq {
   /** Weights of all paths of a beam that are held at a time: 512 MiB, twice. */
-  private static final long BEAM_ELEMENTS = 1L << 27;
+  public static final long BEAM_ELEMENTS = 1L << 27;
 
   private final Backend backend;
   private final GptqOptions options;

@@ -5,12 +5,15 @@ import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Step;
+import dev.gptq.quantize.Gptq;
+import dev.gptq.quantize.Refinement;
 import java.util.List;
 
 /**
  * What a quantization needs of a backend's memory, with 4 bytes a number.
  *
- * @param weights one block's weights, and the largest module three times more while it is quantized
+ * @param weights one block's weights, and the copies of the largest group of modules that are alive
+ *     while it is quantized
  * @param activations the residual stream of all calibration tokens and the widest activation that
  *     is kept beside it
  * @param hessians the Hessians of one group (of a whole block without true-sequential), and twice
@@ -29,8 +32,13 @@ public record MemoryEstimate(long weights, long activations, long hessians) {
     for (BlockSpec block : spec.blocks()) {
       List<LinearSpec> linears = block.linears().toList();
       long sum = linears.stream().mapToLong(MemoryEstimate::size).sum();
-      long largest = linears.stream().mapToLong(MemoryEstimate::size).max().orElse(0);
-      weights = Math.max(weights, sum + 3 * largest);
+      long largest =
+          block.steps().stream()
+              .filter(Step.Linears.class::isInstance)
+              .mapToLong(step -> size((Step.Linears) step))
+              .max()
+              .orElse(0);
+      weights = Math.max(weights, sum + copies(largest, settings.options().refinement()));
       List<Long> squares =
           block.steps().stream()
               .filter(Step.Linears.class::isInstance)
@@ -49,6 +57,19 @@ public record MemoryEstimate(long weights, long activations, long hessians) {
         tokens == 0 ? 0 : NUMBER * hessians * streams);
   }
 
+  /** Numbers in the copies of matrices of that many elements. */
+  private static long copies(long elements, Refinement refinement) {
+    // Weights, their order of quantization, codes of two kinds; differences, gradients, products.
+    long copies = 4 + (refinement.refits() > 0 || refinement.sweeps() > 0 ? 5 : 0);
+    long paths =
+        refinement.beam() > 1 ? 2 * Math.min(Gptq.BEAM_ELEMENTS, refinement.beam() * elements) : 0;
+    return copies * elements + paths;
+  }
+
+  private static long size(Step.Linears group) {
+    return group.modules().stream().mapToLong(MemoryEstimate::size).sum();
+  }
+
   private static long size(LinearSpec linear) {
     return (long) linear.outputs() * linear.inputs();
   }
@@ -62,7 +83,7 @@ public record MemoryEstimate(long weights, long activations, long hessians) {
   public ImmutableList<String> lines() {
     return ImmutableList.of(
         "memory on the backend: about " + mebibytes(total()),
-        "  one block's weights, one module's copies  " + mebibytes(weights),
+        "  one block's weights, one group's copies   " + mebibytes(weights),
         "  activations of all calibration tokens     " + mebibytes(activations),
         "  Hessians and one factor                   " + mebibytes(hessians));
   }
