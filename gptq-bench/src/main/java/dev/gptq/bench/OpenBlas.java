@@ -35,6 +35,7 @@ final class OpenBlas {
   private final MethodHandle sgemm;
   private final MethodHandle ssyrk;
   private final MethodHandle spotrf;
+  private final MethodHandle spotri;
   private final MethodHandle strtri;
   private final MethodHandle sdot;
 
@@ -48,6 +49,7 @@ final class OpenBlas {
     ssyrk = handle("cblas_ssyrk", FunctionDescriptor.ofVoid(i, i, i, i, i, f, p, i, f, p, i));
     ValueLayout.OfByte c = ValueLayout.JAVA_BYTE;
     spotrf = handle("LAPACKE_spotrf", FunctionDescriptor.of(i, i, c, i, p, i));
+    spotri = handle("LAPACKE_spotri", FunctionDescriptor.of(i, i, c, i, p, i));
     sdot = handle("cblas_sdot", FunctionDescriptor.of(f, i, p, i, p, i));
     strtri = handle("LAPACKE_strtri", FunctionDescriptor.of(i, i, c, c, i, p, i));
   }
@@ -69,6 +71,13 @@ final class OpenBlas {
     });
   }
 
+  /** {@code C ← A·Bᵀ}; A is m × k, B n × k. */
+  void gemmTransposed(int m, int n, int k, MemorySegment a, MemorySegment b, MemorySegment c) {
+    call(() -> {
+      sgemm.invokeExact(ROW_MAJOR, NO_TRANSPOSE, TRANSPOSE, m, n, k, 1f, a, k, b, k, 0f, c, n);
+    });
+  }
+
   /** {@code H ← H + XᵀX} in the lower triangle; X is tokens × n. */
   void gram(int n, int tokens, MemorySegment x, MemorySegment h) {
     call(() -> {
@@ -83,6 +92,19 @@ final class OpenBlas {
       int singular = (int) strtri.invokeExact(COLUMN_MAJOR, (byte) 'L', (byte) 'N', n, a, n);
       if (failed != 0 || singular != 0) {
         throw new IllegalStateException("factorisation failed: " + failed + ", " + singular);
+      }
+    });
+  }
+
+  /** In place, as other tools do it: factor, inverse of the matrix, factor of the inverse. */
+  void factorChain(int n, MemorySegment a) {
+    call(() -> {
+      int first = (int) spotrf.invokeExact(COLUMN_MAJOR, (byte) 'L', n, a, n);
+      int inverse = (int) spotri.invokeExact(COLUMN_MAJOR, (byte) 'L', n, a, n);
+      int second = (int) spotrf.invokeExact(COLUMN_MAJOR, (byte) 'L', n, a, n);
+      if (first != 0 || inverse != 0 || second != 0) {
+        throw new IllegalStateException(
+            "factorisation failed: " + first + ", " + inverse + ", " + second);
       }
     });
   }

@@ -48,19 +48,19 @@ public class PackedMatmulBenchmark extends BackendBenchmark {
   void prepare() {
     int rows = Integer.parseInt(shape.substring(0, shape.indexOf('x')));
     int columns = Integer.parseInt(shape.substring(shape.indexOf('x') + 1));
-    try (Arena arena = Arena.ofConfined()) {
-      PackedMatrix matrix = matrix(rows, columns, arena);
-      long copies = Math.max(1, ((long) footprint << 20) / matrix.words().byteSize());
-      for (int i = 0; i < copies; i++) {
-        weights.add(backend().packed().prepare(matrix, scope()));
-      }
+    PackedMatrix matrix = matrix(scheme, rows, columns);
+    long copies = Math.max(1, ((long) footprint << 20) / matrix.words().byteSize());
+    for (int i = 0; i < copies; i++) {
+      weights.add(backend().packed().prepare(matrix, scope()));
     }
     DType type = backend().activationType();
     x = Data.normal(scope(), type, tokens, columns, Layout.ROW_MAJOR, 1);
     y = Data.normal(scope(), type, tokens, rows, Layout.ROW_MAJOR, 2);
   }
 
-  private PackedMatrix matrix(int rows, int columns, Arena arena) {
+  /** Random codes, scales and, where the scheme has them, zero points. */
+  static PackedMatrix matrix(Scheme scheme, int rows, int columns) {
+    Arena arena = Arena.ofAuto();
     Random random = new Random(3);
     byte[] codes = new byte[rows * columns];
     for (int i = 0; i < codes.length; i++) {

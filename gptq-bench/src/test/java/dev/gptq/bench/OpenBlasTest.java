@@ -47,6 +47,27 @@ final class OpenBlasTest {
   }
 
   @Test
+  void factorsTheInverse() {
+    try (Arena arena = Arena.ofConfined()) {
+      // The inverse of [4 2; 2 10] is [10 −2; −2 4]/36.
+      MemorySegment a = floats(arena, 4, 2, 2, 10);
+      BLAS.factorChain(2, a);
+      float[] factor = a.toArray(ValueLayout.JAVA_FLOAT);
+      assertThat(factor[0]).isCloseTo((float) Math.sqrt(10 / 36.0), within(1e-6f));
+      assertThat(factor[1] * factor[0]).isCloseTo(-2 / 36f, within(1e-6f));
+    }
+  }
+
+  @Test
+  void multipliesByATransposedMatrix() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment c = floats(arena, 0, 0);
+      BLAS.gemmTransposed(1, 2, 2, floats(arena, 1, 2), floats(arena, 3, 4, 5, 6), c);
+      assertThat(c.toArray(ValueLayout.JAVA_FLOAT)).containsExactly(11, 17);
+    }
+  }
+
+  @Test
   void sumsProducts() {
     try (Arena arena = Arena.ofConfined()) {
       assertThat(BLAS.dot(3, floats(arena, 1, 2, 3), floats(arena, 4, 5, 6))).isEqualTo(32f);

@@ -1,0 +1,112 @@
+package dev.gptq.bench;
+
+import com.google.common.base.Splitter;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.Random;
+
+/**
+ * OpenBLAS in a process of its own, so that its threads and ours never compete. Reads one request a
+ * line, {@code operation a b c}, and answers with the seconds that one execution took; operands
+ * stay until a request with other sizes. {@link Reach} starts it.
+ */
+public final class Peer {
+  private final OpenBlas blas = new OpenBlas();
+  private String prepared = "";
+  private Arena arena = Arena.ofConfined();
+  private MemorySegment x;
+  private MemorySegment y;
+  private MemorySegment z;
+
+  private Peer() {}
+
+  /** Answers until its input ends. */
+  public static void main(String[] arguments) throws IOException {
+    Peer peer = new Peer();
+    System.out.println(peer.blas.description());
+    BufferedReader requests =
+        new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    for (String line = requests.readLine(); line != null; line = requests.readLine()) {
+      System.out.println(peer.seconds(line));
+    }
+  }
+
+  private double seconds(String request) {
+    List<String> words = Splitter.on(' ').splitToList(request);
+    int[] size = new int[3];
+    for (int i = 0; i < 3; i++) {
+      size[i] = Integer.parseInt(words.get(i + 1));
+    }
+    boolean fresh = !request.equals(prepared);
+    if (fresh) {
+      prepare(words.get(0), size);
+      prepared = request;
+      run(words.get(0), size);
+    }
+    return run(words.get(0), size);
+  }
+
+  private void prepare(String operation, int[] n) {
+    arena.close();
+    arena = Arena.ofConfined();
+    switch (operation) {
+      case "gemm" -> {
+        x = random((long) n[0] * n[2]);
+        y = random((long) n[1] * n[2]);
+        z = random((long) n[0] * n[1]);
+      }
+      case "gram" -> {
+        x = random((long) n[0] * n[1]);
+        z = random((long) n[0] * n[0]);
+      }
+      case "factor", "chain" -> {
+        x = positiveDefinite(n[0]);
+        z = random((long) n[0] * n[0]);
+      }
+      case "read" -> {
+        x = random((long) n[0] << 20);
+        y = random((long) n[0] << 20);
+      }
+      default -> throw new IllegalArgumentException("unknown operation '" + operation + "'");
+    }
+  }
+
+  private double run(String operation, int[] n) {
+    if (operation.equals("factor") || operation.equals("chain")) {
+      MemorySegment.copy(x, 0, z, 0, x.byteSize());
+    }
+    long start = System.nanoTime();
+    switch (operation) {
+      case "gemm" -> blas.gemmTransposed(n[0], n[1], n[2], x, y, z);
+      case "gram" -> blas.gram(n[0], n[1], x, z);
+      case "factor" -> blas.factor(n[0], z);
+      case "chain" -> blas.factorChain(n[0], z);
+      default -> blas.dot(n[0] << 20, x, y);
+    }
+    return (System.nanoTime() - start) * 1e-9;
+  }
+
+  private MemorySegment random(long count) {
+    MemorySegment values = arena.allocate(4 * count, 64);
+    Random random = new Random(count);
+    for (long i = 0; i < count; i++) {
+      values.setAtIndex(ValueLayout.JAVA_FLOAT, i, random.nextFloat() - 0.5f);
+    }
+    return values;
+  }
+
+  /** Small random numbers and a diagonal that outweighs them. */
+  private MemorySegment positiveDefinite(int n) {
+    MemorySegment h = random((long) n * n);
+    for (int i = 0; i < n; i++) {
+      h.setAtIndex(ValueLayout.JAVA_FLOAT, (long) i * n + i, n);
+    }
+    return h;
+  }
+}

@@ -1,0 +1,145 @@
+package dev.gptq.bench;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.Backends;
+import dev.gptq.tensor.TensorScope;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.function.BiFunction;
+
+/**
+ * The table of ratios: each operation of the CPU backend against OpenBLAS in a process of its own,
+ * one execution of each in turns, medians of both. Writes the measurements as JSON that {@link
+ * Compare} reads, and refuses to measure while others use the processors.
+ */
+public final class Reach {
+  private static final int ROUNDS = Integer.getInteger("gptq.reach.rounds", 5);
+  private static final double WARM_SECONDS = 1.5;
+  private static final int WARM_RUNS = 3;
+
+  private final int threads;
+  private final Backend backend;
+  private final PeerProcess peer;
+  private final List<String> json = new ArrayList<>();
+
+  private Reach(int threads, Backend backend, PeerProcess peer) {
+    this.threads = threads;
+    this.backend = backend;
+    this.peer = peer;
+  }
+
+  /** Arguments: file of results, size of the matrices, kernels of OpenBLAS, numbers of threads. */
+  public static void main(String[] arguments) throws IOException {
+    if (arguments.length < 4) {
+      throw new IllegalArgumentException("usage: Reach RESULTS.json SIZE CORETYPE THREADS…");
+    }
+    BusyCheck.requireIdle();
+    int n = Integer.parseInt(arguments[1]);
+    List<String> json = new ArrayList<>();
+    System.out.println(BusyCheck.machine());
+    for (String count : Arrays.asList(arguments).subList(3, arguments.length)) {
+      int threads = Integer.parseInt(count);
+      BackendOptions options = BackendOptions.defaults().withThreads(threads);
+      try (Backend backend = Backends.open("simd", options, refused -> {});
+          PeerProcess peer = new PeerProcess(threads, arguments[2])) {
+        System.out.println(backend.info() + "; " + peer.description());
+        Reach reach = new Reach(threads, backend, peer);
+        cases(n).forEach(reach::measure);
+        json.addAll(reach.json);
+      }
+    }
+    Files.writeString(Path.of(arguments[0]), "[" + String.join(",\n", json) + "]\n");
+    System.out.println("busy share of the processors afterwards: " + BusyCheck.busy());
+  }
+
+  /** The table's operations at size n, then shapes that nothing was tuned for. */
+  private static ImmutableList<BiFunction<Backend, TensorScope, ReachCase>> cases(int n) {
+    return ImmutableList.of(
+        (b, s) -> ReachCase.gemm(b, s, n, n, n),
+        (b, s) -> ReachCase.gram(b, s, n, n),
+        (b, s) -> ReachCase.factor(b, s, n, "chain"),
+        (b, s) -> ReachCase.factor(b, s, n, "factor"),
+        (b, s) -> ReachCase.columnLoop(b, s, n, n),
+        (b, s) -> ReachCase.decode(b, s, n, n, n / 16),
+        (b, s) -> ReachCase.prefill(b, s, 512, n, n),
+        (b, s) -> ReachCase.forward(b, s, 512),
+        (b, s) -> ReachCase.gemm(b, s, 1000, 2500, 1700),
+        (b, s) -> ReachCase.gemm(b, s, 2048, 512, 512),
+        (b, s) -> ReachCase.gram(b, s, 1408, 2048),
+        (b, s) -> ReachCase.factor(b, s, 1500, "factor"),
+        (b, s) -> ReachCase.columnLoop(b, s, 1408, 512),
+        (b, s) -> ReachCase.decode(b, s, 2816, 1024, n / 16),
+        (b, s) -> ReachCase.prefill(b, s, 300, 2816, 1024));
+  }
+
+  private void measure(BiFunction<Backend, TensorScope, ReachCase> source) {
+    try (TensorScope scope = backend.newScope()) {
+      ReachCase c = source.apply(backend, scope);
+      long end = System.nanoTime() + (long) (WARM_SECONDS * 1e9);
+      for (int i = 0; i < WARM_RUNS || System.nanoTime() < end; i++) {
+        c.own().run();
+      }
+      Runnable product = ReachCase.ownProduct(backend, scope).own();
+      other(c, product);
+      double[] own = new double[ROUNDS];
+      double[] other = new double[ROUNDS];
+      for (int i = 0; i < ROUNDS; i++) {
+        other[i] = c.peerWork() / other(c, product);
+        own[i] = c.work() / seconds(c.own());
+      }
+      System.out.printf(
+          Locale.ROOT,
+          "%d threads  %-36s %8.1f %8.1f  ratio %.3f%n",
+          threads,
+          c.name(),
+          median(own),
+          median(other),
+          median(own) / median(other));
+      record(c.name(), "simd", own);
+      record(c.name(), "openblas", other);
+    }
+  }
+
+  private double other(ReachCase c, Runnable product) {
+    List<String> words = c.peer();
+    if (words.isEmpty()) {
+      return seconds(product);
+    }
+    return peer.seconds(
+        words.get(0),
+        Integer.parseInt(words.get(1)),
+        Integer.parseInt(words.get(2)),
+        Integer.parseInt(words.get(3)));
+  }
+
+  private static double seconds(Runnable operation) {
+    long start = System.nanoTime();
+    operation.run();
+    return (System.nanoTime() - start) * 1e-9;
+  }
+
+  private void record(String name, String side, double[] values) {
+    json.add(
+        String.format(
+            Locale.ROOT,
+            "{\"benchmark\": \"%s\", \"params\": {\"side\": \"%s\", \"threads\": \"%d\"}, "
+                + "\"primaryMetric\": {\"rawData\": [%s]}}",
+            name,
+            side,
+            threads,
+            Arrays.toString(values)));
+  }
+
+  private static double median(double[] values) {
+    double[] sorted = values.clone();
+    Arrays.sort(sorted);
+    return sorted[sorted.length / 2];
+  }
+}
