@@ -79,6 +79,8 @@ __device__ inline void choosePaths(const Beam& beam, int j, int paths, int colum
     rankA += (keyA < a.key || (keyA == a.key && i < p)) + (keyB < a.key || (keyB == a.key && i < p));
     rankB += (keyA < b.key || (keyA == b.key && i <= p)) + (keyB < b.key || (keyB == b.key && i < p));
   }
+  // All have read the costs that are replaced now.
+  __syncwarp();
   if (live && rankA < paths) {
     beam.cost[rankA] = a.cost;
     beam.error[j * paths + rankA] = a.error;

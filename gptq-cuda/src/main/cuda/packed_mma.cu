@@ -1,56 +1,12 @@
-// Products of a few rows of activations with 4-bit weights on tensor cores, and the layout that
-// serves them. Each weight is read once, 16 bytes a lane, and goes from its nibble to a fragment of
-// bfloat16 by a shift, a mask and a subtraction.
+// Products of up to 16 rows of activations with 4-bit weights on tensor cores. Such a product takes
+// as long as its weights take to arrive: each is read once, and copies run ahead of the arithmetic.
 //
-// A tile is 16 outputs × 64 inputs: 4 words a lane, one for each step of 16 inputs. With g = lane / 4
-// and t = lane % 4, nibble p of the lower half of word `step` is the code of output g + 8·(p & 1) and
-// input 16t + 4·step + 2·(p >> 1), nibble p of the upper half that of the next input: the four
-// registers of a fragment. A sum does not mind the order of its inputs, and in this one the 16
-// activations that a lane needs of a row are neighbours: two loads instead of eight. Tiles of 16
-// outputs follow each other along the inputs.
-//
-// A nibble u on bits 1 … 4 of the bfloat16 64 makes 64 + u in steps of one half; 64 + z has a zero
-// point of a half as well, and the difference u − z is exact.
+// The tiles of 16 outputs are dealt evenly to one block a processor, which takes them in strips of up
+// to STRIP tiles. The warps of a block take the strip's inputs in turns, in chunks of 64, each with a
+// queue of copies of its own, and do not wait for each other before the strip's end, where their sums
+// are added in order.
 #include "packed.cu"
-#include "mma.cuh"
-
-static const int TILE_OUT = 16;
-static const int TILE_IN = 64;
-static const int TILE_STEPS = TILE_IN / 16;
-static const u32 BASE_PAIR = 0x42804280u;
-static const u32 NIBBLE_MASK = 0x001e001eu;
-static const u32 ONE_PAIR = 0x3f803f80u;
-
-struct alignas(16) Words {
-  u32 v[4];
-};
-
-/** Packed weights in tiles. grids[group · out + o]: scale as binary16, then 64 + z as bfloat16. */
-struct Tiled {
-  const Words* tiles;
-  const u32* grids;
-  int out;
-  int in;
-  int groupSize;
-  int reserved;
-};
-
-/** The four registers of 64 + u of a word. */
-__device__ inline void expand(u32 word, u32* pairs) {
-  pairs[0] = ((word << 1) & NIBBLE_MASK) | BASE_PAIR;
-  pairs[1] = ((word >> 3) & NIBBLE_MASK) | BASE_PAIR;
-  pairs[2] = ((word >> 7) & NIBBLE_MASK) | BASE_PAIR;
-  pairs[3] = ((word >> 11) & NIBBLE_MASK) | BASE_PAIR;
-}
-
-/** −(64 + z), twice. */
-__device__ inline u32 negatedZeroPair(u32 grid) {
-  u32 zero = (grid & 0xffffu) ^ 0x8000u;
-  return zero | zero << 16;
-}
-
-/** The input, counted from the tile's first, of nibble p of the lower half of a lane's word. */
-__device__ inline int inputOf(int step, int t, int p) { return 16 * t + 4 * step + 2 * (p >> 1); }
+#include "packed_tiles.cuh"
 
 /** Brings words of packed.cu into tiles; a block is one tile, 32 lanes. */
 extern "C" __global__ void tileWords(const u32* words, int out, int in, Words* tiles) {
@@ -80,141 +36,208 @@ extern "C" __global__ void tileGrids(const float* scales, const float* zeros, fl
   }
 }
 
-static const int TILED_WARPS = 8;
+/** Tiles whose sums the warps of a block exchange at once. */
+static const int ROUND_TILES = 4;
 
-/**
- * y[first + n] = Σ s·(u − z)·x[first + n] for up to 8·COLUMNS rows of x. A block computes 16·TILES
- * outputs; its warps take the inputs in turns of 64·DEPTH, and their sums are added in order. A
- * product of 16 outputs with 8 rows of x costs one fragment of each.
- */
-template <int TILES, int COLUMNS, int DEPTH>
-__device__ inline void tiledMatmulOf(Matrix x, Tiled w, int first, Matrix y) {
-  __shared__ float sums[TILED_WARPS][TILE_OUT * TILES][8 * COLUMNS + 1];
-  int lane = threadIdx.x & 31;
-  int warp = threadIdx.x >> 5;
-  int g = lane >> 2;
-  int t = lane & 3;
-  int chunks = w.in / TILE_IN;
-  int chunksOfWarp = (chunks + TILED_WARPS - 1) / TILED_WARPS;
-  int from = warp * chunksOfWarp;
-  int to = chunks - from < chunksOfWarp ? chunks : from + chunksOfWarp;
-  int out = blockIdx.x * TILE_OUT * TILES;
-  const Words* tiles = w.tiles + (long long)blockIdx.x * TILES * chunks * 32 + lane;
+/** Sums of four neighbouring outputs. */
+struct alignas(16) Sums {
+  float v[4];
+};
 
-  float sum[TILES][COLUMNS][4] = {};
-  const Words* rows[COLUMNS];
-  bool live[COLUMNS];
-#pragma unroll
-  for (int n = 0; n < COLUMNS; n++) {
-    int row = first + 8 * n + g;
-    live[n] = row < x.rows;
-    rows[n] = reinterpret_cast<const Words*>(x.row<u16>(live[n] ? row : first)) + 2 * t;
-  }
+/** Two words that are stored at once. */
+struct alignas(8) Pairs {
+  u32 v[2];
+};
 
-  Words next[DEPTH][TILES];
+/** A chunk on its way to a warp: up to 16·STRIP outputs × 64 inputs and 8·COLUMNS rows of x. */
+template <int STRIP, int COLUMNS>
+struct alignas(16) Chunk {
+  Words words[STRIP][32];
+  u32 grids[STRIP * TILE_OUT];
+  // Rows of 144 bytes: those that are loaded at once start in different banks.
+  u16 x[8 * COLUMNS][TILE_IN + 8];
+
+  /** Starts the copies of a lane: `tiles` tiles from `tile`. Rows of x beyond the last become zero. */
+  __device__ void start(const Matrix& from, int first, const Tiled& w, int tile, int tiles,
+                        int chunk, int lane) {
 #pragma unroll
-  for (int d = 0; d < DEPTH; d++) {
-#pragma unroll
-    for (int m = 0; m < TILES; m++) {
-      if (from + d < to) {
-        next[d][m] = tiles[((long long)m * chunks + from + d) * 32];
+    for (int m = 0; m < STRIP; m++) {
+      if (m < tiles) {
+        startCopy(&words[m][lane], w.words(tile + m, chunk, lane), true);
       }
     }
-  }
-  for (int begin = from; begin < to; begin += DEPTH) {
+    if (4 * lane < tiles * TILE_OUT) {
+      startCopy(&grids[4 * lane], w.gridsOf(chunk) + tile * TILE_OUT + 4 * lane, true);
+    }
 #pragma unroll
-    for (int d = 0; d < DEPTH; d++) {
-      int chunk = begin + d;
-      if (chunk < to) {
-        Words words[TILES];
-        u32 grid[TILES][2];
-        const u32* grids = w.grids + (long long)(chunk * TILE_IN / w.groupSize) * w.out + out + g;
-#pragma unroll
-        for (int m = 0; m < TILES; m++) {
-          words[m] = next[d][m];
-          if (chunk + DEPTH < to) {
-            next[d][m] = tiles[((long long)m * chunks + chunk + DEPTH) * 32];
-          }
-          grid[m][0] = grids[m * TILE_OUT];
-          grid[m][1] = grids[m * TILE_OUT + 8];
-        }
-        u32 b[COLUMNS][2 * TILE_STEPS] = {};
-#pragma unroll
-        for (int n = 0; n < COLUMNS; n++) {
-          if (live[n]) {
-            const Words* p = rows[n] + chunk * (TILE_IN / 8);
-            *reinterpret_cast<Words*>(&b[n][0]) = p[0];
-            *reinterpret_cast<Words*>(&b[n][4]) = p[1];
-          }
-        }
-        float part[TILES][COLUMNS][4] = {};
-#pragma unroll
-        for (int step = 0; step < TILE_STEPS; step++) {
-#pragma unroll
-          for (int m = 0; m < TILES; m++) {
-            u32 a[4];
-            expand(words[m].v[step], a);
-            u32 low = negatedZeroPair(grid[m][0]);
-            u32 high = negatedZeroPair(grid[m][1]);
-            a[0] = multiplyAddPairs(a[0], ONE_PAIR, low);
-            a[1] = multiplyAddPairs(a[1], ONE_PAIR, high);
-            a[2] = multiplyAddPairs(a[2], ONE_PAIR, low);
-            a[3] = multiplyAddPairs(a[3], ONE_PAIR, high);
-#pragma unroll
-            for (int n = 0; n < COLUMNS; n++) {
-              multiplyAdd(part[m][n], a, b[n] + 2 * step);
-            }
-          }
-        }
-#pragma unroll
-        for (int m = 0; m < TILES; m++) {
-          float low = halfToFloat(u16(grid[m][0] >> 16));
-          float high = halfToFloat(u16(grid[m][1] >> 16));
-#pragma unroll
-          for (int n = 0; n < COLUMNS; n++) {
-            sum[m][n][0] = fmaf(low, part[m][n][0], sum[m][n][0]);
-            sum[m][n][1] = fmaf(low, part[m][n][1], sum[m][n][1]);
-            sum[m][n][2] = fmaf(high, part[m][n][2], sum[m][n][2]);
-            sum[m][n][3] = fmaf(high, part[m][n][3], sum[m][n][3]);
-          }
-        }
-      }
+    for (int k = 0; k < 2 * COLUMNS; k++) {
+      int i = 32 * k + lane;
+      int row = first + i / 8;
+      bool valid = row < from.rows;
+      const u16* source = from.row<u16>(valid ? row : first) + chunk * TILE_IN;
+      startCopy(&x[i / 8][i % 8 * 8], source + i % 8 * 8, valid);
     }
   }
-#pragma unroll
-  for (int m = 0; m < TILES; m++) {
+
+  /** sum += s·Σ (u − z)·x over the 64 inputs. */
+  __device__ void multiply(int tiles, int lane, float (*sum)[COLUMNS][4]) const {
+    u32 b[COLUMNS][2 * TILE_STEPS];
 #pragma unroll
     for (int n = 0; n < COLUMNS; n++) {
+      loadMatrices(&b[n][0], &x[8 * n + (lane & 7)][8 * (lane >> 3)]);
+      loadMatrices(&b[n][4], &x[8 * n + (lane & 7)][8 * (lane >> 3) + 32]);
+    }
 #pragma unroll
-      for (int i = 0; i < 4; i++) {
-        sums[warp][m * TILE_OUT + g + 8 * (i >> 1)][8 * n + 2 * t + (i & 1)] = sum[m][n][i];
+    for (int m = 0; m < STRIP; m++) {
+      if (m < tiles) {
+        Words tile = words[m][lane];
+        TileGrid low(grids[m * TILE_OUT + (lane >> 2)]);
+        TileGrid high(grids[m * TILE_OUT + (lane >> 2) + 8]);
+        float part[COLUMNS][4] = {};
+#pragma unroll
+        for (int step = 0; step < TILE_STEPS; step++) {
+          u32 a[4];
+          expand(tile.v[step], low, high, a);
+#pragma unroll
+          for (int n = 0; n < COLUMNS; n++) {
+            multiplyAdd(part[n], a, b[n] + 2 * step);
+          }
+        }
+#pragma unroll
+        for (int n = 0; n < COLUMNS; n++) {
+          sum[m][n][0] = fmaf(low.scale, part[n][0], sum[m][n][0]);
+          sum[m][n][1] = fmaf(low.scale, part[n][1], sum[m][n][1]);
+          sum[m][n][2] = fmaf(high.scale, part[n][2], sum[m][n][2]);
+          sum[m][n][3] = fmaf(high.scale, part[n][3], sum[m][n][3]);
+        }
       }
     }
   }
-  __syncthreads();
-  for (int i = threadIdx.x; i < TILE_OUT * TILES * 8 * COLUMNS; i += TILED_WARPS * 32) {
-    int o = i % (TILE_OUT * TILES);
-    int n = i / (TILE_OUT * TILES);
-    if (first + n < x.rows) {
-      float total = 0;
-      for (int k = 0; k < TILED_WARPS; k++) {
-        total += sums[k][o][n];
+};
+
+/** Where a warp's copies are: chunk by chunk through the strips of its block. */
+struct Cursor {
+  int strip;
+  int chunk;
+
+  __device__ void advance(int by, int chunks) {
+    for (chunk += by; chunk >= chunks; chunk -= chunks) {
+      strip++;
+    }
+  }
+};
+
+/** The tiles of a block, in strips of nearly equal width. */
+struct Strips {
+  int tile;
+  int tiles;
+  int count;
+
+  __device__ Strips(int tilesOfAll, int widest) {
+    tile = int((long long)tilesOfAll * blockIdx.x / gridDim.x);
+    tiles = int((long long)tilesOfAll * (blockIdx.x + 1) / gridDim.x) - tile;
+    count = (tiles + widest - 1) / widest;
+  }
+
+  __device__ int from(int strip) const { return tile + tiles * strip / count; }
+  __device__ int width(int strip) const { return from(strip + 1) - from(strip); }
+};
+
+/** y[first + n] = Σ s·(u − z)·x[first + n] for up to 8·COLUMNS rows of x. */
+template <int STRIP, int COLUMNS, int STAGES>
+__device__ inline void tiledMatmulOf(Matrix x, Tiled w, int first, Matrix y) {
+  typedef Chunk<STRIP, COLUMNS> Stage;
+  const int round = STRIP < ROUND_TILES ? STRIP : ROUND_TILES;
+  const int roundOut = round * TILE_OUT;
+  typedef Sums Exchange[8 * COLUMNS][roundOut / 4 + 1];
+  DYNAMIC_SHARED(Stage, queues);
+  int lane = threadIdx.x & 31;
+  int warp = threadIdx.x >> 5;
+  int warps = blockDim.x >> 5;
+  Stage* queue = queues + warp * STAGES;
+  Exchange* exchange = reinterpret_cast<Exchange*>(queues + warps * STAGES);
+
+  int chunks = w.chunks();
+  Strips strips(w.out / TILE_OUT, STRIP);
+  int tokens = x.rows - first < 8 * COLUMNS ? x.rows - first : 8 * COLUMNS;
+  Cursor ahead = {0, 0};
+  ahead.advance(warp, chunks);
+  Cursor now = ahead;
+#pragma unroll
+  for (int s = 0; s < STAGES - 1; s++) {
+    if (ahead.strip < strips.count) {
+      queue[s].start(x, first, w, strips.from(ahead.strip), strips.width(ahead.strip), ahead.chunk,
+                     lane);
+    }
+    endCopies();
+    ahead.advance(warps, chunks);
+  }
+  int slot = 0;
+  for (int strip = 0; strip < strips.count; strip++) {
+    int tile = strips.from(strip);
+    int tiles = strips.width(strip);
+    float sum[STRIP][COLUMNS][4] = {};
+    while (now.strip == strip) {
+      awaitCopies<STAGES - 2>();
+      __syncwarp();
+      if (ahead.strip < strips.count) {
+        int free = slot == 0 ? STAGES - 1 : slot - 1;
+        queue[free].start(x, first, w, strips.from(ahead.strip), strips.width(ahead.strip),
+                          ahead.chunk, lane);
       }
-      store(&y.at<bf16>(first + n, out + o), total);
+      endCopies();
+      ahead.advance(warps, chunks);
+      queue[slot].multiply(tiles, lane, sum);
+      now.advance(warps, chunks);
+      slot = slot == STAGES - 1 ? 0 : slot + 1;
+    }
+#pragma unroll
+    for (int begin = 0; begin < STRIP; begin += round) {
+      if (begin < tiles) {
+        __syncthreads();
+#pragma unroll
+        for (int m = 0; m < round && begin + m < STRIP; m++) {
+#pragma unroll
+          for (int i = 0; i < 4 * COLUMNS; i++) {
+            int n = 8 * (i / 4) + 2 * (lane & 3) + (i & 1);
+            int o = m * TILE_OUT + (lane >> 2) + 8 * ((i & 3) >> 1);
+            exchange[warp][n][o / 4].v[o % 4] = sum[begin + m][i / 4][i & 3];
+          }
+        }
+        __syncthreads();
+        for (int i = threadIdx.x; i < roundOut / 4 * tokens; i += blockDim.x) {
+          int n = i / (roundOut / 4);
+          int four = i % (roundOut / 4);
+          Sums total = {};
+#pragma unroll 4
+          for (int k = 0; k < warps; k++) {
+#pragma unroll
+            for (int v = 0; v < 4; v++) {
+              total.v[v] += exchange[k][n][four].v[v];
+            }
+          }
+          if (begin + four / (TILE_OUT / 4) < tiles) {
+            Pairs pairs = {{packPair(total.v[0], total.v[1]), packPair(total.v[2], total.v[3])}};
+            int o = (tile + begin) * TILE_OUT + 4 * four;
+            *reinterpret_cast<Pairs*>(y.row<u16>(first + n) + o) = pairs;
+          }
+        }
+      }
     }
   }
 }
 
-#define TILED_MATMUL(tiles, columns, depth)                                       \
-  extern "C" __global__ void __launch_bounds__(256)                               \
-      tiledMatmul_##tiles##_##columns(Matrix x, Tiled w, int first, Matrix y) {   \
-    tiledMatmulOf<tiles, columns, depth>(x, w, first, y);                         \
+#define TILED_MATMUL(strip, columns, stages, threads)                                       \
+  extern "C" __global__ void __launch_bounds__(threads, 1)                                    \
+      tiledMatmul_##strip##_##columns(Matrix x, Tiled w, int first, Matrix y) {               \
+    tiledMatmulOf<strip, columns, stages>(x, w, first, y);                                    \
   }
-TILED_MATMUL(1, 1, 4)
-TILED_MATMUL(1, 2, 4)
-TILED_MATMUL(2, 1, 2)
-TILED_MATMUL(2, 2, 2)
-TILED_MATMUL(4, 1, 1)
+TILED_MATMUL(2, 1, 3, 512)
+TILED_MATMUL(2, 2, 3, 512)
+TILED_MATMUL(4, 1, 2, 512)
+TILED_MATMUL(4, 2, 2, 512)
+TILED_MATMUL(7, 1, 2, 384)
+TILED_MATMUL(7, 2, 2, 384)
 
 /** w[o − first][i] = W[o][i]; w has contiguous rows. A warp writes one tile. */
 extern "C" __global__ void __launch_bounds__(128)
@@ -224,12 +247,11 @@ extern "C" __global__ void __launch_bounds__(128)
   int warp = threadIdx.x >> 5;
   int g = lane >> 2;
   int t = lane & 3;
-  int chunks = p.in / TILE_IN;
   int chunk = blockIdx.y * 4 + warp;
   int out = first + blockIdx.x * TILE_OUT;
-  if (chunk < chunks) {
-    Words words = p.tiles[((long long)(out / TILE_OUT) * chunks + chunk) * 32 + lane];
-    const u32* grids = p.grids + (long long)(chunk * TILE_IN / p.groupSize) * p.out + out + g;
+  if (chunk < p.chunks()) {
+    Words words = *p.words(out / TILE_OUT, chunk, lane);
+    const u32* grids = p.gridsOf(chunk) + out + g;
     float scale[2] = {halfToFloat(u16(grids[0] >> 16)), halfToFloat(u16(grids[8] >> 16))};
     float zero[2] = {bfloatToFloat(u16(grids[0])) - 64.0f, bfloatToFloat(u16(grids[8])) - 64.0f};
     for (int step = 0; step < TILE_STEPS; step++) {

@@ -363,11 +363,3 @@ inline void storeTransposedMatrices(void* row, const unsigned* r) {
   }
   __syncwarp();
 }
-
-inline void __threadfence() {}
-
-inline int atomicAdd(int* address, int value) {
-  int before = *address;
-  *address += value;
-  return before;
-}

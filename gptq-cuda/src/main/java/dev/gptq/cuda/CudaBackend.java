@@ -59,7 +59,7 @@ final class CudaBackend implements Backend {
         queue,
         new CudaMemory(queue, platform.device()),
         new Staging(queue),
-        new Kernels(queue, loader::load),
+        new Kernels(queue, KernelImages.of(platform.device()), loader::load),
         new NativeCudaBlas(platform.blas(), queue.stream()),
         new NativeCudaSolver(platform.solver(), queue.stream()));
   }

@@ -13,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /**
  * Machine code of the kernels: fatbins that nvcc made when the jar was built, or else the sources,
@@ -22,7 +23,9 @@ enum KernelImages {
   /** Operations with the same bits on every backend: no contraction to fused multiply-adds. */
   EXACT("exact", "--fmad=false"),
   /** Operations that choose their own order of summation. */
-  TOLERANT("tolerant", "--fmad=true");
+  TOLERANT("tolerant", "--fmad=true"),
+  /** Operations that use what only compute capability 9.0 has. */
+  HOPPER("hopper", "--fmad=true");
 
   private static final String FOLDER = "kernels/";
   private static final Pattern INCLUDE =
@@ -34,6 +37,18 @@ enum KernelImages {
   KernelImages(String id, String contraction) {
     this.id = id;
     this.contraction = contraction;
+  }
+
+  /** The modules that a device can run. */
+  static ImmutableList<KernelImages> of(CudaDevice device) {
+    return Stream.of(values())
+        .filter(image -> image.runsOn(device))
+        .collect(ImmutableList.toImmutableList());
+  }
+
+  /** Whether a device has the instructions of this module. */
+  boolean runsOn(CudaDevice device) {
+    return this != HOPPER || (device.major() == 9 && device.minor() == 0);
   }
 
   /** Whether the jar was built with nvcc. */
@@ -56,9 +71,12 @@ enum KernelImages {
         id + ".cu",
         source,
         ImmutableMap.copyOf(headers),
-        ImmutableList.of(
-            "--gpu-architecture=sm_" + device.major() + device.minor(), "--std=c++17", contraction),
+        ImmutableList.of("--gpu-architecture=" + architecture(device), "--std=c++17", contraction),
         arena);
+  }
+
+  private String architecture(CudaDevice device) {
+    return "sm_" + device.major() + device.minor() + (this == HOPPER ? "a" : "");
   }
 
   private static void collectIncludes(String source, Map<String, String> headers) {

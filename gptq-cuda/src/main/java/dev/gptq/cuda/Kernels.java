@@ -1,5 +1,6 @@
 package dev.gptq.cuda;
 
+import com.google.common.collect.ImmutableList;
 import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.Map;
@@ -24,10 +25,11 @@ final class Kernels {
   private final Map<String, Kernel> kernels = new HashMap<>();
   private final LaunchArguments arguments = new LaunchArguments();
 
-  /** Loads all modules. */
-  Kernels(CudaQueue queue, ToLongFunction<KernelImages> loader) {
+  /** Loads modules. */
+  Kernels(
+      CudaQueue queue, ImmutableList<KernelImages> images, ToLongFunction<KernelImages> loader) {
     this.queue = queue;
-    for (KernelImages image : KernelImages.values()) {
+    for (KernelImages image : images) {
       modules.put(image, loader.applyAsLong(image));
     }
   }

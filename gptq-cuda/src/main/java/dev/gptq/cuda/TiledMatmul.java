@@ -3,35 +3,48 @@ package dev.gptq.cuda;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
 
-/** Products of bfloat16 activations with {@link TiledWeights}. */
+/**
+ * Products of bfloat16 activations with {@link TiledWeights}. Few rows: a kernel that reads each
+ * weight once. More rows: on Hopper a kernel that unpacks the weights on their way to the tensor
+ * cores. Where the product would not keep that one busy, or so many rows share the weights that
+ * unpacking them first costs less, cuBLAS multiplies unpacked slices of them.
+ */
 final class TiledMatmul {
-  /** TILE_OUT and TILE_IN of packed_mma.cu. */
+  /** TILE_OUT and TILE_IN of packed_tiles.cuh. */
   static final int TILE_OUT = 16;
 
   static final int TILE_IN = 64;
 
   private static final String OPERATION = "packed matmul";
-  private static final int THREADS = 256;
-  private static final int ROWS_AT_ONCE = 16;
   private static final int UNPACK_WARPS = 4;
   private static final int WARP = 32;
 
-  /** Bytes that the kernel reads at once. */
+  /** Bytes that the kernels move at once. */
   private static final int PIECE = 16;
 
-  /** From this number of rows on, unpacking pays. */
+  /** Up to this number of rows the kernel for few rows is the faster one, block by block. */
+  private static final int MOST_FEW_ROWS = 32;
+
+  /** From this number of rows on, unpacking pays where there is no other kernel for them. */
   private static final int DENSE_FROM = 65;
+
+  /** From this number of rows on, unpacking pays if all weights are unpacked at once. */
+  private static final int DENSE_AT_ONCE_FROM = 384;
 
   private static final long UNPACKED_BYTES = 256L << 20;
 
   private final CudaContext context;
   private final Kernels kernels;
   private final MatrixProducts products;
+  private final FewRows fewRows;
+  private final ManyRows manyRows;
 
   TiledMatmul(CudaContext context) {
     this.context = context;
     this.kernels = context.kernels();
     this.products = new MatrixProducts(context);
+    this.fewRows = new FewRows(context);
+    this.manyRows = new ManyRows(context);
   }
 
   /** Queues the bringing of plain words, scales and zero points into tiles. */
@@ -59,44 +72,42 @@ final class TiledMatmul {
   }
 
   void matmul(CudaTensor x, TiledWeights w, CudaTensor y) {
-    if (x.rows() >= DENSE_FROM) {
+    boolean many =
+        x.rows() > MOST_FEW_ROWS && !isDense(x, w) && manyRows.isSuited(x.rows(), w.rows());
+    if (!many && x.rows() >= DENSE_FROM) {
       dense(x, w, y);
-    } else if (x.address() % PIECE == 0 && x.rowStride() * x.type().bytes() % PIECE == 0) {
-      fused(x, w, y);
-    } else {
-      // The kernel reads eight activations at once.
-      try (CudaScope local = new CudaScope(context)) {
-        CudaTensor aligned =
-            (CudaTensor) local.allocate(DType.BF16, x.rows(), x.columns(), Layout.ROW_MAJOR);
-        new CudaLinearAlgebra(context).convert(x, aligned);
-        fused(aligned, w, y);
+      return;
+    }
+    try (CudaScope local = new CudaScope(context)) {
+      CudaTensor alignedX = isAligned(x) ? x : copyOf(x, local);
+      CudaTensor alignedY =
+          isAligned(y)
+              ? y
+              : (CudaTensor) local.allocate(DType.BF16, y.rows(), y.columns(), Layout.ROW_MAJOR);
+      if (many) {
+        manyRows.matmul(alignedX, w, alignedY, OPERATION);
+      } else {
+        fewRows.matmul(alignedX, w, alignedY, OPERATION);
+      }
+      if (alignedY != y) {
+        new CudaLinearAlgebra(context).convert(alignedY, y);
       }
     }
   }
 
-  private void fused(CudaTensor x, TiledWeights w, CudaTensor y) {
-    for (int first = 0; first < x.rows(); first += ROWS_AT_ONCE) {
-      int columns = x.rows() - first > ROWS_AT_ONCE / 2 ? 2 : 1;
-      int tiles = tilesOfBlock(w.rows(), columns);
-      kernels.arguments().add(x).add(w).add(first).add(y);
-      kernels.launch(
-          KernelImages.TOLERANT,
-          "tiledMatmul_" + tiles + "_" + columns,
-          Geometry.of(w.rows() / (tiles * TILE_OUT), THREADS),
-          OPERATION);
-    }
+  private static boolean isDense(CudaTensor x, TiledWeights w) {
+    return x.rows() >= DENSE_AT_ONCE_FROM && 2L * w.rows() * w.columns() <= UNPACKED_BYTES;
   }
 
-  /**
-   * Tiles that share what a block loads of x: the more, the less is loaded, as long as there are
-   * blocks enough for all processors.
-   */
-  private int tilesOfBlock(int rows, int columns) {
-    int processors = context.device().multiprocessors();
-    if (columns == 1 && rows % (4 * TILE_OUT) == 0 && rows / (4 * TILE_OUT) >= 3 * processors) {
-      return 4;
-    }
-    return rows % (2 * TILE_OUT) == 0 && rows / (2 * TILE_OUT) >= processors ? 2 : 1;
+  private static boolean isAligned(CudaTensor t) {
+    return t.address() % PIECE == 0 && t.rowStride() * t.type().bytes() % PIECE == 0;
+  }
+
+  private CudaTensor copyOf(CudaTensor t, CudaScope scope) {
+    CudaTensor copy =
+        (CudaTensor) scope.allocate(DType.BF16, t.rows(), t.columns(), Layout.ROW_MAJOR);
+    new CudaLinearAlgebra(context).convert(t, copy);
+    return copy;
   }
 
   private void dense(CudaTensor x, TiledWeights w, CudaTensor y) {

@@ -1,7 +1,7 @@
 package dev.gptq.cuda;
 
 /**
- * 4-bit weights in the tiles of packed_mma.cu.
+ * 4-bit weights in the tiles of packed_tiles.cuh.
  *
  * @param scope owner of the memory
  * @param rows output features, a multiple of 16

@@ -41,7 +41,7 @@ final class EmulatedProvider implements BackendProvider {
             queue,
             new CudaMemory(queue, device),
             new Staging(queue),
-            new Kernels(queue, image -> driver.module()),
+            new Kernels(queue, KernelImages.of(device), image -> driver.module()),
             new EmulatedLibraries.Blas(),
             new EmulatedLibraries.Solver());
     return new CudaBackend(

@@ -38,7 +38,8 @@ final class HostKernels {
       Files.createDirectories(BUILD);
       Path sources = BUILD.resolve("kernels.cpp");
       Files.writeString(
-          sources, "#include \"host_shim.h\"\n#include \"exact.cu\"\n#include \"tolerant.cu\"\n");
+          sources,
+          "#include \"host_shim.h\"\n#include \"exact.cu\"\n#include \"tolerant.cu\"\n#include \"hopper.cu\"\n");
       String expanded = Tools.run(BUILD, gxx("-E", "-P", sources.toString()));
       StringBuilder entries = new StringBuilder(expanded);
       for (String kernel : names(expanded)) {

@@ -35,17 +35,23 @@ final class TiledMatmulTest {
 
   @ParameterizedTest
   @CsvSource({
-    "ASYMMETRIC, 16, 64, 64, 1, 0",
-    "ASYMMETRIC, 48, 640, 128, 1, 0",
-    "SYMMETRIC, 160, 256, 256, 3, 0",
-    "HALF_OFFSET, 32, 128, 64, 8, 0",
-    "ASYMMETRIC, 160, 1152, 128, 9, 0",
-    "ASYMMETRIC, 32, 192, 64, 17, 1",
-    "HALF_OFFSET, 48, 192, 192, 65, 0",
-    "ASYMMETRIC, 64, 320, 64, 66, 1"
+    "ASYMMETRIC, 16, 64, 64, 1, 0, tiledMatmul_2_1",
+    "ASYMMETRIC, 48, 640, 128, 1, 0, tiledMatmul_2_1",
+    "SYMMETRIC, 160, 256, 256, 3, 0, tiledMatmul_4_1",
+    "HALF_OFFSET, 32, 128, 64, 8, 0, tiledMatmul_2_1",
+    "ASYMMETRIC, 480, 256, 64, 5, 0, tiledMatmul_7_1",
+    "ASYMMETRIC, 160, 1152, 128, 9, 0, tiledMatmul_4_2",
+    "SYMMETRIC, 2064, 128, 128, 16, 0, tiledMatmul_7_2",
+    "ASYMMETRIC, 32, 192, 64, 17, 1, tiledMatmul_2_2",
+    "HALF_OFFSET, 272, 128, 128, 40, 0, groupMatmul_64",
+    "HALF_OFFSET, 48, 192, 192, 65, 0, unpackTiles",
+    "ASYMMETRIC, 64, 320, 64, 66, 1, unpackTiles",
+    "SYMMETRIC, 272, 192, 64, 100, 1, groupMatmul_128",
+    "ASYMMETRIC, 272, 704, 64, 130, 0, groupMatmul_256",
+    "ASYMMETRIC, 144, 1088, 64, 300, 0, groupMatmul_256"
   })
   void agreesWithItsDefinition(
-      Scheme scheme, int out, int in, int groupSize, int tokens, int offset) {
+      Scheme scheme, int out, int in, int groupSize, int tokens, int offset, String kernel) {
     int groups = in / groupSize;
     int[] codes = random.ints((long) out * in, 0, 16).toArray();
     float[] scales = new float[groups * out];
@@ -59,7 +65,8 @@ final class TiledMatmulTest {
       x[i] =
           Float.intBitsToFloat(Float.floatToRawIntBits((float) random.nextGaussian()) & 0xffff0000);
     }
-    try (Backend backend = new EmulatedProvider().open(BackendOptions.defaults());
+    EmulatedDriver driver = EmulatedDriver.of(HostKernels.library().orElseThrow());
+    try (Backend backend = EmulatedProvider.backend(driver, BackendOptions.defaults());
         TensorScope scope = backend.newScope()) {
       PackedWeights weights =
           backend.packed().prepare(packed(scheme, out, in, groups, codes, scales, zeros), scope);
@@ -73,6 +80,7 @@ final class TiledMatmulTest {
               wide);
       Tensor y = scope.rowMajor(DType.BF16, tokens, out);
       backend.packed().matmul(wide.columns(offset, in + offset), weights, y);
+      assertThat(driver.launched()).contains(kernel);
       short[] result = new short[tokens * out];
       y.copyTo(MemorySegment.ofArray(result));
       for (int t = 0; t < tokens; t++) {
