@@ -68,10 +68,24 @@ public final class Observer {
     this.first = reports.buildOrThrow();
   }
 
-  /** What a unit was tried with, the first run included, and the best of it. */
-  private record Climb(ImmutableList<Candidate> tried, Candidate best) {
+  /**
+   * What a unit was tried with.
+   *
+   * @param tried the first run and all candidates
+   * @param best the best of them
+   * @param modules the modules of the best, unless it is the first run
+   */
+  private record Climb(
+      ImmutableList<Candidate> tried,
+      Candidate best,
+      ImmutableMap<String, QuantizedModule> modules) {
     Candidate first() {
       return tried.getFirst();
+    }
+
+    /** The same without the modules, which take much room. */
+    Climb measured() {
+      return new Climb(tried, best, ImmutableMap.of());
     }
 
     boolean improved() {
@@ -93,7 +107,7 @@ public final class Observer {
     for (int i = 0; i < chosen.size(); i++) {
       Climb climb = climb(chosen.get(i), i, chosen.size());
       if (climb.improved()) {
-        keep(climb.best());
+        store.replace(chosen.get(i).block(), climb.modules());
       }
       note(climb.tried(), climb.best());
     }
@@ -121,7 +135,7 @@ public final class Observer {
   public ImmutableList<Attempt> improveCheapest(int count) {
     List<Climb> climbs = new ArrayList<>();
     for (int i = 0; i < units.size(); i++) {
-      climbs.add(climb(units.get(i), i, units.size()));
+      climbs.add(climb(units.get(i), i, units.size()).measured());
     }
     List<Climb> useful =
         climbs.stream()
@@ -183,19 +197,22 @@ public final class Observer {
     listener.unit(index, count, unit.names().findFirst().orElseThrow());
     Candidate start = first(unit);
     Candidate best = start;
+    ImmutableMap<String, QuantizedModule> kept = ImmutableMap.of();
     ImmutableList.Builder<Candidate> tried = ImmutableList.builder();
     tried.add(start);
     for (Setting setting : Ladder.above(start.setting(), unit)) {
       if (best.error() <= GOOD_ENOUGH * start.error()) {
         break;
       }
-      Candidate candidate = candidate(unit, setting, requantizer.quantize(unit, setting, first));
+      ImmutableMap<String, QuantizedModule> modules = requantizer.quantize(unit, setting, first);
+      Candidate candidate = candidate(unit, setting, modules);
       tried.add(candidate);
       if (candidate.isBetterThan(best)) {
         best = candidate;
+        kept = modules;
       }
     }
-    return new Climb(tried.build(), best);
+    return new Climb(tried.build(), best, kept);
   }
 
   private Candidate first(Unit unit) {
