@@ -220,7 +220,9 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
     }
   }
 
-  /** Deletes blocks side by side: giving back gigabytes of cached files takes a processor a second. */
+  /**
+   * Deletes blocks side by side: giving back gigabytes of cached files takes a processor a second.
+   */
   private static void deleteRun(Path run) throws IOException {
     try (Stream<Path> blocks = Files.list(run)) {
       blocks.toList().stream()

@@ -46,8 +46,7 @@ final class HeaderWriter {
   }
 
   /** Writes all of {@code source} at a position of a file. */
-  static void writeFully(FileChannel channel, ByteBuffer source, long position)
-      throws IOException {
+  static void writeFully(FileChannel channel, ByteBuffer source, long position) throws IOException {
     for (long at = position; source.hasRemaining(); ) {
       at += channel.write(source, at);
     }

@@ -17,8 +17,8 @@ import java.util.zip.CRC32C;
 /**
  * Writes one safetensors file of tensors that come one by one. The header comes first in the file
  * but is known last, so the elements go to a side file and are copied behind the header by the
- * operating system at the end.
- * The copy also sorts by element size, widest first, which aligns every tensor.
+ * operating system at the end. The copy also sorts by element size, widest first, which aligns
+ * every tensor.
  */
 final class ShardWriter implements AutoCloseable {
   /** Opens files; tests replace it by one whose disk is full. */

@@ -282,8 +282,7 @@ class CheckpointWriterTest {
                 root.resolve("out"),
                 WriterOptions.DEFAULT,
                 _ -> FileChannel.open(full, StandardOpenOption.WRITE))) {
-      assertThatThrownBy(
-              () -> writer.addAll(source.names().stream().map(source::require).toList()))
+      assertThatThrownBy(() -> writer.addAll(source.names().stream().map(source::require).toList()))
           .isInstanceOf(IOException.class)
           .hasMessageContaining("writing shard 1 to " + root)
           .hasMessageContaining("No space left on device");
