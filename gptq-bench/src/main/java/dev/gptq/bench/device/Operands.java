@@ -10,6 +10,7 @@ import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.Optional;
 import java.util.Random;
 
@@ -17,6 +18,8 @@ import java.util.Random;
 final class Operands {
   /** Numbers that are drawn; larger tensors repeat rows. */
   private static final int DRAWN = 1 << 22;
+
+  private static final float DAMPING = 0.02f;
 
   private final Backend backend;
   private final TensorScope scope;
@@ -52,6 +55,10 @@ final class Operands {
     try (TensorScope local = backend.newScope()) {
       hessian.add(
           new Operands(backend, local).normal(backend.activationType(), 2 * columns, columns, 1));
+      // Rows repeat, so that without this it would be singular.
+      float[] some = new float[columns];
+      Arrays.fill(some, DAMPING * columns);
+      backend.linalg().addToDiagonal(local.upload(some), hessian.matrix());
     }
     return hessian;
   }
