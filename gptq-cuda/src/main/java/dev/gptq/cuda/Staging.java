@@ -84,8 +84,7 @@ final class Staging {
       download(
           bytes,
           BUFFER_BYTES,
-          (buffer, from, count) ->
-              driver.copyToHost(buffer, start + from, count, count, 1, stream),
+          (buffer, from, count) -> driver.copyToHost(buffer, start + from, count, count, 1, stream),
           host.asSlice(run * bytes, bytes));
     }
   }

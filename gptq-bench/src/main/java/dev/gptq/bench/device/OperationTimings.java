@@ -79,11 +79,15 @@ final class OperationTimings {
           "gate " + tokens + " x " + feedForward,
           _ -> backend.transformer().gate(Activation.SILU, gate, up, gate));
       Tensor weight = operands.normal(type, feedForward, hidden, 1);
-      stopwatch.time(
-          "gemm" + size + " x " + feedForward,
-          2.0 * tokens * hidden * feedForward,
-          "TFLOP/s",
-          _ -> linalg.gemm(1, k, weight.transposed(), 0, up));
+      for (int rows = tokens; rows > tokens / 32; rows /= 4) {
+        Tensor some = k.rows(0, rows);
+        Tensor product = up.rows(0, rows);
+        stopwatch.time(
+            "gemm " + rows + " x " + hidden + " x " + feedForward,
+            2.0 * rows * hidden * feedForward,
+            "TFLOP/s",
+            _ -> linalg.gemm(1, some, weight.transposed(), 0, product));
+      }
     }
   }
 }

@@ -16,8 +16,8 @@ public enum Quality {
   /** Group-aware order, grids by pivots, scales refitted once. */
   STANDARD(GridSearch.PIVOT, new Refinement(1, 1, 0, false), Target.PLAIN, 128),
   /**
-   * Also the residual target, grids by the column loop, a beam, sweeps, and twice the
-   * calibration text.
+   * Also the residual target, grids by the column loop, a beam, sweeps, and twice the calibration
+   * text.
    */
   BEST(
       GridSearch.LOOP,
