@@ -26,8 +26,14 @@ public enum Quality {
       256);
 
   private final GridSearch search;
+
+  // Records of numbers, which nothing marks as immutable.
+  @SuppressWarnings("ImmutableEnumChecker")
   private final Refinement refinement;
+
+  @SuppressWarnings("ImmutableEnumChecker")
   private final Target target;
+
   private final int samples;
 
   Quality(GridSearch search, Refinement refinement, Target target, int samples) {
