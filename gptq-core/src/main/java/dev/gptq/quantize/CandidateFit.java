@@ -10,12 +10,12 @@ import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 
 /** Tries the candidates of a ladder one after the other and keeps each row's best. */
-record CandidateFit(Backend backend, GridSpec spec, GridLadder ladder, Error error)
+record CandidateFit(Backend backend, GridSpec spec, GridLadder ladder, GroupError error)
     implements GroupFit {
 
-  /** The error of a candidate. */
+  /** The error of a candidate on a group of columns. */
   @FunctionalInterface
-  interface Error {
+  interface GroupError {
     /**
      * Prepares what all candidates share.
      *

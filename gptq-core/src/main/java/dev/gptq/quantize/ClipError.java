@@ -10,7 +10,7 @@ import dev.gptq.tensor.TensorScope;
  * {@code ‖D·U_g⁻¹‖²} with D the errors of rounding each weight of the group to nearest: the
  * quadratic form of the group's errors after all later groups have made up for them.
  */
-record ClipError(Backend backend) implements CandidateFit.Error {
+record ClipError(Backend backend) implements CandidateFit.GroupError {
 
   @Override
   public CandidateFit.Measure of(GroupFit.Group group, TensorScope scope) {

@@ -88,7 +88,7 @@ public final class Gptq {
   /** Rows know nothing of each other: where a beam would need much memory they go in turns. */
   private int rowsAtOnce(int rows, int columns) {
     int beam = options.refinement().beam();
-    return beam == 1 ? rows : (int) Math.clamp(BEAM_ELEMENTS / ((long) beam * columns), 1, rows);
+    return beam == 1 ? rows : Math.clamp(BEAM_ELEMENTS / ((long) beam * columns), 1, rows);
   }
 
   /** Quantizes rows into codes in the order of quantization and returns the loss. */

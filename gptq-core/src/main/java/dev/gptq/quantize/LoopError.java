@@ -9,7 +9,7 @@ import dev.gptq.tensor.TensorScope;
  * {@code Σ e_j²} of the column loop over the group: exactly what the candidate's rounding errors
  * cost once the later columns of the group and all later groups make up for them.
  */
-record LoopError(Backend backend, int block) implements CandidateFit.Error {
+record LoopError(Backend backend, int block) implements CandidateFit.GroupError {
 
   @Override
   public CandidateFit.Measure of(GroupFit.Group group, TensorScope scope) {

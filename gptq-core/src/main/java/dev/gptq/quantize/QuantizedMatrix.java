@@ -2,12 +2,14 @@ package dev.gptq.quantize;
 
 import dev.gptq.backend.Backend;
 import dev.gptq.grid.Grid;
+import dev.gptq.grid.GridSpec;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.pack.Packer;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 
 /**
  * A quantized weight matrix in a backend's memory, its columns in the stored order.
@@ -32,16 +34,20 @@ public record QuantizedMatrix(Tensor codes, Grid grid) {
 
   /** Copies to the host and packs. */
   public PackedMatrix pack() {
+    return startPacking().join();
+  }
+
+  /** Copies to the host and packs on other threads, while the backend goes on. */
+  public CompletableFuture<PackedMatrix> startPacking() {
+    GridSpec spec = grid.spec();
+    int rows = codes.rows();
+    int[] groupOf = HostCopies.ints(grid.groupOf());
+    byte[] bytes = HostCopies.bytes(codes);
+    MemorySegment scales = onHost(grid.scale());
     Optional<MemorySegment> zeros =
-        grid.spec().scheme().hasZeroPoint() ? Optional.of(onHost(grid.zero())) : Optional.empty();
-    return Packer.pack(
-        grid.spec().scheme(),
-        grid.spec().bits(),
-        codes.rows(),
-        HostCopies.ints(grid.groupOf()),
-        HostCopies.bytes(codes),
-        onHost(grid.scale()),
-        zeros);
+        spec.scheme().hasZeroPoint() ? Optional.of(onHost(grid.zero())) : Optional.empty();
+    return CompletableFuture.supplyAsync(
+        () -> Packer.pack(spec.scheme(), spec.bits(), rows, groupOf, bytes, scales, zeros));
   }
 
   private static MemorySegment onHost(Tensor grids) {

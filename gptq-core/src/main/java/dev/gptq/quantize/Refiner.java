@@ -144,7 +144,7 @@ final class Refiner {
   private void refit() {
     int n = w.columns();
     long entries = (long) grid.groups() * (grid.groups() + 1) / 2;
-    int rows = (int) Math.clamp(LARGEST_SYSTEM / entries, 1, w.rows());
+    int rows = Math.clamp(LARGEST_SYSTEM / entries, 1, w.rows());
     try (TensorScope local = backend.newScope()) {
       Tensor hRuns = h;
       if (positions.isPresent()) {

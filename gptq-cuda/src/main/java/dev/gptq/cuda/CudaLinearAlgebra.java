@@ -12,6 +12,11 @@ final class CudaLinearAlgebra implements LinearAlgebra {
   /** Columns of the Gram matrix that one product covers. */
   private static final int GRAM_COLUMNS = 2048;
 
+  /** Blocks of columns that H has in tr(A·H·Aᵀ), and the fewest columns of one. */
+  private static final int TRACE_PARTS = 8;
+
+  private static final int TRACE_COLUMNS = 64;
+
   /** Bytes of A·H that are held at once. */
   private static final long PRODUCT_BYTES = 256L << 20;
 
@@ -149,18 +154,37 @@ final class CudaLinearAlgebra implements LinearAlgebra {
     if (at.isEmpty()) {
       return;
     }
-    int rowsAtOnce = Math.toIntExact(Math.clamp(PRODUCT_BYTES / (4L * at.columns()), 1, at.rows()));
+    int n = at.columns();
+    int width = Math.max(TRACE_COLUMNS, Math.ceilDiv(n, TRACE_PARTS));
+    int rowsAtOnce =
+        Math.toIntExact(Math.clamp(PRODUCT_BYTES / (4L * Math.min(width, n)), 1, at.rows()));
     try (CudaScope local = new CudaScope(context)) {
       CudaTensor buffer =
-          (CudaTensor) local.allocate(DType.F32, rowsAtOnce, at.columns(), at.layout());
-      for (int from = 0; from < at.rows(); from += rowsAtOnce) {
-        CudaTensor part = at.rows(from, Math.min(at.rows(), from + rowsAtOnce));
-        CudaTensor product = buffer.rows(0, part.rows());
-        products.gemm(1, part, ht, 0, product, "addTraceQuadratic");
-        addSum(
-            "sumOfProducts", alongRows(part), alongRows(product), true, total, "addTraceQuadratic");
+          (CudaTensor) local.allocate(DType.F32, rowsAtOnce, Math.min(width, n), at.layout());
+      for (int first = 0; first < at.rows(); first += rowsAtOnce) {
+        CudaTensor rows = at.rows(first, Math.min(at.rows(), first + rowsAtOnce));
+        for (int from = 0; from < n; from += width) {
+          addTrace(rows, ht, from, Math.min(n, from + width), buffer, total);
+        }
       }
     }
+  }
+
+  /**
+   * The part of tr(A·H·Aᵀ) of H's columns {@code from} to {@code to}, on and below the diagonal
+   * blocks, what is below taken twice for what is above.
+   */
+  private void addTrace(
+      CudaTensor a, CudaTensor h, int from, int to, CudaTensor buffer, Tensor total) {
+    String operation = "addTraceQuadratic";
+    int n = h.rows();
+    CudaTensor part = a.columns(from, to);
+    CudaTensor product = buffer.rows(0, a.rows()).columns(0, to - from);
+    products.gemm(1, part, h.rows(from, to).columns(from, to), 0, product, operation);
+    if (to < n) {
+      products.gemm(2, a.columns(to, n), h.rows(to, n).columns(from, to), 1, product, operation);
+    }
+    addSum("sumOfProducts", alongRows(part), alongRows(product), true, total, operation);
   }
 
   @Override

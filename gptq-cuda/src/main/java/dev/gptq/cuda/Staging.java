@@ -50,6 +50,12 @@ final class Staging {
     used = 0;
   }
 
+  /** Queues the copy of a piece of what is downloaded, which begins at byte {@code from} of it. */
+  @FunctionalInterface
+  private interface Transfer {
+    void queue(MemorySegment buffer, long from, long bytes);
+  }
+
   /**
    * Copies {@code runs} runs of {@code bytes}, {@code pitch} bytes apart on the device, densely to
    * the host. Waits for all queued work.
@@ -58,37 +64,43 @@ final class Staging {
     queue.synchronize();
     current = 0;
     used = 0;
-    if (bytes > BUFFER_BYTES) {
-      for (long run = 0; run < runs; run++) {
-        downloadRun(device + run * pitch, bytes, host.asSlice(run * bytes, bytes));
-      }
+    CudaDriver driver = queue.driver();
+    long stream = queue.stream();
+    if (bytes == 0) {
       return;
     }
-    long runsAtOnce = bytes == 0 ? runs : BUFFER_BYTES / bytes;
-    for (long run = 0; run < runs; run += runsAtOnce) {
-      long count = Math.min(runsAtOnce, runs - run);
-      queue
-          .driver()
-          .copyToHost(buffers[0], device + run * pitch, pitch, bytes, count, queue.stream());
-      queue.synchronize();
-      HostCopy.copy(buffers[0].asSlice(0, count * bytes), host.asSlice(run * bytes));
+    if (bytes <= BUFFER_BYTES) {
+      download(
+          bytes * runs,
+          BUFFER_BYTES / bytes * bytes,
+          (buffer, from, count) ->
+              driver.copyToHost(
+                  buffer, device + from / bytes * pitch, pitch, bytes, count / bytes, stream),
+          host);
+      return;
+    }
+    for (long run = 0; run < runs; run++) {
+      long start = device + run * pitch;
+      download(
+          bytes,
+          BUFFER_BYTES,
+          (buffer, from, count) -> driver.copyToHost(buffer, start + from, count, count, 1, stream),
+          host.asSlice(run * bytes, bytes));
     }
   }
 
-  /** Brings one piece while the piece before it is copied to its place. */
-  private void downloadRun(long device, long bytes, MemorySegment host) {
-    int pieces = Math.toIntExact(Math.ceilDiv(bytes, BUFFER_BYTES));
+  /** Brings each piece while the piece before it is copied to its place. */
+  private void download(long bytes, long pieceBytes, Transfer transfer, MemorySegment host) {
+    int pieces = Math.toIntExact(Math.ceilDiv(bytes, pieceBytes));
     for (int piece = 0; piece <= pieces; piece++) {
       if (piece < pieces) {
-        long from = piece * BUFFER_BYTES;
-        long count = Math.min(BUFFER_BYTES, bytes - from);
-        MemorySegment buffer = buffers[piece % BUFFERS];
-        queue.driver().copyToHost(buffer, device + from, count, count, 1, queue.stream());
+        long from = piece * pieceBytes;
+        transfer.queue(buffers[piece % BUFFERS], from, Math.min(pieceBytes, bytes - from));
         queue.driver().record(done[piece % BUFFERS], queue.stream());
       }
       if (piece > 0) {
-        long from = (piece - 1) * BUFFER_BYTES;
-        long count = Math.min(BUFFER_BYTES, bytes - from);
+        long from = (piece - 1) * pieceBytes;
+        long count = Math.min(pieceBytes, bytes - from);
         queue.driver().awaitEvent(done[(piece - 1) % BUFFERS]);
         HostCopy.copy(buffers[(piece - 1) % BUFFERS].asSlice(0, count), host.asSlice(from));
       }

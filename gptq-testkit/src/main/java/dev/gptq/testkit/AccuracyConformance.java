@@ -134,7 +134,7 @@ public abstract class AccuracyConformance extends Conformance {
             .withRefinement(new Refinement(2, 2, 2, false));
     Solved solved = solve(inputs().normal(ROWS, COLUMNS), activations(TOKENS, COLUMNS), options);
     for (int c = 0; c < COLUMNS; c++) {
-      assertThat(solved.groupOf().at(0, c)).isEqualTo(c / 12);
+      assertThat(solved.groupOf().at(0, c)).isEqualTo(Math.floorDiv(c, 12));
     }
   }
 
@@ -190,10 +190,10 @@ public abstract class AccuracyConformance extends Conformance {
   /** The least loss over all 4^n choices of the codes −2 … 1. */
   private static double optimum(Matrix w, Matrix h, double scale) {
     double least = Double.POSITIVE_INFINITY;
-    for (int code = 0; code < 1 << 2 * w.columns(); code++) {
+    for (int code = 0; code < 1 << (2 * w.columns()); code++) {
       double[] q = new double[w.columns()];
       for (int c = 0; c < q.length; c++) {
-        q[c] = scale * ((code >> 2 * c & 3) - 2);
+        q[c] = scale * (((code >> (2 * c)) & 3) - 2);
       }
       least = Math.min(least, loss(w, Matrix.of(1, q.length, q), h));
     }

@@ -28,6 +28,12 @@ public record LlamaShape(
     implements ModelShape {
 
   @Override
+  public LlamaShape withLayers(long count) {
+    return new LlamaShape(
+        hidden, count, heads, keyValueHeads, feedForward, vocabulary, context, theta);
+  }
+
+  @Override
   public ObjectNode config() {
     ObjectNode config =
         JsonMapper.shared()

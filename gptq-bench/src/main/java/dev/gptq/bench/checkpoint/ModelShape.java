@@ -12,11 +12,18 @@ public interface ModelShape {
   /** Its tensors, in the order of the files. */
   ImmutableList<TensorShape> tensors();
 
+  /** The same with another number of blocks. */
+  ModelShape withLayers(long count);
+
   /**
    * The shape of that name: {@code llama-2-7b}, {@code llama-3-8b}, or {@code opt-175b-block},
-   * which has one of the 96 blocks of OPT-175B.
+   * which has one of the 96 blocks of OPT-175B. {@code NAME:N} has N blocks.
    */
   static ModelShape named(String name) {
+    int colon = name.indexOf(':');
+    if (colon >= 0) {
+      return named(name.substring(0, colon)).withLayers(Long.parseLong(name.substring(colon + 1)));
+    }
     return switch (name) {
       case "llama-2-7b" -> new LlamaShape(4096, 32, 32, 32, 11008, 32_000, 4096, 10_000);
       case "llama-3-8b" -> new LlamaShape(4096, 32, 32, 8, 14336, 128_256, 8192, 500_000);

@@ -23,6 +23,11 @@ public record OptShape(
   private static final int FIRST_POSITION = 2;
 
   @Override
+  public OptShape withLayers(long count) {
+    return new OptShape(hidden, count, heads, feedForward, vocabulary, context);
+  }
+
+  @Override
   public ObjectNode config() {
     ObjectNode config =
         JsonMapper.shared()

@@ -34,6 +34,10 @@ final class SyntheticCheckpointTest {
     long d = 12288;
     assertThat(weights(ModelShape.named("opt-175b-block")))
         .isEqualTo(12 * d * d + 13 * d + (50_272 + 2050) * d + 2 * d);
+    assertThat(weights(ModelShape.named("opt-175b-block:3")))
+        .isEqualTo(weights(ModelShape.named("opt-175b-block")) + 2 * (12 * d * d + 13 * d));
+    assertThat(ModelShape.named("llama-2-7b:4").config().get("num_hidden_layers").asInt())
+        .isEqualTo(4);
     assertThatThrownBy(() -> ModelShape.named("gpt-5")).hasMessageContaining("llama-2-7b");
   }
 

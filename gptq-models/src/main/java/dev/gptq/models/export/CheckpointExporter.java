@@ -15,10 +15,10 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
 import tools.jackson.databind.json.JsonMapper;
@@ -76,21 +76,20 @@ public final class CheckpointExporter {
     try (CheckpointWriter writer =
         CheckpointWriter.create(output, WriterOptions.DEFAULT.withOverwrite(overwrite))) {
       Checkpoint source = model.checkpoint();
+      List<StoredTensor> tensors = new ArrayList<>();
       for (String name : source.names()) {
         if (!packed.contains(name)) {
-          writer.add(source.require(name));
+          tensors.add(source.require(name));
         }
       }
       for (int block = 0; block < blocks; block++) {
         for (Map.Entry<String, Checkpoint> module : work.modules(block).entrySet()) {
           for (String part : GptqTensors.PARTS) {
-            Optional<StoredTensor> tensor = module.getValue().find(module.getKey() + "." + part);
-            if (tensor.isPresent()) {
-              writer.add(tensor.get());
-            }
+            module.getValue().find(module.getKey() + "." + part).ifPresent(tensors::add);
           }
         }
       }
+      writer.addAll(tensors);
       writer.writeFile(QuantizationLog.FILE, log.toString().getBytes(StandardCharsets.UTF_8));
       for (Map.Entry<String, String> file : logs.entrySet()) {
         writer.writeFile(file.getKey(), file.getValue().getBytes(StandardCharsets.UTF_8));

@@ -60,7 +60,7 @@ public record MemoryEstimate(long weights, long activations, long hessians) {
   /** Numbers in the copies of matrices of that many elements. */
   private static long copies(long elements, Refinement refinement) {
     // Weights, their order of quantization, codes of two kinds; differences, gradients, products.
-    long copies = 4 + (refinement.refits() > 0 || refinement.sweeps() > 0 ? 5 : 0);
+    long copies = 4L + (refinement.refits() > 0 || refinement.sweeps() > 0 ? 5 : 0);
     long paths =
         refinement.beam() > 1 ? 2 * Math.min(Gptq.BEAM_ELEMENTS, refinement.beam() * elements) : 0;
     return copies * elements + paths;

@@ -25,6 +25,7 @@ import dev.gptq.tensor.TensorScope;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 import java.util.stream.IntStream;
 
 /** Quantizes the linear layers of one block and puts the quantized weights in their place. */
@@ -154,7 +155,7 @@ final class ModuleQuantizer {
     GptqOptions options = settings.options();
     String name = block.spec().nameOf(module);
     try (TensorScope local = backend.newScope()) {
-      PackedMatrix packed = quantized.pack();
+      CompletableFuture<PackedMatrix> packed = quantized.startPacking();
       Errors errors = Errors.none();
       if (measures.hessian().isPresent()) {
         Hessian h = measures.hessian().get();
@@ -185,7 +186,7 @@ final class ModuleQuantizer {
               measures.hessian().map(Hessian::tokens).orElse(0L),
               measures.fallback(),
               measures.seconds() + (System.nanoTime() - start) / 1e9);
-      modules.put(name, new QuantizedModule(packed, report));
+      modules.put(name, new QuantizedModule(packed.join(), report));
       return report;
     }
   }

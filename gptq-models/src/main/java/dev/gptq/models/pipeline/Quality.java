@@ -16,8 +16,8 @@ public enum Quality {
   /** Group-aware order, grids by pivots, scales refitted once. */
   STANDARD(GridSearch.PIVOT, new Refinement(1, 1, 0, false), Target.PLAIN, 128),
   /**
-   * Also the residual target, grids by the column loop, a beam, sweeps, and twice the
-   * calibration text.
+   * Also the residual target, grids by the column loop, a beam, sweeps, and twice the calibration
+   * text.
    */
   BEST(
       GridSearch.LOOP,
@@ -26,8 +26,14 @@ public enum Quality {
       256);
 
   private final GridSearch search;
+
+  // Records of numbers, which nothing marks as immutable.
+  @SuppressWarnings("ImmutableEnumChecker")
   private final Refinement refinement;
+
+  @SuppressWarnings("ImmutableEnumChecker")
   private final Target target;
+
   private final int samples;
 
   Quality(GridSearch search, Refinement refinement, Target target, int samples) {

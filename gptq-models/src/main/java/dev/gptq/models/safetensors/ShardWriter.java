@@ -5,7 +5,6 @@ import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,12 +13,12 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.zip.CRC32C;
-import tools.jackson.databind.node.ObjectNode;
 
 /**
- * Writes one safetensors file. The header comes first in the file but is known last, so the
- * elements go to a side file and are copied behind the header by the operating system at the end.
- * The copy also sorts by element size, widest first, which aligns every tensor.
+ * Writes one safetensors file of tensors that come one by one. The header comes first in the file
+ * but is known last, so the elements go to a side file and are copied behind the header by the
+ * operating system at the end. The copy also sorts by element size, widest first, which aligns
+ * every tensor.
  */
 final class ShardWriter implements AutoCloseable {
   /** Opens files; tests replace it by one whose disk is full. */
@@ -68,7 +67,7 @@ final class ShardWriter implements AutoCloseable {
       buffer.clear().limit(length);
       MemorySegment.copy(elements, at, MemorySegment.ofBuffer(buffer), 0, length);
       checksum.update(buffer.duplicate());
-      writeFully(data, buffer, bytes + at);
+      HeaderWriter.writeFully(data, buffer, bytes + at);
     }
     entries.add(
         new TensorEntry(
@@ -84,11 +83,11 @@ final class ShardWriter implements AutoCloseable {
   /** Writes header and data, waits until the disk has them, and deletes the side file. */
   void finish(ImmutableMap<String, String> metadata) throws IOException {
     List<TensorEntry> sorted = new ArrayList<>(entries);
-    sorted.sort(Comparator.comparingInt((TensorEntry e) -> e.type().bytes()).reversed());
+    sorted.sort(Comparator.comparing(TensorEntry::type, HeaderWriter.WIDEST_FIRST));
     try (FileChannel out = opener.open(file)) {
-      ByteBuffer header = header(sorted, metadata);
+      ByteBuffer header = HeaderWriter.header(sorted, metadata);
       out.position(header.limit());
-      writeFully(out, header, 0);
+      HeaderWriter.writeFully(out, header, 0);
       for (TensorEntry entry : sorted) {
         for (long at = entry.begin(); at < entry.end(); ) {
           at += data.transferTo(at, entry.end() - at, out);
@@ -98,36 +97,6 @@ final class ShardWriter implements AutoCloseable {
     }
     close();
     Files.delete(side);
-  }
-
-  private static ByteBuffer header(
-      List<TensorEntry> sorted, ImmutableMap<String, String> metadata) {
-    ObjectNode root = Json.MAPPER.createObjectNode();
-    metadata.forEach(root.putObject("__metadata__").put("format", "pt")::put);
-    long position = 0;
-    for (TensorEntry entry : sorted) {
-      ObjectNode tensor = root.putObject(entry.name()).put("dtype", entry.type().name());
-      entry.shape().forEach(tensor.putArray("shape")::add);
-      long end = position + entry.byteSize();
-      tensor.putArray("data_offsets").add(position).add(end);
-      position = end;
-    }
-    byte[] json = Json.MAPPER.writeValueAsBytes(root);
-    int padded = Math.ceilDiv(json.length, Long.BYTES) * Long.BYTES;
-    ByteBuffer header =
-        ByteBuffer.allocate(Long.BYTES + padded).order(ByteOrder.LITTLE_ENDIAN).putLong(padded);
-    header.put(json);
-    while (header.hasRemaining()) {
-      header.put((byte) ' ');
-    }
-    return header.flip();
-  }
-
-  private static void writeFully(FileChannel channel, ByteBuffer source, long position)
-      throws IOException {
-    for (long at = position; source.hasRemaining(); ) {
-      at += channel.write(source, at);
-    }
   }
 
   @Override

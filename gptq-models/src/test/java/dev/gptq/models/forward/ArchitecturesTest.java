@@ -7,6 +7,7 @@ import dev.gptq.models.Closeness;
 import dev.gptq.models.Model;
 import dev.gptq.models.SharedFiles;
 import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.models.family.Step;
 import dev.gptq.models.safetensors.Checkpoint;
 import dev.gptq.models.safetensors.CheckpointWriter;
 import dev.gptq.models.safetensors.WriterOptions;
@@ -54,6 +55,12 @@ class ArchitecturesTest {
   /** The same with bfloat16 activations, which are off by up to 0.4 % after each step. */
   private static final float BF16_TOLERANCE = 5e-2f;
 
+  /**
+   * Tokens that must be so close with bfloat16 activations in a model with experts: one that lies
+   * on the border between two experts may go to the other.
+   */
+  private static final double ROUTED_SHARE = 0.75;
+
   /** The context of all checkpoints but BLOOM's, which has no limit. */
   private static final int LONGEST = 128;
 
@@ -80,10 +87,15 @@ class ArchitecturesTest {
       List<float[]> hidden = decoder.hiddenStates(expected.windows());
       assertThat(hidden).hasSameSizeAs(expected.hidden());
       for (int i = 0; i < hidden.size(); i++) {
-        assertClose("hidden state " + i, hidden.get(i), expected.hidden().get(i), backend);
+        assertClose(
+            "hidden state " + i,
+            hidden.get(i),
+            expected.hidden().get(i),
+            model.spec().hidden(),
+            decoder);
       }
       float[] logits = logits(decoder, expected.windows());
-      assertClose("logits", logits, expected.logits(), backend);
+      assertClose("logits", logits, expected.logits(), model.spec().vocabulary(), decoder);
       if (backend.activationType() == DType.F32) {
         assertThat(best(logits, model.spec()))
             .as("most likely tokens")
@@ -114,7 +126,8 @@ class ArchitecturesTest {
             "logits of a window of " + length,
             Arrays.copyOf(logits, common),
             Arrays.copyOf(expected.logits(), common),
-            backend);
+            vocabulary,
+            decoder);
       }
     }
   }
@@ -131,13 +144,20 @@ class ArchitecturesTest {
       int[] window = expected.windows().getFirst();
       for (int prompt : new int[] {1, 7}) {
         try (Decoder.Sequence sequence = decoder.newSequence(window.length)) {
-          float[] logits = sequence.append(Arrays.copyOf(window, prompt));
+          float[] logits = new float[(window.length - prompt) * vocabulary];
+          float[] last = sequence.append(Arrays.copyOf(window, prompt));
           for (int t = prompt; t < window.length; t++) {
-            assertClose(
-                "position " + (t - 1), logits, row(expected.logits(), t - 1, vocabulary), backend);
-            logits = sequence.append(window[t]);
+            System.arraycopy(last, 0, logits, (t - prompt) * vocabulary, vocabulary);
+            last = sequence.append(window[t]);
           }
           assertThat(sequence.isFull()).isTrue();
+          int from = (prompt - 1) * vocabulary;
+          assertClose(
+              "logits behind a prompt of " + prompt,
+              logits,
+              Arrays.copyOfRange(expected.logits(), from, from + logits.length),
+              vocabulary,
+              decoder);
         }
       }
     }
@@ -178,10 +198,6 @@ class ArchitecturesTest {
     }
   }
 
-  private static float[] row(float[] values, int row, int columns) {
-    return Arrays.copyOfRange(values, row * columns, (row + 1) * columns);
-  }
-
   private static int[] best(float[] logits, DecoderSpec spec) {
     int[] best = new int[logits.length / spec.vocabulary()];
     for (int t = 0; t < best.length; t++) {
@@ -194,8 +210,18 @@ class ArchitecturesTest {
     return best;
   }
 
-  private static void assertClose(String what, float[] actual, float[] expected, Backend backend) {
-    boolean exact = backend.activationType() == DType.F32;
-    Closeness.assertClose(what, actual, expected, exact ? TOLERANCE : BF16_TOLERANCE);
+  private static void assertClose(
+      String what, float[] actual, float[] expected, int columns, Decoder decoder) {
+    if (decoder.backend().activationType() == DType.F32) {
+      Closeness.assertClose(what, actual, expected, TOLERANCE);
+    } else {
+      double share = hasExperts(decoder.spec()) ? ROUTED_SHARE : 1;
+      Closeness.assertMostRowsClose(what, actual, expected, columns, BF16_TOLERANCE, share);
+    }
+  }
+
+  private static boolean hasExperts(DecoderSpec spec) {
+    return spec.blocks().stream()
+        .anyMatch(block -> block.steps().stream().anyMatch(Step.Route.class::isInstance));
   }
 }

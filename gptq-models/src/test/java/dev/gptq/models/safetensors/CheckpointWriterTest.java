@@ -19,6 +19,8 @@ import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class CheckpointWriterTest {
   @TempDir Path root;
@@ -103,15 +105,20 @@ class CheckpointWriterTest {
     }
   }
 
-  @Test
-  void aRealModelSurvivesACopy() throws IOException {
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void aRealModelSurvivesACopy(boolean atOnce) throws IOException {
     Path source = SharedFiles.bundled("examples/tiny");
     Path folder = root.resolve("copy");
     try (Checkpoint original = Checkpoint.open(source)) {
       try (CheckpointWriter writer =
           CheckpointWriter.create(folder, WriterOptions.DEFAULT.withShardLimit(4_000_000))) {
-        for (String name : original.names()) {
-          writer.add(original.require(name));
+        if (atOnce) {
+          writer.addAll(original.names().stream().map(original::require).toList());
+        } else {
+          for (String name : original.names()) {
+            writer.add(original.require(name));
+          }
         }
         writer.copyFile(source.resolve("config.json"));
         writer.commit();
@@ -126,6 +133,42 @@ class CheckpointWriterTest {
           assertThat(actual.data().mismatch(expected.data())).as(name).isEqualTo(-1);
         }
       }
+    }
+  }
+
+  @Test
+  void tensorsThatComeAtOnceAreAlignedAndMayFollowSingleOnes() throws IOException {
+    Path first = root.resolve("first");
+    try (CheckpointWriter writer = CheckpointWriter.create(first, WriterOptions.DEFAULT)) {
+      addThree(writer);
+      writer.commit();
+    }
+    Path second = root.resolve("second");
+    Path both = root.resolve("both");
+    try (Checkpoint source = Checkpoint.open(first)) {
+      List<StoredTensor> tensors =
+          Stream.of("bytes", "halves", "words").map(source::require).toList();
+      try (CheckpointWriter writer = CheckpointWriter.create(second, WriterOptions.DEFAULT)) {
+        writer.addAll(tensors);
+        assertThatThrownBy(() -> writer.addAll(tensors))
+            .isInstanceOf(IllegalArgumentException.class)
+            .hasMessageContaining("'bytes'");
+        writer.commit();
+      }
+      try (CheckpointWriter writer = CheckpointWriter.create(both, WriterOptions.DEFAULT)) {
+        writer.add("single", StoredType.U8, new long[] {2}, bytes(2, 7));
+        writer.addAll(tensors);
+        writer.add("last", StoredType.U8, new long[] {1}, bytes(1, 9));
+        writer.commit();
+      }
+    }
+    assertThat(second.resolve("model.safetensors"))
+        .hasSameBinaryContentAs(first.resolve("model.safetensors"));
+    assertThat(content(both)).hasSize(4).contains("model-00003-of-00003.safetensors");
+    try (Checkpoint checkpoint = Checkpoint.open(both)) {
+      assertThat(read(checkpoint, "single")).containsExactly(7, 8);
+      assertThat(read(checkpoint, "halves")).startsWith(10, 11).hasSize(10);
+      assertThat(read(checkpoint, "last")).containsExactly(9);
     }
   }
 
@@ -226,6 +269,24 @@ class CheckpointWriterTest {
         .hasMessageContaining("writing tensor 'bytes' to " + root)
         .hasMessageContaining("No space left on device")
         .hasMessageContaining("free some space");
+    assertThat(content(root)).isEmpty();
+  }
+
+  @Test
+  void aDiskThatFillsWhileTensorsAreCopiedIsNamed() throws IOException {
+    Path full = Path.of("/dev/full");
+    assumeTrue(Files.exists(full), "no device that is always full");
+    try (Checkpoint source = Checkpoint.open(SharedFiles.bundled("examples/tiny"));
+        CheckpointWriter writer =
+            CheckpointWriter.create(
+                root.resolve("out"),
+                WriterOptions.DEFAULT,
+                _ -> FileChannel.open(full, StandardOpenOption.WRITE))) {
+      assertThatThrownBy(() -> writer.addAll(source.names().stream().map(source::require).toList()))
+          .isInstanceOf(IOException.class)
+          .hasMessageContaining("writing shard 1 to " + root)
+          .hasMessageContaining("No space left on device");
+    }
     assertThat(content(root)).isEmpty();
   }
 
