@@ -1,6 +1,7 @@
 package dev.gptq.quantize;
 
 import com.google.common.base.Preconditions;
+import dev.gptq.grid.GridSearch;
 import dev.gptq.grid.GridSpec;
 
 /**
@@ -106,6 +107,11 @@ public record GptqOptions(
   public GptqOptions withStatistics(GroupStatistics other) {
     return new GptqOptions(
         grid, groupSize, order, staticGroups, damping, blockSize, other, refinement);
+  }
+
+  /** Whether H itself is needed beside its factor. */
+  boolean needsDampedHessian() {
+    return refinement.needsHessian() || grid.search() == GridSearch.HESSIAN_DIAGONAL;
   }
 
   /** The same with another grid. */

@@ -11,6 +11,7 @@ import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.stream.IntStream;
 
 /**
@@ -20,14 +21,14 @@ import java.util.stream.IntStream;
 public final class HessianFactor {
   private final ImmutableList<Integer> order;
   private final ImmutableList<Integer> dead;
-  private final Tensor damped;
+  private final Optional<Tensor> damped;
   private final Tensor upper;
   private final double damping;
 
   private HessianFactor(
       ImmutableList<Integer> order,
       ImmutableList<Integer> dead,
-      Tensor damped,
+      Optional<Tensor> damped,
       Tensor upper,
       double damping) {
     this.order = order;
@@ -66,7 +67,9 @@ public final class HessianFactor {
       }
       int[] order = options.order().of(diagonal, options.groupColumns(n));
       Tensor index = local.upload(order);
-      Tensor h = result.rowMajor(DType.F32, n, n);
+      // A square of 10 GB in the largest models: kept only for those who look at it again.
+      boolean kept = options.needsDampedHessian();
+      Tensor h = (kept ? result : local).rowMajor(DType.F32, n, n);
       la.gatherSymmetric(hessian.matrix(), index, h);
       la.addToDiagonal(local.upload(permute(repair, order)), h);
       Tensor upper = result.allocate(DType.F32, n, n, Layout.ROW_MAJOR);
@@ -74,7 +77,7 @@ public final class HessianFactor {
       return new HessianFactor(
           ImmutableList.copyOf(Ints.asList(order)),
           ImmutableList.copyOf(Ints.asList(dead)),
-          h,
+          kept ? Optional.of(h) : Optional.empty(),
           upper,
           damping);
     }
@@ -135,9 +138,13 @@ public final class HessianFactor {
     return upper;
   }
 
-  /** H + λI, columns × columns, both triangles, in the order of quantization. */
+  /**
+   * H + λI, columns × columns, both triangles, in the order of quantization. Throws {@link
+   * IllegalStateException} if the options that it was factored with have no use for it.
+   */
   public Tensor damped() {
-    return damped;
+    return damped.orElseThrow(
+        () -> new IllegalStateException("the factor was made for options without refinement"));
   }
 
   /** The share of the mean diagonal that λ had to be. */
