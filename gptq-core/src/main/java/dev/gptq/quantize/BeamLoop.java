@@ -30,6 +30,7 @@ final class BeamLoop {
   private final int block;
   private final int paths;
 
+  /** A loop that keeps two paths or more; one is what {@link ColumnLoop} does. */
   BeamLoop(
       Backend backend,
       Tensor u,
@@ -68,11 +69,9 @@ final class BeamLoop {
       Tensor cost = scope.columnMajor(DType.F32, m, paths);
       // At the start there is one path a row.
       backend.linalg().convert(local.filled(0, m, 1), cost.columns(0, 1));
-      if (paths > 1) {
-        backend
-            .linalg()
-            .convert(local.filled(Float.POSITIVE_INFINITY, m, paths - 1), cost.columns(1, paths));
-      }
+      backend
+          .linalg()
+          .convert(local.filled(Float.POSITIVE_INFINITY, m, paths - 1), cost.columns(1, paths));
       List<Step> steps = new ArrayList<>();
       for (int from = 0, to; from < n; from = to) {
         to = Math.min(from + block, (from / segment + 1) * segment);

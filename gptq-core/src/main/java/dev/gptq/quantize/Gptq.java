@@ -153,7 +153,8 @@ public final class Gptq {
         (copy, others) -> loop(copy, factor, ColumnLoop.Fits.NONE, w.columns(), grid, others));
   }
 
-  private static double sum(Tensor losses) {
+  /** The sum over the rows, added in float64. */
+  static double sum(Tensor losses) {
     double sum = 0;
     for (float loss : HostCopies.floats(losses)) {
       sum += loss;

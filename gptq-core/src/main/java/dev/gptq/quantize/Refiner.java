@@ -4,7 +4,6 @@ import dev.gptq.backend.Backend;
 import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.grid.Grid;
 import dev.gptq.tensor.DType;
-import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.Optional;
@@ -60,11 +59,7 @@ final class Refiner {
       }
     }
     try (TensorScope local = backend.newScope()) {
-      double sum = 0;
-      for (float loss : HostCopies.floats(losses(codes, local))) {
-        sum += loss;
-      }
-      return sum / 2;
+      return Gptq.sum(losses(codes, local)) / 2;
     }
   }
 

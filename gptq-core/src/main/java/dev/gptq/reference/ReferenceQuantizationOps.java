@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.Function;
+import java.util.stream.IntStream;
 
 /** The exact operations, written as their contracts are. */
 final class ReferenceQuantizationOps implements QuantizationOps {
@@ -44,21 +45,18 @@ final class ReferenceQuantizationOps implements QuantizationOps {
         zero,
         row -> {
           Range range = Range.of(row, spec);
-          Fit best = null;
-          float least = Float.POSITIVE_INFINITY;
-          for (GridLadder.Candidate c : ladder.candidates()) {
-            Fit fit = range.shrunk(c.shrink()).fit(spec, c.zeroShift());
-            float error = 0;
-            for (int j = 0; j < row.length; j++) {
-              float d = fit.error(row[j], spec);
-              error = Math.fma(d * d, weights[j], error);
-            }
-            if (best == null || error < least) {
-              least = error;
-              best = fit;
-            }
-          }
-          return best;
+          return best(
+              ladder.candidates().stream()
+                  .map(c -> range.shrunk(c.shrink()).fit(spec, c.zeroShift()))
+                  .toList(),
+              fit -> {
+                float error = 0;
+                for (int j = 0; j < row.length; j++) {
+                  float d = fit.error(row[j], spec);
+                  error = Math.fma(d * d, weights[j], error);
+                }
+                return error;
+              });
         });
   }
 
@@ -78,19 +76,35 @@ final class ReferenceQuantizationOps implements QuantizationOps {
 
   private static Fit fitRow(float[] row, GridSpec spec) {
     Range range = Range.of(row, spec);
-    Fit best = range.fit(spec, 0);
     if (spec.search() == GridSearch.MIN_MAX) {
-      return best;
+      return range.fit(spec, 0);
     }
+    return best(
+        IntStream.range(0, CANDIDATES)
+            .mapToObj(i -> range.shrunk((float) (1 - i / 100.0)).fit(spec, 0))
+            .toList(),
+        fit -> {
+          float error = 0;
+          for (float x : row) {
+            error += ErrorNorm.of(fit.error(x, spec));
+          }
+          return error;
+        });
+  }
+
+  /** What a candidate costs a row. */
+  private interface RowError {
+    float of(Fit fit);
+  }
+
+  /** The first candidate with the least error. */
+  private static Fit best(List<Fit> candidates, RowError error) {
+    Fit best = candidates.getFirst();
     float least = Float.POSITIVE_INFINITY;
-    for (int i = 0; i < CANDIDATES; i++) {
-      Fit fit = range.shrunk((float) (1 - i / 100.0)).fit(spec, 0);
-      float error = 0;
-      for (float x : row) {
-        error += ErrorNorm.of(fit.error(x, spec));
-      }
-      if (error < least) {
-        least = error;
+    for (Fit fit : candidates) {
+      float e = error.of(fit);
+      if (e < least) {
+        least = e;
         best = fit;
       }
     }

@@ -5,6 +5,7 @@ import dev.gptq.backend.Backend;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.forward.WeightSource;
 import dev.gptq.models.pipeline.ModuleReport;
+import dev.gptq.models.pipeline.OutputErrors;
 import dev.gptq.models.pipeline.QuantizedModule;
 import dev.gptq.quantize.Gptq;
 import dev.gptq.quantize.GptqOptions;
@@ -92,9 +93,10 @@ public final class Requantizer {
           factor.isPresent()
               ? new Gptq(backend, changed).quantize(weight, factor.get(), scope).matrix()
               : nearest;
-      double signal = hessian.map(h -> h.meanSquaredOutput(weight)).orElse(Double.NaN);
-      double rtn = hessian.map(h -> error(weight, nearest, h)).orElse(Double.NaN);
-      double error = factor.isPresent() ? error(weight, quantized, hessian.orElseThrow()) : rtn;
+      OutputErrors errors =
+          hessian
+              .map(h -> OutputErrors.of(backend, weight, nearest, quantized, h))
+              .orElse(OutputErrors.NONE);
       ModuleReport report =
           new ModuleReport(
               first.layer(),
@@ -105,24 +107,15 @@ public final class Requantizer {
               changed.grid().bits(),
               changed.groupSize(),
               first.sym(),
-              error,
-              error / signal,
-              rtn,
-              rtn / signal,
+              errors.error(),
+              errors.relativeError(),
+              errors.rtn(),
+              errors.relativeRtn(),
               factor.map(HessianFactor::damping).orElse(Double.NaN),
               first.tokens(),
               first.fallback(),
               first.seconds() + (System.nanoTime() - start) / 1e9);
       return new QuantizedModule(quantized.pack(), report);
-    }
-  }
-
-  private double error(Tensor weight, QuantizedMatrix quantized, Hessian hessian) {
-    try (TensorScope local = backend.newScope()) {
-      Tensor difference = local.columnMajor(DType.F32, weight.rows(), weight.columns());
-      quantized.dequantize(backend, difference);
-      backend.linalg().axpy(-1, weight, difference);
-      return hessian.meanSquaredOutput(difference);
     }
   }
 }

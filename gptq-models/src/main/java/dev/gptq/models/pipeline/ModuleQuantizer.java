@@ -154,41 +154,34 @@ final class ModuleQuantizer {
     long start = System.nanoTime();
     GptqOptions options = settings.options();
     String name = block.spec().nameOf(module);
-    try (TensorScope local = backend.newScope()) {
-      CompletableFuture<PackedMatrix> packed = quantized.startPacking();
-      Errors errors = Errors.none();
-      if (measures.hessian().isPresent()) {
-        Hessian h = measures.hessian().get();
-        double rtn = error(weight, nearest, h, local);
-        errors =
-            new Errors(
-                measures.factor().isPresent() ? error(weight, quantized, h, local) : rtn,
-                rtn,
-                h.meanSquaredOutput(weight));
-      }
-      quantized.dequantize(backend, weight);
-      replace(module, weight);
-      ModuleReport report =
-          new ModuleReport(
-              layer,
-              module.module(),
-              name,
-              module.outputs(),
-              module.inputs(),
-              options.grid().bits(),
-              options.groupSize(),
-              !options.grid().scheme().hasZeroPoint(),
-              errors.error(),
-              errors.error() / errors.signal(),
-              errors.rtn(),
-              errors.rtn() / errors.signal(),
-              measures.factor().map(HessianFactor::damping).orElse(Double.NaN),
-              measures.hessian().map(Hessian::tokens).orElse(0L),
-              measures.fallback(),
-              measures.seconds() + (System.nanoTime() - start) / 1e9);
-      modules.put(name, new QuantizedModule(packed.join(), report));
-      return report;
-    }
+    CompletableFuture<PackedMatrix> packed = quantized.startPacking();
+    OutputErrors errors =
+        measures
+            .hessian()
+            .map(h -> OutputErrors.of(backend, weight, nearest, quantized, h))
+            .orElse(OutputErrors.NONE);
+    quantized.dequantize(backend, weight);
+    replace(module, weight);
+    ModuleReport report =
+        new ModuleReport(
+            layer,
+            module.module(),
+            name,
+            module.outputs(),
+            module.inputs(),
+            options.grid().bits(),
+            options.groupSize(),
+            !options.grid().scheme().hasZeroPoint(),
+            errors.error(),
+            errors.relativeError(),
+            errors.rtn(),
+            errors.relativeRtn(),
+            measures.factor().map(HessianFactor::damping).orElse(Double.NaN),
+            measures.hessian().map(Hessian::tokens).orElse(0L),
+            measures.fallback(),
+            measures.seconds() + (System.nanoTime() - start) / 1e9);
+    modules.put(name, new QuantizedModule(packed.join(), report));
+    return report;
   }
 
   private QuantizedMatrix solve(
@@ -196,23 +189,6 @@ final class ModuleQuantizer {
     Tensor target =
         drift.map(d -> d.target(weight, factor, settings.target().alpha(), scope)).orElse(weight);
     return new Gptq(backend, settings.options()).quantize(target, factor, scope).matrix();
-  }
-
-  /** Mean squared outputs: of the error, of the error of rounding to nearest, of the weights. */
-  private record Errors(double error, double rtn, double signal) {
-    static Errors none() {
-      return new Errors(Double.NaN, Double.NaN, Double.NaN);
-    }
-  }
-
-  private double error(
-      Tensor weight, QuantizedMatrix quantized, Hessian hessian, TensorScope scope) {
-    try (TensorScope local = scope.child()) {
-      Tensor difference = local.columnMajor(DType.F32, weight.rows(), weight.columns());
-      quantized.dequantize(backend, difference);
-      backend.linalg().axpy(-1, weight, difference);
-      return hessian.meanSquaredOutput(difference);
-    }
   }
 
   /** Copies the stored weights; the block's own copy of them where that is exact. */
