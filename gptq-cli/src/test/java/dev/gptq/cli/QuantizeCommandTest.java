@@ -124,6 +124,14 @@ final class QuantizeCommandTest {
   }
 
   @Test
+  void makesTheFoldersAboveTheOutputHoweverItStarts() {
+    Path output = folder.resolve("a/b/w4");
+    Cli.Outcome quantized = quantize(output, "--no-resume", "--include", "layers[.]1[.].*k_proj");
+    assertThat(quantized.status()).as(quantized.err()).isZero();
+    assertThat(output.resolve("model.safetensors")).exists();
+  }
+
+  @Test
   void sameCommandGivesSameBytes() {
     quantize(folder.resolve("a"));
     quantize(folder.resolve("b"));

@@ -210,6 +210,9 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
   /** Deletes the folder, and those of other unfinished runs with the same output. */
   public void delete() throws IOException {
     close();
+    if (!Files.isDirectory(folder.getParent())) {
+      return;
+    }
     String prefix = folder.getFileName().toString().replaceFirst("-[^-]*$", "-");
     try (Stream<Path> siblings = Files.list(folder.getParent())) {
       for (Path sibling : siblings.toList()) {
