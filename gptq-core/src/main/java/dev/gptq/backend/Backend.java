@@ -36,6 +36,23 @@ public interface Backend extends AutoCloseable {
   /** The forward pass; used by model code only. */
   TransformerOps transformer();
 
+  /**
+   * Number of lanes worth opening for work of which one piece alone cannot fill the device; 1 if
+   * lanes gain nothing.
+   */
+  int lanes();
+
+  /**
+   * A lane: another backend on the same device, with a queue of its own and the same memory, whose
+   * work runs beside that of this one. It gives the same bits as this one, belongs to the thread
+   * that calls this method, which may be any, and is closed by it, before this backend.
+   *
+   * <p>Either may be given tensors of the other, if it was waited for ({@link #synchronize}) since
+   * they were last written, and if the other does not touch them meanwhile. {@link LaneGroup} sees
+   * to that.
+   */
+  Backend newLane();
+
   /** Waits for all queued work. */
   void synchronize();
 

@@ -2,6 +2,7 @@ package dev.gptq.backend;
 
 import com.google.common.base.Preconditions;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.primitives.Ints;
 
 /**
  * What a user may ask of a backend.
@@ -21,6 +22,22 @@ public record BackendOptions(int threads, int device, ImmutableMap<String, Strin
   /** All processors of this machine, the first GPU. */
   public static BackendOptions defaults() {
     return new BackendOptions(Runtime.getRuntime().availableProcessors(), 0, ImmutableMap.of());
+  }
+
+  /**
+   * A setting that is a positive number.
+   *
+   * @param otherwise its value if it was not set
+   */
+  public int positive(String setting, int otherwise) {
+    String text = settings.get(setting);
+    if (text == null) {
+      return otherwise;
+    }
+    Integer value = Ints.tryParse(text);
+    Preconditions.checkArgument(
+        value != null && value > 0, "%s must be a positive number but is '%s'", setting, text);
+    return value;
   }
 
   /** The same with another number of threads. */

@@ -66,6 +66,17 @@ public final class CheckedBackend implements Backend {
   }
 
   @Override
+  public int lanes() {
+    return backend.lanes();
+  }
+
+  /** A lane with the same checks, which belongs to the calling thread. */
+  @Override
+  public Backend newLane() {
+    return new CheckedBackend(backend.newLane());
+  }
+
+  @Override
   public void synchronize() {
     checkThread();
     backend.synchronize();

@@ -11,7 +11,7 @@ import java.util.Map;
 /**
  * Off-heap memory of a CPU backend. Blocks that scopes give back are kept for the next request of
  * the same size class: fresh memory costs a page fault for every 4 KiB and is zeroed twice, once by
- * the system and once by {@link Arena}.
+ * the system and once by {@link Arena}. Threads may share it.
  */
 public final class HostMemory implements AutoCloseable {
   /** Bytes between aligned addresses: a cache line, and the widest vector. */
@@ -30,24 +30,33 @@ public final class HostMemory implements AutoCloseable {
   /** A block of at least {@code bytes}; its contents are undefined. */
   MemorySegment acquire(long bytes) {
     long size = sizeClass(bytes);
+    MemorySegment block = reuse(size);
+    return block == null ? allocate(size) : block;
+  }
+
+  private synchronized MemorySegment reuse(long size) {
     ArrayDeque<MemorySegment> blocks = free.get(size);
     MemorySegment block = blocks == null ? null : blocks.poll();
-    if (block == null) {
-      block = allocate(size);
+    if (block != null) {
+      count(size, 0);
     }
-    live += size;
-    peak = Math.max(peak, live);
     return block;
   }
 
+  private synchronized void count(long taken, long held) {
+    live += taken;
+    peak = Math.max(peak, live);
+    reserved += held;
+  }
+
   /** Takes back a block of {@link #acquire}. */
-  void release(MemorySegment block) {
+  synchronized void release(MemorySegment block) {
     live -= block.byteSize();
     free.computeIfAbsent(block.byteSize(), size -> new ArrayDeque<>()).push(block);
   }
 
   /** Bytes in use, at most in use, and held. */
-  public MemoryUsage usage() {
+  public synchronized MemoryUsage usage() {
     return new MemoryUsage(live, peak, reserved);
   }
 
@@ -59,14 +68,14 @@ public final class HostMemory implements AutoCloseable {
   private MemorySegment allocate(long size) {
     try {
       MemorySegment block = arena.allocate(size, ALIGNMENT);
-      reserved += size;
+      count(size, size);
       return block;
     } catch (OutOfMemoryError e) {
       throw new OutOfMemoryException(
           "no room for "
               + (size >> 20)
               + " MiB of tensors; "
-              + (live >> 20)
+              + (usage().live() >> 20)
               + " MiB are in use. Use fewer samples or shorter windows, or a machine with more"
               + " memory",
           e);

@@ -40,6 +40,15 @@ public final class Hessian {
     this.tokens = tokens;
   }
 
+  /**
+   * The same sum, for work of another lane of its backend; the caller has waited for this one's
+   * {@link #matrix}.
+   */
+  public Hessian on(Backend lane) {
+    Preconditions.checkState(symmetric, "matrix() was not called");
+    return new Hessian(lane, matrix, tokens);
+  }
+
   /** Adds the rows of x, tokens × columns. */
   public void add(Tensor x) {
     backend.linalg().accumulateGram(1, x, matrix);
@@ -68,11 +77,16 @@ public final class Hessian {
 
   /** {@code tr(A·H·Aᵀ) / tokens}: the mean over tokens of {@code ‖A·x‖²}. */
   public double meanSquaredOutput(Tensor a) {
-    Preconditions.checkState(tokens > 0, "no calibration tokens were added");
     try (TensorScope local = backend.newScope()) {
       Tensor total = local.zeros(DType.F64, 1, 1, Layout.ROW_MAJOR);
-      backend.linalg().addTraceQuadratic(a, matrix(), total);
+      addSquaredOutput(a, total);
       return HostCopies.scalar(total) / tokens;
     }
+  }
+
+  /** Adds {@code tr(A·H·Aᵀ)}, the sum over tokens of {@code ‖A·x‖²}, to total, 1 × 1 of F64. */
+  public void addSquaredOutput(Tensor a, Tensor total) {
+    Preconditions.checkState(tokens > 0, "no calibration tokens were added");
+    backend.linalg().addTraceQuadratic(a, matrix(), total);
   }
 }

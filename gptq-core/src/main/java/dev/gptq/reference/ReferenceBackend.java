@@ -18,8 +18,19 @@ import dev.gptq.tensor.TensorScope;
  * are tested against, and the last resort on a CPU without vector instructions.
  */
 final class ReferenceBackend implements Backend {
-  private final HostMemory memory = new HostMemory();
-  private final HostScope root = new HostScope(memory);
+  private final HostMemory memory;
+  private final HostScope root;
+  private final boolean isLane;
+
+  ReferenceBackend() {
+    this(new HostMemory(), false);
+  }
+
+  private ReferenceBackend(HostMemory memory, boolean isLane) {
+    this.memory = memory;
+    this.root = new HostScope(memory);
+    this.isLane = isLane;
+  }
 
   @Override
   public BackendInfo info() {
@@ -60,6 +71,16 @@ final class ReferenceBackend implements Backend {
   }
 
   @Override
+  public int lanes() {
+    return 1;
+  }
+
+  @Override
+  public Backend newLane() {
+    return new ReferenceBackend(memory, true);
+  }
+
+  @Override
   public void synchronize() {
     // Every operation has finished when it returns.
   }
@@ -72,6 +93,8 @@ final class ReferenceBackend implements Backend {
   @Override
   public void close() {
     root.close();
-    memory.close();
+    if (!isLane) {
+      memory.close();
+    }
   }
 }

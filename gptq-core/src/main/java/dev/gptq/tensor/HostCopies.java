@@ -1,8 +1,6 @@
 package dev.gptq.tensor;
 
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 
 /** Copies of small tensors in Java arrays: diagonals, scales, scalars. Each call synchronises. */
 public final class HostCopies {
@@ -32,14 +30,17 @@ public final class HostCopies {
     return values;
   }
 
+  /** The elements of an F64 tensor in its own layout. */
+  public static double[] doubles(Tensor tensor) {
+    require(tensor, DType.F64);
+    double[] values = new double[Math.toIntExact(tensor.elements())];
+    tensor.copyTo(MemorySegment.ofArray(values));
+    return values;
+  }
+
   /** The single element of a 1 × 1 F64 tensor. */
   public static double scalar(Tensor tensor) {
-    require(tensor, DType.F64);
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment value = arena.allocate(ValueLayout.JAVA_DOUBLE, tensor.elements());
-      tensor.copyTo(value);
-      return value.get(ValueLayout.JAVA_DOUBLE, 0);
-    }
+    return doubles(tensor)[0];
   }
 
   private static void require(Tensor tensor, DType type) {

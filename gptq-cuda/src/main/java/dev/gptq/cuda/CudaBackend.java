@@ -14,10 +14,19 @@ import dev.gptq.cuda.driver.Nvrtc;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.TensorScope;
 
-/** One NVIDIA GPU with one ordered stream of work. */
+/**
+ * One NVIDIA GPU with one ordered stream of work. A lane has a stream, staging buffers and library
+ * handles of its own; context, kernels and memory pool are shared.
+ */
 final class CudaBackend implements Backend {
   /** The setting that chooses the activations' type: {@code bf16} or {@code f32}. */
   static final String ACTIVATIONS = "cuda.activations";
+
+  /** The setting that says how many lanes there are. */
+  static final String LANES = "cuda.lanes";
+
+  /** Solves of an expert's size that keep a GPU of a hundred multiprocessors busy. */
+  private static final int DEFAULT_LANES = 8;
 
   private static final System.Logger LOG = System.getLogger("dev.gptq.cuda");
 
@@ -25,6 +34,8 @@ final class CudaBackend implements Backend {
   private final CudaContext context;
   private final CudaScope root;
   private final DType activationType;
+  private final int lanes;
+  private final boolean isLane;
   private final LinearAlgebra linalg;
   private final QuantizationOps quantization;
   private final PackedMatmul packed;
@@ -33,13 +44,20 @@ final class CudaBackend implements Backend {
 
   /** Takes the device's primary context; everything that follows happens on this thread. */
   CudaBackend(CudaPlatform platform, BackendOptions options) {
-    this(open(platform, options), activationType(options), info(platform));
+    this(open(platform, options), options, info(platform));
   }
 
-  CudaBackend(CudaContext context, DType activationType, BackendInfo info) {
+  CudaBackend(CudaContext context, BackendOptions options, BackendInfo info) {
+    this(context, activationType(options), info, options.positive(LANES, DEFAULT_LANES), false);
+  }
+
+  private CudaBackend(
+      CudaContext context, DType activationType, BackendInfo info, int lanes, boolean isLane) {
     this.context = context;
     this.activationType = activationType;
     this.info = info;
+    this.lanes = lanes;
+    this.isLane = isLane;
     this.root = new CudaScope(context);
     this.linalg = new CudaLinearAlgebra(context);
     this.quantization = new CudaQuantizationOps(context);
@@ -54,14 +72,13 @@ final class CudaBackend implements Backend {
             platform.driver(), Boolean.parseBoolean(options.settings().get(CudaQueue.SYNCHRONOUS)));
     KernelLoader loader =
         new KernelLoader(platform.driver(), platform.device(), platform.compiler().map(Nvrtc::new));
-    return new CudaContext(
+    return CudaContext.of(
         platform.device(),
         queue,
-        new CudaMemory(queue, platform.device()),
-        new Staging(queue),
-        new Kernels(queue, KernelImages.of(platform.device()), loader::load),
-        new NativeCudaBlas(platform.blas(), queue.stream()),
-        new NativeCudaSolver(platform.solver(), queue.stream()));
+        new KernelModules(platform.driver(), KernelImages.of(platform.device()), loader::load),
+        new CudaLibraries(
+            stream -> new NativeCudaBlas(platform.blas(), stream),
+            stream -> new NativeCudaSolver(platform.solver(), stream)));
   }
 
   private static BackendInfo info(CudaPlatform platform) {
@@ -115,6 +132,16 @@ final class CudaBackend implements Backend {
   }
 
   @Override
+  public int lanes() {
+    return lanes;
+  }
+
+  @Override
+  public Backend newLane() {
+    return new CudaBackend(context.newLane(), activationType, info, 1, true);
+  }
+
+  @Override
   public void synchronize() {
     context.queue().synchronize();
   }
@@ -141,10 +168,12 @@ final class CudaBackend implements Backend {
     context.queue().synchronize();
     context.solver().close();
     context.blas().close();
-    context.kernels().close();
     context.staging().close();
     context.queue().close();
-    context.queue().driver().trimPool(context.device().index());
+    if (!isLane) {
+      context.kernels().modules().close();
+      context.queue().driver().trimPool(context.device().index());
+    }
     context.queue().driver().leaveContext(context.device().index());
   }
 }

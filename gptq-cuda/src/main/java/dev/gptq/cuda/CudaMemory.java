@@ -8,7 +8,8 @@ import java.util.Map;
 
 /**
  * Device memory from the driver's stream-ordered pool: both taking and giving back are queued, so
- * that a block can be given back while kernels that use it still wait.
+ * that a block can be given back while kernels that use it still wait. Lanes take blocks from the
+ * same pool, each in the order of its own stream, and are counted together.
  */
 final class CudaMemory {
   // The pool's own granularity.
@@ -32,16 +33,45 @@ final class CudaMemory {
     }
   }
 
+  /** Bytes in use by a backend and its lanes. */
+  private static final class Tally {
+    private long live;
+    private long peak;
+
+    synchronized void add(long bytes) {
+      live += bytes;
+      peak = Math.max(peak, live);
+    }
+
+    synchronized MemoryUsage usage(long reserved) {
+      return new MemoryUsage(live, peak, reserved);
+    }
+  }
+
   private final CudaQueue queue;
   private final CudaDevice device;
   private final Map<Long, Long> sizes = new HashMap<>();
-  private long live;
-  private long peak;
+  private final Tally tally;
 
   CudaMemory(CudaQueue queue, CudaDevice device) {
+    this(queue, device, new Tally());
+    queue.driver().keepFreedMemory(device.index());
+  }
+
+  private CudaMemory(CudaQueue queue, CudaDevice device, Tally tally) {
     this.queue = queue;
     this.device = device;
-    queue.driver().keepFreedMemory(device.index());
+    this.tally = tally;
+  }
+
+  /** The same memory for another queue. */
+  CudaMemory on(CudaQueue other) {
+    return new CudaMemory(other, device, tally);
+  }
+
+  /** Whether both take blocks for one backend. */
+  boolean isSharedWith(CudaMemory other) {
+    return tally == other.tally;
   }
 
   /** Memory of at least {@code bytes} until it is closed. */
@@ -66,25 +96,24 @@ final class CudaMemory {
               + " has no room for "
               + (size >> 20)
               + " MiB more: "
-              + (live >> 20)
+              + (usage().live() >> 20)
               + " MiB of tensors are in use, "
               + (device.memory() >> 20)
               + " MiB are all it has. Use fewer samples or shorter windows, or a GPU with more"
               + " memory, and check that no other process uses this one");
     }
     sizes.put(address, size);
-    live += size;
-    peak = Math.max(peak, live);
+    tally.add(size);
     return address;
   }
 
   /** Gives a block of {@link #acquire} back. */
   void release(long address) {
-    live -= sizes.remove(address);
+    tally.add(-sizes.remove(address));
     queue.driver().free(address, queue.stream());
   }
 
   MemoryUsage usage() {
-    return new MemoryUsage(live, peak, queue.driver().pooledMemory(device.index()));
+    return tally.usage(queue.driver().pooledMemory(device.index()));
   }
 }

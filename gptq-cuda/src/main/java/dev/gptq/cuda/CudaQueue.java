@@ -24,6 +24,11 @@ final class CudaQueue {
     this.synchronous = synchronous;
   }
 
+  /** Another stream of the same context. */
+  CudaQueue another() {
+    return new CudaQueue(driver, synchronous);
+  }
+
   CudaDriver driver() {
     return driver;
   }

@@ -10,19 +10,27 @@ import java.lang.foreign.MemorySegment;
  */
 final class Staging {
   private static final int BUFFERS = 4;
-  private static final long BUFFER_BYTES = 16L << 20;
+
+  /** Bytes of a buffer: whole models pass through it. */
+  static final long BUFFER_BYTES = 16L << 20;
+
+  /** Bytes of a buffer of a lane, through which the results of small solves pass. */
+  static final long LANE_BUFFER_BYTES = 2L << 20;
+
   private static final long ALIGNMENT = 16;
 
   private final CudaQueue queue;
+  private final long bufferBytes;
   private final MemorySegment[] buffers = new MemorySegment[BUFFERS];
   private final long[] done = new long[BUFFERS];
   private int current;
   private long used;
 
-  Staging(CudaQueue queue) {
+  Staging(CudaQueue queue, long bufferBytes) {
     this.queue = queue;
+    this.bufferBytes = bufferBytes;
     for (int i = 0; i < BUFFERS; i++) {
-      buffers[i] = queue.driver().allocateHost(BUFFER_BYTES);
+      buffers[i] = queue.driver().allocateHost(bufferBytes);
       done[i] = queue.driver().createEvent();
     }
   }
@@ -31,14 +39,14 @@ final class Staging {
   void upload(MemorySegment host, long device, long bytes) {
     CudaDriver driver = queue.driver();
     for (long from = 0; from < bytes; ) {
-      if (used == BUFFER_BYTES) {
+      if (used == bufferBytes) {
         advance();
       }
-      long count = Math.min(bytes - from, BUFFER_BYTES - used);
+      long count = Math.min(bytes - from, bufferBytes - used);
       MemorySegment piece = buffers[current].asSlice(used, count);
       HostCopy.copy(host.asSlice(from, count), piece);
       driver.copyToDevice(device + from, piece, count, queue.stream());
-      used = Math.min(BUFFER_BYTES, Math.ceilDiv(used + count, ALIGNMENT) * ALIGNMENT);
+      used = Math.min(bufferBytes, Math.ceilDiv(used + count, ALIGNMENT) * ALIGNMENT);
       from += count;
     }
   }
@@ -69,10 +77,10 @@ final class Staging {
     if (bytes == 0) {
       return;
     }
-    if (bytes <= BUFFER_BYTES) {
+    if (bytes <= bufferBytes) {
       download(
           bytes * runs,
-          BUFFER_BYTES / bytes * bytes,
+          bufferBytes / bytes * bytes,
           (buffer, from, count) ->
               driver.copyToHost(
                   buffer, device + from / bytes * pitch, pitch, bytes, count / bytes, stream),
@@ -83,7 +91,7 @@ final class Staging {
       long start = device + run * pitch;
       download(
           bytes,
-          BUFFER_BYTES,
+          bufferBytes,
           (buffer, from, count) -> driver.copyToHost(buffer, start + from, count, count, 1, stream),
           host.asSlice(run * bytes, bytes));
     }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Availability;
+import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.BackendProvider;
 import dev.gptq.cuda.driver.CudaUnavailableException;
@@ -45,6 +46,35 @@ final class CudaBackendTest {
     backend.close();
     backend.close();
     assertThat(driver.outstanding()).isZero();
+  }
+
+  @Test
+  void lanesGiveEverythingBackButWhatTheyShare() {
+    CudaBackend backend = open();
+    int before = driver.outstanding();
+    Backend lane = backend.newLane();
+    lane.newScope().zeros(DType.F32, 10, 10, Layout.ROW_MAJOR);
+    assertThat(backend.memory().live()).isPositive();
+    lane.close();
+    assertThat(driver.outstanding()).isEqualTo(before);
+    assertThat(backend.memory().live()).isZero();
+    backend.close();
+    assertThat(driver.outstanding()).isZero();
+  }
+
+  @Test
+  void numberOfLanesIsASetting() {
+    try (CudaBackend backend =
+        EmulatedProvider.backend(
+            driver, new BackendOptions(1, 0, ImmutableMap.of(CudaBackend.LANES, "3")))) {
+      assertThat(backend.lanes()).isEqualTo(3);
+    }
+    for (String wrong : new String[] {"0", "-1", "many"}) {
+      assertThatThrownBy(() ->
+              EmulatedProvider.backend(
+                  driver, new BackendOptions(1, 0, ImmutableMap.of(CudaBackend.LANES, wrong))))
+          .hasMessage("cuda.lanes must be a positive number but is '" + wrong + "'");
+    }
   }
 
   @Test

@@ -21,7 +21,8 @@ import java.util.Set;
 /**
  * A device in host memory that checks how it is used: every block is freed once, every handle is
  * known, launches keep to the limits of a GPU, the context is entered, and nothing is written
- * around a block. Kernels run at once, built for the host; with no library given they do not run.
+ * around a block. Threads take turns. Kernels run at once, built for the host; with no library
+ * given they do not run.
  */
 @SuppressWarnings("restricted")
 final class EmulatedDriver implements CudaDriver {
@@ -110,47 +111,47 @@ final class EmulatedDriver implements CudaDriver {
   }
 
   @Override
-  public void enterContext(int device) {
+  public synchronized void enterContext(int device) {
     contexts++;
   }
 
   @Override
-  public void leaveContext(int device) {
+  public synchronized void leaveContext(int device) {
     require(contexts-- > 0, "a context is left that was not entered");
   }
 
   @Override
-  public long createStream() {
+  public synchronized long createStream() {
     return handle();
   }
 
   @Override
-  public void destroyStream(long stream) {
+  public synchronized void destroyStream(long stream) {
     destroy(stream);
   }
 
   @Override
-  public void synchronize(long stream) {
+  public synchronized void synchronize(long stream) {
     known(stream);
   }
 
   @Override
-  public void keepFreedMemory(int device) {
+  public synchronized void keepFreedMemory(int device) {
     require(contexts > 0, "no context");
   }
 
   @Override
-  public long pooledMemory(int device) {
+  public synchronized long pooledMemory(int device) {
     return used;
   }
 
   @Override
-  public void trimPool(int device) {
+  public synchronized void trimPool(int device) {
     require(contexts > 0, "no context");
   }
 
   @Override
-  public long allocate(long bytes, long stream) {
+  public synchronized long allocate(long bytes, long stream) {
     known(stream);
     require(bytes > 0, "an empty block");
     if (used + bytes > capacity) {
@@ -167,7 +168,7 @@ final class EmulatedDriver implements CudaDriver {
   }
 
   @Override
-  public void free(long address, long stream) {
+  public synchronized void free(long address, long stream) {
     known(stream);
     Block block = blocks.remove(address);
     require(block != null, "a block is freed that is not allocated");
@@ -183,7 +184,7 @@ final class EmulatedDriver implements CudaDriver {
   }
 
   @Override
-  public MemorySegment allocateHost(long bytes) {
+  public synchronized MemorySegment allocateHost(long bytes) {
     Arena arena = Arena.ofShared();
     MemorySegment memory = arena.allocate(bytes, 64);
     hostBlocks.put(memory.address(), arena);
@@ -191,20 +192,20 @@ final class EmulatedDriver implements CudaDriver {
   }
 
   @Override
-  public void freeHost(MemorySegment memory) {
+  public synchronized void freeHost(MemorySegment memory) {
     Arena arena = hostBlocks.remove(memory.address());
     require(arena != null, "host memory is freed that is not allocated");
     arena.close();
   }
 
   @Override
-  public void copyToDevice(long device, MemorySegment host, long bytes, long stream) {
+  public synchronized void copyToDevice(long device, MemorySegment host, long bytes, long stream) {
     known(stream);
     at(device, bytes).copyFrom(host.asSlice(0, bytes));
   }
 
   @Override
-  public void copyToHost(
+  public synchronized void copyToHost(
       MemorySegment host, long device, long pitch, long bytes, long runs, long stream) {
     known(stream);
     require(pitch >= bytes, "runs overlap");
@@ -214,7 +215,7 @@ final class EmulatedDriver implements CudaDriver {
   }
 
   @Override
-  public void zero(long device, long bytes, long stream) {
+  public synchronized void zero(long device, long bytes, long stream) {
     known(stream);
     at(device, bytes).fill((byte) 0);
   }
@@ -230,17 +231,17 @@ final class EmulatedDriver implements CudaDriver {
   }
 
   /** Stands in for loading an image. */
-  long module() {
+  synchronized long module() {
     return handle();
   }
 
   @Override
-  public void unloadModule(long module) {
+  public synchronized void unloadModule(long module) {
     destroy(module);
   }
 
   @Override
-  public long function(long module, String name) {
+  public synchronized long function(long module, String name) {
     known(module);
     long function =
         kernels == null ? ++next : kernels.find("entry_" + name).orElseThrow().address();
@@ -249,13 +250,13 @@ final class EmulatedDriver implements CudaDriver {
   }
 
   @Override
-  public void allowSharedMemory(long function, int bytes) {
+  public synchronized void allowSharedMemory(long function, int bytes) {
     require(bytes <= SHARED_LIMIT, "too much shared memory");
     shared.put(function, bytes);
   }
 
   @Override
-  public void launch(
+  public synchronized void launch(
       long function,
       int gridX,
       int gridY,
@@ -294,30 +295,30 @@ final class EmulatedDriver implements CudaDriver {
   }
 
   @Override
-  public long createEvent() {
+  public synchronized long createEvent() {
     return handle();
   }
 
   @Override
-  public void record(long event, long stream) {
+  public synchronized void record(long event, long stream) {
     known(event);
     known(stream);
   }
 
   @Override
-  public void awaitEvent(long event) {
+  public synchronized void awaitEvent(long event) {
     known(event);
   }
 
   @Override
-  public float elapsed(long from, long to) {
+  public synchronized float elapsed(long from, long to) {
     known(from);
     known(to);
     return 0;
   }
 
   @Override
-  public void destroyEvent(long event) {
+  public synchronized void destroyEvent(long event) {
     destroy(event);
   }
 

@@ -36,17 +36,13 @@ final class EmulatedProvider implements BackendProvider {
     driver.enterContext(device.index());
     CudaQueue queue = new CudaQueue(driver, true);
     CudaContext context =
-        new CudaContext(
+        CudaContext.of(
             device,
             queue,
-            new CudaMemory(queue, device),
-            new Staging(queue),
-            new Kernels(queue, KernelImages.of(device), image -> driver.module()),
-            new EmulatedLibraries.Blas(),
-            new EmulatedLibraries.Solver());
+            new KernelModules(driver, KernelImages.of(device), image -> driver.module()),
+            new CudaLibraries(
+                stream -> new EmulatedLibraries.Blas(), stream -> new EmulatedLibraries.Solver()));
     return new CudaBackend(
-        context,
-        CudaBackend.activationType(options),
-        new BackendInfo(NAME, device.name(), ImmutableMap.of()));
+        context, options, new BackendInfo(NAME, device.name(), ImmutableMap.of()));
   }
 }

@@ -3,6 +3,7 @@ package dev.gptq.simd;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendInfo;
+import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.backend.MemoryUsage;
 import dev.gptq.backend.PackedMatmul;
@@ -13,17 +14,33 @@ import dev.gptq.host.HostScope;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.TensorScope;
 
-/** The CPU backend on vectors. Every operation has finished when it returns. */
+/**
+ * The CPU backend on vectors. Every operation has finished when it returns. A lane is one of one
+ * worker: a core of its own for all of a small solve beats a share in each of its operations.
+ */
 final class SimdBackend implements Backend {
-  private final HostMemory memory = new HostMemory();
-  private final HostScope root = new HostScope(memory);
+  /** The setting that says how many lanes there are. */
+  static final String LANES = "simd.lanes";
+
+  private final HostMemory memory;
+  private final HostScope root;
+  private final int lanes;
+  private final boolean isLane;
   private final Execution execution;
   private final LinearAlgebra linalg;
   private final QuantizationOps quantization;
   private final PackedMatmul packed;
   private final TransformerOps transformer;
 
-  SimdBackend(int threads) {
+  SimdBackend(BackendOptions options) {
+    this(new HostMemory(), options.threads(), options.positive(LANES, options.threads()), false);
+  }
+
+  private SimdBackend(HostMemory memory, int threads, int lanes, boolean isLane) {
+    this.memory = memory;
+    this.root = new HostScope(memory);
+    this.lanes = lanes;
+    this.isLane = isLane;
     execution = new Execution(threads);
     linalg = new SimdLinearAlgebra(execution);
     quantization = new SimdQuantizationOps(execution);
@@ -72,6 +89,16 @@ final class SimdBackend implements Backend {
   }
 
   @Override
+  public int lanes() {
+    return lanes;
+  }
+
+  @Override
+  public Backend newLane() {
+    return new SimdBackend(memory, 1, 1, true);
+  }
+
+  @Override
   public void synchronize() {
     // Nothing is ever queued.
   }
@@ -87,6 +114,8 @@ final class SimdBackend implements Backend {
   public void close() {
     execution.close();
     root.close();
-    memory.close();
+    if (!isLane) {
+      memory.close();
+    }
   }
 }

@@ -67,7 +67,7 @@ public final class SimdBackendProvider implements BackendProvider {
                 "Set " + LaneWidth.SETTING + " before the first use, or start another JVM."));
       }
     }
-    return new SimdBackend(options.threads());
+    return new SimdBackend(options);
   }
 
   static String device(int threads) {

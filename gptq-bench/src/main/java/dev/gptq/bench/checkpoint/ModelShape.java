@@ -16,8 +16,9 @@ public interface ModelShape {
   ModelShape withLayers(long count);
 
   /**
-   * The shape of that name: {@code llama-2-7b}, {@code llama-3-8b}, or {@code opt-175b-block},
-   * which has one of the 96 blocks of OPT-175B. {@code NAME:N} has N blocks.
+   * The shape of that name: {@code llama-2-7b}, {@code llama-3-8b}, {@code qwen3-30b-a3b} with 128
+   * experts a block, or {@code opt-175b-block}, which has one of the 96 blocks of OPT-175B. {@code
+   * NAME:N} has N blocks.
    */
   static ModelShape named(String name) {
     int colon = name.indexOf(':');
@@ -27,10 +28,13 @@ public interface ModelShape {
     return switch (name) {
       case "llama-2-7b" -> new LlamaShape(4096, 32, 32, 32, 11008, 32_000, 4096, 10_000);
       case "llama-3-8b" -> new LlamaShape(4096, 32, 32, 8, 14336, 128_256, 8192, 500_000);
+      case "qwen3-30b-a3b" -> new QwenMoeShape(2048, 48, 32, 4, 128, 128, 8, 768, 151_936, 40_960);
       case "opt-175b-block" -> new OptShape(12288, 1, 96, 49152, 50_272, 2048);
       default ->
           throw new IllegalArgumentException(
-              "no shape '" + name + "'; there are llama-2-7b, llama-3-8b and opt-175b-block");
+              "no shape '"
+                  + name
+                  + "'; there are llama-2-7b, llama-3-8b, qwen3-30b-a3b and opt-175b-block");
     };
   }
 }

@@ -24,12 +24,15 @@ final class SyntheticCheckpointTest {
   private static final Path TINY = Path.of(System.getProperty("gptq.root"), "examples", "tiny");
   private static final LlamaShape LLAMA = new LlamaShape(64, 2, 4, 2, 96, 4096, 128, 10_000);
 
+  private static final QwenMoeShape MOE = new QwenMoeShape(64, 1, 4, 2, 32, 6, 2, 48, 4096, 128);
+
   @TempDir private Path folder;
 
   @Test
   void shapesHaveThePublishedNumbersOfWeights() {
     assertThat(weights(ModelShape.named("llama-2-7b"))).isEqualTo(6_738_415_616L);
     assertThat(weights(ModelShape.named("llama-3-8b"))).isEqualTo(8_030_261_248L);
+    assertThat(weights(ModelShape.named("qwen3-30b-a3b"))).isEqualTo(30_532_122_624L);
     // 12·d² weights and 13·d biases and norms a block, embedding, 2048 + 2 positions, last norm.
     long d = 12288;
     assertThat(weights(ModelShape.named("opt-175b-block")))
@@ -47,7 +50,7 @@ final class SyntheticCheckpointTest {
 
   @Test
   void modelsCanBeLoadedAndRun() throws IOException {
-    for (ModelShape shape : List.of(LLAMA, new OptShape(64, 1, 4, 128, 4096, 128))) {
+    for (ModelShape shape : List.of(LLAMA, MOE, new OptShape(64, 1, 4, 128, 4096, 128))) {
       Path written = folder.resolve(shape.getClass().getSimpleName());
       assertThat(SyntheticCheckpoint.write(shape, written, TINY)).isEqualTo(2 * weights(shape));
       try (Backend backend = Backends.open("reference", BackendOptions.defaults(), refused -> {});

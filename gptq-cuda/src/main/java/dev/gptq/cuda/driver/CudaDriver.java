@@ -5,8 +5,9 @@ import java.lang.foreign.MemorySegment;
 /**
  * The part of NVIDIA's driver API that the backend uses, one method a call. Device addresses and
  * handles are {@code long}s. An interface, so that a stand-in can check or emulate the calls on a
- * machine without a GPU. Every method but {@link #allocate} throws {@link CudaException} if the
- * call fails; failures of queued work show in later calls.
+ * machine without a GPU. Threads that have entered the context may share it. Every method but
+ * {@link #allocate} throws {@link CudaException} if the call fails; failures of queued work show in
+ * later calls.
  */
 public interface CudaDriver {
   /** {@code CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT}. */

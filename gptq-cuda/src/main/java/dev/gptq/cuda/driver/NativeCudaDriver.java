@@ -11,7 +11,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.util.List;
 
-/** The driver API in libcuda. One instance belongs to one thread: out-parameters share memory. */
+/** The driver API in libcuda. */
 public final class NativeCudaDriver implements CudaDriver {
   private static final int OUT_OF_MEMORY = 2;
   private static final int NO_DEVICE = 100;
@@ -45,9 +45,13 @@ public final class NativeCudaDriver implements CudaDriver {
           JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT,
           JAVA_LONG, ADDRESS, ADDRESS);
 
+  // Memory for out-parameters and for a structure, of every thread its own.
+  private static final ThreadLocal<MemorySegment> OUT =
+      ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(256, 16));
+  private static final ThreadLocal<MemorySegment> COPY =
+      ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(128, 16));
+
   private final NativeLibrary library;
-  private final MemorySegment out = Arena.ofAuto().allocate(256, 16);
-  private final MemorySegment copy = Arena.ofAuto().allocate(128, 16);
 
   // Looked up once: these are called for every operation.
   private final MemorySegment launch;
@@ -90,6 +94,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public int version() {
+    MemorySegment out = OUT.get();
     MemorySegment f = library.function("cuDriverGetVersion");
     check("cuDriverGetVersion", () -> (int) P.invokeExact(f, out));
     return out.get(JAVA_INT, 0);
@@ -97,6 +102,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public int devices() {
+    MemorySegment out = OUT.get();
     MemorySegment f = library.function("cuDeviceGetCount");
     check("cuDeviceGetCount", () -> (int) P.invokeExact(f, out));
     return out.get(JAVA_INT, 0);
@@ -104,6 +110,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public String deviceName(int device) {
+    MemorySegment out = OUT.get();
     MemorySegment f = library.function("cuDeviceGetName");
     int handle = handle(device);
     check("cuDeviceGetName", () -> (int) PII.invokeExact(f, out, (int) out.byteSize(), handle));
@@ -112,6 +119,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public int attribute(int attribute, int device) {
+    MemorySegment out = OUT.get();
     MemorySegment f = library.function("cuDeviceGetAttribute");
     int handle = handle(device);
     check("cuDeviceGetAttribute", () -> (int) PII.invokeExact(f, out, attribute, handle));
@@ -120,6 +128,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public long totalMemory(int device) {
+    MemorySegment out = OUT.get();
     MemorySegment f = library.function("cuDeviceTotalMem_v2");
     int handle = handle(device);
     check("cuDeviceTotalMem", () -> (int) PI.invokeExact(f, out, handle));
@@ -127,6 +136,7 @@ public final class NativeCudaDriver implements CudaDriver {
   }
 
   private int handle(int device) {
+    MemorySegment out = OUT.get();
     MemorySegment f = library.function("cuDeviceGet");
     check("cuDeviceGet", () -> (int) PI.invokeExact(f, out, device));
     return out.get(JAVA_INT, 0);
@@ -134,6 +144,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public void enterContext(int device) {
+    MemorySegment out = OUT.get();
     MemorySegment retain = library.function("cuDevicePrimaryCtxRetain");
     int handle = handle(device);
     check("cuDevicePrimaryCtxRetain", () -> (int) PI.invokeExact(retain, out, handle));
@@ -151,6 +162,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public long createStream() {
+    MemorySegment out = OUT.get();
     MemorySegment f = library.function("cuStreamCreate");
     check("cuStreamCreate", () -> (int) PI.invokeExact(f, out, NON_BLOCKING));
     return out.get(JAVA_LONG, 0);
@@ -170,6 +182,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public void keepFreedMemory(int device) {
+    MemorySegment out = OUT.get();
     long pool = pool(device);
     out.set(JAVA_LONG, 0, -1L);
     MemorySegment f = library.function("cuMemPoolSetAttribute");
@@ -179,6 +192,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public long pooledMemory(int device) {
+    MemorySegment out = OUT.get();
     long pool = pool(device);
     MemorySegment f = library.function("cuMemPoolGetAttribute");
     check("cuMemPoolGetAttribute", () -> (int) LIP.invokeExact(f, pool, POOL_RESERVED, out));
@@ -193,6 +207,7 @@ public final class NativeCudaDriver implements CudaDriver {
   }
 
   private long pool(int device) {
+    MemorySegment out = OUT.get();
     int handle = handle(device);
     MemorySegment f = library.function("cuDeviceGetDefaultMemPool");
     check("cuDeviceGetDefaultMemPool", () -> (int) PI.invokeExact(f, out, handle));
@@ -201,6 +216,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public long allocate(long bytes, long stream) {
+    MemorySegment out = OUT.get();
     int status =
         Call.status("cuMemAllocAsync", () -> (int) PLL.invokeExact(allocate, out, bytes, stream));
     if (status == OUT_OF_MEMORY) {
@@ -217,6 +233,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public MemorySegment allocateHost(long bytes) {
+    MemorySegment out = OUT.get();
     MemorySegment f = library.function("cuMemAllocHost_v2");
     check("cuMemAllocHost", () -> (int) PL.invokeExact(f, out, bytes));
     return NativeLibrary.memory(out.get(JAVA_LONG, 0), bytes);
@@ -237,6 +254,7 @@ public final class NativeCudaDriver implements CudaDriver {
   @Override
   public void copyToHost(
       MemorySegment host, long device, long pitch, long bytes, long runs, long stream) {
+    MemorySegment copy = COPY.get();
     // CUDA_MEMCPY2D: source x, y, type, host, device, array, pitch; the same of the destination;
     // width in bytes, height.
     copy.fill((byte) 0);
@@ -260,6 +278,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public long loadModule(MemorySegment image) {
+    MemorySegment out = OUT.get();
     MemorySegment f = library.function("cuModuleLoadData");
     check("cuModuleLoadData", () -> (int) PP.invokeExact(f, out, image));
     return out.get(JAVA_LONG, 0);
@@ -273,6 +292,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public long function(long module, String name) {
+    MemorySegment out = OUT.get();
     MemorySegment f = library.function("cuModuleGetFunction");
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment text = arena.allocateFrom(name);
@@ -321,6 +341,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public long createEvent() {
+    MemorySegment out = OUT.get();
     MemorySegment f = library.function("cuEventCreate");
     check("cuEventCreate", () -> (int) PI.invokeExact(f, out, 0));
     return out.get(JAVA_LONG, 0);
@@ -340,6 +361,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public float elapsed(long from, long to) {
+    MemorySegment out = OUT.get();
     MemorySegment f = library.function("cuEventElapsedTime");
     check("cuEventElapsedTime", () -> (int) PLL.invokeExact(f, out, from, to));
     return out.get(JAVA_FLOAT, 0);
@@ -362,6 +384,7 @@ public final class NativeCudaDriver implements CudaDriver {
   }
 
   private String meaning(int status) {
+    MemorySegment out = OUT.get();
     MemorySegment name = library.function("cuGetErrorName");
     MemorySegment text = library.function("cuGetErrorString");
     if (Call.status("cuGetErrorName", () -> (int) IP.invokeExact(name, status, out)) != 0) {

@@ -6,6 +6,7 @@ import dev.gptq.backend.Backend;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Step;
+import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -45,6 +46,15 @@ public final class Block {
   /** The weights of one of its linear layers. */
   public Linear linear(LinearSpec linear) {
     return weights.linears().get(linear.module());
+  }
+
+  /** The weights with which a linear layer runs that is not packed. */
+  public Tensor dense(LinearSpec linear) {
+    return switch (linear(linear)) {
+      case Linear.Dense dense -> dense.weight();
+      case Linear.Packed _ ->
+          throw new IllegalStateException(spec.nameOf(linear) + " is quantized already");
+    };
   }
 
   /** Runs all steps; the residual stream is updated in place. */

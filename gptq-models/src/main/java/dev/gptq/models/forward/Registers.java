@@ -1,6 +1,7 @@
 package dev.gptq.models.forward;
 
 import dev.gptq.backend.Backend;
+import dev.gptq.models.family.Step;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.HashMap;
@@ -108,6 +109,11 @@ public final class Registers implements AutoCloseable {
       throw new IllegalStateException("no routes '" + name + "' are defined");
     }
     return found;
+  }
+
+  /** Rows that a step gathers. */
+  public long rows(Step.Gather gather) {
+    return routes(gather.routes()).experts().get(gather.expert()).tokens().length();
   }
 
   /** Frees an activation or routes. */

@@ -4,7 +4,6 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.primitives.ImmutableDoubleArray;
 import com.google.common.primitives.ImmutableIntArray;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.stream.IntStream;
 
@@ -38,16 +37,11 @@ record Routes(ImmutableList<Expert> experts) {
     }
     for (int t = 0; t < logits.length / count; t++) {
       int row = t * count;
-      int[] order =
-          IntStream.range(0, count)
-              .boxed()
-              .sorted(Comparator.comparingDouble(e -> -logits[row + e]))
-              .mapToInt(Integer::intValue)
-              .toArray();
+      int[] order = largest(logits, row, count, chosen);
       float max = logits[row + order[0]];
       double sum = 0;
       for (int e = 0; e < (normalised ? chosen : count); e++) {
-        sum += Math.exp(logits[row + order[e]] - max);
+        sum += Math.exp(logits[row + (normalised ? order[e] : e)] - max);
       }
       for (int e = 0; e < chosen; e++) {
         tokens.get(order[e]).add(t);
@@ -58,5 +52,24 @@ record Routes(ImmutableList<Expert> experts) {
         IntStream.range(0, count)
             .mapToObj(e -> new Expert(tokens.get(e).build(), weights.get(e).build()))
             .collect(ImmutableList.toImmutableList()));
+  }
+
+  /** The largest of {@code count} numbers from {@code from} on, in descending order. */
+  private static int[] largest(float[] numbers, int from, int count, int chosen) {
+    int[] order = new int[chosen];
+    int found = 0;
+    for (int e = 0; e < count; e++) {
+      float number = numbers[from + e];
+      int at = found;
+      while (at > 0 && number > numbers[from + order[at - 1]]) {
+        at--;
+      }
+      if (at < chosen) {
+        found = Math.min(found + 1, chosen);
+        System.arraycopy(order, at, order, at + 1, found - at - 1);
+        order[at] = e;
+      }
+    }
+    return order;
   }
 }

@@ -6,16 +6,18 @@ import dev.gptq.models.forward.Block;
 import dev.gptq.models.forward.Registers;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.function.BiConsumer;
+import java.util.function.Consumer;
 
 /**
  * Takes the calibration batches through one block and gathers the statistics of every group of
  * linear layers on the way. Sequentially, each step of the block is computed once: the batches stop
  * before a group, the group is quantized, and they go on from there with its quantized weights.
+ * Groups are passed on in lists, of which the members may be quantized side by side.
  */
 final class BlockCalibration {
   private final Backend backend;
@@ -23,6 +25,7 @@ final class BlockCalibration {
   private final Optional<Block> original;
   private final Target.Kind target;
   private final List<CalibrationBatch> batches;
+  private final List<Step> steps;
   private int reached;
 
   /**
@@ -41,30 +44,68 @@ final class BlockCalibration {
     this.original = original;
     this.target = target;
     this.batches = batches;
+    this.steps = block.spec().steps();
   }
 
-  /** True-sequential: each group sees the earlier groups of its block quantized. */
-  void sequential(BiConsumer<Step.Linears, Optional<InputStatistics>> quantize) {
-    List<Step> steps = block.spec().steps();
-    for (int i = 0; i < steps.size(); i++) {
-      if (steps.get(i) instanceof Step.Linears group) {
-        try (TensorScope local = backend.newScope()) {
-          Optional<InputStatistics> statistics =
-              batches.isEmpty() ? Optional.empty() : Optional.of(statistics(i, local));
-          for (CalibrationBatch batch : batches) {
-            batch.run(block, original, reached, i);
-            statistics.orElseThrow().add(batch.registers(), batch.full(), group);
-          }
-          reached = i;
-          quantize.accept(group, statistics);
-        }
-      }
+  /**
+   * True-sequential: each group sees the earlier groups of its block quantized. Experts, which do
+   * not see each other, go together in waves: first the first groups of all, then the next.
+   */
+  void sequential(Consumer<List<CalibratedGroup>> quantize) {
+    List<Stretch> stretches = Stretch.of(steps);
+    for (int first = 0; first < stretches.size(); ) {
+      int end = ExpertWave.end(stretches, first, steps, this::rows, tokens());
+      sequential(stretches.subList(first, end), quantize);
+      first = end;
     }
   }
 
+  private void sequential(List<Stretch> wave, Consumer<List<CalibratedGroup>> quantize) {
+    int groups = wave.getFirst().groups(steps).size();
+    int[] at = wave.stream().mapToInt(Stretch::from).toArray();
+    for (int g = 0; g < groups; g++) {
+      try (TensorScope local = backend.newScope()) {
+        List<CalibratedGroup> calibrated = new ArrayList<>();
+        for (int s = 0; s < at.length; s++) {
+          int index = wave.get(s).groups(steps).get(g);
+          calibrated.add(calibrate(at[s], index, local));
+          at[s] = index;
+        }
+        quantize.accept(calibrated);
+      }
+    }
+    for (int s = 0; s < at.length; s++) {
+      for (CalibrationBatch batch : batches) {
+        batch.run(block, original, at[s], wave.get(s).to());
+      }
+      reached = wave.get(s).to();
+    }
+  }
+
+  /** Takes the batches from one step to a group and adds what they bring to it. */
+  private CalibratedGroup calibrate(int from, int index, TensorScope scope) {
+    Step.Linears group = (Step.Linears) steps.get(index);
+    if (batches.isEmpty()) {
+      return new CalibratedGroup(group, Optional.empty());
+    }
+    InputStatistics statistics = statistics(index, scope);
+    for (CalibrationBatch batch : batches) {
+      batch.run(block, original, from, index);
+      statistics.add(batch.registers(), batch.full(), group);
+    }
+    return new CalibratedGroup(group, Optional.of(statistics));
+  }
+
+  private long rows(Step.Gather gather) {
+    return batches.stream().mapToLong(batch -> batch.registers().rows(gather)).sum();
+  }
+
+  private long tokens() {
+    return batches.stream().mapToLong(b -> b.registers().get(Step.RESIDUAL).rows()).sum();
+  }
+
   /** All groups see the unquantized block; their statistics are held at the same time. */
-  void atOnce(BiConsumer<Step.Linears, Optional<InputStatistics>> quantize) {
-    List<Step> steps = block.spec().steps();
+  void atOnce(Consumer<List<CalibratedGroup>> quantize) {
     try (TensorScope local = backend.newScope()) {
       Map<Step.Linears, InputStatistics> all = new LinkedHashMap<>();
       for (int i = 0; i < steps.size(); i++) {
@@ -87,7 +128,19 @@ final class BlockCalibration {
           }
         }
       }
-      all.forEach((group, statistics) -> quantize.accept(group, Optional.of(statistics)));
+      List<CalibratedGroup> experts = new ArrayList<>();
+      for (Stretch stretch : Stretch.of(steps)) {
+        for (int i : stretch.groups(steps)) {
+          Step.Linears group = (Step.Linears) steps.get(i);
+          CalibratedGroup calibrated = new CalibratedGroup(group, Optional.of(all.get(group)));
+          if (stretch.isExpert()) {
+            experts.add(calibrated);
+          } else {
+            quantize.accept(List.of(calibrated));
+          }
+        }
+      }
+      quantize.accept(experts);
     }
   }
 
@@ -102,11 +155,11 @@ final class BlockCalibration {
   /** Takes the batches to the end of the block. */
   void finish() {
     for (CalibrationBatch batch : batches) {
-      batch.run(block, original, reached, block.spec().steps().size());
+      batch.run(block, original, reached, steps.size());
     }
   }
 
   private InputStatistics statistics(int index, TensorScope scope) {
-    return InputStatistics.of(backend, block.spec().steps(), index, target, scope);
+    return InputStatistics.of(backend, steps, index, target, scope);
   }
 }

@@ -4,6 +4,8 @@ import dev.gptq.backend.Backend;
 import dev.gptq.quantize.Hessian;
 import dev.gptq.quantize.QuantizedMatrix;
 import dev.gptq.tensor.DType;
+import dev.gptq.tensor.HostCopies;
+import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 
@@ -32,19 +34,25 @@ public record OutputErrors(double error, double rtn, double signal) {
       QuantizedMatrix nearest,
       QuantizedMatrix quantized,
       Hessian hessian) {
-    return new OutputErrors(
-        error(backend, weight, quantized, hessian),
-        error(backend, weight, nearest, hessian),
-        hessian.meanSquaredOutput(weight));
+    try (TensorScope local = backend.newScope()) {
+      // All sums are queued before the first is waited for.
+      Tensor totals = local.zeros(DType.F64, 3, 1, Layout.ROW_MAJOR);
+      addError(backend, weight, quantized, hessian, totals.rows(0, 1));
+      addError(backend, weight, nearest, hessian, totals.rows(1, 2));
+      hessian.addSquaredOutput(weight, totals.rows(2, 3));
+      double[] sums = HostCopies.doubles(totals);
+      double tokens = hessian.tokens();
+      return new OutputErrors(sums[0] / tokens, sums[1] / tokens, sums[2] / tokens);
+    }
   }
 
-  private static double error(
-      Backend backend, Tensor weight, QuantizedMatrix quantized, Hessian hessian) {
+  private static void addError(
+      Backend backend, Tensor weight, QuantizedMatrix quantized, Hessian hessian, Tensor total) {
     try (TensorScope local = backend.newScope()) {
       Tensor difference = local.columnMajor(DType.F32, weight.rows(), weight.columns());
       quantized.dequantize(backend, difference);
       backend.linalg().axpy(-1, weight, difference);
-      return hessian.meanSquaredOutput(difference);
+      hessian.addSquaredOutput(difference, total);
     }
   }
 

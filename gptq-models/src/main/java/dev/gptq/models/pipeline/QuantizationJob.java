@@ -3,6 +3,7 @@ package dev.gptq.models.pipeline;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
+import dev.gptq.backend.LaneGroup;
 import dev.gptq.models.evaluation.Perplexity;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
@@ -66,12 +67,13 @@ public final class QuantizationJob {
   /** Quantizes all blocks that the store does not have yet. */
   public void run() {
     try (TensorScope scope = backend.newScope();
+        LaneGroup lanes = new LaneGroup(backend);
         BackgroundStore background = new BackgroundStore(store)) {
       Optional<RopeTable> rope = spec.rope().map(r -> RopeTable.of(r, spec.context(), scope));
       List<CalibrationBatch> batches = embed(scope);
       for (int i = 0; i < spec.blocks().size(); i++) {
         listener.block(i, spec.blocks().size());
-        quantize(i, rope, batches, background);
+        quantize(i, rope, batches, lanes, background);
       }
     }
   }
@@ -105,7 +107,11 @@ public final class QuantizationJob {
   }
 
   private void quantize(
-      int index, Optional<RopeTable> rope, List<CalibrationBatch> batches, BlockStore kept) {
+      int index,
+      Optional<RopeTable> rope,
+      List<CalibrationBatch> batches,
+      LaneGroup lanes,
+      BlockStore kept) {
     BlockSpec blockSpec = spec.blocks().get(index);
     try (TensorScope local = backend.newScope()) {
       Block block = new Block(backend, blockSpec, source, rope, local);
@@ -116,7 +122,7 @@ public final class QuantizationJob {
       BlockCalibration calibration =
           new BlockCalibration(backend, block, original, settings.target().kind(), batches);
       ModuleQuantizer quantizer =
-          new ModuleQuantizer(backend, source, settings, index, block, calibrationTokens());
+          new ModuleQuantizer(backend, lanes, source, settings, index, block, calibrationTokens());
       Optional<ImmutableMap<String, QuantizedModule>> finished = kept.find(index);
       if (finished.isPresent()) {
         finished.get().values().forEach(quantizer::restore);
@@ -124,10 +130,9 @@ public final class QuantizationJob {
         return;
       }
       if (settings.trueSequential() || batches.isEmpty()) {
-        calibration.sequential(
-            (group, statistics) -> quantizer.quantize(group, statistics, listener));
+        calibration.sequential(groups -> quantizer.quantize(groups, listener));
       } else {
-        calibration.atOnce((group, statistics) -> quantizer.quantize(group, statistics, listener));
+        calibration.atOnce(groups -> quantizer.quantize(groups, listener));
       }
       calibration.finish();
       kept.put(index, quantizer.modules());

@@ -1,0 +1,11 @@
+package dev.gptq.cuda;
+
+import dev.gptq.testkit.BackendUnderTest;
+import dev.gptq.testkit.LaneConformance;
+
+final class EmulatedLaneConformanceTest extends LaneConformance {
+  @Override
+  protected BackendUnderTest backendUnderTest() {
+    return Subjects.emulated();
+  }
+}
