@@ -22,6 +22,8 @@ import java.util.stream.Stream;
  * that no other task writes, and write those that no other task touches.
  */
 public final class LaneGroup implements AutoCloseable {
+  /** Tasks that run at the same time at most, which bounds the memory that they hold together. */
+  public static final int MOST = 16;
 
   /** A lane and the thread to which it belongs. */
   private record Lane(ExecutorService thread, Backend backend) {
@@ -91,9 +93,12 @@ public final class LaneGroup implements AutoCloseable {
   private final int most;
   private final List<Lane> lanes = new ArrayList<>();
 
-  /** As many lanes as the backend finds worth having. The backend's thread is to use the group. */
+  /**
+   * As many lanes as the backend finds worth having, up to {@link #MOST}. The backend's thread is
+   * to use the group.
+   */
   public LaneGroup(Backend backend) {
-    this(backend, backend.lanes());
+    this(backend, Math.min(MOST, backend.lanes()));
   }
 
   /** At most that many lanes; one lane is the backend itself. */

@@ -4,6 +4,7 @@ import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendInfo;
 import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.LaneGroup;
 import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.backend.MemoryUsage;
 import dev.gptq.backend.PackedMatmul;
@@ -15,8 +16,8 @@ import dev.gptq.tensor.DType;
 import dev.gptq.tensor.TensorScope;
 
 /**
- * The CPU backend on vectors. Every operation has finished when it returns. A lane is one of one
- * worker: a core of its own for all of a small solve beats a share in each of its operations.
+ * The CPU backend on vectors. Every operation has finished when it returns. Lanes share out the
+ * workers: few cores for all of a small solve beat all cores for each of its operations.
  */
 final class SimdBackend implements Backend {
   /** The setting that says how many lanes there are. */
@@ -33,7 +34,11 @@ final class SimdBackend implements Backend {
   private final TransformerOps transformer;
 
   SimdBackend(BackendOptions options) {
-    this(new HostMemory(), options.threads(), options.positive(LANES, options.threads()), false);
+    this(new HostMemory(), options.threads(), lanes(options), false);
+  }
+
+  private static int lanes(BackendOptions options) {
+    return options.positive(LANES, Math.min(LaneGroup.MOST, options.threads()));
   }
 
   private SimdBackend(HostMemory memory, int threads, int lanes, boolean isLane) {
@@ -95,7 +100,7 @@ final class SimdBackend implements Backend {
 
   @Override
   public Backend newLane() {
-    return new SimdBackend(memory, 1, 1, true);
+    return new SimdBackend(memory, Math.max(1, execution.pool().workers() / lanes), 1, true);
   }
 
   @Override

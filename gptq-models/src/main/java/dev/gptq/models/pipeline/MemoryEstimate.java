@@ -1,6 +1,7 @@
 package dev.gptq.models.pipeline;
 
 import com.google.common.collect.ImmutableList;
+import dev.gptq.backend.LaneGroup;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.LinearSpec;
@@ -13,16 +14,17 @@ import java.util.List;
  * What a quantization needs of a backend's memory, with 4 bytes a number.
  *
  * @param weights one block's weights, and the copies of the largest group of modules that are alive
- *     while it is quantized
+ *     while it is quantized, or of {@value LaneGroup#MOST} experts at most
  * @param activations the residual stream of all calibration tokens and the widest activation that
  *     is kept beside it
- * @param hessians the Hessians of one group (of a whole block without true-sequential), and twice
- *     the largest for its factor; all three doubled where full-precision activations go along
+ * @param hessians the Hessians of one group or wave of experts (of a whole block without
+ *     true-sequential), and twice the largest for its factor; all three doubled where
+ *     full-precision activations go along
  */
 public record MemoryEstimate(long weights, long activations, long hessians) {
   private static final long NUMBER = Float.BYTES;
 
-  /** The formula for the largest block. */
+  /** The formula for the largest block; tokens are taken to be spread evenly among experts. */
   public static MemoryEstimate of(
       DecoderSpec spec, QuantizationSettings settings, List<int[]> windows) {
     long tokens = windows.stream().mapToLong(w -> w.length).sum();
@@ -31,23 +33,11 @@ public record MemoryEstimate(long weights, long activations, long hessians) {
     long hessians = 0;
     for (BlockSpec block : spec.blocks()) {
       List<LinearSpec> linears = block.linears().toList();
-      long sum = linears.stream().mapToLong(MemoryEstimate::size).sum();
-      long largest =
-          block.steps().stream()
-              .filter(Step.Linears.class::isInstance)
-              .mapToLong(step -> size((Step.Linears) step))
-              .max()
-              .orElse(0);
-      weights = Math.max(weights, sum + copies(largest, settings.options().refinement()));
-      List<Long> squares =
-          block.steps().stream()
-              .filter(Step.Linears.class::isInstance)
-              .map(step -> ((Step.Linears) step).modules().getFirst().inputs())
-              .map(inputs -> (long) inputs * inputs)
-              .toList();
-      long square = squares.stream().mapToLong(Long::longValue).max().orElse(0);
-      long all = squares.stream().mapToLong(Long::longValue).sum();
-      hessians = Math.max(hessians, (settings.trueSequential() ? square : all) + 2 * square);
+      Together together = Together.of(block.steps(), settings, tokens);
+      weights =
+          Math.max(
+              weights, linears.stream().mapToLong(MemoryEstimate::size).sum() + together.copies());
+      hessians = Math.max(hessians, together.hessians());
       widest = Math.max(widest, linears.stream().mapToLong(LinearSpec::inputs).max().orElse(0));
     }
     int streams = settings.needsFullPrecision() ? 2 : 1;
@@ -55,6 +45,56 @@ public record MemoryEstimate(long weights, long activations, long hessians) {
         NUMBER * weights * streams,
         NUMBER * tokens * (spec.hidden() + widest) * streams,
         tokens == 0 ? 0 : NUMBER * hessians * streams);
+  }
+
+  /**
+   * Numbers that the largest list of groups holds which are quantized together.
+   *
+   * @param copies of the groups' weights
+   * @param hessians with the factors of those that are quantized at the same time
+   */
+  private record Together(long copies, long hessians) {
+    static Together of(List<Step> steps, QuantizationSettings settings, long tokens) {
+      List<Stretch> stretches = Stretch.of(steps);
+      long copies = 0;
+      long held = 0;
+      long all = 0;
+      long factors = 0;
+      for (int first = 0, end; first < stretches.size(); first = end) {
+        end = settings.trueSequential() ? wave(stretches, first, steps, tokens) : first + 1;
+        long lanes = Math.min(LaneGroup.MOST, end - first);
+        if (!settings.trueSequential() && stretches.get(first).isExpert()) {
+          lanes = LaneGroup.MOST;
+        }
+        for (int index : stretches.get(first).groups(steps)) {
+          Step.Linears group = (Step.Linears) steps.get(index);
+          long inputs = group.modules().getFirst().inputs();
+          long square = inputs * inputs;
+          copies =
+              Math.max(
+                  copies,
+                  lanes * MemoryEstimate.copies(size(group), settings.options().refinement()));
+          held = Math.max(held, (end - first + 2 * lanes) * square);
+          all += square;
+          factors = Math.max(factors, 2 * lanes * square);
+        }
+      }
+      return new Together(copies, settings.trueSequential() ? held : all + factors);
+    }
+
+    private static int wave(List<Stretch> stretches, int first, List<Step> steps, long tokens) {
+      return ExpertWave.end(
+          stretches,
+          first,
+          steps,
+          gather ->
+              steps.stream()
+                  .filter(step -> step.defines().contains(gather.routes()))
+                  .map(Step.Route.class::cast)
+                  .mapToLong(route -> tokens * route.chosen() / route.router().outputs())
+                  .sum(),
+          tokens);
+    }
   }
 
   /** Numbers in the copies of matrices of that many elements. */

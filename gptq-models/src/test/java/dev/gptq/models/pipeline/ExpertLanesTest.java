@@ -56,8 +56,8 @@ final class ExpertLanesTest {
 
   @TempDir private Path folder;
 
-  /** What a run leaves: its files, and what its listener heard. */
-  private record Outcome(Path output, List<ModuleReport> reports) {
+  /** What a run leaves: its files, what its listener heard, and the most bytes of tensors. */
+  private record Outcome(Path output, List<ModuleReport> reports, long peak) {
     List<ModuleReport> withoutTimes() {
       return reports.stream().map(Outcome::withoutTime).toList();
     }
@@ -108,6 +108,7 @@ final class ExpertLanesTest {
     BackendOptions options =
         new BackendOptions(3, 0, ImmutableMap.of("simd.lanes", Integer.toString(lanes)));
     List<ModuleReport> reports = new ArrayList<>();
+    long peak;
     JobListener listener =
         new JobListener() {
           @Override
@@ -135,11 +136,12 @@ final class ExpertLanesTest {
             .run();
       } finally {
         assertThat(backend.memory().live()).isZero();
+        peak = backend.memory().peak();
       }
       CheckpointExporter.export(model, work, CONFIG, ImmutableMap.of(), output, false);
       work.delete();
     }
-    return new Outcome(output, reports);
+    return new Outcome(output, reports, peak);
   }
 
   private static QuantizationSettings settings(Method method, Target target, boolean sequential) {
@@ -235,6 +237,19 @@ final class ExpertLanesTest {
       assertThat(ExpertWave.end(stretches, 1, steps, gather -> 100, 10)).isEqualTo(2);
       assertThat(ExpertWave.end(stretches, 1, steps, gather -> 0, 0)).isEqualTo(22);
       assertThat(ExpertWave.hessianBytes(stretches.get(1), steps)).isEqualTo(4L * 32 * 32);
+    }
+  }
+
+  /** Room for what is solved at the same time is counted, and a run keeps to it. */
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void memoryOfManyExpertsIsForeseen(boolean sequential) throws IOException {
+    QuantizationSettings settings = settings(Method.GPTQ, Target.PLAIN, sequential);
+    Path checkpoint = checkpoint("qwen3-moe");
+    long peak = quantize(checkpoint, settings, 5).peak();
+    try (Model model = Model.open(checkpoint)) {
+      MemoryEstimate estimate = MemoryEstimate.of(model.spec(), settings, windows(model));
+      assertThat(estimate.total()).isGreaterThan(peak).isLessThan(8 * peak);
     }
   }
 }
