@@ -1,5 +1,6 @@
 package dev.gptq.bench;
 
+import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.Backends;
@@ -53,10 +54,10 @@ public abstract class BackendBenchmark {
   /** Opens the backend and makes the operands. */
   @Setup(Level.Trial)
   public final void open() {
-    BackendOptions options = BackendOptions.defaults();
-    opened =
-        Backends.open(
-            backend, threads == 0 ? options : options.withThreads(threads), refused -> {});
+    BackendOptions options =
+        new BackendOptions(
+            threads == 0 ? BackendOptions.defaults().threads() : threads, 0, settings());
+    opened = Backends.open(backend, options, refused -> {});
     System.out.println("# " + opened.info());
     scope = opened.newScope();
     prepare();
@@ -66,6 +67,11 @@ public abstract class BackendBenchmark {
   @TearDown(Level.Trial)
   public final void close() {
     opened.close();
+  }
+
+  /** Settings of the backend. */
+  ImmutableMap<String, String> settings() {
+    return ImmutableMap.of();
   }
 
   /** Makes the operands. */

@@ -1,5 +1,6 @@
 package dev.gptq.bench;
 
+import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.PackedWeights;
 import dev.gptq.grid.Scheme;
 import dev.gptq.pack.PackedMatrix;
@@ -35,6 +36,10 @@ public class PackedMatmulBenchmark extends BackendBenchmark {
   @Param({"1", "512"})
   public int tokens;
 
+  /** How the CPU backend takes activations: float32, int8 or auto. */
+  @Param("float32")
+  public String activations;
+
   /** Weights to go round, in MiB: more than any cache, so that decoding reads memory. */
   @Param("256")
   public int footprint;
@@ -43,6 +48,11 @@ public class PackedMatmulBenchmark extends BackendBenchmark {
   private Tensor x;
   private Tensor y;
   private int next;
+
+  @Override
+  ImmutableMap<String, String> settings() {
+    return ImmutableMap.of("simd.activations", activations);
+  }
 
   @Override
   void prepare() {

@@ -1,6 +1,7 @@
 package dev.gptq.bench;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.Backends;
@@ -25,13 +26,11 @@ public final class Reach {
   private static final int WARM_RUNS = 3;
 
   private final int threads;
-  private final Backend backend;
   private final PeerProcess peer;
   private final List<String> json = new ArrayList<>();
 
-  private Reach(int threads, Backend backend, PeerProcess peer) {
+  private Reach(int threads, PeerProcess peer) {
     this.threads = threads;
-    this.backend = backend;
     this.peer = peer;
   }
 
@@ -46,17 +45,25 @@ public final class Reach {
     System.out.println(BusyCheck.machine());
     for (String count : Arrays.asList(arguments).subList(3, arguments.length)) {
       int threads = Integer.parseInt(count);
-      BackendOptions options = BackendOptions.defaults().withThreads(threads);
-      try (Backend backend = Backends.open("simd", options, refused -> {});
+      try (Backend backend = open(threads, "float32");
+          Backend rounding = open(threads, "int8");
           PeerProcess peer = new PeerProcess(threads, arguments[2])) {
         System.out.println(backend.info() + "; " + peer.description());
-        Reach reach = new Reach(threads, backend, peer);
-        cases(n).forEach(reach::measure);
+        Reach reach = new Reach(threads, peer);
+        cases(n).forEach(each -> reach.measure(backend, each, ""));
+        products(n).forEach(each -> reach.measure(rounding, each, ", int8"));
         json.addAll(reach.json);
       }
     }
     Files.writeString(Path.of(arguments[0]), "[" + String.join(",\n", json) + "]\n");
     System.out.println("busy share of the processors afterwards: " + BusyCheck.busy());
+  }
+
+  private static Backend open(int threads, String activations) {
+    return Backends.open(
+        "simd",
+        new BackendOptions(threads, 0, ImmutableMap.of("simd.activations", activations)),
+        refused -> {});
   }
 
   /** The table's operations at size n, then shapes that nothing was tuned for. */
@@ -79,9 +86,20 @@ public final class Reach {
         (b, s) -> ReachCase.prefill(b, s, 300, 2816, 1024));
   }
 
-  private void measure(BiFunction<Backend, TensorScope, ReachCase> source) {
+  /** Those that may round their activations. */
+  private static ImmutableList<BiFunction<Backend, TensorScope, ReachCase>> products(int n) {
+    return ImmutableList.of(
+        (b, s) -> ReachCase.decode(b, s, n, n, n / 16),
+        (b, s) -> ReachCase.prefill(b, s, 512, n, n),
+        (b, s) -> ReachCase.decode(b, s, 2816, 1024, n / 16),
+        (b, s) -> ReachCase.prefill(b, s, 300, 2816, 1024));
+  }
+
+  private void measure(
+      Backend backend, BiFunction<Backend, TensorScope, ReachCase> source, String suffix) {
     try (TensorScope scope = backend.newScope()) {
       ReachCase c = source.apply(backend, scope);
+      String name = c.name() + suffix;
       long end = System.nanoTime() + (long) (WARM_SECONDS * 1e9);
       for (int i = 0; i < WARM_RUNS || System.nanoTime() < end; i++) {
         c.own().run();
@@ -98,12 +116,12 @@ public final class Reach {
           Locale.ROOT,
           "%d threads  %-36s %8.1f %8.1f  ratio %.3f%n",
           threads,
-          c.name(),
+          name,
           median(own),
           median(other),
           median(own) / median(other));
-      record(c.name(), "simd", own);
-      record(c.name(), "openblas", other);
+      record(name, "simd", own);
+      record(name, "openblas", other);
     }
   }
 

@@ -70,6 +70,7 @@ final class BenchmarksTest {
           benchmark.shape = "40x256";
           benchmark.scheme = scheme;
           benchmark.tokens = tokens;
+          benchmark.activations = "float32";
           benchmark.footprint = 0;
           return benchmark;
         });

@@ -6,14 +6,12 @@ import jdk.incubator.vector.FloatVector;
 
 /**
  * One row of activations times one tile of packed weights, {@code y[o] = Σ_i x[i]·s·(u[o][i] − z)}.
- * Codes are never shifted: a code in place, masked and converted, is {@code u·2^p}, and x comes
- * divided by that power. Scale and zero point act once a group:
+ * All codes of a word but the last are never shifted: a code in place, masked and converted, is
+ * {@code u·2^p}, and x comes divided by that power. Scale and zero point act once a group:
  *
  * <pre>
- *   y[o] = Σ_g s·(Σ_i x_i·c_i − z·Σ_i x_i + Σ_top x_i·2^(bits−1))
+ *   y[o] = Σ_g s·(Σ_i x_i·u_i − z·Σ_i x_i)
  * </pre>
- *
- * c_i being the stored number, which for slots at the sign bit is {@code u − 2^(bits−1)}.
  */
 final class DecodeKernel {
   private static final int OUTPUTS = PackedTiles.OUTPUTS;
@@ -26,8 +24,8 @@ final class DecodeKernel {
   /**
    * Writes the OUTPUTS products of a tile to the start of {@code y}.
    *
-   * @param x the activations by slot, divided by the slot's power of two; behind them, for each
-   *     group, Σ x and Σ_top x·2^(bits−1) ({@link DecodeInput})
+   * @param x the activations by slot, divided by the slot's power of two; behind them each group's
+   *     Σ x ({@link DecodeInput})
    */
   static void tile(PackedTiles w, int tile, float[] x, float[] y) {
     Arrays.fill(y, 0, OUTPUTS, 0f);
@@ -37,27 +35,21 @@ final class DecodeKernel {
       int rows = w.firstWord(g + 1) - first;
       long at = w.wordAt(tile, first);
       int slot = first * perWord;
-      switch (w.bits()) {
-        case 4 -> DecodeSums4.sums(w.words(), at, rows, x, slot, y, OUTPUTS);
-        case 8 -> DecodeSums8.sums(w.words(), at, rows, x, slot, y, OUTPUTS);
-        default -> DecodeSums.sums(w.words(), at, rows, perWord, w.bits(), x, slot, y, OUTPUTS);
-      }
+      DecodeSums.sums(w.words(), at, rows, perWord, w.bits(), x, slot, y, OUTPUTS);
       finish(w, tile, g, x, y);
     }
   }
 
   /** Applies scale and zero point to the sums of a group and adds them to the results. */
   private static void finish(PackedTiles w, int tile, int g, float[] x, float[] y) {
-    int sums = w.slots() + 2 * g;
-    FloatVector less = FloatVector.broadcast(Lanes.F, -x[sums]);
-    FloatVector top = FloatVector.broadcast(Lanes.F, x[sums + 1]);
+    FloatVector less = FloatVector.broadcast(Lanes.F, -x[w.slots() + g]);
     FloatVector fixed = FloatVector.broadcast(Lanes.F, w.fixedZero());
     MemorySegment zeros = w.zeros().orElse(null);
     long at = w.scaleAt(tile, g);
     for (int lane = 0; lane < OUTPUTS; lane += Lanes.COUNT) {
       FloatVector zero = zeros == null ? fixed : Lanes.load(zeros, at + 4L * lane);
       FloatVector sum = FloatVector.fromArray(Lanes.F, y, OUTPUTS + lane);
-      FloatVector product = zero.fma(less, top).add(sum);
+      FloatVector product = zero.fma(less, sum);
       FloatVector scale = Lanes.load(w.scales(), at + 4L * lane);
       scale.fma(product, FloatVector.fromArray(Lanes.F, y, lane)).intoArray(y, lane);
     }

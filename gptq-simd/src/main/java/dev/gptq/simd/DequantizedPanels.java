@@ -51,10 +51,7 @@ final class DequantizedPanels implements Gemm.Panels {
               ? FloatVector.broadcast(Lanes.F, weights.fixedZero())
               : Lanes.load(weights.zeros().get(), weights.scaleAt(tile, group) + lane);
       for (; k < end; row++) {
-        IntVector word =
-            weights
-                .load(weights.wordAt(tile, row) + weights.wordLane(lane))
-                .lanewise(VectorOperators.XOR, weights.flip());
+        IntVector word = Lanes.loadInts(weights.words(), weights.wordAt(tile, row) + lane);
         int last = Math.min(end, (row + 1) * perWord);
         for (; k < last; k++) {
           int shift = (k - row * perWord) * bits;

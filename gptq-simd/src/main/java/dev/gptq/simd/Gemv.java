@@ -3,7 +3,6 @@ package dev.gptq.simd;
 import dev.gptq.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.VectorOperators;
 
 /**
  * {@code y ← α·W·x + β·y} for W with contiguous rows: a row of activations times dense weights,
@@ -92,10 +91,10 @@ final class Gemv {
       s30 = x0.fma(Lanes.load(ws, w3 + at), s30);
       s31 = x1.fma(Lanes.load(ws, w3 + at + L), s31);
     }
-    store(r, s00.add(s01).reduceLanes(VectorOperators.ADD) + rest(r, j));
-    store(r + 1, s10.add(s11).reduceLanes(VectorOperators.ADD) + rest(r + 1, j));
-    store(r + 2, s20.add(s21).reduceLanes(VectorOperators.ADD) + rest(r + 2, j));
-    store(r + 3, s30.add(s31).reduceLanes(VectorOperators.ADD) + rest(r + 3, j));
+    store(r, (float) Lanes.sum(s00.add(s01)) + rest(r, j));
+    store(r + 1, (float) Lanes.sum(s10.add(s11)) + rest(r + 1, j));
+    store(r + 2, (float) Lanes.sum(s20.add(s21)) + rest(r + 2, j));
+    store(r + 3, (float) Lanes.sum(s30.add(s31)) + rest(r + 3, j));
   }
 
   /** The products of the columns from j on. */

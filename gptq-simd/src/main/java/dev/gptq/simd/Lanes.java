@@ -6,7 +6,6 @@ import java.nio.ByteOrder;
 import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
-import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
@@ -21,10 +20,6 @@ final class Lanes {
 
   /** Integers, as many lanes as floats. */
   static final VectorSpecies<Integer> I = VectorSpecies.of(int.class, SHAPE);
-
-  /** Half-width integers, as many lanes as floats. */
-  private static final VectorSpecies<Short> S =
-      VectorSpecies.of(short.class, VectorShape.forBitSize(SHAPE.vectorBitSize() / 2));
 
   /** Doubles, half as many. */
   static final VectorSpecies<Double> D = VectorSpecies.of(double.class, SHAPE);
@@ -64,28 +59,32 @@ final class Lanes {
     return IntVector.fromMemorySegment(I, segment, offset, ORDER);
   }
 
-  /** As many 16-bit integers as there are lanes, widened with their signs. */
-  static IntVector loadShorts(MemorySegment segment, long offset) {
-    requireNative(segment);
-    ShortVector v = ShortVector.fromMemorySegment(S, segment, offset, ORDER);
-    return (IntVector) v.convertShape(VectorOperators.S2I, I, 0);
-  }
-
   /**
    * Kernels run on native memory only. The test costs nothing and tells the compiler the class of
    * the segment; the library's own methods have seen heap segments too, and would branch on it.
    */
-  private static void requireNative(MemorySegment segment) {
+  static void requireNative(MemorySegment segment) {
     if (!segment.isNative()) {
       throw new IllegalArgumentException("kernels need native memory");
     }
   }
 
-  /** The sum of all lanes in float64, in order of the halves. */
+  /**
+   * The sum of all lanes in float64. In a fixed order: that of the library's own reduction is not,
+   * and differs between interpreted and compiled code.
+   */
   static double sum(FloatVector v) {
     DoubleVector low = (DoubleVector) v.convertShape(VectorOperators.F2D, D, 0);
     DoubleVector high = (DoubleVector) v.convertShape(VectorOperators.F2D, D, 1);
-    return low.add(high).reduceLanes(VectorOperators.ADD);
+    DoubleVector s = low.add(high);
+    double sum = s.lane(0) + s.lane(1);
+    if (COUNT > 4) {
+      sum += s.lane(2) + s.lane(3);
+    }
+    if (COUNT > 8) {
+      sum += (s.lane(4) + s.lane(5)) + (s.lane(6) + s.lane(7));
+    }
+    return sum;
   }
 
   /** Floats from integers. */

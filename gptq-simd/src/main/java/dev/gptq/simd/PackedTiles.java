@@ -7,11 +7,8 @@ import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.Optional;
-import jdk.incubator.vector.IntVector;
 
 /**
  * Packed weights as the kernels stream them. Outputs are cut into tiles of {@link #OUTPUTS}; the
@@ -20,17 +17,16 @@ import jdk.incubator.vector.IntVector;
  * a new word. The position of an input in that order is its slot; slots that pad the last word of a
  * group have no input.
  *
- * <p>A word has 16 bits for codes of 4 bits, else 32, slot i in the bits from {@code i·bits}. Where
- * the last slot ends at the sign bit, its code is stored with the top bit flipped, so that read as
- * a signed number in place it is {@code (u − 2^(bits−1))·2^(i·bits)}.
+ * <p>A word has 32 bits, slot i in those from {@code i·bits}. Groups of 4-bit codes are padded to
+ * whole chunks of {@link #CHUNK} words, the unit in which {@link RoundedKernel} works.
  */
 final class PackedTiles implements PackedWeights {
 
-  /** Outputs of a tile: two vectors, so that decoding reads each tile from end to end. */
-  static final int OUTPUTS = 2 * Lanes.COUNT;
+  /** Outputs of a tile: four vectors, so that kernels read each tile from end to end. */
+  static final int OUTPUTS = 4 * Lanes.COUNT;
 
-  private static final ValueLayout.OfInt FILE_WORD =
-      ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  /** Rows of words of a chunk. */
+  static final int CHUNK = 4;
 
   private final int rows;
   private final int columns;
@@ -38,7 +34,7 @@ final class PackedTiles implements PackedWeights {
   private final int groups;
   private final float fixedZero;
 
-  // Bytes, a row for each tile; F32, tiles × groups·OUTPUTS; the same, absent if zero is fixed.
+  // I32, a row for each tile; F32, tiles × groups·OUTPUTS; the same, absent if zero is fixed.
   private final Tensor owner;
   private final Matrix words;
   private final Matrix scales;
@@ -50,6 +46,9 @@ final class PackedTiles implements PackedWeights {
   /** The input of each slot, −1 for padding. */
   private final int[] inputs;
 
+  /** The group of each chunk. */
+  private final int[] groupOfChunk;
+
   private final boolean identity;
 
   private PackedTiles(PackedMatrix m, TensorScope scope) {
@@ -58,12 +57,12 @@ final class PackedTiles implements PackedWeights {
     this.bits = m.bits();
     this.groups = m.groups();
     this.fixedZero = m.scheme().hasZeroPoint() ? 0 : m.scheme().fixedZero(bits);
-    this.wordsOfGroup = wordsOfGroup(m, slotsPerWord());
+    this.wordsOfGroup = wordsOfGroup(m, slotsPerWord(), bits == 4 ? CHUNK : 1);
     this.inputs = inputs(m, wordsOfGroup, slotsPerWord());
+    this.groupOfChunk = groupOfChunk(wordsOfGroup);
     this.identity = isIdentity(inputs, columns);
     int tiles = (rows + OUTPUTS - 1) / OUTPUTS;
-    int bytes = Math.multiplyExact(wordsOfGroup[groups], wordBytes());
-    this.owner = zeros(scope, DType.U8, tiles, bytes);
+    this.owner = zeros(scope, DType.I32, tiles, wordsOfGroup[groups]);
     this.words = Matrix.of(owner);
     this.scales = Matrix.of(zeros(scope, DType.F32, tiles, groups));
     this.zeros = m.zeros().map(values -> Matrix.of(zeros(scope, DType.F32, tiles, groups)));
@@ -80,14 +79,15 @@ final class PackedTiles implements PackedWeights {
     return scope.zeros(type, tiles, Math.multiplyExact(rows, OUTPUTS), Layout.ROW_MAJOR);
   }
 
-  private static int[] wordsOfGroup(PackedMatrix m, int perWord) {
+  private static int[] wordsOfGroup(PackedMatrix m, int perWord, int step) {
     int[] sizes = new int[m.groups()];
     for (int i = 0; i < m.columns(); i++) {
       sizes[m.group(i)]++;
     }
     int[] starts = new int[m.groups() + 1];
     for (int g = 0; g < m.groups(); g++) {
-      starts[g + 1] = starts[g] + (sizes[g] + perWord - 1) / perWord;
+      int unit = perWord * step;
+      starts[g + 1] = starts[g] + (sizes[g] + unit - 1) / unit * step;
     }
     return starts;
   }
@@ -101,6 +101,14 @@ final class PackedTiles implements PackedWeights {
       inputs[starts[g] * perWord + next[g]++] = i;
     }
     return inputs;
+  }
+
+  private static int[] groupOfChunk(int[] starts) {
+    int[] groups = new int[starts[starts.length - 1] / CHUNK];
+    for (int g = 0; g + 1 < starts.length; g++) {
+      Arrays.fill(groups, starts[g] / CHUNK, starts[g + 1] / CHUNK, g);
+    }
+    return groups;
   }
 
   private static boolean isIdentity(int[] inputs, int columns) {
@@ -120,7 +128,7 @@ final class PackedTiles implements PackedWeights {
     int count = Math.min(OUTPUTS, rows - first);
     for (int row = 0; row < wordRows(); row++) {
       long at = wordAt(tile, row);
-      if (identity && slotsPerWord() * bits == 8 * wordBytes()) {
+      if (identity && slotsPerWord() * bits == 32) {
         // The words of the file are ours: the same inputs of all outputs side by side.
         copy(m, row, first, count, at);
       } else {
@@ -138,20 +146,7 @@ final class PackedTiles implements PackedWeights {
   }
 
   private void copy(PackedMatrix m, int row, int first, int count, long at) {
-    int perFileWord = 4 / wordBytes();
-    long from = 4 * ((long) (row / perFileWord) * rows + first);
-    int shift = row % perFileWord * 16;
-    for (int o = 0; o < count; o++) {
-      set(at, o, m.words().get(FILE_WORD, from + 4L * o) >>> shift);
-    }
-  }
-
-  private void set(long at, int o, int word) {
-    if (wordBytes() == 2) {
-      words.segment().set(Lanes.SHORT, at + 2L * o, (short) (word ^ flip()));
-    } else {
-      words.segment().set(Lanes.INT, at + 4L * o, word ^ flip());
-    }
+    MemorySegment.copy(m.words(), 4 * ((long) row * rows + first), words.segment(), at, 4L * count);
   }
 
   /** Gathers the codes of a row of words one by one. */
@@ -165,17 +160,13 @@ final class PackedTiles implements PackedWeights {
           word |= m.code(first + o, input) << (i * bits);
         }
       }
-      set(at, o, word);
+      words.segment().set(Lanes.INT, at + 4L * o, word);
     }
-  }
-
-  private int wordBytes() {
-    return bits == 4 ? 2 : 4;
   }
 
   /** Codes in a word. */
   int slotsPerWord() {
-    return 8 * wordBytes() / bits;
+    return 32 / bits;
   }
 
   /** Rows of words of a tile. */
@@ -191,11 +182,6 @@ final class PackedTiles implements PackedWeights {
   /** Tiles of outputs. */
   int tiles() {
     return words.rows();
-  }
-
-  /** What turns a word read as a signed number into its codes: the sign bit and above, or 0. */
-  int flip() {
-    return slotsPerWord() * bits == 8 * wordBytes() ? -1 << (8 * wordBytes() - 1) : 0;
   }
 
   @Override
@@ -219,6 +205,11 @@ final class PackedTiles implements PackedWeights {
   /** The first row of words of a group; of the number of groups: the end. */
   int firstWord(int group) {
     return wordsOfGroup[group];
+  }
+
+  /** The groups of the chunks of 4-bit codes. */
+  int[] groupOfChunk() {
+    return groupOfChunk;
   }
 
   /** Whether every slot's input has the slot's own number. */
@@ -256,19 +247,7 @@ final class PackedTiles implements PackedWeights {
 
   /** Byte offset of a row of words of a tile. */
   long wordAt(int tile, int row) {
-    return words.index(tile, (long) row * OUTPUTS * wordBytes());
-  }
-
-  /** A vector of words, signed. */
-  IntVector load(long offset) {
-    return bits == 4
-        ? Lanes.loadShorts(words.segment(), offset)
-        : Lanes.loadInts(words.segment(), offset);
-  }
-
-  /** Byte offset of a vector of words within a row, from that of its outputs as floats. */
-  long wordLane(long lane) {
-    return lane * wordBytes() / 4;
+    return words.at(tile, (long) row * OUTPUTS);
   }
 
   /** Byte offset of the scales and of the zero points of a group in a tile. */
@@ -279,6 +258,6 @@ final class PackedTiles implements PackedWeights {
   @Override
   public long byteSize() {
     long grids = 4L * tiles() * groups * OUTPUTS;
-    return words.columns() * (long) tiles() + (zeros.isPresent() ? 2 * grids : grids);
+    return 4L * words.columns() * tiles() + (zeros.isPresent() ? 2 * grids : grids);
   }
 }

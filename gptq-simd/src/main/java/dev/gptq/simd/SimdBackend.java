@@ -31,17 +31,19 @@ final class SimdBackend implements Backend {
   private final LinearAlgebra linalg;
   private final QuantizationOps quantization;
   private final PackedMatmul packed;
+  private final ActivationMode activations;
   private final TransformerOps transformer;
 
   SimdBackend(BackendOptions options) {
-    this(new HostMemory(), options.threads(), lanes(options), false);
+    this(new HostMemory(), options.threads(), lanes(options), false, ActivationMode.of(options));
   }
 
   private static int lanes(BackendOptions options) {
     return options.positive(LANES, Math.min(LaneGroup.MOST, options.threads()));
   }
 
-  private SimdBackend(HostMemory memory, int threads, int lanes, boolean isLane) {
+  private SimdBackend(
+      HostMemory memory, int threads, int lanes, boolean isLane, ActivationMode activations) {
     this.memory = memory;
     this.root = new HostScope(memory);
     this.lanes = lanes;
@@ -49,7 +51,8 @@ final class SimdBackend implements Backend {
     execution = new Execution(threads);
     linalg = new SimdLinearAlgebra(execution);
     quantization = new SimdQuantizationOps(execution);
-    packed = new SimdPackedMatmul(execution);
+    packed = new SimdPackedMatmul(execution, activations);
+    this.activations = activations;
     transformer = new SimdTransformerOps(execution);
   }
 
@@ -60,7 +63,12 @@ final class SimdBackend implements Backend {
         SimdBackendProvider.NAME,
         SimdBackendProvider.device(threads),
         ImmutableMap.of(
-            "bits", Integer.toString(8 * Lanes.BYTES), "threads", Integer.toString(threads)));
+            "bits",
+            Integer.toString(8 * Lanes.BYTES),
+            "threads",
+            Integer.toString(threads),
+            "activations",
+            activations.id()));
   }
 
   @Override
@@ -100,7 +108,8 @@ final class SimdBackend implements Backend {
 
   @Override
   public Backend newLane() {
-    return new SimdBackend(memory, Math.max(1, execution.pool().workers() / lanes), 1, true);
+    int workers = Math.max(1, execution.pool().workers() / lanes);
+    return new SimdBackend(memory, workers, 1, true, activations);
   }
 
   @Override

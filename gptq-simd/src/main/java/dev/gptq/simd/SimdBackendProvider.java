@@ -40,6 +40,12 @@ public final class SimdBackendProvider implements BackendProvider {
       return new Availability.Unavailable(
           "the setting " + LaneWidth.SETTING + " is '" + forced + "'", "Use 128, 256 or 512.");
     }
+    String activations = options.settings().get(ActivationMode.SETTING);
+    if (activations != null && ActivationMode.of(activations).isEmpty()) {
+      return new Availability.Unavailable(
+          "the setting " + ActivationMode.SETTING + " is '" + activations + "'",
+          "Use one of " + ActivationMode.known() + ".");
+    }
     int bits = LaneWidth.parse(forced);
     return new Availability.Available(
         RANK,
@@ -48,7 +54,9 @@ public final class SimdBackendProvider implements BackendProvider {
             "bits",
             bits == LaneWidth.PREFERRED ? "preferred" : Integer.toString(bits),
             "threads",
-            Integer.toString(options.threads())));
+            Integer.toString(options.threads()),
+            "activations",
+            ActivationMode.of(options).id()));
   }
 
   @Override

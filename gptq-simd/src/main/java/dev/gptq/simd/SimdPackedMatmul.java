@@ -7,7 +7,10 @@ import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.lang.foreign.MemorySegment;
 
-/** Products with packed weights: a kernel of its own for few rows, {@link Gemm} for many. */
+/**
+ * Products with packed weights: a kernel of its own for few rows, {@link Gemm} for many, or one for
+ * any number with activations of 8 bits.
+ */
 final class SimdPackedMatmul implements PackedMatmul {
   // From here on, dequantizing once for all rows costs less than reading codes for every row.
   private static final int MANY_ROWS = 8;
@@ -15,10 +18,15 @@ final class SimdPackedMatmul implements PackedMatmul {
   // Bytes of weights of a task: enough to pay for handing it out.
   private static final long GRAIN = 1 << 14;
 
-  private final Execution execution;
+  // Rows that one task multiplies with a tile while it is in the cache.
+  private static final int ROW_BLOCK = 64;
 
-  SimdPackedMatmul(Execution execution) {
+  private final Execution execution;
+  private final ActivationMode mode;
+
+  SimdPackedMatmul(Execution execution, ActivationMode mode) {
     this.execution = execution;
+    this.mode = mode;
   }
 
   @Override
@@ -37,7 +45,10 @@ final class SimdPackedMatmul implements PackedMatmul {
     weights.checkOpen();
     Matrix rows = Activations.rows("x", x);
     Matrix out = Activations.rows("y", y);
-    if (rows.rows() < MANY_ROWS) {
+    boolean many = rows.rows() >= MANY_ROWS;
+    if (weights.bits() == 4 && mode.rounds(many)) {
+      rounded(rows, weights, out);
+    } else if (!many) {
       decode(rows, weights, out);
     } else {
       prefill(rows, weights, out);
@@ -53,7 +64,7 @@ final class SimdPackedMatmul implements PackedMatmul {
     for (int t = 0; t < tokens; t++) {
       DecodeInput.prepare(w, x, t, inputs[t]);
     }
-    int perTask = (int) Math.max(1, GRAIN / (w.byteSize() / w.tiles()));
+    int perTask = perTask(w);
     execution
         .pool()
         .forEach(
@@ -68,12 +79,51 @@ final class SimdPackedMatmul implements PackedMatmul {
 
   private static void decodeTile(
       PackedTiles w, int tile, float[][] inputs, int tokens, float[] sums, Matrix y) {
-    int first = tile * PackedTiles.OUTPUTS;
-    int count = Math.min(PackedTiles.OUTPUTS, w.rows() - first);
     for (int t = 0; t < tokens; t++) {
       DecodeKernel.tile(w, tile, inputs[t], sums);
-      MemorySegment.copy(sums, 0, y.segment(), Lanes.FLOAT, y.at(t, first), count);
+      store(sums, w, tile, y, t);
     }
+  }
+
+  private static int perTask(PackedTiles w) {
+    return (int) Math.max(1, GRAIN / (w.byteSize() / w.tiles()));
+  }
+
+  private void rounded(Matrix x, PackedTiles w, Matrix y) {
+    int tokens = x.rows();
+    Workspace workspace = execution.workspace();
+    int[][] factors = workspace.integers(Workspace.Use.GATHERED, tokens, RoundedInput.factors(w));
+    float[][] scales = workspace.floats(Workspace.Use.GATHERED, tokens, RoundedInput.scales(w));
+    int scratch = Math.max(PackedTiles.OUTPUTS, RoundedInput.INPUTS);
+    float[][] sums = workspace.floats(Workspace.Use.TILE, execution.pool().workers(), scratch);
+    execution
+        .pool()
+        .forEach(
+            tokens,
+            (t, worker) -> RoundedInput.prepare(w, x, t, factors[t], scales[t], sums[worker]));
+    int perTask = perTask(w);
+    int tasks = (w.tiles() + perTask - 1) / perTask;
+    int blocks = (tokens + ROW_BLOCK - 1) / ROW_BLOCK;
+    execution
+        .pool()
+        .forEach(
+            tasks * blocks,
+            (i, worker) -> {
+              int from = i % tasks * perTask;
+              int last = Math.min(tokens, (i / tasks + 1) * ROW_BLOCK);
+              for (int tile = from; tile < Math.min(w.tiles(), from + perTask); tile++) {
+                for (int t = i / tasks * ROW_BLOCK; t < last; t++) {
+                  RoundedKernel.tile(w, tile, factors[t], scales[t], sums[worker]);
+                  store(sums[worker], w, tile, y, t);
+                }
+              }
+            });
+  }
+
+  private static void store(float[] sums, PackedTiles w, int tile, Matrix y, int t) {
+    int first = tile * PackedTiles.OUTPUTS;
+    int count = Math.min(PackedTiles.OUTPUTS, w.rows() - first);
+    MemorySegment.copy(sums, 0, y.segment(), Lanes.FLOAT, y.at(t, first), count);
   }
 
   private void prefill(Matrix x, PackedTiles w, Matrix y) {

@@ -41,6 +41,7 @@ final class Workspace implements AutoCloseable {
   }
 
   private final Map<Use, Buffers> buffers = new EnumMap<>(Use.class);
+  private final Map<Use, int[][]> integers = new EnumMap<>(Use.class);
   private final Map<Use, float[][]> arrays = new EnumMap<>(Use.class);
 
   /** {@code count} buffers of at least {@code bytes} each, of undefined contents. */
@@ -66,11 +67,22 @@ final class Workspace implements AutoCloseable {
     return held;
   }
 
+  /** {@code count} arrays of at least {@code length} integers each, of undefined contents. */
+  int[][] integers(Use use, int count, int length) {
+    int[][] held = integers.get(use);
+    if (held == null || held.length < count || held[0].length < length) {
+      held = new int[count][length];
+      integers.put(use, held);
+    }
+    return held;
+  }
+
   /** Bytes held. */
   long bytes() {
     long offHeap = buffers.values().stream().mapToLong(b -> b.bytes * b.segments.length).sum();
     long heap = arrays.values().stream().mapToLong(a -> 4L * a.length * a[0].length).sum();
-    return offHeap + heap;
+    long whole = integers.values().stream().mapToLong(a -> 4L * a.length * a[0].length).sum();
+    return offHeap + heap + whole;
   }
 
   @Override

@@ -1,5 +1,6 @@
 package dev.gptq.simd;
 
+import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.testkit.BackendUnderTest;
 
@@ -7,9 +8,13 @@ import dev.gptq.testkit.BackendUnderTest;
 final class Subjects {
   private Subjects() {}
 
-  /** The backend with a number of workers that divides nothing evenly. */
+  /**
+   * The backend with a number of workers that divides nothing evenly. Its products are held against
+   * exact activations; rounded ones have {@link RoundedActivationsTest}.
+   */
   static BackendUnderTest simd() {
     return new BackendUnderTest(
-        new SimdBackendProvider(), BackendOptions.defaults().withThreads(3));
+        new SimdBackendProvider(),
+        new BackendOptions(3, 0, ImmutableMap.of("simd.activations", "float32")));
   }
 }

@@ -1,0 +1,54 @@
+package dev.gptq.simd;
+
+import dev.gptq.backend.BackendOptions;
+import java.util.Arrays;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.stream.Collectors;
+
+/** How activations enter products with 4-bit weights. Other widths always take float32. */
+enum ActivationMode {
+  /** As they are. */
+  FLOAT32,
+  /** Rounded to 8 bits with a scale for each 32 inputs. */
+  INT8,
+  /**
+   * Rounded for a few rows, which is decoding: twice as fast, for a perplexity 0.04 % higher.
+   * Products of many rows, and with them every evaluation, stay as they are.
+   */
+  AUTO;
+
+  /** Name of the backend's setting. */
+  static final String SETTING = "simd.activations";
+
+  /** Whether a product of so many rows of activations rounds them. */
+  boolean rounds(boolean manyRows) {
+    return switch (this) {
+      case FLOAT32 -> false;
+      case INT8 -> true;
+      case AUTO -> !manyRows;
+    };
+  }
+
+  /** The value as it is written. */
+  String id() {
+    return name().toLowerCase(Locale.ROOT);
+  }
+
+  /** The mode that the options ask for, AUTO if none or one that does not exist. */
+  static ActivationMode of(BackendOptions options) {
+    return Optional.ofNullable(options.settings().get(SETTING))
+        .flatMap(ActivationMode::of)
+        .orElse(AUTO);
+  }
+
+  /** The mode of that {@link #id()}. */
+  static Optional<ActivationMode> of(String id) {
+    return Arrays.stream(values()).filter(mode -> mode.id().equals(id)).findFirst();
+  }
+
+  /** All values, for messages. */
+  static String known() {
+    return Arrays.stream(values()).map(ActivationMode::id).collect(Collectors.joining(", "));
+  }
+}
