@@ -29,7 +29,7 @@ final class ObserveOptions {
       paramLabel = "X",
       description =
           "afterwards spend X bits a weight in all: --bits and --group-size are the least that a"
-              + " module gets, and the rest goes where it takes most off the relative error")
+              + " module gets, and the rest goes where the model's predictions need it most")
   private Double bitsPerWeight;
 
   /** What is asked for, if anything is. */

@@ -3,7 +3,9 @@ package dev.gptq.cli;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.models.observe.Attempt;
 import dev.gptq.models.observe.Observer;
+import dev.gptq.models.observe.Sensitivity;
 import java.util.OptionalInt;
+import java.util.function.Supplier;
 
 /** What is done after a model has been quantized. */
 sealed interface Observing {
@@ -19,7 +21,7 @@ sealed interface Observing {
   /** Improves some modules. */
   record Worst(int count, Measure measure) implements Observing {
     @Override
-    public ImmutableList<Attempt> run(Observer observer) {
+    public ImmutableList<Attempt> run(Observer observer, Supplier<Sensitivity> sensitivity) {
       return measure == Measure.ERROR
           ? observer.improveWorst(count)
           : observer.improveCheapest(count);
@@ -34,8 +36,10 @@ sealed interface Observing {
   /** Spends a number of bits. */
   record Budget(double bitsPerWeight) implements Observing {
     @Override
-    public ImmutableList<Attempt> run(Observer observer) {
-      return observer.fill(bitsPerWeight);
+    public ImmutableList<Attempt> run(Observer observer, Supplier<Sensitivity> sensitivity) {
+      try (Sensitivity measured = sensitivity.get()) {
+        return observer.fill(bitsPerWeight, measured);
+      }
     }
 
     @Override
@@ -44,8 +48,12 @@ sealed interface Observing {
     }
   }
 
-  /** Does it, and returns all that was tried. */
-  ImmutableList<Attempt> run(Observer observer);
+  /**
+   * Does it, and returns all that was tried.
+   *
+   * @param sensitivity loads the full-precision model, for those who need it
+   */
+  ImmutableList<Attempt> run(Observer observer, Supplier<Sensitivity> sensitivity);
 
   /** How many Hessians of the worst modules it needs; empty for all modules'. */
   OptionalInt worst();

@@ -15,6 +15,7 @@ import dev.gptq.models.observe.HessianKeeper;
 import dev.gptq.models.observe.ObservationLog;
 import dev.gptq.models.observe.Observer;
 import dev.gptq.models.observe.Requantizer;
+import dev.gptq.models.observe.Sensitivity;
 import dev.gptq.models.pipeline.Fingerprint;
 import dev.gptq.models.pipeline.JobListener;
 import dev.gptq.models.pipeline.MemoryEstimate;
@@ -108,7 +109,7 @@ final class QuantizationRun {
           .run();
       ImmutableList<Attempt> attempts =
           request.observing().isPresent()
-              ? observe(request.observing().get(), backend, work, hessians)
+              ? observe(request.observing().get(), backend, work, hessians, windows)
               : ImmutableList.of();
       ImmutableList.Builder<ModuleReport> all = ImmutableList.builder();
       for (int block = 0; block < model.spec().blocks().size(); block++) {
@@ -138,7 +139,11 @@ final class QuantizationRun {
   }
 
   private ImmutableList<Attempt> observe(
-      Observing observing, Backend backend, WorkFolder work, HessianFolder hessians)
+      Observing observing,
+      Backend backend,
+      WorkFolder work,
+      HessianFolder hessians,
+      ImmutableList<int[]> windows)
       throws IOException {
     work.dropReplacements();
     return observing.run(
@@ -149,7 +154,8 @@ final class QuantizationRun {
                 backend, model.weights(backend), request.settings().options(), hessians),
             work,
             (index, count, module) ->
-                console.progress("observing: " + (index + 1) + "/" + count + " " + module)));
+                console.progress("observing: " + (index + 1) + "/" + count + " " + module)),
+        () -> new Sensitivity(backend, model.spec(), model.weights(backend), windows));
   }
 
   private void write(

@@ -50,14 +50,19 @@ public record Divergence(
   }
 
   /** What is known of each position. */
-  private static final class Positions {
+  static final class Positions {
+    private final int length;
+    private final int vocabulary;
     private final double[] kl;
     private final double[] same;
     private final double[] change;
     private final double[] baseLoss;
     private final double[] loss;
+    private int windows;
 
-    Positions(int count) {
+    Positions(int count, int length, int vocabulary) {
+      this.length = length;
+      this.vocabulary = vocabulary;
       kl = new double[count];
       same = new double[count];
       change = new double[count];
@@ -65,8 +70,32 @@ public record Divergence(
       loss = new double[count];
     }
 
+    /** Compares what two models make of the next windows. */
+    void compare(List<int[]> batch, Predictions.Part base, Predictions.Part model) {
+      int first = windows;
+      int tokens = batch.size() * length;
+      int chunk = Math.max(1, HELD / vocabulary);
+      for (int from = 0; from < tokens; from += chunk) {
+        int start = from;
+        int to = Math.min(from + chunk, tokens);
+        float[] baseLogits = base.of(from, to);
+        float[] logits = model.of(from, to);
+        IntStream.range(from, to)
+            .parallel()
+            .filter(t -> t % length + 1 < length)
+            .forEach(t ->
+                compare(
+                    (first + t / length) * (length - 1) + t % length,
+                    batch.get(t / length)[t % length + 1],
+                    baseLogits,
+                    logits,
+                    (t - start) * vocabulary));
+      }
+      windows += batch.size();
+    }
+
     /** Compares two rows of logits. */
-    void compare(int position, int next, float[] base, float[] model, int from, int vocabulary) {
+    private void compare(int position, int next, float[] base, float[] model, int from) {
       int top = from;
       int baseTop = from;
       for (int i = from + 1; i < from + vocabulary; i++) {
@@ -125,34 +154,14 @@ public record Divergence(
         model.spec().vocabulary());
     int length = windows.getFirst().length;
     Preconditions.checkArgument(length > 1, "a window of one token predicts nothing");
-    Positions positions = new Positions(Math.multiplyExact(windows.size(), length - 1));
-    int chunk = Math.max(1, HELD / vocabulary);
-    int done = 0;
+    Positions positions =
+        new Positions(Math.multiplyExact(windows.size(), length - 1), length, vocabulary);
     for (List<int[]> batch : Perplexity.batches(windows, BATCH_TOKENS)) {
-      int first = done;
-      int tokens = batch.size() * length;
       try (Decoder.Outputs baseOutputs = base.run(batch);
           Decoder.Outputs outputs = model.run(batch)) {
-        for (int from = 0; from < tokens; from += chunk) {
-          int start = from;
-          int to = Math.min(from + chunk, tokens);
-          float[] baseLogits = baseOutputs.logits(from, to);
-          float[] logits = outputs.logits(from, to);
-          IntStream.range(from, to)
-              .parallel()
-              .filter(t -> t % length + 1 < length)
-              .forEach(t ->
-                  positions.compare(
-                      (first + t / length) * (length - 1) + t % length,
-                      batch.get(t / length)[t % length + 1],
-                      baseLogits,
-                      logits,
-                      (t - start) * vocabulary,
-                      vocabulary));
-        }
+        positions.compare(batch, baseOutputs::logits, outputs::logits);
       }
-      done += batch.size();
-      progress.accept(done);
+      progress.accept(positions.windows);
     }
     return positions.summary();
   }

@@ -6,13 +6,18 @@ import dev.gptq.backend.Backend;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Step;
+import dev.gptq.pack.PackedMatrix;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.IntStream;
 
 /** A decoder block with its weights: runs the steps of its description over {@link Registers}. */
 public final class Block {
@@ -55,6 +60,32 @@ public final class Block {
       case Linear.Packed _ ->
           throw new IllegalStateException(spec.nameOf(linear) + " is quantized already");
     };
+  }
+
+  /**
+   * From now on a linear layer that is not packed runs with the values that packed codes stand for,
+   * in the type of its own weights.
+   */
+  public void substitute(LinearSpec linear, PackedMatrix packed) {
+    int rows = packed.rows();
+    float[] values = new float[Math.multiplyExact(rows, packed.columns())];
+    IntStream.range(0, packed.columns())
+        .parallel()
+        .forEach(i -> {
+          for (int o = 0; o < rows; o++) {
+            values[i * rows + o] = packed.weight(o, i);
+          }
+        });
+    try (TensorScope local = backend.newScope()) {
+      Tensor uploaded =
+          local.upload(
+              MemorySegment.ofArray(values),
+              DType.F32,
+              rows,
+              packed.columns(),
+              Layout.COLUMN_MAJOR);
+      backend.linalg().convert(uploaded, dense(linear));
+    }
   }
 
   /** Runs all steps; the residual stream is updated in place. */

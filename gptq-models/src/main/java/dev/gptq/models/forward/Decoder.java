@@ -43,6 +43,11 @@ public final class Decoder implements AutoCloseable {
     return spec;
   }
 
+  /** One of its blocks. */
+  public Block block(int index) {
+    return blocks.get(index);
+  }
+
   /** The backend that holds it. */
   public Backend backend() {
     return backend;

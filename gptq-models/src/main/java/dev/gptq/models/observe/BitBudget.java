@@ -9,8 +9,8 @@ import java.util.PriorityQueue;
 /**
  * Chooses one candidate for every unit so that all fit into a number of bytes. Of each unit only
  * the candidates on the lower convex hull of error over bytes count; from the smallest ones on, the
- * step that takes most off the relative error for each byte is taken again and again. This is the
- * greedy solution of the multiple-choice knapsack, at most one step away from the best.
+ * step that takes most off the weighted relative error for each byte is taken again and again. This
+ * is the greedy solution of the multiple-choice knapsack, at most one step away from the best.
  */
 final class BitBudget {
   private BitBudget() {}
@@ -22,9 +22,11 @@ final class BitBudget {
    * The choice, a candidate for each unit.
    *
    * @param tried for each unit its candidates, the first run first
+   * @param weights for each unit what its relative error counts
    * @param bytes what they may take; if the first run takes more, all stay as they are
    */
-  static ImmutableList<Candidate> choose(List<ImmutableList<Candidate>> tried, long bytes) {
+  static ImmutableList<Candidate> choose(
+      List<ImmutableList<Candidate>> tried, List<Double> weights, long bytes) {
     List<List<Candidate>> hulls = tried.stream().map(BitBudget::hull).toList();
     int[] at = new int[hulls.size()];
     long left = bytes - tried.stream().mapToLong(unit -> unit.getFirst().bytes()).sum();
@@ -32,7 +34,7 @@ final class BitBudget {
         new PriorityQueue<>(
             Comparator.comparingDouble(Step::benefit).reversed().thenComparingInt(Step::unit));
     for (int unit = 0; unit < at.length; unit++) {
-      offer(steps, hulls, unit, 1);
+      offer(steps, hulls, weights, unit, 1);
     }
     while (!steps.isEmpty()) {
       Step step = steps.remove();
@@ -42,7 +44,7 @@ final class BitBudget {
       if (cost <= left) {
         left -= cost;
         at[step.unit()] = step.next();
-        offer(steps, hulls, step.unit(), step.next() + 1);
+        offer(steps, hulls, weights, step.unit(), step.next() + 1);
       }
     }
     ImmutableList.Builder<Candidate> chosen = ImmutableList.builder();
@@ -53,10 +55,15 @@ final class BitBudget {
   }
 
   private static void offer(
-      PriorityQueue<Step> steps, List<List<Candidate>> hulls, int unit, int next) {
+      PriorityQueue<Step> steps,
+      List<List<Candidate>> hulls,
+      List<Double> weights,
+      int unit,
+      int next) {
     List<Candidate> hull = hulls.get(unit);
     if (next < hull.size()) {
-      steps.add(new Step(unit, next, hull.get(next).benefitPerByte(hull.get(next - 1))));
+      double benefit = hull.get(next).benefitPerByte(hull.get(next - 1));
+      steps.add(new Step(unit, next, weights.get(unit) * benefit));
     }
   }
 

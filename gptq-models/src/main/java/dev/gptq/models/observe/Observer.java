@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.function.Predicate;
 
@@ -160,25 +161,37 @@ public final class Observer {
 
   /**
    * Tries all modules with all settings, and chooses settings so that the whole fits a budget and
-   * each byte takes as much off the relative error as can be.
+   * each byte does as much good as can be. A unit's relative error counts as much as it made the
+   * predictions of the model diverge when it was the unit's alone.
    *
    * @param bitsPerWeight bits of the quantized modules' tensors over their weights
    * @return everything that was tried
    */
-  public ImmutableList<Attempt> fill(double bitsPerWeight) {
+  public ImmutableList<Attempt> fill(double bitsPerWeight, Sensitivity sensitivity) {
     List<ImmutableList<Candidate>> tried = new ArrayList<>();
+    List<Double> weights = new ArrayList<>();
     for (int i = 0; i < units.size(); i++) {
       Unit unit = units.get(i);
       listener.unit(i, units.size(), unit.names().findFirst().orElseThrow());
       ImmutableList.Builder<Candidate> candidates = ImmutableList.builder();
       Candidate start = first(unit);
       candidates.add(start);
+      OptionalDouble weight = OptionalDouble.empty();
       for (Setting setting : Ladder.above(start.setting(), unit)) {
-        candidates.add(candidate(unit, setting, requantizer.quantize(unit, setting, first)));
+        ImmutableMap<String, QuantizedModule> modules = requantizer.quantize(unit, setting, first);
+        Candidate candidate = candidate(unit, setting, modules);
+        if (weight.isEmpty()) {
+          // Modules that no token reached have no error to take off.
+          double error = candidate.relativeError();
+          weight = OptionalDouble.of(error > 0 ? sensitivity.divergence(unit, modules) / error : 0);
+        }
+        candidates.add(candidate);
       }
       tried.add(candidates.build());
+      weights.add(weight.orElse(0));
     }
-    List<Candidate> chosen = BitBudget.choose(tried, (long) (bitsPerWeight / 8 * weights()));
+    long bytes = (long) (bitsPerWeight / 8 * weights());
+    List<Candidate> chosen = BitBudget.choose(tried, weights, bytes);
     for (int i = 0; i < tried.size(); i++) {
       if (!chosen.get(i).setting().equals(tried.get(i).getFirst().setting())) {
         keep(chosen.get(i));

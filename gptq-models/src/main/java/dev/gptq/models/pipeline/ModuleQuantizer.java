@@ -8,20 +8,13 @@ import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.forward.Block;
 import dev.gptq.models.forward.WeightSource;
 import dev.gptq.models.pipeline.GroupSolver.Solved;
-import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.Hessian;
-import dev.gptq.tensor.DType;
-import dev.gptq.tensor.Layout;
-import dev.gptq.tensor.TensorScope;
-import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
-import java.util.stream.IntStream;
 
 /** Quantizes the linear layers of one block and puts the quantized weights in their place. */
 final class ModuleQuantizer {
-  private final Backend backend;
   private final LaneGroup lanes;
   private final WeightSource source;
   private final QuantizationSettings settings;
@@ -31,14 +24,12 @@ final class ModuleQuantizer {
   private final ImmutableMap.Builder<String, QuantizedModule> modules = ImmutableMap.builder();
 
   ModuleQuantizer(
-      Backend backend,
       LaneGroup lanes,
       WeightSource source,
       QuantizationSettings settings,
       int layer,
       Block block,
       long calibrationTokens) {
-    this.backend = backend;
     this.lanes = lanes;
     this.source = source;
     this.settings = settings;
@@ -85,7 +76,6 @@ final class ModuleQuantizer {
 
   /** Puts a module that was quantized earlier in its place. */
   void restore(QuantizedModule restored) {
-    PackedMatrix packed = restored.packed();
     LinearSpec module =
         block
             .spec()
@@ -93,26 +83,6 @@ final class ModuleQuantizer {
             .filter(m -> block.spec().nameOf(m).equals(restored.report().name()))
             .findFirst()
             .orElseThrow();
-    int rows = packed.rows();
-    float[] values = new float[Math.multiplyExact(rows, packed.columns())];
-    IntStream.range(0, packed.columns())
-        .parallel()
-        .forEach(i -> {
-          for (int o = 0; o < rows; o++) {
-            values[i * rows + o] = packed.weight(o, i);
-          }
-        });
-    try (TensorScope local = backend.newScope()) {
-      backend
-          .linalg()
-          .convert(
-              local.upload(
-                  MemorySegment.ofArray(values),
-                  DType.F32,
-                  rows,
-                  packed.columns(),
-                  Layout.COLUMN_MAJOR),
-              block.dense(module));
-    }
+    block.substitute(module, restored.packed());
   }
 }

@@ -71,6 +71,16 @@ final class DivergenceTest {
   }
 
   @Test
+  void keptPredictionsGiveTheSameDivergence() {
+    try (Decoder original = model.load(backend);
+        Decoder rounded = rounded(4)) {
+      assertThat(Predictions.of(original, windows).divergence(rounded))
+          .isEqualTo(Divergence.of(original, rounded, windows, done -> {}).kl().mean())
+          .isPositive();
+    }
+  }
+
+  @Test
   void aModelDoesNotDivergeFromItself() {
     try (Decoder decoder = model.load(backend)) {
       Divergence same = Divergence.of(decoder, decoder, windows, done -> {});

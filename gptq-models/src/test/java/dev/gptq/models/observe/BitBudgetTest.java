@@ -7,11 +7,14 @@ import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.pipeline.ModuleReport;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 
 final class BitBudgetTest {
+  private static final List<Double> EQUAL = Collections.nCopies(5, 1.0);
+
   private static Candidate candidate(int index, Setting setting, double error) {
     String name = "mlp.m" + index;
     LinearSpec module = new LinearSpec(name, "y", 512, 512, false);
@@ -56,8 +59,12 @@ final class BitBudgetTest {
     return tried;
   }
 
-  private static double error(List<Candidate> chosen) {
-    return chosen.stream().mapToDouble(Candidate::relativeError).sum();
+  private static double error(List<Candidate> chosen, List<Double> weights) {
+    double sum = 0;
+    for (int unit = 0; unit < chosen.size(); unit++) {
+      sum += weights.get(unit) * chosen.get(unit).relativeError();
+    }
+    return sum;
   }
 
   private static long bytes(List<Candidate> chosen) {
@@ -65,15 +72,15 @@ final class BitBudgetTest {
   }
 
   /** The least error of all choices that fit. */
-  private static double best(List<ImmutableList<Candidate>> tried, int from, long bytes) {
+  private static double best(
+      List<ImmutableList<Candidate>> tried, List<Double> weights, int from, long bytes) {
     if (from == tried.size()) {
       return bytes >= 0 ? 0 : Double.POSITIVE_INFINITY;
     }
     double best = Double.POSITIVE_INFINITY;
     for (Candidate candidate : tried.get(from)) {
-      best =
-          Math.min(
-              best, candidate.relativeError() + best(tried, from + 1, bytes - candidate.bytes()));
+      double rest = best(tried, weights, from + 1, bytes - candidate.bytes());
+      best = Math.min(best, weights.get(from) * candidate.relativeError() + rest);
     }
     return best;
   }
@@ -86,21 +93,25 @@ final class BitBudgetTest {
       long least = bytes(tried.stream().map(ImmutableList::getFirst).toList());
       long most = bytes(tried.stream().map(ImmutableList::getLast).toList());
       long budget = random.nextLong(least, most);
-      List<Candidate> chosen = BitBudget.choose(tried, budget);
+      List<Double> weights = random.doubles(tried.size(), 0, 3).boxed().toList();
+      List<Candidate> chosen = BitBudget.choose(tried, weights, budget);
       assertThat(bytes(chosen)).isLessThanOrEqualTo(budget);
       double largestStep =
-          tried.stream().mapToDouble(unit -> unit.getFirst().relativeError()).max().orElseThrow();
-      double best = best(tried, 0, budget);
-      assertThat(error(chosen)).isBetween(best * (1 - 1e-12), best + largestStep);
+          tried.stream()
+              .mapToDouble(unit -> 3 * unit.getFirst().relativeError())
+              .max()
+              .orElseThrow();
+      double best = best(tried, weights, 0, budget);
+      assertThat(error(chosen, weights)).isBetween(best * (1 - 1e-12), best + largestStep);
     }
   }
 
   @Test
   void everythingFitsOrNothing() {
     List<ImmutableList<Candidate>> tried = random(new SplittableRandom(1));
-    assertThat(BitBudget.choose(tried, Long.MAX_VALUE))
+    assertThat(BitBudget.choose(tried, EQUAL, Long.MAX_VALUE))
         .allMatch(candidate -> candidate.setting().equals(new Setting(8, 128)));
-    assertThat(BitBudget.choose(tried, 0))
+    assertThat(BitBudget.choose(tried, EQUAL, 0))
         .allMatch(candidate -> candidate.setting().equals(new Setting(4, 128)));
   }
 
@@ -109,6 +120,7 @@ final class BitBudgetTest {
     ImmutableList<Candidate> unit =
         ImmutableList.of(
             candidate(0, new Setting(4, 128), 1), candidate(0, new Setting(8, 128), 1.5));
-    assertThat(BitBudget.choose(List.of(unit), Long.MAX_VALUE)).containsExactly(unit.getFirst());
+    assertThat(BitBudget.choose(List.of(unit), EQUAL, Long.MAX_VALUE))
+        .containsExactly(unit.getFirst());
   }
 }

@@ -12,6 +12,8 @@ import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
 import dev.gptq.models.SharedFiles;
+import dev.gptq.models.evaluation.Divergence;
+import dev.gptq.models.forward.Decoder;
 import dev.gptq.models.pipeline.DequantizedCheckpoint;
 import dev.gptq.models.pipeline.JobListener;
 import dev.gptq.models.pipeline.MemoryStore;
@@ -69,15 +71,22 @@ final class ObserverTest {
     return GptqOptions.of(GridSpec.of(scheme, 4), 128);
   }
 
-  private void quantize(GptqOptions options, OptionalInt worst) {
+  private ImmutableList<int[]> windows() {
     int[] stream = new SplittableRandom(3).ints(8 * WINDOW, 0, model.spec().vocabulary()).toArray();
-    ImmutableList<int[]> windows = TokenWindows.consecutive(stream, WINDOW, OptionalInt.empty());
+    return TokenWindows.consecutive(stream, WINDOW, OptionalInt.empty());
+  }
+
+  private Sensitivity sensitivity() {
+    return new Sensitivity(backend, model.spec(), model.weights(backend), windows());
+  }
+
+  private void quantize(GptqOptions options, OptionalInt worst) {
     new QuantizationJob(
             backend,
             model.spec(),
             model.weights(backend),
             QuantizationSettings.of(Method.GPTQ, options),
-            windows,
+            windows(),
             store,
             new HessianKeeper(model.spec(), hessians, worst, store, JobListener.SILENT))
         .run();
@@ -150,7 +159,9 @@ final class ObserverTest {
   @Test
   void aBudgetIsKeptAndModulesOfOneInputShareTheirSettings() {
     double target = 4.8;
-    observe(options(Scheme.SYMMETRIC), o -> o.fill(target));
+    try (Sensitivity sensitivity = sensitivity()) {
+      observe(options(Scheme.SYMMETRIC), o -> o.fill(target, sensitivity));
+    }
     long bytes = 0;
     long weights = 0;
     Map<String, ModuleReport> reports =
@@ -162,6 +173,30 @@ final class ObserverTest {
     assertThat(8.0 * bytes / weights).isBetween(target - 0.1, target);
     for (Unit unit : Unit.of(model.spec(), name -> true)) {
       assertThat(unit.names().map(name -> Setting.of(reports.get(name))).distinct()).hasSize(1);
+    }
+  }
+
+  @Test
+  void sensitivityIsTheDivergenceThatOneUnitAloneCauses() {
+    quantize(options(Scheme.SYMMETRIC), OptionalInt.empty());
+    Map<String, QuantizedModule> first = new TreeMap<>();
+    for (ModuleReport report : store.reports()) {
+      PackedMatrix packed = store.packed().get(report.name());
+      first.put(report.name(), new QuantizedModule(packed, report));
+    }
+    List<Unit> units = Unit.of(model.spec(), name -> true);
+    try (Sensitivity sensitivity = sensitivity();
+        Decoder original = model.load(backend)) {
+      for (Unit unit : List.of(units.get(0), units.get(3), units.get(0))) {
+        ImmutableMap<String, PackedMatrix> alone =
+            unit.names().collect(ImmutableMap.toImmutableMap(n -> n, n -> first.get(n).packed()));
+        try (Decoder changed = new Decoder(backend, model.spec(), model.weights(backend, alone))) {
+          double expected = Divergence.of(original, changed, windows(), done -> {}).kl().mean();
+          assertThat(sensitivity.divergence(unit, first))
+              .isPositive()
+              .isCloseTo(expected, within(1e-3 * expected));
+        }
+      }
     }
   }
 
