@@ -21,7 +21,7 @@ package dev.gptq.models.pipeline;
  * @param tokens calibration tokens that the module saw
  * @param fallback why the module was rounded to nearest although GPTQ was asked for; empty if it
  *     was not
- * @param seconds time it took, its share of the Hessian's included
+ * @param seconds time it took, its share of the factor's included; those of experts overlap
  */
 public record ModuleReport(
     int layer,

@@ -1,0 +1,66 @@
+package dev.gptq.models.forward;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import java.util.Comparator;
+import java.util.List;
+import java.util.SplittableRandom;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+
+final class RoutesTest {
+  private static final int EXPERTS = 13;
+  private static final int CHOSEN = 4;
+
+  /** Few different numbers, so that many are equal. */
+  private static float[] logits(int tokens) {
+    SplittableRandom random = new SplittableRandom(5);
+    float[] logits = new float[tokens * EXPERTS];
+    for (int i = 0; i < logits.length; i++) {
+      logits[i] = random.nextInt(-3, 4);
+    }
+    return logits;
+  }
+
+  private static List<Integer> largest(float[] logits, int token) {
+    return IntStream.range(0, EXPERTS)
+        .boxed()
+        .sorted(Comparator.comparingDouble(e -> -logits[token * EXPERTS + e]))
+        .limit(CHOSEN)
+        .toList();
+  }
+
+  @Test
+  void tokensGoToTheExpertsWithTheLargestLogitsTheFirstOfEqualOnes() {
+    float[] logits = logits(50);
+    Routes routes = Routes.of(logits, EXPERTS, CHOSEN, true);
+    for (int t = 0; t < 50; t++) {
+      int token = t;
+      assertThat(
+              IntStream.range(0, EXPERTS)
+                  .filter(e -> routes.experts().get(e).tokens().contains(token)))
+          .containsExactlyInAnyOrderElementsOf(largest(logits, t));
+    }
+  }
+
+  @Test
+  void weightsAreTheSoftmaxOverAllOrOverTheChosen() {
+    float[] logits = logits(50);
+    for (boolean normalised : new boolean[] {true, false}) {
+      Routes routes = Routes.of(logits, EXPERTS, CHOSEN, normalised);
+      for (int t = 0; t < 50; t++) {
+        int row = t * EXPERTS;
+        List<Integer> summed =
+            normalised ? largest(logits, t) : IntStream.range(0, EXPERTS).boxed().toList();
+        double sum = summed.stream().mapToDouble(e -> Math.exp(logits[row + e])).sum();
+        for (int e : largest(logits, t)) {
+          Routes.Expert expert = routes.experts().get(e);
+          int at = expert.tokens().indexOf(t);
+          assertThat(expert.weights().get(at))
+              .isCloseTo(Math.exp(logits[row + e]) / sum, within(1e-12));
+        }
+      }
+    }
+  }
+}
