@@ -25,6 +25,9 @@ public final class Reach {
   private static final double WARM_SECONDS = 1.5;
   private static final int WARM_RUNS = 3;
 
+  // The peer's threads wait for more work with open eyes, 2^26 cycles long.
+  private static final long PEER_SPINS_MILLISECONDS = 150;
+
   private final int threads;
   private final PeerProcess peer;
   private final List<String> json = new ArrayList<>();
@@ -130,11 +133,18 @@ public final class Reach {
     if (words.isEmpty()) {
       return seconds(product);
     }
-    return peer.seconds(
-        words.get(0),
-        Integer.parseInt(words.get(1)),
-        Integer.parseInt(words.get(2)),
-        Integer.parseInt(words.get(3)));
+    double seconds =
+        peer.seconds(
+            words.get(0),
+            Integer.parseInt(words.get(1)),
+            Integer.parseInt(words.get(2)),
+            Integer.parseInt(words.get(3)));
+    try {
+      Thread.sleep(PEER_SPINS_MILLISECONDS);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+    return seconds;
   }
 
   private static double seconds(Runnable operation) {

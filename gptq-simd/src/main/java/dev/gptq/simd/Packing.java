@@ -12,6 +12,9 @@ import jdk.incubator.vector.FloatVector;
  * triangle become zeros.
  */
 final class Packing {
+  // Columns that are transposed at once: what they fill stays in the first-level cache.
+  private static final int STRETCH = 64;
+
   private Packing() {}
 
   /** Scratch bytes for the conversion of a block to F32. */
@@ -134,10 +137,13 @@ final class Packing {
   private static void transpose(Matrix panel, int width, float[] target, int at) {
     MemorySegment source = panel.segment();
     int depth = panel.columns();
-    for (int i = 0; i < panel.rows(); i++) {
-      long from = panel.at(i, 0);
-      for (int k = 0; k < depth; k++) {
-        target[at + k * width + i] = source.get(Lanes.FLOAT, from + k * 4L);
+    for (int start = 0; start < depth; start += STRETCH) {
+      int end = Math.min(depth, start + STRETCH);
+      for (int i = 0; i < panel.rows(); i++) {
+        long from = panel.at(i, 0);
+        for (int k = start; k < end; k++) {
+          target[at + k * width + i] = source.get(Lanes.FLOAT, from + k * 4L);
+        }
       }
     }
   }
