@@ -33,7 +33,7 @@ final class CalibrationOptions {
   @Option(
       names = "--samples",
       paramLabel = "N",
-      description = "calibration windows (default: 128, with --quality best 256)")
+      description = "calibration windows (default: 128, with --quality best 192)")
   private Integer chosenSamples;
 
   @Option(

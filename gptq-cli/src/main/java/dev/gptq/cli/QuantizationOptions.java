@@ -73,8 +73,8 @@ final class QuantizationOptions {
         "  fast: group-aware order, min-max grids",
         "  standard: + grids by what an error costs, scales refitted; a quarter less error than fast"
             + " at 3 bits for about the same time",
-        "  best: + makes up for errors of earlier layers, tries grids and codes in many ways, 256"
-            + " samples; another fifth less error for several times the time and twice the memory"
+        "  best: + makes up for errors of earlier layers, tries codes in many ways, 192 samples;"
+            + " another fifth less error for five times the time and twice the memory"
       })
   private String qualityName = Quality.STANDARD.id();
 

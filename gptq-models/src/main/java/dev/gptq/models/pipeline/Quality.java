@@ -16,11 +16,10 @@ public enum Quality {
   /** Group-aware order, grids by pivots, scales refitted once. */
   STANDARD(GridSearch.PIVOT, new Refinement(1, 1, 0, false), Target.PLAIN, 128),
   /**
-   * Also the residual target, grids by the column loop, a beam, sweeps, and half as much again of
-   * the calibration text.
+   * Also the residual target, a beam, sweeps, and half as much again of the calibration text.
    */
   BEST(
-      GridSearch.LOOP,
+      GridSearch.PIVOT,
       new Refinement(16, 1, 6, false),
       new Target(Target.Kind.RESIDUAL, Target.DEFAULT_ALPHA),
       192);
