@@ -33,7 +33,10 @@ final class DecodeSums {
       int slot,
       float[] sums,
       int sumAt) {
-    Lanes.requireNative(words);
+    // As in RoundedKernel, asked here.
+    if (!words.isNative()) {
+      throw new IllegalArgumentException("kernels need native memory");
+    }
     FloatVector s0 = FloatVector.zero(Lanes.F);
     FloatVector s1 = s0;
     FloatVector s2 = s0;

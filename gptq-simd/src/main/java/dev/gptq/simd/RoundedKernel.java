@@ -52,8 +52,11 @@ final class RoundedKernel {
       float[] xs,
       MemorySegment scales,
       float[] y) {
-    Lanes.requireNative(words);
-    Lanes.requireNative(scales);
+    // Not Lanes.requireNative: asked here, it tells the compiler the class of these very segments,
+    // where that method has also seen mapped files. Without it slices are allocated.
+    if (!words.isNative() || !scales.isNative()) {
+      throw new IllegalArgumentException("kernels need native memory");
+    }
     FloatVector y0 = FloatVector.zero(Lanes.F);
     FloatVector y1 = y0;
     FloatVector y2 = y0;
