@@ -211,7 +211,8 @@ final class QuantizationRun {
           written.totalBytes(),
           8.0 * packedBytes / weights,
           backend.memory().reserved(),
-          HeapPeak.bytes());
+          HeapPeak.bytes(),
+          ProcessPeak.bytes());
     }
   }
 }

@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
+import java.util.OptionalLong;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
@@ -23,6 +24,7 @@ import tools.jackson.databind.node.ObjectNode;
  * @param bitsPerWeight bits of the quantized modules' tensors a weight
  * @param peakTensors bytes that the backend held at most
  * @param peakHeap bytes of Java's heap at most in use
+ * @param peakProcess bytes of the whole process at most resident, where that is known
  */
 record QuantizationSummary(
     ImmutableList<ModuleReport> reports,
@@ -32,7 +34,8 @@ record QuantizationSummary(
     long bytes,
     double bitsPerWeight,
     long peakTensors,
-    long peakHeap) {
+    long peakHeap,
+    OptionalLong peakProcess) {
 
   double totalError() {
     return reports.stream().mapToDouble(ModuleReport::error).sum();
@@ -55,6 +58,7 @@ record QuantizationSummary(
       json.put("modules_tried_again", tried()).put("modules_improved", improved());
       json.put("total_error_before", totalErrorBefore()).put("repropagated", false);
     }
+    peakProcess.ifPresent(resident -> json.put("peak_process_bytes", resident));
     return json.put("seconds", seconds)
         .put("writing_seconds", writing)
         .put("peak_memory_bytes", peakTensors + peakHeap)
@@ -105,12 +109,15 @@ record QuantizationSummary(
         String.format(
             Locale.ROOT,
             "quantized %d modules to %.3f bits a weight in %s, using at most %d MiB for tensors"
-                + " and %d MiB of heap",
+                + " and %d MiB of heap%s",
             reports.size(),
             bitsPerWeight,
             Console.time(seconds),
             peakTensors >> 20,
-            peakHeap >> 20));
+            peakHeap >> 20,
+            peakProcess.isPresent()
+                ? ", " + (peakProcess.getAsLong() >> 20) + " MiB for the whole process"
+                : ""));
     if (!attempts.isEmpty()) {
       lines.add(
           String.format(

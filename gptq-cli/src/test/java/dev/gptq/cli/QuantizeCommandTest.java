@@ -54,6 +54,10 @@ final class QuantizeCommandTest {
         .isEqualTo(
             json.required("peak_tensor_bytes").asLong()
                 + json.required("peak_heap_bytes").asLong());
+    if (Files.exists(Path.of("/proc/self/status"))) {
+      assertThat(json.required("peak_process_bytes").asLong())
+          .isGreaterThan(json.required("peak_tensor_bytes").asLong());
+    }
     assertThat(json.required("writing_seconds").asDouble())
         .isBetween(0.0, json.required("seconds").asDouble());
 
