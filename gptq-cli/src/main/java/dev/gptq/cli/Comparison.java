@@ -111,18 +111,15 @@ final class Comparison {
 
   /** Quantizes and measures in every way. */
   List<Measured> measure(List<Row> rows) {
-    ImmutableList.Builder<Measured> measured = ImmutableList.builder();
-    try (Decoder original = decoder(ImmutableMap.of())) {
-      for (Row row : rows) {
-        Measured result = measure(row, original);
-        console.milestone(title(row) + ": perplexity " + result.perplexity().text(3));
-        measured.add(result);
-      }
+    if (!divergence) {
+      return rows.stream().map(row -> measure(row, Optional.empty())).toList();
     }
-    return measured.build();
+    try (Decoder original = decoder(ImmutableMap.of())) {
+      return rows.stream().map(row -> measure(row, Optional.of(original))).toList();
+    }
   }
 
-  private Measured measure(Row row, Decoder original) {
+  private Measured measure(Row row, Optional<Decoder> original) {
     List<Double> perplexities = new ArrayList<>();
     List<Double> divergences = new ArrayList<>();
     double seconds = 0;
@@ -135,8 +132,8 @@ final class Comparison {
       ImmutableMap<String, PackedMatrix> packed = quantize(row, calibration);
       seconds += (System.nanoTime() - start) / 1e9;
       try (Decoder decoder = decoder(packed)) {
-        if (divergence) {
-          Divergence found = Divergence.of(original, decoder, evaluation, progress());
+        if (original.isPresent()) {
+          Divergence found = Divergence.of(original.get(), decoder, evaluation, progress());
           perplexities.add(found.perplexity());
           divergences.add(found.kl().mean());
         } else {
@@ -144,11 +141,14 @@ final class Comparison {
         }
       }
     }
-    return new Measured(
-        row,
-        Spread.of(perplexities),
-        divergence ? Optional.of(Spread.of(divergences)) : Optional.empty(),
-        seconds / draws.size());
+    Measured measured =
+        new Measured(
+            row,
+            Spread.of(perplexities),
+            original.map(_ -> Spread.of(divergences)),
+            seconds / draws.size());
+    console.milestone(title(row) + ": perplexity " + measured.perplexity().text(3));
+    return measured;
   }
 
   private ImmutableMap<String, PackedMatrix> quantize(Row row, ImmutableList<int[]> calibration) {

@@ -15,9 +15,7 @@ public enum Quality {
   FAST(GridSearch.MIN_MAX, Refinement.NONE, Target.PLAIN, 128),
   /** Group-aware order, grids by pivots, scales refitted once. */
   STANDARD(GridSearch.PIVOT, new Refinement(1, 1, 0, false), Target.PLAIN, 128),
-  /**
-   * Also the residual target, a beam, sweeps, and half as much again of the calibration text.
-   */
+  /** Also the residual target, a beam, sweeps, and half as much again of the calibration text. */
   BEST(
       GridSearch.PIVOT,
       new Refinement(16, 1, 6, false),
