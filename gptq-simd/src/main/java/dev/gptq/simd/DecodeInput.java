@@ -23,8 +23,7 @@ final class DecodeInput {
       int slot = w.firstWord(g) * perWord;
       for (int word = w.firstWord(g); word < w.firstWord(g + 1); word++) {
         for (int place = 0; place < perWord; place++, slot++) {
-          int input = w.input(slot);
-          float value = input < 0 ? 0 : x.segment().get(Lanes.FLOAT, row + 4L * input);
+          float value = w.activation(x.segment(), row, slot);
           target[slot] = value * units[place];
           sum += value;
         }

@@ -217,9 +217,10 @@ final class PackedTiles implements PackedWeights {
     return identity;
   }
 
-  /** The input of a slot, −1 for padding. */
-  int input(int slot) {
-    return inputs[slot];
+  /** The activation of a slot in a row of inputs at byte {@code row} of x; 0 for padding. */
+  float activation(MemorySegment x, long row, int slot) {
+    int input = inputs[slot];
+    return input < 0 ? 0 : x.get(Lanes.FLOAT, row + 4L * input);
   }
 
   /** The zero point of all groups where there are no {@link #zeros}. */

@@ -66,8 +66,7 @@ final class RoundedInput {
       return;
     }
     for (int i = 0; i < INPUTS; i++) {
-      int input = w.input(first + i);
-      slots[i] = input < 0 ? 0 : x.segment().get(Lanes.FLOAT, row + 4L * input);
+      slots[i] = w.activation(x.segment(), row, first + i);
     }
   }
 

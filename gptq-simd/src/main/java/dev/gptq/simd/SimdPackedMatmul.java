@@ -141,10 +141,9 @@ final class SimdPackedMatmul implements PackedMatmul {
         8,
         (from, to) -> {
           for (int t = from; t < to; t++) {
+            long row = x.at(t, 0);
             for (int i = 0; i < count; i++) {
-              int input = w.input(i);
-              float value = input < 0 ? 0 : x.segment().get(Lanes.FLOAT, x.at(t, input));
-              buffer.set(Lanes.FLOAT, slots.at(t, i), value);
+              buffer.set(Lanes.FLOAT, slots.at(t, i), w.activation(x.segment(), row, i));
             }
           }
         });

@@ -64,12 +64,8 @@ public record LlamaShape(
     tensors.add(TensorShape.of("model.embed_tokens.weight", vocabulary, hidden));
     for (int layer = 0; layer < layers; layer++) {
       String prefix = "model.layers." + layer + ".";
+      tensors.addAll(TensorShape.attention(prefix, hidden, hidden, shared));
       tensors.add(
-          TensorShape.of(prefix + "input_layernorm.weight", hidden),
-          TensorShape.of(prefix + "self_attn.q_proj.weight", hidden, hidden),
-          TensorShape.of(prefix + "self_attn.k_proj.weight", shared, hidden),
-          TensorShape.of(prefix + "self_attn.v_proj.weight", shared, hidden),
-          TensorShape.of(prefix + "self_attn.o_proj.weight", hidden, hidden),
           TensorShape.of(prefix + "post_attention_layernorm.weight", hidden),
           TensorShape.of(prefix + "mlp.gate_proj.weight", feedForward, hidden),
           TensorShape.of(prefix + "mlp.up_proj.weight", feedForward, hidden),

@@ -84,12 +84,8 @@ public record QwenMoeShape(
     tensors.add(TensorShape.of("model.embed_tokens.weight", vocabulary, hidden));
     for (int layer = 0; layer < layers; layer++) {
       String prefix = "model.layers." + layer + ".";
+      tensors.addAll(TensorShape.attention(prefix, hidden, queries, shared));
       tensors.add(
-          TensorShape.of(prefix + "input_layernorm.weight", hidden),
-          TensorShape.of(prefix + "self_attn.q_proj.weight", queries, hidden),
-          TensorShape.of(prefix + "self_attn.k_proj.weight", shared, hidden),
-          TensorShape.of(prefix + "self_attn.v_proj.weight", shared, hidden),
-          TensorShape.of(prefix + "self_attn.o_proj.weight", hidden, queries),
           TensorShape.of(prefix + "self_attn.q_norm.weight", headSize),
           TensorShape.of(prefix + "self_attn.k_norm.weight", headSize),
           TensorShape.of(prefix + "post_attention_layernorm.weight", hidden),

@@ -17,6 +17,22 @@ public record TensorShape(String name, ImmutableList<Long> sizes) {
     return new TensorShape(name, ImmutableList.copyOf(sizes));
   }
 
+  /**
+   * The norm and the projections with which a block of the Llama kind begins.
+   *
+   * @param queries channels of all query heads
+   * @param shared channels of all key heads, and of all value heads
+   */
+  static ImmutableList<TensorShape> attention(
+      String prefix, long hidden, long queries, long shared) {
+    return ImmutableList.of(
+        of(prefix + "input_layernorm.weight", hidden),
+        of(prefix + "self_attn.q_proj.weight", queries, hidden),
+        of(prefix + "self_attn.k_proj.weight", shared, hidden),
+        of(prefix + "self_attn.v_proj.weight", shared, hidden),
+        of(prefix + "self_attn.o_proj.weight", hidden, queries));
+  }
+
   /** Number of elements. */
   long elements() {
     return sizes.stream().reduce(1L, Math::multiplyExact);

@@ -35,8 +35,6 @@ public record Divergence(
   public static final ImmutableDoubleArray PERCENTILES =
       ImmutableDoubleArray.of(0.1, 1, 50, 99, 99.9);
 
-  private static final int BATCH_TOKENS = 2048;
-
   /** Logits of both models that are held on the host at a time. */
   private static final int HELD = 1 << 24;
 
@@ -156,7 +154,7 @@ public record Divergence(
     Preconditions.checkArgument(length > 1, "a window of one token predicts nothing");
     Positions positions =
         new Positions(Math.multiplyExact(windows.size(), length - 1), length, vocabulary);
-    for (List<int[]> batch : Perplexity.batches(windows, BATCH_TOKENS)) {
+    for (List<int[]> batch : Perplexity.batches(windows)) {
       try (Decoder.Outputs baseOutputs = base.run(batch);
           Decoder.Outputs outputs = model.run(batch)) {
         positions.compare(batch, baseOutputs::logits, outputs::logits);

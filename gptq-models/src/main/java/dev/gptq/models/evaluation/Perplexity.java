@@ -26,7 +26,7 @@ public record Perplexity(double perplexity, int windows, int length) {
     Preconditions.checkArgument(length > 1, "a window of one token predicts nothing");
     double total = 0;
     int done = 0;
-    for (List<int[]> batch : batches(windows, BATCH_TOKENS)) {
+    for (List<int[]> batch : batches(windows)) {
       for (float loss : model.losses(batch)) {
         total += loss;
       }
@@ -35,6 +35,11 @@ public record Perplexity(double perplexity, int windows, int length) {
     }
     double mean = total / ((long) windows.size() * (length - 1));
     return new Perplexity(Math.exp(mean), windows.size(), length);
+  }
+
+  /** Windows in the batches in which models are measured. */
+  static List<List<int[]>> batches(List<int[]> windows) {
+    return batches(windows, BATCH_TOKENS);
   }
 
   /** Windows in batches of about that many tokens. */

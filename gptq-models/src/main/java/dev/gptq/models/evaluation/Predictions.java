@@ -10,8 +10,6 @@ import java.util.List;
  * can be compared with what it was.
  */
 public final class Predictions {
-  private static final int BATCH_TOKENS = 2048;
-
   private final int vocabulary;
   private final ImmutableList<Batch> batches;
 
@@ -35,7 +33,7 @@ public final class Predictions {
   public static Predictions of(Decoder model, ImmutableList<int[]> windows) {
     int vocabulary = model.spec().vocabulary();
     ImmutableList.Builder<Batch> batches = ImmutableList.builder();
-    for (List<int[]> batch : Perplexity.batches(windows, BATCH_TOKENS)) {
+    for (List<int[]> batch : Perplexity.batches(windows)) {
       try (Decoder.Outputs outputs = model.run(batch)) {
         float[] all = outputs.logits(0, batch.size() * batch.getFirst().length);
         batches.add(

@@ -6,7 +6,6 @@ import dev.gptq.backend.Backend;
 import dev.gptq.backend.LaneGroup;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.forward.Block;
-import dev.gptq.models.forward.WeightSource;
 import dev.gptq.models.pipeline.GroupSolver.Solved;
 import dev.gptq.quantize.Hessian;
 import java.util.ArrayList;
@@ -16,26 +15,28 @@ import java.util.function.Function;
 /** Quantizes the linear layers of one block and puts the quantized weights in their place. */
 final class ModuleQuantizer {
   private final LaneGroup lanes;
-  private final WeightSource source;
   private final QuantizationSettings settings;
   private final int layer;
   private final Block block;
-  private final long calibrationTokens;
+  private final Function<Backend, GroupSolver> solver;
   private final ImmutableMap.Builder<String, QuantizedModule> modules = ImmutableMap.builder();
 
+  /**
+   * For one block.
+   *
+   * @param solver makes what solves groups of the block on a lane
+   */
   ModuleQuantizer(
       LaneGroup lanes,
-      WeightSource source,
       QuantizationSettings settings,
       int layer,
       Block block,
-      long calibrationTokens) {
+      Function<Backend, GroupSolver> solver) {
     this.lanes = lanes;
-    this.source = source;
     this.settings = settings;
     this.layer = layer;
     this.block = block;
-    this.calibrationTokens = calibrationTokens;
+    this.solver = solver;
   }
 
   /** The modules quantized so far, by full name. */
@@ -53,7 +54,7 @@ final class ModuleQuantizer {
               .toList();
       if (!selected.isEmpty()) {
         calibrated.statistics().map(InputStatistics::hessian).ifPresent(Hessian::matrix);
-        tasks.add(lane -> solver(lane).solve(selected, calibrated.statistics()));
+        tasks.add(lane -> solver.apply(lane).solve(selected, calibrated.statistics()));
         calibrated
             .statistics()
             .map(InputStatistics::hessian)
@@ -62,10 +63,6 @@ final class ModuleQuantizer {
       }
     }
     lanes.run(tasks, solved -> solved.forEach(module -> keep(module, listener)));
-  }
-
-  private GroupSolver solver(Backend lane) {
-    return new GroupSolver(lane, source, settings, layer, block, calibrationTokens);
   }
 
   private void keep(Solved solved, JobListener listener) {

@@ -122,7 +122,12 @@ public final class QuantizationJob {
       BlockCalibration calibration =
           new BlockCalibration(backend, block, original, settings.target().kind(), batches);
       ModuleQuantizer quantizer =
-          new ModuleQuantizer(lanes, source, settings, index, block, calibrationTokens());
+          new ModuleQuantizer(
+              lanes,
+              settings,
+              index,
+              block,
+              lane -> new GroupSolver(lane, source, settings, index, block, calibrationTokens()));
       Optional<ImmutableMap<String, QuantizedModule>> finished = kept.find(index);
       if (finished.isPresent()) {
         finished.get().values().forEach(quantizer::restore);
