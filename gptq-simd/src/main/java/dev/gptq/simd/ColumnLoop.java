@@ -32,8 +32,8 @@ final class ColumnLoop {
   static void run(Execution execution, Matrix w, Matrix u, GridView grid, Matrix codes) {
     int n = w.columns();
     int strips = (w.rows() + ROWS - 1) / ROWS;
-    MemorySegment panels =
-        execution.workspace().get(Workspace.Use.PANELS_B, 1, 4L * (n + PANEL) * (n + PANEL))[0];
+    float[] panels =
+        execution.workspace().floats(Workspace.Use.PANELS_B, 1, Math.multiplyExact(n, n + PANEL))[0];
     packUpper(u, panels);
     MemorySegment[] scratch =
         execution
@@ -45,26 +45,26 @@ final class ColumnLoop {
   }
 
   /** Panel p holds U[j][p·PANEL + c] at j·PANEL + c, for all j before the end of the panel. */
-  private static void packUpper(Matrix u, MemorySegment panels) {
+  private static void packUpper(Matrix u, float[] panels) {
     int n = u.columns();
     for (int p = 0; p < n; p += PANEL) {
-      long at = panelOffset(p, n);
+      int at = panelOffset(p, n);
       int end = Math.min(n, p + PANEL);
       for (int j = 0; j < end; j++) {
         for (int c = 0; c < PANEL; c++) {
           float value = p + c < n && p + c >= j ? u.segment().get(Lanes.FLOAT, u.at(j, p + c)) : 0f;
-          panels.set(Lanes.FLOAT, at + 4L * (j * PANEL + c), value);
+          panels[at + j * PANEL + c] = value;
         }
       }
     }
   }
 
-  private static long panelOffset(int p, int n) {
-    return 4L * p * n;
+  private static int panelOffset(int p, int n) {
+    return p * n;
   }
 
   private static void strip(
-      Matrix w, MemorySegment panels, GridView grid, Matrix codes, int row, MemorySegment strip) {
+      Matrix w, float[] panels, GridView grid, Matrix codes, int row, MemorySegment strip) {
     int n = w.columns();
     int rows = Math.min(ROWS, w.rows() - row);
     // Behind the weights: scale and zero of the present group, then codes of a partial strip.
@@ -74,7 +74,7 @@ final class ColumnLoop {
     strip.asSlice(BYTES * n, BYTES * PANEL).fill((byte) 0);
     int group = -1;
     for (int p = 0; p < n; p += PANEL) {
-      long panel = panelOffset(p, n);
+      int panel = panelOffset(p, n);
       ColumnLoopKernel.update(strip, BYTES * p, 0, p, panels, panel);
       for (int j = p; j < Math.min(n, p + PANEL); j++) {
         if (grid.group(j) != group) {
@@ -84,7 +84,7 @@ final class ColumnLoop {
         boolean whole = rows == ROWS;
         MemorySegment out = whole ? codes.segment() : strip;
         long at = whole ? codes.index(row, j) : spare;
-        quantize(grid, strip, j, panels, panel + 4L * j * PANEL, j - p, out, at, grids);
+        quantize(grid, strip, j, panels, panel + j * PANEL, j - p, out, at, grids);
         if (!whole) {
           MemorySegment.copy(strip, spare, codes.segment(), codes.index(row, j), rows);
         }
@@ -103,13 +103,13 @@ final class ColumnLoop {
       GridView grid,
       MemorySegment strip,
       int j,
-      MemorySegment panels,
-      long urow,
+      float[] panels,
+      int urow,
       int c,
       MemorySegment codes,
       long codesAt,
       long grids) {
-    float diagonal = panels.get(Lanes.FLOAT, urow + 4L * c);
+    float diagonal = panels[urow + c];
     for (int half = 0; half < 2; half++) {
       long lane = (long) half * Lanes.BYTES;
       long at = BYTES * j + lane;
@@ -123,7 +123,7 @@ final class ColumnLoop {
       Lanes.store(e, strip, at);
       for (int k = 1; k < PANEL - c; k++) {
         long next = at + k * BYTES;
-        FloatVector factor = Lanes.broadcast(panels, urow + 4L * (c + k));
+        FloatVector factor = FloatVector.broadcast(Lanes.F, panels[urow + c + k]);
         Lanes.store(e.fma(factor, Lanes.load(strip, next)), strip, next);
       }
     }

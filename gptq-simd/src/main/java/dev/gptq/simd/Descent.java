@@ -18,14 +18,14 @@ final class Descent {
   private final GridView grid;
   private final Matrix codes;
   private final Matrix delta;
-  private final MemorySegment panels;
+  private final float[] panels;
   private final int n;
   private final long steps;
   private final long grids;
   private final long spare;
 
   private Descent(
-      Matrix gradient, GridView grid, Matrix codes, Matrix delta, MemorySegment panels) {
+      Matrix gradient, GridView grid, Matrix codes, Matrix delta, float[] panels) {
     this.gradient = gradient;
     this.grid = grid;
     this.codes = codes;
@@ -41,8 +41,8 @@ final class Descent {
       Execution execution, Matrix gradient, Matrix h, GridView grid, Matrix codes, Matrix delta) {
     int n = gradient.columns();
     int strips = (gradient.rows() + ColumnLoop.ROWS - 1) / ColumnLoop.ROWS;
-    MemorySegment panels =
-        execution.workspace().get(Workspace.Use.PANELS_B, 1, 4L * n * (n + PANEL))[0];
+    float[] panels =
+        execution.workspace().floats(Workspace.Use.PANELS_B, 1, Math.multiplyExact(n, n + PANEL))[0];
     packRows(h, panels);
     Descent descent = new Descent(gradient, grid, codes, delta, panels);
     MemorySegment[] scratch =
@@ -55,21 +55,21 @@ final class Descent {
   }
 
   /** Panel p holds H[j][p·PANEL + c] at j·PANEL + c, for all j. */
-  private static void packRows(Matrix h, MemorySegment panels) {
+  private static void packRows(Matrix h, float[] panels) {
     int n = h.columns();
     for (int p = 0; p < n; p += PANEL) {
-      long at = panelAt(p, n);
+      int at = panelAt(p, n);
       for (int j = 0; j < n; j++) {
         for (int c = 0; c < PANEL; c++) {
           float value = p + c < n ? h.segment().get(Lanes.FLOAT, h.at(j, p + c)) : 0f;
-          panels.set(Lanes.FLOAT, at + 4L * (j * PANEL + c), value);
+          panels[at + j * PANEL + c] = value;
         }
       }
     }
   }
 
-  private static long panelAt(int p, int n) {
-    return 4L * p * n;
+  private static int panelAt(int p, int n) {
+    return p * n;
   }
 
   private void strip(int row, MemorySegment strip) {
@@ -91,7 +91,7 @@ final class Descent {
     }
     for (int p = 0; p < n; p += PANEL) {
       int end = Math.min(n, p + PANEL);
-      long later = panelAt(p, n) + 4L * PANEL * end;
+      int later = panelAt(p, n) + PANEL * end;
       ColumnLoopKernel.update(strip, BYTES * p, steps + BYTES * end, n - end, panels, later);
     }
     Strips.store(strip, gradient, row, rows);
@@ -101,8 +101,8 @@ final class Descent {
 
   /** Moves the codes of column j and updates its panel. */
   private void step(MemorySegment strip, int p, int j) {
-    long urow = panelAt(p, n) + 4L * j * PANEL;
-    float curvature = panels.get(Lanes.FLOAT, urow + 4L * (j - p));
+    int urow = panelAt(p, n) + j * PANEL;
+    float curvature = panels[urow + j - p];
     for (int half = 0; half < 2; half++) {
       long lane = (long) half * Lanes.BYTES;
       long bytes = spare + (long) half * Lanes.COUNT;
@@ -118,7 +118,7 @@ final class Descent {
       Lanes.store(step, strip, steps + BYTES * j + lane);
       for (int c = 0; c < PANEL; c++) {
         long at = BYTES * (p + c) + lane;
-        FloatVector factor = Lanes.broadcast(panels, urow + 4L * c);
+        FloatVector factor = FloatVector.broadcast(Lanes.F, panels[urow + c]);
         Lanes.store(step.fma(factor, Lanes.load(strip, at)), strip, at);
       }
     }
