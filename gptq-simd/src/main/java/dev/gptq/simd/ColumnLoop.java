@@ -33,7 +33,8 @@ final class ColumnLoop {
     int n = w.columns();
     int strips = (w.rows() + ROWS - 1) / ROWS;
     float[] panels =
-        execution.workspace().floats(Workspace.Use.PANELS_B, 1, Math.multiplyExact(n, n + PANEL))[0];
+        execution.workspace()
+            .floats(Workspace.Use.PANELS_B, 1, Math.multiplyExact(n, n + PANEL))[0];
     packUpper(u, panels);
     MemorySegment[] scratch =
         execution

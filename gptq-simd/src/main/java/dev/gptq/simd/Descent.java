@@ -24,8 +24,7 @@ final class Descent {
   private final long grids;
   private final long spare;
 
-  private Descent(
-      Matrix gradient, GridView grid, Matrix codes, Matrix delta, float[] panels) {
+  private Descent(Matrix gradient, GridView grid, Matrix codes, Matrix delta, float[] panels) {
     this.gradient = gradient;
     this.grid = grid;
     this.codes = codes;
@@ -42,7 +41,8 @@ final class Descent {
     int n = gradient.columns();
     int strips = (gradient.rows() + ColumnLoop.ROWS - 1) / ColumnLoop.ROWS;
     float[] panels =
-        execution.workspace().floats(Workspace.Use.PANELS_B, 1, Math.multiplyExact(n, n + PANEL))[0];
+        execution.workspace()
+            .floats(Workspace.Use.PANELS_B, 1, Math.multiplyExact(n, n + PANEL))[0];
     packRows(h, panels);
     Descent descent = new Descent(gradient, grid, codes, delta, panels);
     MemorySegment[] scratch =

@@ -17,9 +17,10 @@ final class Gemm {
   // (up to BLOCK × DEPTH floats) and a group of panels of B share a core's second-level cache.
   // Within a group tiles run along the rows of C: that order the processor does prefetch.
   private static final int DEPTH = 512;
-  private static final int BLOCK = Lanes.BYTES == 64 ? 35 * ROWS : 24 * ROWS;
-  private static final int GROUP = 4 * COLUMNS;
-  private static final int SLICE = 4096 / COLUMNS * COLUMNS;
+  private static final int DEPTH_UNIT = 16;
+  private static final int BLOCK = Lanes.BYTES == 64 ? 20 * ROWS : 24 * ROWS;
+  private static final int GROUP = (Lanes.BYTES == 64 ? 8 : 4) * COLUMNS;
+  private static final int SLICE = 4096;
 
   /** Which part of C is wanted; the rest may be overwritten too. */
   enum Part {
@@ -99,11 +100,13 @@ final class Gemm {
     private final int m;
     private final int n;
     private final int k;
+    private final int depth;
+    private final int slice;
     private final int block;
     private final int blocks;
     private final float[][] packedA;
     private final float[] packedB;
-    private final MemorySegment[] tile;
+    private final float[][] tile;
     private final MemorySegment[] converted;
 
     Product(float alpha, Matrix a, Matrix bt, Panels panels, float beta, Matrix c, Part part) {
@@ -117,14 +120,14 @@ final class Gemm {
       m = c.rows();
       n = c.columns();
       k = a.columns();
+      depth = share(k, DEPTH, DEPTH_UNIT);
+      slice = share(n, SLICE, COLUMNS);
       block = blockRows();
       blocks = (m + block - 1) / block;
-      int depth = Math.min(k, DEPTH);
-      int slice = Math.min(SLICE, (n + COLUMNS - 1) / COLUMNS * COLUMNS);
       int workers = pool.workers();
       packedA = workspace.floats(Workspace.Use.PANELS_A, workers, block * depth);
       packedB = workspace.floats(Workspace.Use.PANELS_B, 1, slice * depth)[0];
-      tile = workspace.get(Workspace.Use.TILE, workers, 4L * ROWS * COLUMNS);
+      tile = workspace.floats(Workspace.Use.TILE, workers, ROWS * COLUMNS);
       long runs = Math.max(block, 8L * COLUMNS);
       converted = workspace.get(Workspace.Use.CONVERTED, workers, 4 * runs * depth);
     }
@@ -138,20 +141,20 @@ final class Gemm {
       return Math.max(ROWS, (rows + ROWS - 1) / ROWS * ROWS);
     }
 
+    /** The size of equal parts of a whole, none larger than most, in multiples of a unit. */
+    private static int share(int whole, int most, int unit) {
+      int parts = Math.max(1, (whole + most - 1) / most);
+      return ((whole + parts - 1) / parts + unit - 1) / unit * unit;
+    }
+
     void run() {
-      if (beta != 1) {
-        // The kernel only adds: two ways to store its sums would put them on the heap.
-        pool.forEach(
-            blocks,
-            (i, worker) ->
-                Packing.scale(c.block(i * block, Math.min(m, (i + 1) * block), 0, n), beta));
-      }
       if (m == 0 || k == 0 || alpha == 0) {
+        Packing.scale(c, beta);
         return;
       }
-      for (int j = 0; j < n; j += SLICE) {
-        for (int p = 0; p < k; p += DEPTH) {
-          step(j, Math.min(n, j + SLICE), p, Math.min(k, p + DEPTH));
+      for (int j = 0; j < n; j += slice) {
+        for (int p = 0; p < k; p += depth) {
+          step(j, Math.min(n, j + slice), p, Math.min(k, p + depth));
         }
       }
     }
@@ -187,7 +190,7 @@ final class Gemm {
     }
 
     private void multiplyBlock(
-        int r0, int r1, int slice, int j0, int j1, int k0, int k1, int worker) {
+        int r0, int r1, int first, int j0, int j1, int k0, int k1, int worker) {
       if (r0 >= r1
           || k1 <= Packing.first(a, r0)
           || k0 >= Packing.last(a, r1)
@@ -202,7 +205,7 @@ final class Gemm {
           for (int j = group; j < end; j += COLUMNS) {
             if (part == Part.ALL || j < r + ROWS) {
               int panelA = (r - r0) * (k1 - k0);
-              int panelB = (j - slice) * (k1 - k0);
+              int panelB = (j - first) * (k1 - k0);
               multiplyTile(r, Math.min(ROWS, r1 - r), j, k0, k1, panelA, panelB, worker);
             }
           }
@@ -213,42 +216,24 @@ final class Gemm {
     private void multiplyTile(
         int r, int height, int j, int k0, int k1, int panelA, int panelB, int worker) {
       int columns = Math.min(COLUMNS, n - j);
-      int from = Math.max(k0, Packing.first(a, r));
+      int first = Packing.first(a, r);
       int to = Math.min(k1, Packing.last(a, r + height));
       if (bt != null) {
-        from = Math.max(from, Packing.first(bt, j));
+        first = Math.max(first, Packing.first(bt, j));
         to = Math.min(to, Packing.last(bt, j + columns));
       }
+      int from = Math.max(k0, first);
       if (from >= to) {
         return;
       }
-      float[] rows = packedA[worker];
+      // The first sums of a tile take the place of β·C, later ones are added.
+      float factor = first >= k0 ? beta : 1;
+      float[] sums = tile[worker];
       int atA = panelA + (from - k0) * ROWS;
       int atB = panelB + (from - k0) * COLUMNS;
-      if (height == ROWS && columns == COLUMNS) {
-        long at = c.at(r, j);
-        long stride = 4 * c.rowStride();
-        GemmKernel.tile(rows, atA, packedB, atB, to - from, alpha, c.segment(), at, stride);
-      } else {
-        MemorySegment sums = tile[worker];
-        sums.fill((byte) 0);
-        GemmKernel.tile(rows, atA, packedB, atB, to - from, alpha, sums, 0, 4L * COLUMNS);
-        addTile(sums, r, height, j, columns);
-      }
-    }
-
-    /** Adds the part of a tile that lies within C. */
-    private void addTile(MemorySegment sums, int r, int height, int j, int columns) {
-      MemorySegment target = c.segment();
-      for (int i = 0; i < height; i++) {
-        long row = c.at(r + i, j);
-        long from = 4L * i * COLUMNS;
-        for (int l = 0; l < columns; l++) {
-          float sum = sums.get(Lanes.FLOAT, from + 4L * l);
-          long at = row + 4L * l;
-          target.set(Lanes.FLOAT, at, target.get(Lanes.FLOAT, at) + sum);
-        }
-      }
+      GemmKernel.tile(packedA[worker], atA, packedB, atB, to - from, sums);
+      GemmKernel.write(
+          alpha, sums, factor, c.segment(), c.at(r, j), 4 * c.rowStride(), height, columns);
     }
   }
 }

@@ -1,29 +1,18 @@
 package dev.gptq.simd;
 
-import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
 
 /**
- * The innermost product of {@link Gemm} for 16 vector registers: {@code C ← C + α·A·B} for a tile
- * of 4 rows and 2 vectors of columns, 8 sums held in registers. A is packed {@code depth × 4}, B
- * {@code depth × 2 vectors}.
+ * The innermost product of {@link Gemm} for 16 vector registers: A·B for a tile of 4 rows and 2
+ * vectors of columns, 8 sums held in registers. A is packed {@code depth × 4}, B {@code depth × 2
+ * vectors}.
  */
 final class GemmKernel4x2 {
   private static final int W = Lanes.COUNT;
-  private static final long L = Lanes.BYTES;
 
   private GemmKernel4x2() {}
 
-  static void tile(
-      float[] a,
-      int aStart,
-      float[] b,
-      int bStart,
-      int depth,
-      float alpha,
-      MemorySegment c,
-      long cOffset,
-      long cStride) {
+  static void tile(float[] a, int aStart, float[] b, int bStart, int depth, float[] sums) {
     FloatVector s00 = FloatVector.zero(Lanes.F);
     FloatVector s01 = FloatVector.zero(Lanes.F);
     FloatVector s10 = FloatVector.zero(Lanes.F);
@@ -50,16 +39,13 @@ final class GemmKernel4x2 {
       s30 = a3.fma(b0, s30);
       s31 = a3.fma(b1, s31);
     }
-    FloatVector factor = FloatVector.broadcast(Lanes.F, alpha);
-    Lanes.store(factor.fma(s00, Lanes.load(c, cOffset)), c, cOffset);
-    Lanes.store(factor.fma(s01, Lanes.load(c, cOffset + L)), c, cOffset + L);
-    Lanes.store(factor.fma(s10, Lanes.load(c, cOffset + cStride)), c, cOffset + cStride);
-    Lanes.store(factor.fma(s11, Lanes.load(c, cOffset + cStride + L)), c, cOffset + cStride + L);
-    Lanes.store(factor.fma(s20, Lanes.load(c, cOffset + 2 * cStride)), c, cOffset + 2 * cStride);
-    Lanes.store(
-        factor.fma(s21, Lanes.load(c, cOffset + 2 * cStride + L)), c, cOffset + 2 * cStride + L);
-    Lanes.store(factor.fma(s30, Lanes.load(c, cOffset + 3 * cStride)), c, cOffset + 3 * cStride);
-    Lanes.store(
-        factor.fma(s31, Lanes.load(c, cOffset + 3 * cStride + L)), c, cOffset + 3 * cStride + L);
+    s00.intoArray(sums, 0);
+    s01.intoArray(sums, W);
+    s10.intoArray(sums, 2 * W);
+    s11.intoArray(sums, 3 * W);
+    s20.intoArray(sums, 4 * W);
+    s21.intoArray(sums, 5 * W);
+    s30.intoArray(sums, 6 * W);
+    s31.intoArray(sums, 7 * W);
   }
 }

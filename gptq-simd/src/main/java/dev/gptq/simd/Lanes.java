@@ -63,7 +63,7 @@ final class Lanes {
    * Kernels run on native memory only. The test costs nothing and tells the compiler the class of
    * the segment; the library's own methods have seen heap segments too, and would branch on it.
    */
-  private static void requireNative(MemorySegment segment) {
+  static void requireNative(MemorySegment segment) {
     if (!segment.isNative()) {
       throw new IllegalArgumentException("kernels need native memory");
     }

@@ -5,6 +5,9 @@ import dev.gptq.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorShuffle;
+import jdk.incubator.vector.VectorSpecies;
 
 /**
  * Copies operands of a product into panels: {@code width} rows of A (or columns of B) for one k are
@@ -13,14 +16,9 @@ import jdk.incubator.vector.FloatVector;
  */
 final class Packing {
   // Columns that are transposed at once: what they fill stays in the first-level cache.
-  private static final int STRETCH = 64;
+  private static final int STRETCH = 256;
 
   private Packing() {}
-
-  /** Scratch bytes for the conversion of a block to F32. */
-  static long scratchBytes(int runs, int depth) {
-    return (long) runs * depth * Float.BYTES;
-  }
 
   /**
    * Packs rows r0 … r1 − 1 and columns k0 … k1 − 1 of a into panels of {@code width} rows, each of
@@ -135,16 +133,67 @@ final class Packing {
   }
 
   private static void transpose(Matrix panel, int width, float[] target, int at) {
-    MemorySegment source = panel.segment();
     int depth = panel.columns();
+    int quads = panel.rows() / 4 * 4;
     for (int start = 0; start < depth; start += STRETCH) {
       int end = Math.min(depth, start + STRETCH);
-      for (int i = 0; i < panel.rows(); i++) {
-        long from = panel.at(i, 0);
-        for (int k = start; k < end; k++) {
-          target[at + k * width + i] = source.get(Lanes.FLOAT, from + k * 4L);
-        }
+      int whole = end - (end - start) % 4;
+      for (int i = 0; i < quads; i += 4) {
+        transposeQuads(panel, i, start, whole, width, target, at);
       }
+      copyElements(panel, 0, quads, whole, end, width, target, at);
+      copyElements(panel, quads, panel.rows(), start, end, width, target, at);
+    }
+  }
+
+  /** Four rows, four columns at a time: a store then moves four elements instead of one. */
+  private static void transposeQuads(
+      Matrix panel, int row, int start, int end, int width, float[] target, int at) {
+    MemorySegment source = panel.segment();
+    Lanes.requireNative(source);
+    long from = panel.at(row, 0);
+    long step = panel.rowStride() * Float.BYTES;
+    for (int k = start; k < end; k += 4) {
+      long column = from + 4L * k;
+      FloatVector a = Quad.load(source, column);
+      FloatVector b = Quad.load(source, column + step);
+      FloatVector c = Quad.load(source, column + 2 * step);
+      FloatVector d = Quad.load(source, column + 3 * step);
+      FloatVector ab = a.blend(b.rearrange(Quad.PAIRS), Quad.ODD);
+      FloatVector ba = a.rearrange(Quad.PAIRS).blend(b, Quad.ODD);
+      FloatVector cd = c.blend(d.rearrange(Quad.PAIRS), Quad.ODD);
+      FloatVector dc = c.rearrange(Quad.PAIRS).blend(d, Quad.ODD);
+      int to = at + k * width + row;
+      ab.blend(cd.rearrange(Quad.HALVES), Quad.UPPER).intoArray(target, to);
+      ba.blend(dc.rearrange(Quad.HALVES), Quad.UPPER).intoArray(target, to + width);
+      ab.rearrange(Quad.HALVES).blend(cd, Quad.UPPER).intoArray(target, to + 2 * width);
+      ba.rearrange(Quad.HALVES).blend(dc, Quad.UPPER).intoArray(target, to + 3 * width);
+    }
+  }
+
+  private static void copyElements(
+      Matrix panel, int row, int rows, int start, int end, int width, float[] target, int at) {
+    MemorySegment source = panel.segment();
+    for (int i = row; i < rows; i++) {
+      long from = panel.at(i, 0);
+      for (int k = start; k < end; k++) {
+        target[at + k * width + i] = source.get(Lanes.FLOAT, from + k * 4L);
+      }
+    }
+  }
+
+  /** Vectors of four floats, and the exchanges that transpose four of them. */
+  private static final class Quad {
+    static final VectorSpecies<Float> F = FloatVector.SPECIES_128;
+    static final VectorShuffle<Float> PAIRS = VectorShuffle.fromValues(F, 1, 0, 3, 2);
+    static final VectorShuffle<Float> HALVES = VectorShuffle.fromValues(F, 2, 3, 0, 1);
+    static final VectorMask<Float> ODD = VectorMask.fromLong(F, 0b1010);
+    static final VectorMask<Float> UPPER = VectorMask.fromLong(F, 0b1100);
+
+    private Quad() {}
+
+    static FloatVector load(MemorySegment segment, long offset) {
+      return FloatVector.fromMemorySegment(F, segment, offset, Lanes.ORDER);
     }
   }
 

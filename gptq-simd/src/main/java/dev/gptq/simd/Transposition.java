@@ -1,10 +1,12 @@
 package dev.gptq.simd;
 
+import dev.gptq.tensor.DType;
 import java.lang.foreign.MemorySegment;
 
 /** Element-wise work between matrices of different layouts, in tiles that fit the cache. */
 final class Transposition {
   private static final int TILE = 32;
+  private static final int BLOCK = 64;
 
   private Transposition() {}
 
@@ -30,7 +32,9 @@ final class Transposition {
     Matrix target = dst.rowsContiguous() ? dst : dst.transposed();
     Matrix source = dst.rowsContiguous() ? src : src.transposed();
     int width = target.columns();
-    if (!source.rowsContiguous()) {
+    if (!source.rowsContiguous() && target.type() == DType.F32) {
+      transpose(execution, source, target);
+    } else if (!source.rowsContiguous()) {
       forTiles(
           execution,
           target.rows(),
@@ -69,5 +73,36 @@ final class Transposition {
                 }
               });
     }
+  }
+
+  /** The way of the products: blocks are packed into panels, whose rows are those of the target. */
+  private static void transpose(Execution execution, Matrix source, Matrix target) {
+    Workspace workspace = execution.workspace();
+    int workers = execution.pool().workers();
+    float[][] panels = workspace.floats(Workspace.Use.TILE, workers, BLOCK * BLOCK);
+    MemorySegment[] scratch = workspace.get(Workspace.Use.CONVERTED, workers, 4L * BLOCK * BLOCK);
+    Matrix runs = source.transposed();
+    execution
+        .pool()
+        .forEach(
+            (target.rows() + BLOCK - 1) / BLOCK,
+            (i, worker) -> {
+              int from = i * BLOCK;
+              int to = Math.min(target.rows(), from + BLOCK);
+              for (int c = 0; c < target.columns(); c += BLOCK) {
+                int end = Math.min(target.columns(), c + BLOCK);
+                Packing.pack(
+                    runs, c, end, from, to, BLOCK, to - from, scratch[worker], panels[worker], 0);
+                for (int r = from; r < to; r++) {
+                  MemorySegment.copy(
+                      panels[worker],
+                      (r - from) * BLOCK,
+                      target.segment(),
+                      Lanes.FLOAT,
+                      target.at(r, c),
+                      end - c);
+                }
+              }
+            });
   }
 }
