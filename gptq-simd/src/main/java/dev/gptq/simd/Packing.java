@@ -87,7 +87,9 @@ final class Packing {
       transpose(panel, width, target, at);
     } else if (panel.rows() == width && width % Lanes.COUNT == 0) {
       copyVectors(panel, width, target, at);
-    } else if (panel.rows() == width && panel.columnStride() >= Lanes.COUNT) {
+    } else if (panel.rows() == width
+        && width < Lanes.COUNT
+        && panel.columnStride() >= Lanes.COUNT) {
       copyNarrow(panel, width, target, at);
     } else {
       copy(panel, width, target, at);
