@@ -55,7 +55,11 @@ final class Attention {
       AttentionSpec spec,
       int sequences,
       Matrix y) {
-    new Attention(execution, q, k, v, spec, sequences, y).run(sequences);
+    if (RowAttention.serves(q, k, v, sequences, y)) {
+      RowAttention.run(execution, q, k, v, spec, y);
+    } else {
+      new Attention(execution, q, k, v, spec, sequences, y).run(sequences);
+    }
   }
 
   private void run(int sequences) {
