@@ -66,8 +66,7 @@ final class RowAttention {
   }
 
   /** Runs; every row of q is the last position of a sequence of its own. */
-  static void run(
-      Execution execution, Matrix q, Matrix k, Matrix v, AttentionSpec spec, Matrix y) {
+  static void run(Execution execution, Matrix q, Matrix k, Matrix v, AttentionSpec spec, Matrix y) {
     RowAttention attention = new RowAttention(execution, q, k, v, spec, y);
     execution.pool().forEach(attention.partial.rows(), attention::part);
     for (int sequence = 0; sequence < q.rows(); sequence++) {
@@ -104,7 +103,9 @@ final class RowAttention {
     }
   }
 
-  /** Stores the scaled products of a query with {@code count} keys behind the sums of their lanes. */
+  /**
+   * Stores the scaled products of a query with {@code count} keys behind the sums of their lanes.
+   */
   private void products(long query, long key, int count, MemorySegment sums) {
     sums.asSlice(0, L * count).fill((byte) 0);
     long step = 4 * k.rowStride();

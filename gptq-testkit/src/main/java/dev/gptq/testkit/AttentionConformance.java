@@ -67,6 +67,24 @@ public abstract class AttentionConformance extends Conformance {
     attention(spec(8, 2, 64), 1, 129, 1);
   }
 
+  /** As text is generated: every row is the last position of a sequence. */
+  @Test
+  void oneQuery() {
+    for (int size : new int[] {1, 7, 8, 20, 33, 64, 80, 96, 128}) {
+      attention(spec(2, 1, size), 1, 70, 1);
+    }
+    for (int keys : new int[] {1, 2, 63, 64, 65, 128, 129, 200}) {
+      attention(spec(4, 2, 16), 1, keys, 3);
+    }
+    for (int window : new int[] {1, 5, 64, 65, 500}) {
+      attention(windowed(spec(2, 1, 16), window), 1, 140, 2);
+    }
+    attention(capped(spec(4, 2, 16), 0.5f), 1, 100, 1);
+    attention(withAlibi(spec(6, 3, 8)), 1, 100, 1);
+    attention(windowed(capped(withAlibi(spec(6, 3, 20)), 10), 70), 1, 150, 3);
+    attention(new AttentionSpec(2, 1, 16, 25f, 0, 0, false), 1, 150, 1);
+  }
+
   @Test
   void window() {
     for (int window : new int[] {1, 2, 5, 16, 100}) {
