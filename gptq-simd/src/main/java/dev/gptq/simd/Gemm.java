@@ -134,10 +134,14 @@ final class Gemm {
 
     /** Rows of a block of A: as many as the cache takes, fewer to give every worker its share. */
     private int blockRows() {
-      int share = pool.workers() * (part == Part.LOWER ? 4 : 1);
-      int count = Math.max((m + BLOCK - 1) / BLOCK, Math.min(share, m / (4 * ROWS)));
-      count = Math.max(1, (count + pool.workers() - 1) / pool.workers() * pool.workers());
-      int rows = (m + count - 1) / count;
+      int workers = pool.workers();
+      int share = workers * (part == Part.LOWER ? 4 : 1);
+      // Blocks of less are uneven by a tile more or less; the workers share the columns then.
+      int count = Math.max((m + BLOCK - 1) / BLOCK, Math.min(share, m / (10 * ROWS)));
+      if (count > workers) {
+        count = (count + workers - 1) / workers * workers;
+      }
+      int rows = (m + Math.max(1, count) - 1) / Math.max(1, count);
       return Math.max(ROWS, (rows + ROWS - 1) / ROWS * ROWS);
     }
 
