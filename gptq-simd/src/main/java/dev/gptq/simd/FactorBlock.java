@@ -2,6 +2,8 @@ package dev.gptq.simd;
 
 import dev.gptq.backend.NotPositiveDefiniteException;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+import jdk.incubator.vector.DoubleVector;
 
 /**
  * The base case of {@link InverseCholesky}: for a small block {@code H = R·Rᵀ} and {@code U = R⁻¹},
@@ -9,10 +11,12 @@ import java.lang.foreign.MemorySegment;
  */
 final class FactorBlock {
   private final double[] l;
+  private final double[] columns;
   private final double[] inverse;
 
   FactorBlock(int size) {
     this.l = new double[size * size];
+    this.columns = new double[size * size];
     this.inverse = new double[size * size];
   }
 
@@ -39,9 +43,13 @@ final class FactorBlock {
     for (int i = 0; i < size; i++) {
       int row = i * size;
       for (int j = 0; j < i; j++) {
-        l[row + j] = (l[row + j] - dot(row, j * size, j)) / l[j * size + j];
+        int column = j * size;
+        double factor = l[row + j] / l[column + j];
+        l[row + j] = factor;
+        columns[column + i] = factor;
+        add(-factor, columns, column + j + 1, l, row + j + 1, i - j);
       }
-      double pivot = l[row + i] - dot(row, row, i);
+      double pivot = l[row + i];
       if (!(pivot > 0 && pivot < Double.POSITIVE_INFINITY)) {
         throw new NotPositiveDefiniteException(eliminated + i + 1);
       }
@@ -49,29 +57,28 @@ final class FactorBlock {
     }
   }
 
-  private double dot(int a, int b, int length) {
-    double sum = 0;
-    for (int k = 0; k < length; k++) {
-      sum += l[a + k] * l[b + k];
-    }
-    return sum;
-  }
-
   private void invert(int size) {
     for (int i = 0; i < size; i++) {
       int row = i * size;
       double diagonal = l[row + i];
-      for (int j = 0; j < i; j++) {
-        inverse[row + j] = 0;
-      }
+      Arrays.fill(inverse, row, row + i, 0);
       for (int k = 0; k < i; k++) {
-        double factor = -l[row + k] / diagonal;
-        int other = k * size;
-        for (int j = 0; j <= k; j++) {
-          inverse[row + j] += factor * inverse[other + j];
-        }
+        add(-l[row + k] / diagonal, inverse, k * size, inverse, row, k + 1);
       }
       inverse[row + i] = 1 / diagonal;
+    }
+  }
+
+  /** {@code y ← y + factor·x} for {@code count} elements. */
+  private static void add(double factor, double[] x, int xAt, double[] y, int yAt, int count) {
+    int i = 0;
+    for (; i < Lanes.D.loopBound(count); i += Lanes.D.length()) {
+      DoubleVector sum = DoubleVector.fromArray(Lanes.D, y, yAt + i);
+      DoubleVector product = DoubleVector.fromArray(Lanes.D, x, xAt + i).mul(factor);
+      sum.add(product).intoArray(y, yAt + i);
+    }
+    for (; i < count; i++) {
+      y[yAt + i] += factor * x[xAt + i];
     }
   }
 }
