@@ -1,2 +1,3 @@
-// The module of the operations that use the matrix instructions of compute capability 9.0.
+// The module of the operations that use what only compute capability 9.0 has.
+#include "packed_pair.cu"
 #include "packed_wgmma.cu"

@@ -1,96 +1,162 @@
 // Products of many rows of activations with 4-bit weights on Hopper's tensor cores: yᵀ = W·xᵀ, where
 // W comes as tiles, is brought to bfloat16 in registers and never stored.
 //
-// A block of 2 × 4 warps computes 128 outputs of TOKENS rows of x; a warp owns one tile of 16 outputs.
-// Inputs pass in chunks of 64 through a ring of stages in shared memory that copies fill ahead. While
-// the tensor cores multiply one half of a chunk, the warps unpack the next half.
+// A block computes 128 outputs of TOKENS rows of x. Inputs pass in chunks of 64 through a ring in
+// shared memory that one thread fills ahead. TEAMS teams of 2 × 4 warps take the chunks in turns; a
+// warp of a team owns one tile of 16 outputs, and unpacks two steps ahead of the tensor cores.
+#include "bulk_copy.cuh"
 #include "packed_tiles.cuh"
 #include "wgmma.cuh"
 
-static const int GROUP_THREADS = 256;
-static const int GROUP_WARPS = GROUP_THREADS / 32;
-static const int GROUP_OUT = GROUP_WARPS * TILE_OUT;
+static const int TEAM_WARPS = 8;
+static const int TEAM_THREADS = 32 * TEAM_WARPS;
+static const int COPY_THREADS = 128;
+static const int GROUP_OUT = TEAM_WARPS * TILE_OUT;
 /** Neighbouring blocks share outputs, so many times TOKENS rows of x at once. */
 static const int GROUP_ORDER = 8;
+
+/** Rows of x and tiled weights as the copy engine knows them. */
+struct Boxes {
+  BoxMap x;
+  BoxMap words;
+  BoxMap grids;
+};
 
 /** A chunk of 64 inputs in shared memory. */
 template <int TOKENS>
 struct alignas(1024) TokenChunk {
-  Words x[TOKENS * 8];
-  Words words[GROUP_WARPS][32];
+  static const int BYTES =
+      TOKENS * TILE_IN * 2 + GROUP_OUT * TILE_IN / 2 + GROUP_OUT * int(sizeof(u32));
+
+  Words x[TOKENS * TILE_IN / 8];
+  Words words[TEAM_WARPS][32];
   u32 grids[GROUP_OUT];
+  PhaseBarrier filled;
+  PhaseBarrier emptied;
 
-  /**
-   * Starts the copies of a thread, rows of x from `first` and outputs from 16·tile. What lies beyond
-   * the last row or output becomes zero.
-   */
-  __device__ void start(const Matrix& from, int first, const Tiled& w, int tile, int chunk) {
-    int lane = threadIdx.x & 31;
-    int warp = threadIdx.x >> 5;
-#pragma unroll
-    for (int k = 0; k < TOKENS * 8 / GROUP_THREADS; k++) {
-      int i = k * GROUP_THREADS + threadIdx.x;
-      bool valid = first + i / 8 < from.rows;
-      const u16* row = from.row<u16>(valid ? first + i / 8 : first);
-      startCopy(&x[swizzled(i / 8, i % 8)], row + chunk * TILE_IN + i % 8 * 8, valid);
-    }
-    bool exists = (tile + warp) * TILE_OUT < w.out;
-    startCopy(&words[warp][lane], w.words(exists ? tile + warp : 0, chunk, lane), exists);
-    if (threadIdx.x < GROUP_OUT / 4) {
-      int o = tile * TILE_OUT + 4 * threadIdx.x;
-      startCopy(&grids[4 * threadIdx.x], w.gridsOf(chunk) + (o < w.out ? o : 0), o < w.out);
-    }
+  __device__ void init() {
+    filled.init(1);
+    emptied.init(TEAM_WARPS);
+  }
+
+  /** Starts the copies for rows of x from `first` and outputs from 16·tile. */
+  __device__ void fill(const Boxes& boxes, int first, int tile, int chunk, int group) {
+    filled.arriveExpecting(BYTES);
+    startBoxCopy(x, boxes.x, chunk * TILE_IN, first, filled);
+    startBoxCopy(words, boxes.words, chunk * 32 * 4, tile, filled);
+    startBoxCopy(grids, boxes.grids, tile * TILE_OUT, group, filled);
   }
 };
 
-static const int HALF_STEPS = TILE_STEPS / 2;
+/**
+ * s·(u − z) for one output. A nibble u on bits 1 … 4 of the bfloat16 64 makes 64 + u in steps of one
+ * half; 64 + z has a zero point of a half as well, so the difference u − z is exact. The scale goes
+ * in as the sum of two bfloat16, so that the product is rounded once but for the last bit of its
+ * smaller half.
+ */
+struct OutputGrid {
+  u32 negatedZero;
+  u32 scale;
+  u32 rest;
 
-/** One half of a warp's part of a chunk: 16 outputs × 32 inputs. */
-struct Fragments {
-  u32 a[HALF_STEPS][4];
-
-  /**
-   * s·(u − z) in bfloat16. The scale goes in as the sum of two bfloat16, so that the product is
-   * rounded once but for the last bit of its smaller half.
-   */
-  template <int TOKENS>
-  __device__ void unpack(const TokenChunk<TOKENS>& chunk, int half) {
-    int lane = threadIdx.x & 31;
-    int warp = threadIdx.x >> 5;
-    const u32* words = &chunk.words[warp][lane].v[half * HALF_STEPS];
-    TileGrid grid[2] = {TileGrid(chunk.grids[warp * TILE_OUT + (lane >> 2)]),
-                        TileGrid(chunk.grids[warp * TILE_OUT + (lane >> 2) + 8])};
-    u32 scale[2];
-    u32 rest[2];
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-      scale[i] = packPair(grid[i].scale, grid[i].scale);
-      float left = grid[i].scale - __uint_as_float(scale[i] & 0xffff0000u);
-      rest[i] = packPair(left, left);
-    }
-#pragma unroll
-    for (int step = 0; step < HALF_STEPS; step++) {
-      u32 codes[4];
-      expand(words[step], grid[0], grid[1], codes);
-#pragma unroll
-      for (int p = 0; p < 4; p++) {
-        u32 small = multiplyAddPairs(codes[p], rest[p & 1], MINUS_ZERO_PAIR);
-        a[step][p] = multiplyAddPairs(codes[p], scale[p & 1], small);
-      }
-    }
+  __device__ void read(u32 bits) {
+    u32 zero = (bits & 0xffffu) ^ 0x8000u;
+    negatedZero = zero | zero << 16;
+    float exact = halfToFloat(u16(bits >> 16));
+    scale = packPair(exact, exact);
+    float left = exact - __uint_as_float(scale & 0xffff0000u);
+    rest = packPair(left, left);
   }
 
-  /** Starts c += A·B with this half of a chunk's inputs. */
-  template <int TOKENS>
-  __device__ void multiply(const TokenChunk<TOKENS>& chunk, int half, float* c) const {
+  __device__ u32 weights(u32 basePlusCodes) const {
+    const u32 ones = 0x3f803f80u;
+    const u32 minusZeros = 0x80008000u;
+    u32 codes = multiplyAddPairs(basePlusCodes, ones, negatedZero);
+    return multiplyAddPairs(codes, scale, multiplyAddPairs(codes, rest, minusZeros));
+  }
+};
+
+/** A warp's part of a chunk: 16 outputs × 64 inputs, and its steps as fragments of A. */
+template <int TOKENS>
+struct Unpacking {
+  u32 base;
+  u32 mask;
+  Words words;
+  OutputGrid grids[2];
+  u32 fragments[TILE_STEPS][4];
+
+  __device__ Unpacking() : base(pinned(0x42804280u)), mask(pinned(0x001e001eu)) {}
+
+  __device__ void read(const TokenChunk<TOKENS>& chunk, int warp, int lane) {
+    words = chunk.words[warp][lane];
+    grids[0].read(chunk.grids[warp * TILE_OUT + (lane >> 2)]);
+    grids[1].read(chunk.grids[warp * TILE_OUT + (lane >> 2) + 8]);
+  }
+
+  __device__ void unpack(int step) {
+    u32 word = words.v[step];
+    fragments[step][0] = grids[0].weights(place(word << 1, mask, base));
+    fragments[step][1] = grids[1].weights(place(word >> 3, mask, base));
+    fragments[step][2] = grids[0].weights(place(word >> 7, mask, base));
+    fragments[step][3] = grids[1].weights(place(word >> 11, mask, base));
+  }
+
+  /** Starts c += A·B for a step. Two steps may be under way besides. */
+  __device__ void multiply(const TokenChunk<TOKENS>& chunk, int step, float* c) const {
     beginProducts();
-#pragma unroll
-    for (int step = 0; step < HALF_STEPS; step++) {
-      startProduct<TOKENS>(c, a[step], chunk.x, half * HALF_STEPS + step);
-    }
+    startProduct<TOKENS>(c, fragments[step], chunk.x, step);
     endProducts();
+    awaitProducts<2>();
   }
 };
+
+/** Adds to c the products of every TEAMS-th chunk from `team` on. */
+template <int TOKENS, int STAGES, int TEAMS>
+__device__ inline void multiplyChunks(TokenChunk<TOKENS>* ring, int chunks, int team, int warp,
+                                      int lane, float* c) {
+  if (team >= chunks) {
+    return;
+  }
+  Unpacking<TOKENS> a;
+  TokenChunk<TOKENS>* now = ring + team;
+  TokenChunk<TOKENS>* before = nullptr;
+  int phase = 0;
+  now->filled.await(phase);
+  a.read(*now, warp, lane);
+  a.unpack(0);
+  a.unpack(1);
+  int chunk = team;
+  for (; chunk + TEAMS < chunks; chunk += TEAMS) {
+    TokenChunk<TOKENS>* next = now + TEAMS;
+    if (next >= ring + STAGES) {
+      next -= STAGES;
+      phase ^= 1;
+    }
+    a.multiply(*now, 0, c);
+    a.unpack(2);
+    a.multiply(*now, 1, c);
+    // The last step of the chunk before is done.
+    if (before && lane == 0) {
+      before->emptied.arrive();
+    }
+    a.unpack(3);
+    a.multiply(*now, 2, c);
+    next->filled.await(phase);
+    a.read(*next, warp, lane);
+    a.unpack(0);
+    a.multiply(*now, 3, c);
+    a.unpack(1);
+    before = now;
+    now = next;
+  }
+  a.multiply(*now, 0, c);
+  a.unpack(2);
+  a.multiply(*now, 1, c);
+  a.unpack(3);
+  a.multiply(*now, 2, c);
+  a.multiply(*now, 3, c);
+  awaitProducts<0>();
+}
 
 /** The block's place: outputs from 16·tile, rows of x from `first`. */
 template <int TOKENS>
@@ -98,99 +164,122 @@ struct Place {
   int tile;
   int first;
 
-  __device__ explicit Place(const Matrix& x) {
-    int columns = (x.rows + TOKENS - 1) / TOKENS;
+  __device__ Place(int rowsOfX, int firstTile) {
+    int columns = (rowsOfX + TOKENS - 1) / TOKENS;
     int rows = gridDim.x / columns;
     int band = blockIdx.x / (GROUP_ORDER * rows);
     int left = columns - band * GROUP_ORDER;
     int width = left < GROUP_ORDER ? left : GROUP_ORDER;
     int within = blockIdx.x - band * GROUP_ORDER * rows;
-    tile = within / width * GROUP_WARPS;
+    tile = firstTile + within / width * TEAM_WARPS;
     first = (band * GROUP_ORDER + within % width) * TOKENS;
   }
 };
 
-/** Writes C as rows of y, through shared memory, 16 bytes a lane. */
+/** What the teams exchange at the end, where the ring was. */
 template <int TOKENS>
-__device__ inline void storeRows(const float* c, const Place<TOKENS>& place,
-                                 u16 (*rows)[GROUP_OUT + 8], const Matrix& y) {
-  int lane = threadIdx.x & 31;
-  int column = (threadIdx.x >> 5) * TILE_OUT + (lane & 8);
+struct Exchange {
+  u16 rows[TOKENS][GROUP_OUT + 8];
+  float sums[TOKENS / 2][TEAM_THREADS];
+};
+
+/** Adds the sums of the second team, if there is one, to those of the first. */
+template <int TOKENS, int TEAMS>
+__device__ inline void addTeams(Exchange<TOKENS>& exchange, int team, float* c) {
+  if (TEAMS == 2) {
+    int thread = threadIdx.x % TEAM_THREADS;
+    if (team == 1) {
 #pragma unroll
-  for (int j = 0; j < TOKENS / 8; j += 2) {
-    u32 pairs[4];
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      pairs[i] = packPair(c[4 * j + 2 * i], c[4 * j + 2 * i + 1]);
+      for (int i = 0; i < TOKENS / 2; i++) {
+        exchange.sums[i][thread] = c[i];
+      }
     }
-    storeTransposedMatrices(&rows[8 * (j + (lane >> 4)) + (lane & 7)][column], pairs);
+    syncFirst<TEAMS * TEAM_THREADS>();
+    if (team == 0) {
+#pragma unroll
+      for (int i = 0; i < TOKENS / 2; i++) {
+        c[i] += exchange.sums[i][thread];
+      }
+    }
   }
-  __syncthreads();
+}
+
+/** Writes C as rows of y, through shared memory, 16 bytes a lane. */
+template <int TOKENS, int TEAMS>
+__device__ inline void storeRows(Exchange<TOKENS>& exchange, const Place<TOKENS>& place, int team,
+                                 int warp, int lane, const float* c, const Matrix& y) {
+  if (team == 0) {
+    int column = warp * TILE_OUT + (lane & 8);
+#pragma unroll
+    for (int j = 0; j < TOKENS / 8; j += 2) {
+      u32 pairs[4];
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        pairs[i] = packPair(c[4 * j + 2 * i], c[4 * j + 2 * i + 1]);
+      }
+      storeTransposedMatrices(&exchange.rows[8 * (j + (lane >> 4)) + (lane & 7)][column], pairs);
+    }
+  }
+  syncFirst<TEAMS * TEAM_THREADS>();
   const int pieces = GROUP_OUT / 8;
-  for (int i = threadIdx.x; i < TOKENS * pieces; i += GROUP_THREADS) {
+  for (int i = threadIdx.x; i < TOKENS * pieces; i += TEAMS * TEAM_THREADS) {
     int token = place.first + i / pieces;
     int o = place.tile * TILE_OUT + i % pieces * 8;
     if (token < y.rows && o < y.columns) {
       *reinterpret_cast<Words*>(y.row<u16>(token) + o) =
-          *reinterpret_cast<const Words*>(&rows[i / pieces][i % pieces * 8]);
+          *reinterpret_cast<const Words*>(&exchange.rows[i / pieces][i % pieces * 8]);
     }
   }
 }
 
-/** y = x·Wᵀ; rows of x and y start at multiples of 16 bytes. */
-template <int TOKENS, int STAGES>
-__device__ inline void groupMatmulOf(Matrix x, Tiled w, Matrix y) {
-  typedef TokenChunk<TOKENS> Stage;
-  DYNAMIC_SHARED(Stage, ring);
-  Place<TOKENS> place(x);
-  int chunks = w.chunks();
-  float c[TOKENS / 2] = {};
-  Fragments halves[2];
-
-#pragma unroll
-  for (int s = 0; s < STAGES - 2; s++) {
-    if (s < chunks) {
-      ring[s].start(x, place.first, w, place.tile, s);
+/** y = x·Wᵀ for outputs from 16·firstTile; rows of x and y start at multiples of 16 bytes. */
+template <int TOKENS, int STAGES, int TEAMS, int REGISTERS>
+__device__ inline void groupMatmulOf(const Boxes& boxes, const Matrix& y, int chunks,
+                                     int chunksOfGroup, int firstTile) {
+  DYNAMIC_SHARED(TokenChunk<TOKENS>, ring);
+  Place<TOKENS> place(y.rows, firstTile);
+  if (threadIdx.x == 0) {
+    for (int s = 0; s < STAGES; s++) {
+      ring[s].init();
     }
-    endCopies();
+    PhaseBarrier::publish();
   }
-  awaitCopies<STAGES - 3>();
-  publishToProducts();
   __syncthreads();
-  halves[0].unpack(ring[0], 0);
-  int slot = 0;
-  for (int chunk = 0; chunk < chunks; chunk++) {
-    int next = slot == STAGES - 1 ? 0 : slot + 1;
-    awaitCopies<STAGES - 4>();
-    publishToProducts();
-    // The next chunk is there, and all warps have ended their products with the one before last.
-    __syncthreads();
-    if (chunk + STAGES - 2 < chunks) {
-      int free = slot >= 2 ? slot - 2 : slot + STAGES - 2;
-      ring[free].start(x, place.first, w, place.tile, chunk + STAGES - 2);
+  if (threadIdx.x >= TEAMS * TEAM_THREADS) {
+    leaveRegisters<24>();
+    if (threadIdx.x == TEAMS * TEAM_THREADS) {
+      int slot = 0;
+      int phase = 1;
+      for (int chunk = 0; chunk < chunks; chunk++) {
+        ring[slot].emptied.await(phase);
+        ring[slot].fill(boxes, place.first, place.tile, chunk, chunk / chunksOfGroup);
+        if (++slot == STAGES) {
+          slot = 0;
+          phase ^= 1;
+        }
+      }
     }
-    endCopies();
-    halves[0].multiply(ring[slot], 0, c);
-    awaitProducts<1>();
-    halves[1].unpack(ring[slot], 1);
-    halves[1].multiply(ring[slot], 1, c);
-    awaitProducts<1>();
-    if (chunk + 1 < chunks) {
-      halves[0].unpack(ring[next], 0);
-    }
-    slot = next;
+  } else {
+    takeRegisters<REGISTERS>();
+    int lane = threadIdx.x & 31;
+    int team = threadIdx.x / TEAM_THREADS;
+    int warp = threadIdx.x / 32 % TEAM_WARPS;
+    float c[TOKENS / 2] = {};
+    multiplyChunks<TOKENS, STAGES, TEAMS>(ring, chunks, team, warp, lane, c);
+    // All chunks have been used.
+    syncFirst<TEAMS * TEAM_THREADS>();
+    Exchange<TOKENS>& exchange = *reinterpret_cast<Exchange<TOKENS>*>(ring);
+    addTeams<TOKENS, TEAMS>(exchange, team, c);
+    storeRows<TOKENS, TEAMS>(exchange, place, team, warp, lane, c, y);
   }
-  awaitProducts<0>();
-  awaitCopies<0>();
-  __syncthreads();
-  storeRows<TOKENS>(c, place, reinterpret_cast<u16(*)[GROUP_OUT + 8]>(ring), y);
 }
 
-#define GROUP_MATMUL(tokens, stages, blocks)                          \
-  extern "C" __global__ void __launch_bounds__(GROUP_THREADS, blocks) \
-      groupMatmul_##tokens(Matrix x, Tiled w, Matrix y) {             \
-    groupMatmulOf<tokens, stages>(x, w, y);                           \
+#define GROUP_MATMUL(tokens, stages, teams, registers)                                           \
+  extern "C" __global__ void __launch_bounds__(teams * TEAM_THREADS + COPY_THREADS, 1)           \
+      groupMatmul_##tokens(const GRID_CONSTANT Boxes boxes, Matrix y, int chunks,                \
+                           int chunksOfGroup, int firstTile) {                                   \
+    groupMatmulOf<tokens, stages, teams, registers>(boxes, y, chunks, chunksOfGroup, firstTile); \
   }
-GROUP_MATMUL(64, 8, 2)
-GROUP_MATMUL(128, 5, 2)
-GROUP_MATMUL(256, 6, 1)
+GROUP_MATMUL(64, 12, 2, 112)
+GROUP_MATMUL(128, 10, 2, 112)
+GROUP_MATMUL(256, 5, 1, 232)

@@ -10,9 +10,6 @@
 #pragma once
 #include "mma.cuh"
 
-/** Where piece p of row r stands, in pieces of 16 bytes. */
-__device__ inline int swizzled(int r, int p) { return 8 * r + (p ^ (r & 7)); }
-
 #ifndef GPTQ_HOST_SHIM
 /** Before the first product after registers of C or A were written by other instructions. */
 __device__ inline void beginProducts() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
@@ -28,15 +25,16 @@ __device__ inline void awaitProducts() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(PENDING) : "memory");
 }
 
-/** Lets products see what this thread has written to shared memory. */
-__device__ inline void publishToProducts() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
-
 /** Names inputs 16·step … 16·step + 15 of rows in shared memory as B. */
 __device__ inline u64 matrixDescriptor(const void* rows, int step) {
-  const u64 swizzle128 = 1ull << 62;
-  const u64 eightRows = u64(1024 / 16) << 32;
-  const u64 unusedStride = 1ull << 16;
-  return swizzle128 | eightRows | unusedStride | ((sharedAddress(rows) + 32 * step) >> 4);
+  // Swizzled by 128 bytes; 1024 bytes from eight rows to the next.
+  const u32 layout = 1u << 30 | 1024 / 16;
+  const u32 unusedStride = 1u << 16;
+  u64 descriptor;
+  asm("mov.b64 %0, {%1, %2};"
+      : "=l"(descriptor)
+      : "r"((sharedAddress(rows) >> 4) + (unusedStride + 2 * step)), "r"(layout));
+  return descriptor;
 }
 
 #define C8(i)                                                                                \

@@ -18,8 +18,11 @@
 #define __global__
 #define __shared__ static
 #define __launch_bounds__(...)
+// Read by HostKernels: how many blocks of this kernel run together.
+#define CLUSTER_OF(blocks) [[shim::cluster(blocks)]]
 #define GRID_CONSTANT
-#define DYNAMIC_SHARED(type, name) type* name = reinterpret_cast<type*>(shim::dynamicShared)
+#define DYNAMIC_SHARED(type, name) \
+  type* name = reinterpret_cast<type*>(shim::dynamicShared[shim::rankOf(shim::current)])
 
 struct Index {
   unsigned x, y, z;
@@ -31,9 +34,10 @@ namespace shim {
 
 const int MAX_THREADS = 1024;
 const int WARP = 32;
+const int MAX_CLUSTER = 2;
 const size_t STACK = 64 << 10;
 
-alignas(1024) static unsigned char dynamicShared[256 << 10];
+alignas(1024) static unsigned char dynamicShared[MAX_CLUSTER][256 << 10];
 
 struct Fiber {
   ucontext_t start;
@@ -54,10 +58,15 @@ static std::vector<unsigned char> stacks(MAX_THREADS* STACK);
 static jmp_buf scheduler;
 static int current;
 static int threads;
-static Barrier block;
+static int threadsOfBlock;
+static Barrier cluster;
+static Barrier blocks[MAX_CLUSTER];
+static Barrier first;
 static Barrier warps[MAX_THREADS / WARP];
 static uint64_t slots[MAX_THREADS];
 static std::function<void()> body;
+
+inline int rankOf(int thread) { return thread / threadsOfBlock; }
 
 inline void yield() {
   if (_setjmp(fibers[current].state) == 0) {
@@ -93,15 +102,21 @@ static void run() {
   while (true) {
     body();
     fibers[current].finished = true;
-    leave(block);
+    leave(cluster);
+    leave(blocks[rankOf(current)]);
     leave(warps[current / WARP]);
     yield();
   }
 }
 
-static void runBlock(size_t sharedBytes) {
-  memset(dynamicShared, 0xff, sharedBytes);
-  block = {threads, 0, 0};
+/** Runs the blocks of a cluster from `start` on, which is one block as a rule. */
+static void runCluster(size_t sharedBytes, Index start) {
+  cluster = {threads, 0, 0};
+  first = {0, 0, 0};
+  for (int rank = 0; rank < rankOf(threads); rank++) {
+    memset(dynamicShared[rank], 0xff, sharedBytes);
+    blocks[rank] = {threadsOfBlock, 0, 0};
+  }
   for (int i = 0; i < threads; i += WARP) {
     warps[i / WARP] = {threads - i < WARP ? threads - i : WARP, 0, 0};
   }
@@ -115,7 +130,9 @@ static void runBlock(size_t sharedBytes) {
         continue;
       }
       current = i;
-      threadIdx = {i % blockDim.x, i / blockDim.x, 0};
+      int thread = i % threadsOfBlock;
+      threadIdx = {thread % blockDim.x, thread / blockDim.x, 0};
+      blockIdx = {start.x + rankOf(i), start.y, start.z};
       if (_setjmp(scheduler) == 0) {
         if (fibers[i].started) {
           _longjmp(fibers[i].state, 1);
@@ -134,16 +151,16 @@ static void runBlock(size_t sharedBytes) {
 }
 
 inline void launch(unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
-                   unsigned sharedBytes, std::function<void()> kernel) {
+                   unsigned sharedBytes, int clusterSize, std::function<void()> kernel) {
   gridDim = {gx, gy, gz};
   blockDim = {bx, by, 1};
-  threads = bx * by;
+  threadsOfBlock = bx * by;
+  threads = threadsOfBlock * clusterSize;
   body = std::move(kernel);
   for (unsigned z = 0; z < gz; z++) {
     for (unsigned y = 0; y < gy; y++) {
-      for (unsigned x = 0; x < gx; x++) {
-        blockIdx = {x, y, z};
-        runBlock(sharedBytes);
+      for (unsigned x = 0; x < gx; x += clusterSize) {
+        runCluster(sharedBytes, {x, y, z});
       }
     }
   }
@@ -162,7 +179,7 @@ void call(void (*kernel)(A...), void** parameters) {
 
 }  // namespace shim
 
-inline void __syncthreads() { shim::await(shim::block); }
+inline void __syncthreads() { shim::await(shim::blocks[shim::rankOf(shim::current)]); }
 inline void __syncwarp() { shim::await(shim::warps[shim::current / shim::WARP]); }
 
 template <class T>
@@ -323,7 +340,6 @@ inline unsigned multiplyAddPairs(unsigned a, unsigned b, unsigned c) {
 // The matrix instructions of compute capability 9.0 run at once here: nothing is under way.
 inline void beginProducts() {}
 inline void endProducts() {}
-inline void publishToProducts() {}
 
 template <int PENDING>
 void awaitProducts() {}
@@ -362,4 +378,94 @@ inline void storeTransposedMatrices(void* row, const unsigned* r) {
     }
   }
   __syncwarp();
+}
+
+inline unsigned pinned(unsigned value) { return value; }
+inline unsigned place(unsigned word, unsigned mask, unsigned base) { return (word & mask) | base; }
+
+inline int clusterRank() { return shim::rankOf(shim::current); }
+inline void syncCluster() { shim::await(shim::cluster); }
+
+inline void loadFromCluster(float* values, const float* p, int rank) {
+  size_t offset =
+      reinterpret_cast<const unsigned char*>(p) - shim::dynamicShared[shim::rankOf(shim::current)];
+  memcpy(values, shim::dynamicShared[rank] + offset, 16);
+}
+
+template <int COUNT>
+void takeRegisters() {}
+
+template <int COUNT>
+void leaveRegisters() {}
+
+template <int THREADS>
+void syncFirst() {
+  shim::first.members = THREADS;
+  shim::await(shim::first);
+}
+
+/** As EmulatedDriver encodes it. */
+struct alignas(64) BoxMap {
+  const unsigned char* data;
+  long long columns;
+  long long rows;
+  long long pitch;
+  int boxColumns;
+  int boxRows;
+  int elementBytes;
+  int swizzled;
+  int unused[20];
+};
+static_assert(sizeof(BoxMap) == 128, "as the driver's");
+
+/** Copies run at once here, so that bytes have arrived as soon as they are expected. */
+struct PhaseBarrier {
+  int arrivals;
+  short arrived;
+  short phase;
+
+  void init(int count) { *this = {count, 0, 0}; }
+  static void publish() {}
+
+  void arrive() {
+    if (++arrived == arrivals) {
+      arrived = 0;
+      phase ^= 1;
+    }
+  }
+
+  void arriveExpecting(int bytes) {
+    expected = bytes;
+    begun = this;
+  }
+
+  void await(int ofPhase) const {
+    while (phase == ofPhase) {
+      shim::yield();
+    }
+  }
+
+  /** The bytes that the barrier which expects some still lacks. */
+  static int expected;
+  static PhaseBarrier* begun;
+};
+
+int PhaseBarrier::expected;
+PhaseBarrier* PhaseBarrier::begun;
+
+inline void startBoxCopy(void* to, const BoxMap& map, int column, int row, PhaseBarrier& arrived) {
+  int bytes = map.boxColumns * map.elementBytes;
+  for (int r = 0; r < map.boxRows; r++) {
+    for (int b = 0; b < bytes; b++) {
+      long long c = column + b / map.elementBytes;
+      bool inside = row + r < map.rows && c < map.columns;
+      const unsigned char* from = map.data + (row + r) * map.pitch + column * map.elementBytes + b;
+      int piece = map.swizzled ? (b / 16) ^ (r & 7) : b / 16;
+      static_cast<unsigned char*>(to)[r * bytes + 16 * piece + b % 16] = inside ? *from : 0;
+    }
+  }
+  PhaseBarrier::expected -= bytes * map.boxRows;
+  if (PhaseBarrier::begun == &arrived && PhaseBarrier::expected == 0) {
+    arrived.arrive();
+  }
 }

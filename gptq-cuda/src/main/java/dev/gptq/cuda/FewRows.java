@@ -2,40 +2,50 @@ package dev.gptq.cuda;
 
 import com.google.common.collect.ImmutableList;
 
-/** Products of {@link TiledWeights} with up to 16 rows at once, by packed_mma.cu. */
+/** Products of {@link TiledWeights} with up to 16 rows at once, by packed_strip.cuh. */
 final class FewRows {
   /** Rows that one launch takes. */
   static final int MOST_AT_ONCE = 16;
 
-  /** ROUND_TILES of packed_mma.cu. */
-  private static final int ROUND_TILES = 4;
-
   private static final int WARP = 32;
+
+  /** Elements of x from which on reading it takes long enough for pairs of blocks to share it. */
+  private static final long SHARED_FROM = 80_000;
 
   /**
    * A kernel.
    *
-   * @param tiles STRIP of packed_mma.cu: tiles that its blocks take at once
+   * @param tiles STRIP: tiles of outputs of a block, or of a pair
    * @param stages STAGES: chunks of a warp in shared memory
    * @param warps warps of a block where shared memory allows
    */
   private record Strip(int tiles, int stages, int warps) {
-    /** STAGES of Chunk and one Exchange a warp. */
-    int sharedBytes(int fragments, int warps) {
+    /** Bytes that a warp needs: STAGES of Chunk, then StripExchange in their place. */
+    int sharedBytes(int fragments) {
       int rows = 8 * fragments;
       int outputs = tiles * TiledMatmul.TILE_OUT;
       int chunk =
           outputs * TiledMatmul.TILE_IN / 2
               + outputs * Integer.BYTES
               + rows * (TiledMatmul.TILE_IN + 8) * Short.BYTES;
-      int exchanged = Math.min(tiles, ROUND_TILES) * TiledMatmul.TILE_OUT + 4;
-      return warps * (stages * chunk + rows * exchanged * Float.BYTES);
+      return Math.max(stages * chunk, rows * (outputs + 4) * Float.BYTES);
     }
   }
 
   /** From the narrowest to the widest. */
   private static final ImmutableList<Strip> STRIPS =
-      ImmutableList.of(new Strip(2, 3, 16), new Strip(4, 2, 16), new Strip(7, 2, 12));
+      ImmutableList.of(
+          new Strip(2, 3, 16),
+          new Strip(4, 3, 12),
+          new Strip(6, 3, 8),
+          new Strip(8, 3, 8),
+          new Strip(12, 2, 8),
+          new Strip(14, 2, 8));
+
+  private static final Strip PAIR = new Strip(4, 3, 8);
+
+  /** A launch: which kernel, and over how many blocks. */
+  private record Choice(KernelImages image, String kernel, Strip strip, int blocks) {}
 
   private final CudaContext context;
 
@@ -44,25 +54,37 @@ final class FewRows {
   }
 
   void matmul(CudaTensor x, TiledWeights w, CudaTensor y, String operation) {
-    int tiles = w.rows() / TiledMatmul.TILE_OUT;
-    int tilesOfBlock = Math.ceilDiv(tiles, context.device().multiprocessors());
-    Strip strip =
-        STRIPS.stream().filter(s -> s.tiles() >= tilesOfBlock).findFirst().orElse(STRIPS.getLast());
     for (int first = 0; first < x.rows(); first += MOST_AT_ONCE) {
-      int fragments = x.rows() - first > MOST_AT_ONCE / 2 ? 2 : 1;
-      int warps = strip.warps();
-      while (strip.sharedBytes(fragments, warps) > context.device().sharedMemory()) {
-        warps /= 2;
-      }
+      int rows = Math.min(MOST_AT_ONCE, x.rows() - first);
+      int fragments = rows > MOST_AT_ONCE / 2 ? 2 : 1;
+      Choice choice = choose(rows, w);
+      int shared = choice.strip().sharedBytes(fragments);
+      int warps = Math.min(choice.strip().warps(), context.device().sharedMemory() / shared);
       context.kernels().arguments().add(x).add(w).add(first).add(y);
       context
           .kernels()
           .launch(
-              KernelImages.TOLERANT,
-              "tiledMatmul_" + strip.tiles() + "_" + fragments,
-              Geometry.of(Math.ceilDiv(tiles, tilesOfBlock), WARP * warps)
-                  .withShared(strip.sharedBytes(fragments, warps)),
+              choice.image(),
+              choice.kernel() + "_" + choice.strip().tiles() + "_" + fragments,
+              Geometry.of(choice.blocks(), WARP * warps).withShared(warps * shared),
               operation);
     }
+  }
+
+  private Choice choose(int rows, TiledWeights w) {
+    int tiles = w.rows() / TiledMatmul.TILE_OUT;
+    int processors = context.device().multiprocessors();
+    int pairs = processors / 2;
+    if (KernelImages.HOPPER.runsOn(context.device())
+        && tiles <= pairs * PAIR.tiles()
+        && (long) rows * w.columns() >= SHARED_FROM) {
+      int blocks = 2 * Math.ceilDiv(tiles, Math.ceilDiv(tiles, pairs));
+      return new Choice(KernelImages.HOPPER, "pairMatmul", PAIR, blocks);
+    }
+    int waves = Math.ceilDiv(tiles, processors * STRIPS.getLast().tiles());
+    int tilesOfBlock = Math.ceilDiv(tiles, processors * waves);
+    Strip strip = STRIPS.stream().filter(s -> s.tiles() >= tilesOfBlock).findFirst().orElseThrow();
+    int blocks = Math.ceilDiv(tiles, tilesOfBlock);
+    return new Choice(KernelImages.TOLERANT, "stripMatmul", strip, blocks);
   }
 }

@@ -7,6 +7,8 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import com.google.common.base.Preconditions;
 import dev.gptq.backend.AttentionSpec;
+import dev.gptq.cuda.driver.BoxLayout;
+import dev.gptq.cuda.driver.CudaDriver;
 import dev.gptq.grid.GridLadder;
 import dev.gptq.grid.GridSpec;
 import java.lang.foreign.Arena;
@@ -139,6 +141,16 @@ final class LaunchArguments {
     values.set(JAVA_INT, at + 16, w.rows());
     values.set(JAVA_INT, at + 20, w.columns());
     values.set(JAVA_INT, at + 24, w.groupSize());
+    return this;
+  }
+
+  /** A structure of {@code BoxMap}s of bulk_copy.cuh. */
+  LaunchArguments add(CudaDriver driver, BoxLayout... layouts) {
+    long at = next();
+    for (int i = 0; i < layouts.length; i++) {
+      long offset = at + (long) i * BoxLayout.ENCODED_BYTES;
+      driver.encode(layouts[i], values.asSlice(offset, BoxLayout.ENCODED_BYTES));
+    }
     return this;
   }
 

@@ -1,33 +1,43 @@
 package dev.gptq.cuda;
 
 import com.google.common.collect.ImmutableList;
-import java.util.Comparator;
+import dev.gptq.cuda.driver.BoxLayout;
+import dev.gptq.cuda.driver.BoxLayout.Element;
 
 /** Products of {@link TiledWeights} with many rows, by packed_wgmma.cu. */
 final class ManyRows {
-  /** GROUP_OUT and GROUP_THREADS of packed_wgmma.cu. */
+  /** TEAM_WARPS, TEAM_THREADS, COPY_THREADS and GROUP_OUT of packed_wgmma.cu. */
+  private static final int TEAM_WARPS = 8;
+
+  private static final int TEAM_THREADS = 256;
+  private static final int COPY_THREADS = 128;
   private static final int OUTPUTS = 128;
 
-  private static final int THREADS = 256;
-  private static final int SWIZZLE = 1024;
+  private static final int WORDS_OF_TILE = 128;
+  private static final int ALIGNMENT = 1024;
+  private static final int BARRIERS = 16;
+
+  /** Cycles that a launch and each further wave of blocks take besides their chunks, on an H100. */
+  private static final long LAUNCH_CYCLES = 5000;
+
+  private static final long WAVE_CYCLES = 5000;
 
   /**
    * A kernel.
    *
    * @param tokens TOKENS of packed_wgmma.cu: rows of x of a block
    * @param stages STAGES: chunks in shared memory
-   * @param atOnce blocks that a processor holds
-   * @param cycles cycles that a chunk takes a processor with one block, measured on an H100
-   * @param cyclesOfAll the same with all blocks it holds
+   * @param teams TEAMS: teams of warps
+   * @param cycles cycles that a chunk takes a processor, measured on an H100
    */
-  private record Shape(int tokens, int stages, int atOnce, int cycles, int cyclesOfAll) {
-    int blocks(int rows, int outputs) {
-      return Math.ceilDiv(rows, tokens) * Math.ceilDiv(outputs, OUTPUTS);
+  private record Shape(int tokens, int stages, int teams, int cycles) {
+    int blocks(int rows, int groups) {
+      return Math.ceilDiv(rows, tokens) * groups;
     }
 
-    int time(int rows, int outputs, int processors) {
-      int mostBlocks = Math.ceilDiv(blocks(rows, outputs), processors);
-      return mostBlocks == 1 ? cycles : Math.ceilDiv(mostBlocks, atOnce) * cyclesOfAll;
+    long time(int rows, int groups, int chunks, int processors) {
+      long waves = Math.ceilDiv(blocks(rows, groups), processors);
+      return groups == 0 ? 0 : LAUNCH_CYCLES + waves * (WAVE_CYCLES + (long) chunks * cycles);
     }
 
     /** STAGES of TokenChunk. */
@@ -35,20 +45,21 @@ final class ManyRows {
       int bytes =
           tokens * TiledMatmul.TILE_IN * Short.BYTES
               + OUTPUTS * TiledMatmul.TILE_IN / 2
-              + OUTPUTS * Integer.BYTES;
-      return stages * Math.ceilDiv(bytes, SWIZZLE) * SWIZZLE;
-    }
-
-    String kernel() {
-      return "groupMatmul_" + tokens;
+              + OUTPUTS * Integer.BYTES
+              + BARRIERS;
+      return stages * Math.ceilDiv(bytes, ALIGNMENT) * ALIGNMENT;
     }
   }
 
   private static final ImmutableList<Shape> SHAPES =
       ImmutableList.of(
-          new Shape(64, 8, 2, 1090, 1700),
-          new Shape(128, 5, 2, 1380, 2110),
-          new Shape(256, 6, 1, 1935, 1935));
+          new Shape(64, 12, 2, 600), new Shape(128, 10, 2, 720), new Shape(256, 5, 1, 1120));
+
+  /**
+   * Which kernels share the outputs, in groups of {@link #OUTPUTS}: the first ones fill the device
+   * some times over, the last ones are cut so that no processor idles at the end.
+   */
+  private record Plan(Shape first, int groups, Shape last, long time) {}
 
   private final CudaContext context;
 
@@ -56,33 +67,96 @@ final class ManyRows {
     this.context = context;
   }
 
-  /** Whether the device has the instructions, and the product is large enough to keep it busy. */
-  boolean isSuited(int rows, int outputs) {
-    return KernelImages.HOPPER.runsOn(context.device())
-        && 3 * shape(rows, outputs).blocks(rows, outputs) >= 2 * processors();
+  /** Whether the device has the instructions. */
+  boolean isSuited() {
+    return KernelImages.HOPPER.runsOn(context.device());
   }
 
   /** Rows of x and y start at multiples of 16 bytes. */
   void matmul(CudaTensor x, TiledWeights w, CudaTensor y, String operation) {
-    Shape shape = shape(x.rows(), w.rows());
-    context.kernels().arguments().add(x).add(w).add(y);
+    int groups = Math.ceilDiv(w.rows(), OUTPUTS);
+    Plan plan = plan(x.rows(), groups, w.columns() / TiledMatmul.TILE_IN);
+    launch(plan.first(), 0, plan.groups(), x, w, y, operation);
+    launch(plan.last(), plan.groups(), groups - plan.groups(), x, w, y, operation);
+  }
+
+  private void launch(
+      Shape shape,
+      int from,
+      int groups,
+      CudaTensor x,
+      TiledWeights w,
+      CudaTensor y,
+      String operation) {
+    if (groups == 0) {
+      return;
+    }
+    long tiles = w.rows() / TiledMatmul.TILE_OUT;
+    int chunks = w.columns() / TiledMatmul.TILE_IN;
+    long wordsOfTiles = (long) chunks * WORDS_OF_TILE;
+    context
+        .kernels()
+        .arguments()
+        .add(
+            context.queue().driver(),
+            new BoxLayout(
+                Element.BFLOAT,
+                x.address(),
+                x.columns(),
+                x.rows(),
+                x.rowStride() * Short.BYTES,
+                TiledMatmul.TILE_IN,
+                shape.tokens(),
+                true),
+            new BoxLayout(
+                Element.INTEGER,
+                w.tiles(),
+                wordsOfTiles,
+                tiles,
+                wordsOfTiles * Integer.BYTES,
+                WORDS_OF_TILE,
+                TEAM_WARPS,
+                false),
+            new BoxLayout(
+                Element.INTEGER,
+                w.grids(),
+                w.rows(),
+                w.columns() / w.groupSize(),
+                (long) w.rows() * Integer.BYTES,
+                OUTPUTS,
+                1,
+                false))
+        .add(y)
+        .add(chunks)
+        .add(w.groupSize() / TiledMatmul.TILE_IN)
+        .add(from * TEAM_WARPS);
     context
         .kernels()
         .launch(
             KernelImages.HOPPER,
-            shape.kernel(),
-            Geometry.of(shape.blocks(x.rows(), w.rows()), THREADS).withShared(shape.sharedBytes()),
+            "groupMatmul_" + shape.tokens(),
+            Geometry.of(shape.blocks(x.rows(), groups), shape.teams() * TEAM_THREADS + COPY_THREADS)
+                .withShared(shape.sharedBytes()),
             operation);
   }
 
-  private int processors() {
-    return context.device().multiprocessors();
-  }
-
-  /** The shape with which the busiest processor is done first. */
-  private Shape shape(int rows, int outputs) {
-    return SHAPES.stream()
-        .min(Comparator.comparingInt(s -> s.time(rows, outputs, processors())))
-        .orElseThrow();
+  /** The plan that is done first. */
+  private Plan plan(int rows, int groups, int chunks) {
+    int processors = context.device().multiprocessors();
+    Plan best = null;
+    for (Shape first : SHAPES) {
+      int columns = Math.ceilDiv(rows, first.tokens());
+      for (int waves = 0; waves * processors / columns < groups; waves++) {
+        int ofFirst = waves * processors / columns;
+        long time = first.time(rows, ofFirst, chunks, processors);
+        for (Shape last : SHAPES) {
+          long whole = time + last.time(rows, groups - ofFirst, chunks, processors);
+          if (best == null || whole < best.time()) {
+            best = new Plan(first, ofFirst, last, whole);
+          }
+        }
+      }
+    }
+    return best;
   }
 }

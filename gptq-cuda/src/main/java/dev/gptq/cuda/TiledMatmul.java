@@ -6,8 +6,7 @@ import dev.gptq.tensor.Layout;
 /**
  * Products of bfloat16 activations with {@link TiledWeights}. Few rows: a kernel that reads each
  * weight once. More rows: on Hopper a kernel that unpacks the weights on their way to the tensor
- * cores. Where the product would not keep that one busy, or so many rows share the weights that
- * unpacking them first costs less, cuBLAS multiplies unpacked slices of them.
+ * cores, elsewhere cuBLAS on unpacked slices of them.
  */
 final class TiledMatmul {
   /** TILE_OUT and TILE_IN of packed_tiles.cuh. */
@@ -27,9 +26,6 @@ final class TiledMatmul {
 
   /** From this number of rows on, unpacking pays where there is no other kernel for them. */
   private static final int DENSE_FROM = 65;
-
-  /** From this number of rows on, unpacking pays if all weights are unpacked at once. */
-  private static final int DENSE_AT_ONCE_FROM = 384;
 
   private static final long UNPACKED_BYTES = 256L << 20;
 
@@ -72,8 +68,7 @@ final class TiledMatmul {
   }
 
   void matmul(CudaTensor x, TiledWeights w, CudaTensor y) {
-    boolean many =
-        x.rows() > MOST_FEW_ROWS && !isDense(x, w) && manyRows.isSuited(x.rows(), w.rows());
+    boolean many = x.rows() > MOST_FEW_ROWS && manyRows.isSuited();
     if (!many && x.rows() >= DENSE_FROM) {
       dense(x, w, y);
       return;
@@ -93,10 +88,6 @@ final class TiledMatmul {
         new CudaLinearAlgebra(context).convert(alignedY, y);
       }
     }
-  }
-
-  private static boolean isDense(CudaTensor x, TiledWeights w) {
-    return x.rows() >= DENSE_AT_ONCE_FROM && 2L * w.rows() * w.columns() <= UNPACKED_BYTES;
   }
 
   private static boolean isAligned(CudaTensor t) {

@@ -2,7 +2,9 @@ package dev.gptq.cuda;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import dev.gptq.cuda.driver.BoxLayout;
 import dev.gptq.cuda.driver.CudaDriver;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
@@ -44,6 +46,7 @@ final class EmulatedDriver implements CudaDriver {
 
   private final SymbolLookup kernels;
   private final long capacity;
+  private final int capability;
   private final Map<Long, Block> blocks = new HashMap<>();
   private final Map<Long, Arena> hostBlocks = new HashMap<>();
   private final Set<Long> handles = new HashSet<>();
@@ -54,19 +57,26 @@ final class EmulatedDriver implements CudaDriver {
   private long used;
   private long next = 1000;
 
-  private EmulatedDriver(SymbolLookup kernels, long capacity) {
+  private EmulatedDriver(SymbolLookup kernels, long capacity, int capability) {
     this.kernels = kernels;
     this.capacity = capacity;
+    this.capability = capability;
   }
 
   /** Runs the kernels of a library. */
   static EmulatedDriver of(Path library) {
-    return new EmulatedDriver(SymbolLookup.libraryLookup(library, Arena.global()), Long.MAX_VALUE);
+    return of(library, 9);
+  }
+
+  /** Runs the kernels of a library and says that its compute capability is {@code capability}.0. */
+  static EmulatedDriver of(Path library, int capability) {
+    SymbolLookup kernels = SymbolLookup.libraryLookup(library, Arena.global());
+    return new EmulatedDriver(kernels, Long.MAX_VALUE, capability);
   }
 
   /** Runs no kernels and has {@code capacity} bytes. */
   static EmulatedDriver withoutKernels(long capacity) {
-    return new EmulatedDriver(null, capacity);
+    return new EmulatedDriver(null, capacity, 9);
   }
 
   /** Names of the kernels launched so far. */
@@ -98,7 +108,7 @@ final class EmulatedDriver implements CudaDriver {
   public int attribute(int attribute, int device) {
     return switch (attribute) {
       case MULTIPROCESSORS -> 4;
-      case CAPABILITY_MAJOR -> 9;
+      case CAPABILITY_MAJOR -> capability;
       case SHARED_MEMORY -> SHARED_LIMIT;
       case MEMORY_POOLS -> 1;
       default -> 0;
@@ -253,6 +263,25 @@ final class EmulatedDriver implements CudaDriver {
   public synchronized void allowSharedMemory(long function, int bytes) {
     require(bytes <= SHARED_LIMIT, "too much shared memory");
     shared.put(function, bytes);
+  }
+
+  /** {@code BoxMap} of host_shim.h. */
+  @Override
+  public synchronized void encode(BoxLayout layout, MemorySegment target) {
+    int boxBytes = layout.boxColumns() * layout.element().bytes();
+    require(target.address() % 64 == 0, "a layout is encoded where kernels cannot read it");
+    require(layout.address() % 16 == 0 && layout.pitch() % 16 == 0, "rows that cannot be copied");
+    require(layout.columns() > 0 && layout.rows() > 0, "boxes of an empty matrix");
+    require(layout.boxColumns() <= 256 && layout.boxRows() <= 256, "a box is too large");
+    require(boxBytes % 16 == 0 && (!layout.swizzled() || boxBytes == 128), "a box's rows");
+    target.set(JAVA_LONG, 0, layout.address());
+    target.set(JAVA_LONG, 8, layout.columns());
+    target.set(JAVA_LONG, 16, layout.rows());
+    target.set(JAVA_LONG, 24, layout.pitch());
+    target.set(JAVA_INT, 32, layout.boxColumns());
+    target.set(JAVA_INT, 36, layout.boxRows());
+    target.set(JAVA_INT, 40, layout.element().bytes());
+    target.set(JAVA_INT, 44, layout.swizzled() ? 1 : 0);
   }
 
   @Override

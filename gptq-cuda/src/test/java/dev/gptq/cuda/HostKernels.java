@@ -6,9 +6,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
-import java.util.TreeSet;
+import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -16,7 +16,9 @@ import java.util.regex.Pattern;
 final class HostKernels {
   private static final Path ROOT = Path.of(System.getProperty("gptq.root"), "gptq-cuda");
   private static final Path BUILD = ROOT.resolve("target/host-kernels");
-  private static final Pattern KERNEL = Pattern.compile("extern \"C\"\\s+void\\s+(\\w+)\\s*\\(");
+  private static final Pattern KERNEL =
+      Pattern.compile(
+          "extern \"C\"\\s+void\\s+(?:\\[\\[shim::cluster\\((\\d+)\\)\\]\\]\\s+)?(\\w+)\\s*\\(");
 
   private HostKernels() {}
 
@@ -42,16 +44,17 @@ final class HostKernels {
           "#include \"host_shim.h\"\n#include \"exact.cu\"\n#include \"tolerant.cu\"\n#include \"hopper.cu\"\n");
       String expanded = Tools.run(BUILD, gxx("-E", "-P", sources.toString()));
       StringBuilder entries = new StringBuilder(expanded);
-      for (String kernel : names(expanded)) {
+      for (Map.Entry<String, Integer> kernel : blocksAtOnce(expanded).entrySet()) {
         entries.append(
             """
 
             extern "C" void entry_%1$s(unsigned gx, unsigned gy, unsigned gz, unsigned bx,
                                        unsigned by, unsigned shared, void** parameters) {
-              shim::launch(gx, gy, gz, bx, by, shared, [=] { shim::call(&%1$s, parameters); });
+              shim::launch(gx, gy, gz, bx, by, shared, %2$d,
+                           [=] { shim::call(&%1$s, parameters); });
             }
             """
-                .formatted(kernel));
+                .formatted(kernel.getKey(), kernel.getValue()));
       }
       Path generated = BUILD.resolve("entries.cpp");
       Files.writeString(generated, entries);
@@ -79,12 +82,14 @@ final class HostKernels {
     return command;
   }
 
-  private static Set<String> names(String source) {
-    Set<String> names = new TreeSet<>();
+  /** The kernels, and how many of their blocks run together. */
+  private static Map<String, Integer> blocksAtOnce(String source) {
+    Map<String, Integer> kernels = new TreeMap<>();
     Matcher matcher = KERNEL.matcher(source);
     while (matcher.find()) {
-      names.add(matcher.group(1));
+      kernels.put(
+          matcher.group(2), matcher.group(1) == null ? 1 : Integer.parseInt(matcher.group(1)));
     }
-    return names;
+    return kernels;
   }
 }

@@ -35,23 +35,37 @@ final class TiledMatmulTest {
 
   @ParameterizedTest
   @CsvSource({
-    "ASYMMETRIC, 16, 64, 64, 1, 0, tiledMatmul_2_1",
-    "ASYMMETRIC, 48, 640, 128, 1, 0, tiledMatmul_2_1",
-    "SYMMETRIC, 160, 256, 256, 3, 0, tiledMatmul_4_1",
-    "HALF_OFFSET, 32, 128, 64, 8, 0, tiledMatmul_2_1",
-    "ASYMMETRIC, 480, 256, 64, 5, 0, tiledMatmul_7_1",
-    "ASYMMETRIC, 160, 1152, 128, 9, 0, tiledMatmul_4_2",
-    "SYMMETRIC, 2064, 128, 128, 16, 0, tiledMatmul_7_2",
-    "ASYMMETRIC, 32, 192, 64, 17, 1, tiledMatmul_2_2",
-    "HALF_OFFSET, 272, 128, 128, 40, 0, groupMatmul_64",
-    "HALF_OFFSET, 48, 192, 192, 65, 0, unpackTiles",
-    "ASYMMETRIC, 64, 320, 64, 66, 1, unpackTiles",
-    "SYMMETRIC, 272, 192, 64, 100, 1, groupMatmul_128",
-    "ASYMMETRIC, 272, 704, 64, 130, 0, groupMatmul_256",
-    "ASYMMETRIC, 144, 1088, 64, 300, 0, groupMatmul_256"
+    "9, ASYMMETRIC, 16, 64, 64, 1, 0, stripMatmul_2_1",
+    "9, ASYMMETRIC, 48, 640, 128, 1, 0, stripMatmul_2_1",
+    "9, SYMMETRIC, 160, 256, 256, 3, 0, stripMatmul_4_1",
+    "9, HALF_OFFSET, 32, 128, 64, 8, 0, stripMatmul_2_1",
+    "9, HALF_OFFSET, 352, 320, 64, 7, 1, stripMatmul_6_1",
+    "9, ASYMMETRIC, 480, 256, 64, 5, 0, stripMatmul_8_1",
+    "9, ASYMMETRIC, 160, 1152, 128, 9, 0, stripMatmul_4_2",
+    "9, SYMMETRIC, 2064, 128, 128, 16, 0, stripMatmul_12_2",
+    "9, ASYMMETRIC, 880, 192, 192, 11, 0, stripMatmul_14_2",
+    "9, ASYMMETRIC, 32, 192, 64, 17, 1, stripMatmul_2_2 stripMatmul_2_1",
+    "9, ASYMMETRIC, 48, 5056, 64, 16, 0, pairMatmul_4_2",
+    "9, HALF_OFFSET, 112, 10048, 64, 8, 0, pairMatmul_4_1",
+    "9, HALF_OFFSET, 272, 128, 128, 40, 0, groupMatmul_64",
+    "9, ASYMMETRIC, 64, 320, 64, 66, 1, groupMatmul_64",
+    "9, SYMMETRIC, 272, 192, 64, 100, 1, groupMatmul_128",
+    "9, ASYMMETRIC, 272, 704, 64, 130, 0, groupMatmul_256",
+    "9, ASYMMETRIC, 144, 1088, 64, 300, 0, groupMatmul_256",
+    "9, SYMMETRIC, 528, 1088, 64, 200, 0, groupMatmul_256 groupMatmul_64",
+    "8, ASYMMETRIC, 48, 5056, 64, 16, 0, stripMatmul_2_2",
+    "8, HALF_OFFSET, 48, 192, 192, 65, 0, unpackTiles",
+    "8, ASYMMETRIC, 64, 320, 64, 66, 1, unpackTiles"
   })
   void agreesWithItsDefinition(
-      Scheme scheme, int out, int in, int groupSize, int tokens, int offset, String kernel) {
+      int capability,
+      Scheme scheme,
+      int out,
+      int in,
+      int groupSize,
+      int tokens,
+      int offset,
+      String kernels) {
     int groups = in / groupSize;
     int[] codes = random.ints((long) out * in, 0, 16).toArray();
     float[] scales = new float[groups * out];
@@ -65,7 +79,7 @@ final class TiledMatmulTest {
       x[i] =
           Float.intBitsToFloat(Float.floatToRawIntBits((float) random.nextGaussian()) & 0xffff0000);
     }
-    EmulatedDriver driver = EmulatedDriver.of(HostKernels.library().orElseThrow());
+    EmulatedDriver driver = EmulatedDriver.of(HostKernels.library().orElseThrow(), capability);
     try (Backend backend = EmulatedProvider.backend(driver, BackendOptions.defaults());
         TensorScope scope = backend.newScope()) {
       PackedWeights weights =
@@ -80,7 +94,7 @@ final class TiledMatmulTest {
               wide);
       Tensor y = scope.rowMajor(DType.BF16, tokens, out);
       backend.packed().matmul(wide.columns(offset, in + offset), weights, y);
-      assertThat(driver.launched()).contains(kernel);
+      assertThat(driver.launched()).contains(kernels.split(" "));
       short[] result = new short[tokens * out];
       y.copyTo(MemorySegment.ofArray(result));
       for (int t = 0; t < tokens; t++) {

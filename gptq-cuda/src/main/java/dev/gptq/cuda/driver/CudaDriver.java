@@ -100,6 +100,12 @@ public interface CudaDriver {
   /** Allows a kernel that much dynamic shared memory. */
   void allowSharedMemory(long function, int bytes);
 
+  /**
+   * Encodes a layout as kernels want it, {@link BoxLayout#ENCODED_BYTES} at a multiple of 64:
+   * {@code cuTensorMapEncodeTiled}.
+   */
+  void encode(BoxLayout layout, MemorySegment target);
+
   /** Queues a kernel. {@code parameters} is an array of pointers to the kernel's arguments. */
   void launch(
       long function,

@@ -21,6 +21,11 @@ public final class NativeCudaDriver implements CudaDriver {
   private static final int MAX_DYNAMIC_SHARED_MEMORY = 8;
   private static final int HOST_MEMORY = 1;
   private static final int DEVICE_MEMORY = 2;
+  private static final int NOT_INTERLEAVED = 0;
+  private static final int NOT_SWIZZLED = 0;
+  private static final int SWIZZLED_128 = 3;
+  private static final int CACHE_LINES_256 = 3;
+  private static final int ZEROS_OUTSIDE = 0;
 
   // One handle a signature: P pointer, L long or handle, I int, B byte.
   private static final MethodHandle I = NativeLibrary.status(JAVA_INT);
@@ -44,6 +49,11 @@ public final class NativeCudaDriver implements CudaDriver {
       NativeLibrary.status(
           JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT,
           JAVA_LONG, ADDRESS, ADDRESS);
+
+  private static final MethodHandle ENCODE =
+      NativeLibrary.status(
+          ADDRESS, JAVA_INT, JAVA_INT, JAVA_LONG, ADDRESS, ADDRESS, ADDRESS, ADDRESS, JAVA_INT,
+          JAVA_INT, JAVA_INT, JAVA_INT);
 
   // Memory for out-parameters and for a structure, of every thread its own.
   private static final ThreadLocal<MemorySegment> OUT =
@@ -307,6 +317,37 @@ public final class NativeCudaDriver implements CudaDriver {
     check(
         "cuFuncSetAttribute",
         () -> (int) LII.invokeExact(f, function, MAX_DYNAMIC_SHARED_MEMORY, bytes));
+  }
+
+  @Override
+  public void encode(BoxLayout layout, MemorySegment target) {
+    MemorySegment f = library.function("cuTensorMapEncodeTiled");
+    MemorySegment sizes = COPY.get();
+    sizes.set(JAVA_LONG, 0, layout.columns());
+    sizes.set(JAVA_LONG, 8, layout.rows());
+    sizes.set(JAVA_LONG, 16, layout.pitch());
+    sizes.set(JAVA_INT, 24, layout.boxColumns());
+    sizes.set(JAVA_INT, 28, layout.boxRows());
+    sizes.set(JAVA_INT, 32, 1);
+    sizes.set(JAVA_INT, 36, 1);
+    check(
+        "cuTensorMapEncodeTiled",
+        () ->
+            (int)
+                ENCODE.invokeExact(
+                    f,
+                    target,
+                    layout.element().code(),
+                    2,
+                    layout.address(),
+                    sizes,
+                    sizes.asSlice(16),
+                    sizes.asSlice(24),
+                    sizes.asSlice(32),
+                    NOT_INTERLEAVED,
+                    layout.swizzled() ? SWIZZLED_128 : NOT_SWIZZLED,
+                    CACHE_LINES_256,
+                    ZEROS_OUTSIDE));
   }
 
   @Override
