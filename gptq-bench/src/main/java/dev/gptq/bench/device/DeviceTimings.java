@@ -71,10 +71,10 @@ public final class DeviceTimings {
     stopwatch.title("products with packed weights, groups of 128, and the dense peer");
     MatmulTimings products = new MatmulTimings(stopwatch, FOOTPRINT);
     products.time(4096, 4096, 4, 1, 16, 64, 256, 512, 1024);
-    products.time(4096, 12_288, 4, 1, 16, 512);
-    products.time(4096, 22_016, 4, 1, 16, 512);
-    products.time(11_008, 4096, 4, 1, 16, 512);
-    products.time(8192, 28_672, 4, 1, 16, 64, 512, 1024);
+    products.time(4096, 12_288, 4, 1, 16, 512, 1024);
+    products.time(4096, 22_016, 4, 1, 16, 512, 1024);
+    products.time(11_008, 4096, 4, 1, 16, 512, 1024);
+    products.time(8192, 28_672, 4, 1, 16, 64, 128, 256, 512, 1024);
     products.time(4096, 12_288, 3, 1, 16);
     products.time(4096, 12_288, 2, 1, 16);
     products.time(4096, 12_288, 8, 1, 16);
