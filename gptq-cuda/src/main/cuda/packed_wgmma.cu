@@ -87,8 +87,11 @@ struct Unpacking {
 
   __device__ Unpacking() : base(pinned(0x42804280u)), mask(pinned(0x001e001eu)) {}
 
-  __device__ void read(const TokenChunk<TOKENS>& chunk, int warp, int lane) {
+  __device__ void readWords(const TokenChunk<TOKENS>& chunk, int warp, int lane) {
     words = chunk.words[warp][lane];
+  }
+
+  __device__ void readGrids(const TokenChunk<TOKENS>& chunk, int warp, int lane) {
     grids[0].read(chunk.grids[warp * TILE_OUT + (lane >> 2)]);
     grids[1].read(chunk.grids[warp * TILE_OUT + (lane >> 2) + 8]);
   }
@@ -110,28 +113,27 @@ struct Unpacking {
   }
 };
 
-/** Adds to c the products of every TEAMS-th chunk from `team` on. */
-template <int TOKENS, int STAGES, int TEAMS>
-__device__ inline void multiplyChunks(TokenChunk<TOKENS>* ring, int chunks, int team, int warp,
-                                      int lane, float* c) {
-  if (team >= chunks) {
-    return;
-  }
+/** The chunks of a warp, from the ring into its sums. */
+template <int TOKENS>
+struct ChunkReader {
   Unpacking<TOKENS> a;
-  TokenChunk<TOKENS>* now = ring + team;
-  TokenChunk<TOKENS>* before = nullptr;
-  int phase = 0;
-  now->filled.await(phase);
-  a.read(*now, warp, lane);
-  a.unpack(0);
-  a.unpack(1);
-  int chunk = team;
-  for (; chunk + TEAMS < chunks; chunk += TEAMS) {
-    TokenChunk<TOKENS>* next = now + TEAMS;
-    if (next >= ring + STAGES) {
-      next -= STAGES;
-      phase ^= 1;
-    }
+  TokenChunk<TOKENS>* now;
+  TokenChunk<TOKENS>* before;
+  int warp;
+  int lane;
+
+  __device__ void begin(TokenChunk<TOKENS>* first) {
+    now = first;
+    before = nullptr;
+    now->filled.await(0);
+    a.readWords(*now, warp, lane);
+    a.readGrids(*now, warp, lane);
+    a.unpack(0);
+    a.unpack(1);
+  }
+
+  /** Multiplies the chunk, whose first two steps are unpacked, and unpacks those of the next. */
+  __device__ void advance(TokenChunk<TOKENS>* next, int phase, bool otherGroup, float* c) {
     a.multiply(*now, 0, c);
     a.unpack(2);
     a.multiply(*now, 1, c);
@@ -142,20 +144,59 @@ __device__ inline void multiplyChunks(TokenChunk<TOKENS>* ring, int chunks, int 
     a.unpack(3);
     a.multiply(*now, 2, c);
     next->filled.await(phase);
-    a.read(*next, warp, lane);
+    a.readWords(*next, warp, lane);
+    if (otherGroup) {
+      a.readGrids(*next, warp, lane);
+    }
     a.unpack(0);
     a.multiply(*now, 3, c);
     a.unpack(1);
     before = now;
     now = next;
   }
-  a.multiply(*now, 0, c);
-  a.unpack(2);
-  a.multiply(*now, 1, c);
-  a.unpack(3);
-  a.multiply(*now, 2, c);
-  a.multiply(*now, 3, c);
-  awaitProducts<0>();
+
+  __device__ void end(float* c) {
+    a.multiply(*now, 0, c);
+    a.unpack(2);
+    a.multiply(*now, 1, c);
+    a.unpack(3);
+    a.multiply(*now, 2, c);
+    a.multiply(*now, 3, c);
+    awaitProducts<0>();
+  }
+};
+
+/**
+ * Adds the products of a team's chunks to c: two that follow each other, which share their grids in
+ * groups of 128 inputs and never lie across the ring's end, then those after the other teams' two.
+ */
+template <int TOKENS, int STAGES, int TEAMS>
+__device__ inline void multiplyChunks(TokenChunk<TOKENS>* ring, int chunks, int chunksOfGroup,
+                                      int team, int warp, int lane, float* c) {
+  static_assert(STAGES % 2 == 0, "pairs of chunks lie side by side");
+  int chunk = 2 * team;
+  if (chunk >= chunks) {
+    return;
+  }
+  ChunkReader<TOKENS> reader;
+  reader.warp = warp;
+  reader.lane = lane;
+  reader.begin(ring + chunk);
+  int phase = 0;
+  while (chunk + 1 < chunks) {
+    reader.advance(reader.now + 1, phase, chunksOfGroup & 1, c);
+    chunk += 2 * TEAMS;
+    if (chunk >= chunks) {
+      break;
+    }
+    TokenChunk<TOKENS>* next = reader.now + 2 * TEAMS - 1;
+    if (next >= ring + STAGES) {
+      next -= STAGES;
+      phase ^= 1;
+    }
+    reader.advance(next, phase, true, c);
+  }
+  reader.end(c);
 }
 
 /** The block's place: outputs from 16·tile, rows of x from `first`. */
@@ -265,7 +306,7 @@ __device__ inline void groupMatmulOf(const Boxes& boxes, const Matrix& y, int ch
     int team = threadIdx.x / TEAM_THREADS;
     int warp = threadIdx.x / 32 % TEAM_WARPS;
     float c[TOKENS / 2] = {};
-    multiplyChunks<TOKENS, STAGES, TEAMS>(ring, chunks, team, warp, lane, c);
+    multiplyChunks<TOKENS, STAGES, TEAMS>(ring, chunks, chunksOfGroup, team, warp, lane, c);
     // All chunks have been used.
     syncFirst<TEAMS * TEAM_THREADS>();
     Exchange<TOKENS>& exchange = *reinterpret_cast<Exchange<TOKENS>*>(ring);
@@ -282,4 +323,4 @@ __device__ inline void groupMatmulOf(const Boxes& boxes, const Matrix& y, int ch
   }
 GROUP_MATMUL(64, 12, 2, 112)
 GROUP_MATMUL(128, 10, 2, 112)
-GROUP_MATMUL(256, 5, 1, 232)
+GROUP_MATMUL(256, 6, 1, 232)
