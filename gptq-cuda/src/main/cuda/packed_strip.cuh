@@ -58,8 +58,7 @@ struct CopySource {
     bytesOfFourRows = 4 * int(from.rowStride) * int(sizeof(u16));
     bytesOfGroup = w.out * int(sizeof(u32));
     words = reinterpret_cast<const u8*>(w.words(strip.tile, chunk, lane));
-    grids = reinterpret_cast<const u8*>(w.grids + (long long)(chunk / chunksOfGroup) * w.out +
-                                        strip.tile * TILE_OUT + 4 * lane);
+    grids = reinterpret_cast<const u8*>(w.gridsOf(chunk) + strip.tile * TILE_OUT + 4 * lane);
     x = reinterpret_cast<const u8*>(from.row<u16>(first + (lane >> 3)) + chunk * TILE_IN +
                                     8 * (lane & 7));
   }

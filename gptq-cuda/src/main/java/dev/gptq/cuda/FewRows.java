@@ -5,7 +5,7 @@ import com.google.common.collect.ImmutableList;
 /** Products of {@link TiledWeights} with up to 16 rows at once, by packed_strip.cuh. */
 final class FewRows {
   /** Rows that one launch takes. */
-  static final int MOST_AT_ONCE = 16;
+  private static final int MOST_AT_ONCE = 16;
 
   private static final int WARP = 32;
 

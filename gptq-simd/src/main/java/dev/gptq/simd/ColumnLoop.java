@@ -32,10 +32,7 @@ final class ColumnLoop {
   static void run(Execution execution, Matrix w, Matrix u, GridView grid, Matrix codes) {
     int n = w.columns();
     int strips = (w.rows() + ROWS - 1) / ROWS;
-    float[] panels =
-        execution.workspace()
-            .floats(Workspace.Use.PANELS_B, 1, Math.multiplyExact(n, n + PANEL))[0];
-    packUpper(u, panels);
+    float[] panels = panels(execution, u, true);
     MemorySegment[] scratch =
         execution
             .workspace()
@@ -45,22 +42,30 @@ final class ColumnLoop {
         .forEach(strips, (i, worker) -> strip(w, panels, grid, codes, i * ROWS, scratch[worker]));
   }
 
-  /** Panel p holds U[j][p·PANEL + c] at j·PANEL + c, for all j before the end of the panel. */
-  private static void packUpper(Matrix u, float[] panels) {
-    int n = u.columns();
+  /**
+   * A square matrix in panels: {@link #panelOffset}, then element [j][p + c] at j·PANEL + c. Of an
+   * upper triangle the rows before the end of the panel count, and what lies below is zero.
+   */
+  static float[] panels(Execution execution, Matrix m, boolean upper) {
+    int n = m.columns();
+    float[] panels =
+        execution.workspace()
+            .floats(Workspace.Use.PANELS_B, 1, Math.multiplyExact(n, n + PANEL))[0];
     for (int p = 0; p < n; p += PANEL) {
       int at = panelOffset(p, n);
-      int end = Math.min(n, p + PANEL);
+      int end = upper ? Math.min(n, p + PANEL) : n;
       for (int j = 0; j < end; j++) {
         for (int c = 0; c < PANEL; c++) {
-          float value = p + c < n && p + c >= j ? u.segment().get(Lanes.FLOAT, u.at(j, p + c)) : 0f;
-          panels[at + j * PANEL + c] = value;
+          boolean inside = p + c < n && (!upper || p + c >= j);
+          panels[at + j * PANEL + c] = inside ? m.segment().get(Lanes.FLOAT, m.at(j, p + c)) : 0f;
         }
       }
     }
+    return panels;
   }
 
-  private static int panelOffset(int p, int n) {
+  /** Where the panel of columns p … begins. */
+  static int panelOffset(int p, int n) {
     return p * n;
   }
 

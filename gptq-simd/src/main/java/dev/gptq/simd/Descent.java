@@ -38,12 +38,8 @@ final class Descent {
 
   static void run(
       Execution execution, Matrix gradient, Matrix h, GridView grid, Matrix codes, Matrix delta) {
-    int n = gradient.columns();
     int strips = (gradient.rows() + ColumnLoop.ROWS - 1) / ColumnLoop.ROWS;
-    float[] panels =
-        execution.workspace()
-            .floats(Workspace.Use.PANELS_B, 1, Math.multiplyExact(n, n + PANEL))[0];
-    packRows(h, panels);
+    float[] panels = ColumnLoop.panels(execution, h, false);
     Descent descent = new Descent(gradient, grid, codes, delta, panels);
     MemorySegment[] scratch =
         execution
@@ -54,31 +50,13 @@ final class Descent {
         .forEach(strips, (i, worker) -> descent.strip(i * ColumnLoop.ROWS, scratch[worker]));
   }
 
-  /** Panel p holds H[j][p·PANEL + c] at j·PANEL + c, for all j. */
-  private static void packRows(Matrix h, float[] panels) {
-    int n = h.columns();
-    for (int p = 0; p < n; p += PANEL) {
-      int at = panelAt(p, n);
-      for (int j = 0; j < n; j++) {
-        for (int c = 0; c < PANEL; c++) {
-          float value = p + c < n ? h.segment().get(Lanes.FLOAT, h.at(j, p + c)) : 0f;
-          panels[at + j * PANEL + c] = value;
-        }
-      }
-    }
-  }
-
-  private static int panelAt(int p, int n) {
-    return p * n;
-  }
-
   private void strip(int row, MemorySegment strip) {
     int rows = Math.min(ColumnLoop.ROWS, gradient.rows() - row);
     Strips.load(gradient, row, rows, strip);
     strip.asSlice(BYTES * n, BYTES * PANEL).fill((byte) 0);
     int group = -1;
     for (int p = 0; p < n; p += PANEL) {
-      ColumnLoopKernel.update(strip, BYTES * p, steps, p, panels, panelAt(p, n));
+      ColumnLoopKernel.update(strip, BYTES * p, steps, p, panels, ColumnLoop.panelOffset(p, n));
       for (int j = p; j < Math.min(n, p + PANEL); j++) {
         if (grid.group(j) != group) {
           group = grid.group(j);
@@ -91,7 +69,7 @@ final class Descent {
     }
     for (int p = 0; p < n; p += PANEL) {
       int end = Math.min(n, p + PANEL);
-      int later = panelAt(p, n) + PANEL * end;
+      int later = ColumnLoop.panelOffset(p, n) + PANEL * end;
       ColumnLoopKernel.update(strip, BYTES * p, steps + BYTES * end, n - end, panels, later);
     }
     Strips.store(strip, gradient, row, rows);
@@ -101,7 +79,7 @@ final class Descent {
 
   /** Moves the codes of column j and updates its panel. */
   private void step(MemorySegment strip, int p, int j) {
-    int urow = panelAt(p, n) + j * PANEL;
+    int urow = ColumnLoop.panelOffset(p, n) + j * PANEL;
     float curvature = panels[urow + j - p];
     for (int half = 0; half < 2; half++) {
       long lane = (long) half * Lanes.BYTES;

@@ -137,11 +137,12 @@ final class Gemm {
       int workers = pool.workers();
       int share = workers * (part == Part.LOWER ? 4 : 1);
       // Blocks of less are uneven by a tile more or less; the workers share the columns then.
-      int count = Math.max((m + BLOCK - 1) / BLOCK, Math.min(share, m / (10 * ROWS)));
+      int least = Math.max(1, (m + BLOCK - 1) / BLOCK);
+      int count = Math.max(least, Math.min(share, m / (10 * ROWS)));
       if (count > workers) {
         count = (count + workers - 1) / workers * workers;
       }
-      int rows = (m + Math.max(1, count) - 1) / Math.max(1, count);
+      int rows = (m + count - 1) / count;
       return Math.max(ROWS, (rows + ROWS - 1) / ROWS * ROWS);
     }
 
