@@ -109,6 +109,7 @@ final class LauncherTest {
     assertThat(lines(result.out()))
         .containsSubsequence(
             "@" + root + "/config/jvm.args",
+            "@" + root + "/config/generate.args",
             "-Dgptq.home=" + root,
             "-cp",
             root + "/lib/*",
@@ -118,6 +119,14 @@ final class LauncherTest {
             "two  words $HOME *",
             "<empty>");
     assertThat(result.status()).as("the status of the command").isEqualTo(42);
+  }
+
+  @Test
+  void onlyGenerateIsCompiledInItsOwnWay() throws Exception {
+    jdk("usr/lib/jvm/25", "25.0.3");
+    assertThat(lines(gptq("eval", "--model", "generate").out()))
+        .contains("@" + root + "/config/jvm.args")
+        .doesNotContain("@" + root + "/config/generate.args");
   }
 
   @Test

@@ -10,8 +10,8 @@ import java.util.Map;
 
 /**
  * Off-heap memory of a CPU backend. Blocks that scopes give back are kept for the next request of
- * the same size class: fresh memory costs a page fault for every 4 KiB and is zeroed twice, once by
- * the system and once by {@link Arena}. Threads may share it.
+ * the same size class: fresh memory costs a page fault for every 4 KiB and is zeroed by the system.
+ * Threads may share it.
  */
 public final class HostMemory implements AutoCloseable {
   /** Bytes between aligned addresses: a cache line, and the widest vector. */
@@ -21,11 +21,22 @@ public final class HostMemory implements AutoCloseable {
   private static final int STEPS = 8;
   private static final long SMALLEST = 1024;
 
+  private final long limit;
   private final Arena arena = Arena.ofShared();
   private final Map<Long, ArrayDeque<MemorySegment>> free = new HashMap<>();
   private long live;
   private long peak;
   private long reserved;
+
+  /** As much as the heap may take. */
+  public HostMemory() {
+    this(Runtime.getRuntime().maxMemory());
+  }
+
+  /** At most {@code limit} bytes, whether in use or kept for later. */
+  public HostMemory(long limit) {
+    this.limit = limit;
+  }
 
   /** A block of at least {@code bytes}; its contents are undefined. */
   MemorySegment acquire(long bytes) {
@@ -38,15 +49,14 @@ public final class HostMemory implements AutoCloseable {
     ArrayDeque<MemorySegment> blocks = free.get(size);
     MemorySegment block = blocks == null ? null : blocks.poll();
     if (block != null) {
-      count(size, 0);
+      count(size);
     }
     return block;
   }
 
-  private synchronized void count(long taken, long held) {
+  private synchronized void count(long taken) {
     live += taken;
     peak = Math.max(peak, live);
-    reserved += held;
   }
 
   /** Takes back a block of {@link #acquire}. */
@@ -66,20 +76,39 @@ public final class HostMemory implements AutoCloseable {
   }
 
   private MemorySegment allocate(long size) {
+    reserve(size);
     try {
-      MemorySegment block = arena.allocate(size, ALIGNMENT);
-      count(size, size);
+      MemorySegment block = NativeHeap.allocate(size, ALIGNMENT, arena);
+      count(size);
       return block;
     } catch (OutOfMemoryError e) {
-      throw new OutOfMemoryException(
-          "no room for "
-              + (size >> 20)
-              + " MiB of tensors; "
-              + (usage().live() >> 20)
-              + " MiB are in use. Use fewer samples or shorter windows, or a machine with more"
-              + " memory",
-          e);
+      unreserve(size);
+      throw noRoom(size, e);
     }
+  }
+
+  private synchronized void reserve(long size) {
+    if (size > limit - reserved) {
+      throw noRoom(size, null);
+    }
+    reserved += size;
+  }
+
+  private synchronized void unreserve(long size) {
+    reserved -= size;
+  }
+
+  private synchronized OutOfMemoryException noRoom(long size, OutOfMemoryError cause) {
+    return new OutOfMemoryException(
+        "no room for "
+            + (size >> 20)
+            + " MiB of tensors; "
+            + (live >> 20)
+            + " MiB are in use, of "
+            + (limit >> 20)
+            + " MiB that may be. Use fewer samples or shorter windows, or a"
+            + " machine with more memory",
+        cause);
   }
 
   static long sizeClass(long bytes) {

@@ -3,6 +3,7 @@ package dev.gptq.host;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.gptq.backend.MemoryUsage;
 import dev.gptq.tensor.OutOfMemoryException;
 import java.lang.foreign.MemorySegment;
 import org.junit.jupiter.api.AfterEach;
@@ -73,5 +74,31 @@ final class HostMemoryTest {
         .hasMessageContaining("3 MiB are in use")
         .hasMessageContaining("Use fewer samples");
     assertThat(memory.usage().live()).isEqualTo(3L << 20);
+  }
+
+  @Test
+  void whatIsKeptCountsTowardsTheLimit() {
+    try (HostMemory small = new HostMemory(4L << 20)) {
+      MemorySegment first = small.acquire(3L << 20);
+      assertThatThrownBy(() -> small.acquire(2L << 20))
+          .isInstanceOf(OutOfMemoryException.class)
+          .hasMessage(
+              "no room for 2 MiB of tensors; 3 MiB are in use, of 4 MiB that may be. Use fewer"
+                  + " samples or shorter windows, or a machine with more memory");
+      small.release(first);
+      assertThat(small.acquire(3L << 20).address()).as("reused").isEqualTo(first.address());
+      small.acquire(1L << 20);
+    }
+  }
+
+  @Test
+  void whatTheSystemRefusesLeavesTheCountsAlone() {
+    try (HostMemory unlimited = new HostMemory(Long.MAX_VALUE)) {
+      assertThatThrownBy(() -> unlimited.acquire(1L << 60))
+          .isInstanceOf(OutOfMemoryException.class)
+          .hasCauseInstanceOf(OutOfMemoryError.class)
+          .hasMessageContaining("no room for 1099511627776 MiB");
+      assertThat(unlimited.usage()).isEqualTo(new MemoryUsage(0, 0, 0));
+    }
   }
 }

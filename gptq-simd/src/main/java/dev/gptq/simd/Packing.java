@@ -39,8 +39,13 @@ final class Packing {
     if (a.type() != DType.F32) {
       block = converted(block, scratch);
     }
-    int panelStart = start;
-    for (int r = r0; r < r1; r += width, panelStart += width * stride) {
+    int whole = 0;
+    if (a.triangle() == Triangle.FULL && copiesVectors(block, width)) {
+      whole = block.rows() / width * width;
+      copyPanels(block, whole, width, stride, target, start);
+    }
+    int panelStart = start + whole * stride;
+    for (int r = r0 + whole; r < r1; r += width, panelStart += width * stride) {
       int rows = Math.min(width, r1 - r);
       // Columns of a triangle that the panel's rows do not reach are neither packed nor used.
       int from = Math.max(k0, first(a, r));
@@ -85,8 +90,8 @@ final class Packing {
     }
     if (panel.rowsContiguous()) {
       transpose(panel, width, target, at);
-    } else if (panel.rows() == width && width % Lanes.COUNT == 0) {
-      copyVectors(panel, width, target, at);
+    } else if (panel.rows() == width && copiesVectors(panel, width)) {
+      copyPanels(panel, width, width, 0, target, at);
     } else if (panel.rows() == width
         && width < Lanes.COUNT
         && panel.columnStride() >= Lanes.COUNT) {
@@ -96,14 +101,29 @@ final class Packing {
     }
   }
 
-  private static void copyVectors(Matrix panel, int width, float[] target, int at) {
-    MemorySegment source = panel.segment();
-    long start = panel.at(0, 0);
-    long step = panel.columnStride() * Float.BYTES;
-    for (int k = 0; k < panel.columns(); k++) {
-      for (int i = 0; i < width; i += Lanes.COUNT) {
-        Lanes.load(source, start + k * step + 4L * i).intoArray(target, at + k * width + i);
+  /** Whether columns are contiguous and those of a panel whole vectors. */
+  private static boolean copiesVectors(Matrix block, int width) {
+    return !block.rowsContiguous() && width % Lanes.COUNT == 0;
+  }
+
+  /**
+   * Copies full panels side by side: each column is read from end to end, since the next one is far
+   * away, in another page.
+   */
+  private static void copyPanels(
+      Matrix block, int rows, int width, int stride, float[] target, int start) {
+    for (int k = 0; k < block.columns(); k++) {
+      int at = start + k * width;
+      for (int r = 0; r < rows; r += width) {
+        copyVectors(block.segment(), block.at(r, k), width, target, at + r * stride);
       }
+    }
+  }
+
+  private static void copyVectors(
+      MemorySegment source, long from, int count, float[] target, int to) {
+    for (int i = 0; i < count; i += Lanes.COUNT) {
+      Lanes.load(source, from + 4L * i).intoArray(target, to + i);
     }
   }
 

@@ -35,7 +35,12 @@ final class SimdBackend implements Backend {
   private final TransformerOps transformer;
 
   SimdBackend(BackendOptions options) {
-    this(new HostMemory(), options.threads(), lanes(options), false, ActivationMode.of(options));
+    this(
+        new HostMemory(MachineMemory.forTensors()),
+        options.threads(),
+        lanes(options),
+        false,
+        ActivationMode.of(options));
   }
 
   private static int lanes(BackendOptions options) {

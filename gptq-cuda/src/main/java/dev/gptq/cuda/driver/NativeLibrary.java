@@ -14,8 +14,8 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * A shared library of C functions that return an {@code int} status. The only class with restricted
- * calls of {@link java.lang.foreign}. Libraries stay loaded until the process ends.
+ * A shared library of C functions that return an {@code int} status. The only class of this module
+ * with restricted calls of {@link java.lang.foreign}. Libraries stay loaded until the process ends.
  *
  * <p>Handles are made per signature and take the function's address as their first argument: as
  * {@code static final} constants they are inlined by the JIT, wherever the library was found.

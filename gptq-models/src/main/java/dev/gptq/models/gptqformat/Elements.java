@@ -33,6 +33,11 @@ final class Elements {
     };
   }
 
+  /** The values in memory outside the heap. */
+  static MemorySegment toSegment(float[] values) {
+    return Arena.ofAuto().allocateFrom(FLOAT.withByteAlignment(Float.BYTES), values);
+  }
+
   /** The elements rounded to float16. */
   static MemorySegment toHalves(StoredTensor tensor, Arena arena) {
     MemorySegment halves = arena.allocate(2 * tensor.elements(), 8);

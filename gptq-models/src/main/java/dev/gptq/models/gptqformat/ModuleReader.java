@@ -8,7 +8,6 @@ import dev.gptq.models.safetensors.StoredTensor;
 import dev.gptq.models.safetensors.StoredType;
 import dev.gptq.pack.BitStream;
 import dev.gptq.pack.PackedMatrix;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.List;
@@ -120,17 +119,24 @@ final class ModuleReader {
   }
 
   private MemorySegment floats(StoredTensor scales) {
-    MemorySegment floats = Arena.ofAuto().allocate(4 * scales.elements(), 4);
-    for (long i = 0; i < scales.elements(); i++) {
-      float scale = Elements.get(scales, i);
-      if (!Float.isFinite(scale)) {
+    int groups = scales.rows();
+    int outputs = scales.columns();
+    float[] floats = new float[Math.multiplyExact(groups, outputs)];
+    for (int g = 0; g < groups; g++) {
+      copyRow(scales, floats, g * outputs, outputs);
+    }
+    return Elements.toSegment(floats);
+  }
+
+  private static void copyRow(StoredTensor scales, float[] floats, int from, int count) {
+    for (int i = from; i < from + count; i++) {
+      floats[i] = Elements.get(scales, i);
+      if (!Float.isFinite(floats[i])) {
         throw new BadInputException(
             "%s: tensor '%s' holds the scale %s; quantize the model again"
-                .formatted(scales.file(), scales.name(), scale));
+                .formatted(scales.file(), scales.name(), floats[i]));
       }
-      floats.setAtIndex(Elements.FLOAT, i, scale);
     }
-    return floats;
   }
 
   private void require(StoredTensor tensor, StoredType type) {

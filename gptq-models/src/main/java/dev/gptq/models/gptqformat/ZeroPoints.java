@@ -1,6 +1,5 @@
 package dev.gptq.models.gptqformat;
 
-import com.google.common.primitives.ImmutableIntArray;
 import dev.gptq.models.gptqformat.GptqConfig.Version;
 import dev.gptq.models.safetensors.StoredTensor;
 import dev.gptq.pack.BitStream;
@@ -28,10 +27,10 @@ record ZeroPoints(boolean fixed, MemorySegment values, Optional<String> warning)
     int middle = 1 << (bits - 1);
     Version claimed = config.format();
     Version other = claimed == Version.V1 ? Version.V2 : Version.V1;
-    ImmutableIntArray zeros = zeros(qzeros, outputs, bits, claimed, config);
+    float[] zeros = zeros(qzeros, outputs, bits, claimed, config);
     Optional<String> warning = Optional.empty();
     if (settings.sym() && !all(zeros, middle)) {
-      ImmutableIntArray others = zeros(qzeros, outputs, bits, other, config);
+      float[] others = zeros(qzeros, outputs, bits, other, config);
       if (all(others, middle)) {
         zeros = others;
         warning =
@@ -40,14 +39,10 @@ record ZeroPoints(boolean fixed, MemorySegment values, Optional<String> warning)
                     .formatted(qzeros.file(), qzeros.name(), claimed.id(), other.id(), other.id()));
       }
     }
-    MemorySegment values = Arena.ofAuto().allocate(4L * zeros.length(), 4);
-    for (int i = 0; i < zeros.length(); i++) {
-      values.setAtIndex(Elements.FLOAT, i, zeros.get(i));
-    }
-    return new ZeroPoints(all(zeros, middle), values, warning);
+    return new ZeroPoints(all(zeros, middle), Elements.toSegment(zeros), warning);
   }
 
-  private static ImmutableIntArray zeros(
+  private static float[] zeros(
       StoredTensor qzeros, int outputs, int bits, Version version, GptqConfig config) {
     if (version == Version.V2) {
       return fields(qzeros.data(), qzeros, outputs, bits, field -> field);
@@ -69,22 +64,31 @@ record ZeroPoints(boolean fixed, MemorySegment values, Optional<String> warning)
     return sums;
   }
 
-  private static ImmutableIntArray fields(
+  private static float[] fields(
       MemorySegment words, StoredTensor qzeros, int outputs, int bits, IntUnaryOperator zeroOf) {
     int groups = qzeros.rows();
     long rowBytes = 4L * qzeros.columns();
-    ImmutableIntArray.Builder zeros =
-        ImmutableIntArray.builder(Math.multiplyExact(groups, outputs));
+    float[] zeros = new float[Math.multiplyExact(groups, outputs)];
     for (int g = 0; g < groups; g++) {
       MemorySegment row = words.asSlice(g * rowBytes, rowBytes);
-      for (int o = 0; o < outputs; o++) {
-        zeros.add(zeroOf.applyAsInt(BitStream.get(row, 1, 0, o, bits)));
-      }
+      rowFields(row, bits, zeroOf, zeros, g * outputs, outputs);
     }
-    return zeros.build();
+    return zeros;
   }
 
-  private static boolean all(ImmutableIntArray zeros, int value) {
-    return zeros.stream().allMatch(zero -> zero == value);
+  private static void rowFields(
+      MemorySegment row, int bits, IntUnaryOperator zeroOf, float[] zeros, int from, int count) {
+    for (int o = 0; o < count; o++) {
+      zeros[from + o] = zeroOf.applyAsInt(BitStream.get(row, 1, 0, o, bits));
+    }
+  }
+
+  private static boolean all(float[] zeros, int value) {
+    for (float zero : zeros) {
+      if (zero != value) {
+        return false;
+      }
+    }
+    return true;
   }
 }
