@@ -1,5 +1,6 @@
 package dev.gptq.cli;
 
+import com.google.common.base.Throwables;
 import dev.gptq.backend.BackendUnavailableException;
 import dev.gptq.models.BadInputException;
 import dev.gptq.quantize.CalibrationException;
@@ -19,6 +20,10 @@ final class Failures implements IExecutionExceptionHandler {
   public int handleExecutionException(
       Exception failure, CommandLine command, ParseResult arguments) {
     int status = status(failure);
+    if (status == ExitStatus.SOFTWARE
+        && Throwables.getRootCause(failure) instanceof OutOfMemoryError full) {
+      return heapIsFull(full, command);
+    }
     if (status == ExitStatus.SOFTWARE) {
       failure.printStackTrace(command.getErr());
       command.getErr().println("gptq: this is a defect; please report it with the lines above");
@@ -26,6 +31,17 @@ final class Failures implements IExecutionExceptionHandler {
       command.getErr().println("gptq: " + message(failure));
     }
     return status;
+  }
+
+  /** What to say and return where Java itself has no memory; tensors are not in its heap. */
+  static int heapIsFull(OutOfMemoryError error, CommandLine command) {
+    command
+        .getErr()
+        .printf(
+            "gptq: no memory (%s); the Java heap may take %d MiB. Give it more, as with"
+                + " GPTQ_JAVA_OPTS=-Xmx8g%n",
+            error.getMessage(), Runtime.getRuntime().maxMemory() >> 20);
+    return ExitStatus.IO_ERROR;
   }
 
   private static int status(Exception failure) {

@@ -45,7 +45,16 @@ public final class Main implements Runnable {
 
   /** Runs a command and ends the process with its exit status. */
   public static void main(String[] arguments) {
-    System.exit(commandLine().execute(arguments));
+    System.exit(run(commandLine(), arguments));
+  }
+
+  /** The exit status of a command. An error other than a full heap is thrown on. */
+  static int run(CommandLine command, String... arguments) {
+    try {
+      return command.execute(arguments);
+    } catch (OutOfMemoryError e) {
+      return Failures.heapIsFull(e, command);
+    }
   }
 
   /** The parsed-and-run machinery, whose writers tests may replace. */
