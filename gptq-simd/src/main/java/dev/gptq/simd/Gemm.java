@@ -13,14 +13,22 @@ final class Gemm {
   private static final int ROWS = GemmKernel.ROWS;
   private static final int COLUMNS = GemmKernel.COLUMNS;
 
-  // Deep slices, because each one reads and writes all of C; Java cannot prefetch it. A block of A
-  // (up to BLOCK × DEPTH floats) and a group of panels of B share a core's second-level cache.
-  // Within a group tiles run along the rows of C: that order the processor does prefetch.
-  private static final int DEPTH = 512;
+  // Deep slices, because each one reads and writes all of C; Java cannot prefetch it. The depth is
+  // the same with any cache, because it decides in what order a sum is added.
+  private static final int DEPTH = Lanes.BYTES == 64 ? 704 : 512;
   private static final int DEPTH_UNIT = 16;
-  private static final int BLOCK = Lanes.BYTES == 64 ? 20 * ROWS : 24 * ROWS;
-  private static final int GROUP = (Lanes.BYTES == 64 ? 8 : 4) * COLUMNS;
+
+  // A block of A takes half of a core's second-level cache: the more rows, the less often all of B
+  // comes from memory. A group of panels of B takes a quarter; within it tiles run along the rows
+  // of C, an order that the processor does prefetch.
+  private static final int BLOCK = fitting(SecondLevelCache.BYTES / 2, ROWS);
+  private static final int GROUP = fitting(SecondLevelCache.BYTES / 4, COLUMNS);
   private static final int SLICE = 4096;
+
+  /** Rows or columns of which a slice takes that many bytes at most, in multiples of a unit. */
+  private static int fitting(long bytes, int unit) {
+    return (int) Math.max(1, bytes / ((long) Float.BYTES * DEPTH * unit)) * unit;
+  }
 
   /** Which part of C is wanted; the rest may be overwritten too. */
   enum Part {

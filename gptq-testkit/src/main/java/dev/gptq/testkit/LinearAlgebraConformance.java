@@ -37,7 +37,9 @@ public abstract class LinearAlgebraConformance extends Conformance {
       {127, 128, 129},
       {13, 300, 97},
       {300, 17, 211},
-      {129, 517, 65}
+      {129, 517, 65},
+      {410, 1450, 37},
+      {14, 40, 4111}
     };
     for (int[] s : shapes) {
       gemm(F32, F32, s, ROW_MAJOR, ROW_MAJOR, ROW_MAJOR, 1, 0);
@@ -133,7 +135,17 @@ public abstract class LinearAlgebraConformance extends Conformance {
   @Test
   void gramOfTokens() {
     int[][] shapes = {
-      {1, 1}, {1, 9}, {2, 7}, {7, 8}, {16, 15}, {33, 17}, {64, 31}, {5, 127}, {129, 128}, {300, 97}
+      {1, 1},
+      {1, 9},
+      {2, 7},
+      {7, 8},
+      {16, 15},
+      {33, 17},
+      {64, 31},
+      {5, 127},
+      {129, 128},
+      {300, 97},
+      {31, 401}
     };
     for (DType type : REAL) {
       for (int[] s : shapes) {
