@@ -4,8 +4,9 @@ import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorOperators;
 
 /**
- * A row of activations rounded to 8 bits, as {@link RoundedKernel} reads it. Each chunk of {@link
- * #INPUTS} slots has its own scale {@code max|x|/127}, and {@code q = rint(x/scale)} in −127 … 127.
+ * Activations rounded to 8 bits: a row as {@link RoundedKernel} reads it, or as numbers. Each chunk
+ * of {@link #INPUTS} slots has its own scale {@code max|x|/127}, and {@code q = rint(x/scale)} in
+ * −127 … 127.
  *
  * <p>The kernel multiplies whole shifted words, not codes: the code of slot i is {@code (w >> 4i) −
  * 16·(w >> 4(i + 1))} modulo 2^16, so that {@code Σ q_i·u_i = Σ (q_i − 16·q_(i−1))·(w >> 4i)}.
@@ -54,6 +55,22 @@ final class RoundedInput {
       int sum = factors(slots, factors, chunk * FACTORS);
       scales[chunk] = scale;
       scales[groups.length + groups[chunk]] += scale * sum;
+    }
+  }
+
+  /**
+   * Rounds row t of x to {@code scale·q} in row t of a matrix of slots.
+   *
+   * @param chunk scratch of {@code INPUTS} floats
+   */
+  static void expand(PackedTiles w, Matrix x, int t, Matrix slots, float[] chunk) {
+    for (int first = 0; first < slots.columns(); first += INPUTS) {
+      load(w, x, t, first, chunk);
+      float scale = round(chunk);
+      for (int i = 0; i < INPUTS; i += Lanes.COUNT) {
+        FloatVector q = FloatVector.fromArray(Lanes.F, chunk, i);
+        Lanes.store(q.mul(scale), slots.segment(), slots.at(t, first + i));
+      }
     }
   }
 

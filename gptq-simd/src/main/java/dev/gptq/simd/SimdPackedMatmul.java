@@ -8,18 +8,18 @@ import dev.gptq.tensor.TensorScope;
 import java.lang.foreign.MemorySegment;
 
 /**
- * Products with packed weights: a kernel of its own for few rows, {@link Gemm} for many, or one for
- * any number with activations of 8 bits.
+ * Products with packed weights: {@link Gemm} for many rows, and for few a kernel of its own, or
+ * another one if activations are rounded to 8 bits.
  */
 final class SimdPackedMatmul implements PackedMatmul {
   // From here on, dequantizing once for all rows costs less than reading codes for every row.
   private static final int MANY_ROWS = 8;
 
+  // The same beside the faster kernel of rounded activations.
+  private static final int MANY_ROUNDED_ROWS = 64;
+
   // Bytes of weights of a task: enough to pay for handing it out.
   private static final long GRAIN = 1 << 14;
-
-  // Rows that one task multiplies with a tile while it is in the cache.
-  private static final int ROW_BLOCK = 64;
 
   private final Execution execution;
   private final ActivationMode mode;
@@ -47,11 +47,15 @@ final class SimdPackedMatmul implements PackedMatmul {
     Matrix out = Activations.rows("y", y);
     boolean many = rows.rows() >= MANY_ROWS;
     if (weights.bits() == 4 && mode.rounds(many)) {
-      rounded(rows, weights, out);
-    } else if (!many) {
-      decode(rows, weights, out);
+      if (rows.rows() < MANY_ROUNDED_ROWS) {
+        decodeRounded(rows, weights, out);
+      } else {
+        prefill(roundedSlots(rows, weights), weights, out);
+      }
+    } else if (many) {
+      prefill(weights.slotsAreInputs() ? rows : slots(rows, weights), weights, out);
     } else {
-      prefill(rows, weights, out);
+      decode(rows, weights, out);
     }
   }
 
@@ -89,7 +93,7 @@ final class SimdPackedMatmul implements PackedMatmul {
     return (int) Math.max(1, GRAIN / (w.byteSize() / w.tiles()));
   }
 
-  private void rounded(Matrix x, PackedTiles w, Matrix y) {
+  private void decodeRounded(Matrix x, PackedTiles w, Matrix y) {
     int tokens = x.rows();
     Workspace workspace = execution.workspace();
     int[][] factors = workspace.integers(Workspace.Use.GATHERED, tokens, RoundedInput.factors(w));
@@ -102,17 +106,14 @@ final class SimdPackedMatmul implements PackedMatmul {
             tokens,
             (t, worker) -> RoundedInput.prepare(w, x, t, factors[t], scales[t], sums[worker]));
     int perTask = perTask(w);
-    int tasks = (w.tiles() + perTask - 1) / perTask;
-    int blocks = (tokens + ROW_BLOCK - 1) / ROW_BLOCK;
     execution
         .pool()
         .forEach(
-            tasks * blocks,
+            (w.tiles() + perTask - 1) / perTask,
             (i, worker) -> {
-              int from = i % tasks * perTask;
-              int last = Math.min(tokens, (i / tasks + 1) * ROW_BLOCK);
-              for (int tile = from; tile < Math.min(w.tiles(), from + perTask); tile++) {
-                for (int t = i / tasks * ROW_BLOCK; t < last; t++) {
+              int end = Math.min(w.tiles(), (i + 1) * perTask);
+              for (int tile = i * perTask; tile < end; tile++) {
+                for (int t = 0; t < tokens; t++) {
                   RoundedKernel.tile(w, tile, factors[t], scales[t], sums[worker]);
                   store(sums[worker], w, tile, y, t);
                 }
@@ -126,27 +127,44 @@ final class SimdPackedMatmul implements PackedMatmul {
     MemorySegment.copy(sums, 0, y.segment(), Lanes.FLOAT, y.at(t, first), count);
   }
 
-  private void prefill(Matrix x, PackedTiles w, Matrix y) {
-    Matrix slots = w.slotsAreInputs() ? x : gather(x, w);
+  private void prefill(Matrix slots, PackedTiles w, Matrix y) {
     execution.gemm().multiply(1, slots, new DequantizedPanels(w), 0, y);
   }
 
-  private Matrix gather(Matrix x, PackedTiles w) {
-    int count = w.slots();
-    MemorySegment buffer =
-        execution.workspace().get(Workspace.Use.GATHERED, 1, 4L * x.rows() * count)[0];
-    Matrix slots = Matrix.rowMajor(buffer, x.rows(), count);
+  /** The rows of x in the order of the slots. */
+  private Matrix slots(Matrix x, PackedTiles w) {
+    Matrix slots = slotMatrix(x.rows(), w);
+    MemorySegment buffer = slots.segment();
     execution.forRanges(
         x.rows(),
         8,
         (from, to) -> {
           for (int t = from; t < to; t++) {
             long row = x.at(t, 0);
-            for (int i = 0; i < count; i++) {
+            for (int i = 0; i < slots.columns(); i++) {
               buffer.set(Lanes.FLOAT, slots.at(t, i), w.activation(x.segment(), row, i));
             }
           }
         });
     return slots;
+  }
+
+  /** The same of activations rounded to 8 bits, as numbers again. */
+  private Matrix roundedSlots(Matrix x, PackedTiles w) {
+    Matrix slots = slotMatrix(x.rows(), w);
+    float[][] chunk =
+        execution
+            .workspace()
+            .floats(Workspace.Use.TILE, execution.pool().workers(), RoundedInput.INPUTS);
+    execution
+        .pool()
+        .forEach(x.rows(), (t, worker) -> RoundedInput.expand(w, x, t, slots, chunk[worker]));
+    return slots;
+  }
+
+  private Matrix slotMatrix(int rows, PackedTiles w) {
+    long bytes = 4L * rows * w.slots();
+    MemorySegment buffer = execution.workspace().get(Workspace.Use.GATHERED, 1, bytes)[0];
+    return Matrix.rowMajor(buffer, rows, w.slots());
   }
 }

@@ -25,8 +25,9 @@ import org.junit.jupiter.api.Test;
 
 /**
  * Products with activations of 8 bits, against the definition with activations rounded likewise:
- * inputs sorted by group, a scale for each 32. Integers are exact, so that what remains are the
- * float32 roundings of one product for each chunk and group.
+ * inputs sorted by group, a scale for each 32. Integers are exact, so that what remains for few
+ * tokens are the float32 roundings of one product for each chunk and group, and for many those of a
+ * product in float32.
  */
 final class RoundedActivationsTest {
   private static final int CHUNK = 32;
@@ -49,7 +50,9 @@ final class RoundedActivationsTest {
 
   @Test
   void manyRowsByManyTasks() {
-    check(weights(Scheme.ASYMMETRIC, 300, groups(512, 4)), normal(131, 512));
+    check(weights(Scheme.ASYMMETRIC, 300, groups(512, 4)), normal(63, 512));
+    check(weights(Scheme.ASYMMETRIC, 300, groups(512, 4)), normal(64, 512));
+    check(weights(Scheme.SYMMETRIC, 33, groups(100, 3)), normal(131, 100));
     check(weights(Scheme.SYMMETRIC, 517, groups(768, 6)), normal(1, 768));
   }
 
@@ -58,6 +61,7 @@ final class RoundedActivationsTest {
     int[] groupOf = random.ints(100, 0, 3).toArray();
     check(weights(Scheme.ASYMMETRIC, 33, groupOf), normal(6, 100));
     check(weights(Scheme.SYMMETRIC, 33, groupOf), normal(9, 100));
+    check(weights(Scheme.SYMMETRIC, 33, groupOf), normal(70, 100));
   }
 
   /** The sums of a chunk reach the ends of their 16 bits. */
@@ -85,11 +89,14 @@ final class RoundedActivationsTest {
   @Test
   void whatIsNotFiniteShows() {
     for (float bad : new float[] {Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY}) {
-      float[] x = normal(1, 64);
-      x[40] = bad;
-      PackedMatrix w = weights(Scheme.SYMMETRIC, 20, groups(64, 2));
-      for (float value : product("int8", w, x)) {
-        assertThat(value).isNaN();
+      for (int tokens : new int[] {1, 64}) {
+        float[] x = normal(tokens, 64);
+        x[40] = bad;
+        PackedMatrix w = weights(Scheme.SYMMETRIC, 20, groups(64, 2));
+        float[] y = product("int8", w, x);
+        for (int i = 0; i < y.length; i++) {
+          assertThat(Float.isNaN(y[i])).as("%d", i).isEqualTo(i < 20);
+        }
       }
     }
   }
@@ -130,7 +137,8 @@ final class RoundedActivationsTest {
   private void check(PackedMatrix w, float[] x) {
     float[] y = product("int8", w, x);
     int tokens = x.length / w.columns();
-    int roundings = (w.columns() + CHUNK - 1) / CHUNK + 2 * w.groups() + 8;
+    int roundings =
+        tokens < 64 ? (w.columns() + CHUNK - 1) / CHUNK + 2 * w.groups() + 8 : w.columns() + 3;
     for (int t = 0; t < tokens; t++) {
       double[] rounded = rounded(w, Arrays.copyOfRange(x, t * w.columns(), (t + 1) * w.columns()));
       for (int o = 0; o < w.rows(); o++) {
