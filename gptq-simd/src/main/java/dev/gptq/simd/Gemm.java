@@ -2,6 +2,7 @@ package dev.gptq.simd;
 
 import dev.gptq.tensor.DType;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 
 /**
  * The matrix product {@code C ← α·A·B + β·C} for operands of any layout, of which one may be
@@ -114,7 +115,9 @@ final class Gemm {
     private final int blocks;
     private final float[][] packedA;
     private final float[] packedB;
+    private final int startB;
     private final float[][] tile;
+    private final int[] tileStart;
     private final MemorySegment[] converted;
 
     Product(float alpha, Matrix a, Matrix bt, Panels panels, float beta, Matrix c, Part part) {
@@ -134,8 +137,11 @@ final class Gemm {
       blocks = (m + block - 1) / block;
       int workers = pool.workers();
       packedA = workspace.floats(Workspace.Use.PANELS_A, workers, block * depth);
-      packedB = workspace.floats(Workspace.Use.PANELS_B, 1, slice * depth)[0];
-      tile = workspace.floats(Workspace.Use.TILE, workers, ROWS * COLUMNS);
+      int floats = slice * depth + ArrayAlignment.SLACK;
+      packedB = workspace.floats(Workspace.Use.PANELS_B, 1, floats)[0];
+      startB = ArrayAlignment.first(packedB);
+      tile = workspace.floats(Workspace.Use.TILE, workers, ROWS * COLUMNS + ArrayAlignment.SLACK);
+      tileStart = Arrays.stream(tile).mapToInt(ArrayAlignment::first).toArray();
       long runs = Math.max(block, 8L * COLUMNS);
       converted = workspace.get(Workspace.Use.CONVERTED, workers, 4 * runs * depth);
     }
@@ -180,7 +186,7 @@ final class Gemm {
           (i, worker) -> {
             int from = j0 + i * chunk;
             int to = Math.min(j1, from + chunk);
-            int start = (from - j0) * (k1 - k0);
+            int start = startB + (from - j0) * (k1 - k0);
             if (panels != null) {
               panels.pack(from, to, k0, k1, packedB, start);
             } else {
@@ -242,11 +248,12 @@ final class Gemm {
       // The first sums of a tile take the place of β·C, later ones are added.
       float factor = first >= k0 ? beta : 1;
       float[] sums = tile[worker];
+      int at = tileStart[worker];
       int atA = panelA + (from - k0) * ROWS;
-      int atB = panelB + (from - k0) * COLUMNS;
-      GemmKernel.tile(packedA[worker], atA, packedB, atB, to - from, sums);
+      int atB = startB + panelB + (from - k0) * COLUMNS;
+      GemmKernel.tile(packedA[worker], atA, packedB, atB, to - from, sums, at);
       GemmKernel.write(
-          alpha, sums, factor, c.segment(), c.at(r, j), 4 * c.rowStride(), height, columns);
+          alpha, sums, at, factor, c.segment(), c.at(r, j), 4 * c.rowStride(), height, columns);
     }
   }
 }

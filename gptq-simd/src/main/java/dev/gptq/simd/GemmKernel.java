@@ -21,14 +21,15 @@ final class GemmKernel {
   private GemmKernel() {}
 
   /**
-   * {@code sums ← A·B}: A packed depth × ROWS, B packed depth × COLUMNS, the sums row by row.
+   * {@code sums ← A·B}: A packed depth × ROWS, B packed depth × COLUMNS, the sums row by row from
+   * {@code at}. {@link ArrayAlignment} matters for B and the sums, whose vectors are read whole.
    * Panels are arrays: accesses to memory segments would be checked in the loop.
    */
-  static void tile(float[] a, int aStart, float[] b, int bStart, int depth, float[] sums) {
+  static void tile(float[] a, int aStart, float[] b, int bStart, int depth, float[] sums, int at) {
     if (WIDE) {
-      GemmKernel12x2.tile(a, aStart, b, bStart, depth, sums);
+      GemmKernel12x2.tile(a, aStart, b, bStart, depth, sums, at);
     } else {
-      GemmKernel4x2.tile(a, aStart, b, bStart, depth, sums);
+      GemmKernel4x2.tile(a, aStart, b, bStart, depth, sums, at);
     }
   }
 
@@ -39,6 +40,7 @@ final class GemmKernel {
   static void write(
       float alpha,
       float[] sums,
+      int from,
       float beta,
       MemorySegment c,
       long at,
@@ -47,9 +49,9 @@ final class GemmKernel {
       int columns) {
     for (int i = 0; i < rows; i++) {
       if (beta == 0) {
-        replace(alpha, sums, i * COLUMNS, c, at + i * stride, columns);
+        replace(alpha, sums, from + i * COLUMNS, c, at + i * stride, columns);
       } else {
-        add(alpha, sums, i * COLUMNS, beta, c, at + i * stride, columns);
+        add(alpha, sums, from + i * COLUMNS, beta, c, at + i * stride, columns);
       }
     }
   }

@@ -12,7 +12,7 @@ final class GemmKernel12x2 {
 
   private GemmKernel12x2() {}
 
-  static void tile(float[] a, int aStart, float[] b, int bStart, int depth, float[] sums) {
+  static void tile(float[] a, int aStart, float[] b, int bStart, int depth, float[] sums, int at) {
     FloatVector s00 = FloatVector.zero(Lanes.F);
     FloatVector s01 = FloatVector.zero(Lanes.F);
     FloatVector s10 = FloatVector.zero(Lanes.F);
@@ -79,29 +79,29 @@ final class GemmKernel12x2 {
       sb0 = ab.fma(b0, sb0);
       sb1 = ab.fma(b1, sb1);
     }
-    s00.intoArray(sums, 0);
-    s01.intoArray(sums, W);
-    s10.intoArray(sums, 2 * W);
-    s11.intoArray(sums, 3 * W);
-    s20.intoArray(sums, 4 * W);
-    s21.intoArray(sums, 5 * W);
-    s30.intoArray(sums, 6 * W);
-    s31.intoArray(sums, 7 * W);
-    s40.intoArray(sums, 8 * W);
-    s41.intoArray(sums, 9 * W);
-    s50.intoArray(sums, 10 * W);
-    s51.intoArray(sums, 11 * W);
-    s60.intoArray(sums, 12 * W);
-    s61.intoArray(sums, 13 * W);
-    s70.intoArray(sums, 14 * W);
-    s71.intoArray(sums, 15 * W);
-    s80.intoArray(sums, 16 * W);
-    s81.intoArray(sums, 17 * W);
-    s90.intoArray(sums, 18 * W);
-    s91.intoArray(sums, 19 * W);
-    sa0.intoArray(sums, 20 * W);
-    sa1.intoArray(sums, 21 * W);
-    sb0.intoArray(sums, 22 * W);
-    sb1.intoArray(sums, 23 * W);
+    s00.intoArray(sums, at);
+    s01.intoArray(sums, at + W);
+    s10.intoArray(sums, at + 2 * W);
+    s11.intoArray(sums, at + 3 * W);
+    s20.intoArray(sums, at + 4 * W);
+    s21.intoArray(sums, at + 5 * W);
+    s30.intoArray(sums, at + 6 * W);
+    s31.intoArray(sums, at + 7 * W);
+    s40.intoArray(sums, at + 8 * W);
+    s41.intoArray(sums, at + 9 * W);
+    s50.intoArray(sums, at + 10 * W);
+    s51.intoArray(sums, at + 11 * W);
+    s60.intoArray(sums, at + 12 * W);
+    s61.intoArray(sums, at + 13 * W);
+    s70.intoArray(sums, at + 14 * W);
+    s71.intoArray(sums, at + 15 * W);
+    s80.intoArray(sums, at + 16 * W);
+    s81.intoArray(sums, at + 17 * W);
+    s90.intoArray(sums, at + 18 * W);
+    s91.intoArray(sums, at + 19 * W);
+    sa0.intoArray(sums, at + 20 * W);
+    sa1.intoArray(sums, at + 21 * W);
+    sb0.intoArray(sums, at + 22 * W);
+    sb1.intoArray(sums, at + 23 * W);
   }
 }

@@ -12,7 +12,7 @@ final class GemmKernel4x2 {
 
   private GemmKernel4x2() {}
 
-  static void tile(float[] a, int aStart, float[] b, int bStart, int depth, float[] sums) {
+  static void tile(float[] a, int aStart, float[] b, int bStart, int depth, float[] sums, int at) {
     FloatVector s00 = FloatVector.zero(Lanes.F);
     FloatVector s01 = FloatVector.zero(Lanes.F);
     FloatVector s10 = FloatVector.zero(Lanes.F);
@@ -39,13 +39,13 @@ final class GemmKernel4x2 {
       s30 = a3.fma(b0, s30);
       s31 = a3.fma(b1, s31);
     }
-    s00.intoArray(sums, 0);
-    s01.intoArray(sums, W);
-    s10.intoArray(sums, 2 * W);
-    s11.intoArray(sums, 3 * W);
-    s20.intoArray(sums, 4 * W);
-    s21.intoArray(sums, 5 * W);
-    s30.intoArray(sums, 6 * W);
-    s31.intoArray(sums, 7 * W);
+    s00.intoArray(sums, at);
+    s01.intoArray(sums, at + W);
+    s10.intoArray(sums, at + 2 * W);
+    s11.intoArray(sums, at + 3 * W);
+    s20.intoArray(sums, at + 4 * W);
+    s21.intoArray(sums, at + 5 * W);
+    s30.intoArray(sums, at + 6 * W);
+    s31.intoArray(sums, at + 7 * W);
   }
 }
