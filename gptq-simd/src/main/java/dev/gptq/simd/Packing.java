@@ -120,10 +120,13 @@ final class Packing {
     }
   }
 
+  /** Calls the vector operations directly: a helper that is not inlined would make objects. */
   private static void copyVectors(
       MemorySegment source, long from, int count, float[] target, int to) {
+    Lanes.requireNative(source);
     for (int i = 0; i < count; i += Lanes.COUNT) {
-      Lanes.load(source, from + 4L * i).intoArray(target, to + i);
+      FloatVector.fromMemorySegment(Lanes.F, source, from + 4L * i, Lanes.ORDER)
+          .intoArray(target, to + i);
     }
   }
 

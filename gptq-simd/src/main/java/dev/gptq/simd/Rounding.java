@@ -8,7 +8,9 @@ import jdk.incubator.vector.VectorOperators;
 
 /** Rounding of lanes: to integers, to codes, to the stored type of scales. Bits as specified. */
 final class Rounding {
-  private static final float MAGIC = 0x1.8p23f;
+  /** What {@link #rint} adds and takes off again. */
+  static final float MAGIC = 0x1.8p23f;
+
   private static final int MAGIC_BITS = Float.floatToRawIntBits(MAGIC);
 
   private Rounding() {}

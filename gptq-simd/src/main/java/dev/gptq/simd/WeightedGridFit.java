@@ -11,7 +11,9 @@ import jdk.incubator.vector.VectorOperators;
  * The grid of a ladder with the least {@code Σ weight_j·(q(w_j) − w_j)²}, see {@link
  * dev.gptq.backend.QuantizationOps#fitGridWeighted}. Candidates that differ in the zero point alone
  * share the division and the rounding. Grids and errors pass through memory: a vector passed to a
- * method that is not inlined would become an object.
+ * method that is not inlined would become an object. For the same reason the loops over columns
+ * call vector operations directly: the compiler inlines those always, helpers only in short
+ * methods.
  */
 final class WeightedGridFit {
   private static final long L = Lanes.BYTES;
@@ -95,20 +97,54 @@ final class WeightedGridFit {
   /** The error of one candidate. */
   private static void error(
       MemorySegment strip, int columns, long lane, Matrix weight, GridSpec spec, long spare) {
-    boolean midRise = spec.scheme().isMidRise();
-    float least = spec.scheme().minCode();
-    float most = spec.maxCode();
+    if (spec.scheme().isMidRise()) {
+      midRiseError(strip, columns, lane, weight, spec, spare);
+      return;
+    }
+    Lanes.requireNative(strip);
+    int least = Float.floatToRawIntBits(spec.scheme().minCode());
+    int most = Float.floatToRawIntBits(spec.maxCode());
     FloatVector s = Lanes.load(strip, spare + SCALE);
     FloatVector divisor = divisor(s);
     FloatVector z = Lanes.load(strip, spare + ZEROS);
     FloatVector sum = FloatVector.zero(Lanes.F);
-    long weights = weight.at(0, 0);
+    MemorySegment weights = weight.segment();
+    long first = weight.at(0, 0);
     for (int c = 0; c < columns; c++) {
-      FloatVector w = Lanes.load(strip, GridStrips.BYTES * c + lane);
-      FloatVector factor = Lanes.broadcast(weight.segment(), weights + 4L * c);
+      FloatVector w =
+          FloatVector.fromMemorySegment(Lanes.F, strip, GridStrips.BYTES * c + lane, Lanes.ORDER);
+      FloatVector factor = FloatVector.broadcast(Lanes.F, weights.get(Lanes.FLOAT, first + 4L * c));
+      // As Rounding.rint and clamp.
+      FloatVector code = w.div(divisor).add(Rounding.MAGIC).sub(Rounding.MAGIC).add(z);
+      FloatVector u = code.reinterpretAsInts().max(least).min(most).reinterpretAsFloats();
+      FloatVector d = s.mul(u.sub(z)).sub(w);
+      sum = d.mul(d).fma(factor, sum);
+    }
+    Lanes.store(sum, strip, spare + ERRORS);
+  }
+
+  /** The same where codes are integers and a half. */
+  private static void midRiseError(
+      MemorySegment strip, int columns, long lane, Matrix weight, GridSpec spec, long spare) {
+    Lanes.requireNative(strip);
+    int least = Float.floatToRawIntBits(spec.scheme().minCode());
+    int most = Float.floatToRawIntBits(spec.maxCode());
+    FloatVector s = Lanes.load(strip, spare + SCALE);
+    FloatVector divisor = divisor(s);
+    FloatVector z = Lanes.load(strip, spare + ZEROS);
+    FloatVector sum = FloatVector.zero(Lanes.F);
+    MemorySegment weights = weight.segment();
+    long first = weight.at(0, 0);
+    for (int c = 0; c < columns; c++) {
+      FloatVector w =
+          FloatVector.fromMemorySegment(Lanes.F, strip, GridStrips.BYTES * c + lane, Lanes.ORDER);
+      FloatVector factor = FloatVector.broadcast(Lanes.F, weights.get(Lanes.FLOAT, first + 4L * c));
       FloatVector t = w.div(divisor);
-      FloatVector rounded = midRise ? Rounding.floor(t).add(0.5f) : Rounding.rint(t);
-      FloatVector u = Rounding.clamp(rounded.add(z), least, most);
+      // As Rounding.floor and clamp.
+      FloatVector nearest = t.add(Rounding.MAGIC).sub(Rounding.MAGIC);
+      FloatVector below = nearest.sub(1f, nearest.compare(VectorOperators.GT, t));
+      FloatVector code = below.add(0.5f).add(z);
+      FloatVector u = code.reinterpretAsInts().max(least).min(most).reinterpretAsFloats();
       FloatVector d = s.mul(u.sub(z)).sub(w);
       sum = d.mul(d).fma(factor, sum);
     }
@@ -117,7 +153,9 @@ final class WeightedGridFit {
 
   /** The errors of three candidates of one scale and codes from zero on. */
   private static void threeErrors(
-      MemorySegment strip, int columns, long lane, Matrix weight, float most, long spare) {
+      MemorySegment strip, int columns, long lane, Matrix weight, float maxCode, long spare) {
+    Lanes.requireNative(strip);
+    int most = Float.floatToRawIntBits(maxCode);
     FloatVector s = Lanes.load(strip, spare + SCALE);
     FloatVector divisor = divisor(s);
     FloatVector z0 = Lanes.load(strip, spare + ZEROS);
@@ -126,16 +164,21 @@ final class WeightedGridFit {
     FloatVector sum0 = FloatVector.zero(Lanes.F);
     FloatVector sum1 = sum0;
     FloatVector sum2 = sum0;
-    long weights = weight.at(0, 0);
+    MemorySegment weights = weight.segment();
+    long first = weight.at(0, 0);
     for (int c = 0; c < columns; c++) {
-      FloatVector w = Lanes.load(strip, GridStrips.BYTES * c + lane);
-      FloatVector factor = Lanes.broadcast(weight.segment(), weights + 4L * c);
-      FloatVector rounded = Rounding.rint(w.div(divisor));
-      FloatVector d0 = s.mul(Rounding.clamp(rounded.add(z0), 0, most).sub(z0)).sub(w);
+      FloatVector w =
+          FloatVector.fromMemorySegment(Lanes.F, strip, GridStrips.BYTES * c + lane, Lanes.ORDER);
+      FloatVector factor = FloatVector.broadcast(Lanes.F, weights.get(Lanes.FLOAT, first + 4L * c));
+      FloatVector rounded = w.div(divisor).add(Rounding.MAGIC).sub(Rounding.MAGIC);
+      FloatVector u0 = rounded.add(z0).reinterpretAsInts().max(0).min(most).reinterpretAsFloats();
+      FloatVector d0 = s.mul(u0.sub(z0)).sub(w);
       sum0 = d0.mul(d0).fma(factor, sum0);
-      FloatVector d1 = s.mul(Rounding.clamp(rounded.add(z1), 0, most).sub(z1)).sub(w);
+      FloatVector u1 = rounded.add(z1).reinterpretAsInts().max(0).min(most).reinterpretAsFloats();
+      FloatVector d1 = s.mul(u1.sub(z1)).sub(w);
       sum1 = d1.mul(d1).fma(factor, sum1);
-      FloatVector d2 = s.mul(Rounding.clamp(rounded.add(z2), 0, most).sub(z2)).sub(w);
+      FloatVector u2 = rounded.add(z2).reinterpretAsInts().max(0).min(most).reinterpretAsFloats();
+      FloatVector d2 = s.mul(u2.sub(z2)).sub(w);
       sum2 = d2.mul(d2).fma(factor, sum2);
     }
     Lanes.store(sum0, strip, spare + ERRORS);
