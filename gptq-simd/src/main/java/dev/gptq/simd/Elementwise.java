@@ -1,5 +1,6 @@
 package dev.gptq.simd;
 
+import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
 
 /** Operations on F32 matrices of contiguous rows, element by element, for a range of rows. */
@@ -45,19 +46,27 @@ final class Elementwise {
     }
   }
 
-  /** {@code y ← factor·x} for single rows. */
+  /**
+   * {@code y ← factor·x} for single rows. Called from long methods, in which helpers are not always
+   * inlined and would make objects of vectors, so that it calls the operations directly.
+   */
   static void scaled(float factor, Matrix x, Matrix y) {
     int n = x.columns();
     int bound = Lanes.F.loopBound(n);
+    MemorySegment source = x.segment();
+    MemorySegment target = y.segment();
+    Lanes.requireNative(source);
+    Lanes.requireNative(target);
     long xs = x.at(0, 0);
     long ys = y.at(0, 0);
     int j = 0;
     for (; j < bound; j += Lanes.COUNT) {
-      Lanes.store(Lanes.load(x.segment(), xs + 4L * j).mul(factor), y.segment(), ys + 4L * j);
+      FloatVector.fromMemorySegment(Lanes.F, source, xs + 4L * j, Lanes.ORDER)
+          .mul(factor)
+          .intoMemorySegment(target, ys + 4L * j, Lanes.ORDER);
     }
     for (; j < n; j++) {
-      float value = x.segment().get(Lanes.FLOAT, xs + 4L * j);
-      y.segment().set(Lanes.FLOAT, ys + 4L * j, factor * value);
+      target.set(Lanes.FLOAT, ys + 4L * j, factor * source.get(Lanes.FLOAT, xs + 4L * j));
     }
   }
 }
