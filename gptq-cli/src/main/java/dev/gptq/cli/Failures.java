@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.NoSuchFileException;
+import java.util.Locale;
 import picocli.CommandLine;
 import picocli.CommandLine.IExecutionExceptionHandler;
 import picocli.CommandLine.ParseResult;
@@ -38,9 +39,11 @@ final class Failures implements IExecutionExceptionHandler {
     command
         .getErr()
         .printf(
+            Locale.ROOT,
             "gptq: no memory (%s); the Java heap may take %d MiB. Give it more, as with"
                 + " GPTQ_JAVA_OPTS=-Xmx8g%n",
-            error.getMessage(), Runtime.getRuntime().maxMemory() >> 20);
+            error.getMessage(),
+            Runtime.getRuntime().maxMemory() >> 20);
     return ExitStatus.IO_ERROR;
   }
 
