@@ -39,24 +39,13 @@ public final class HostMemory implements AutoCloseable {
   }
 
   /** A block of at least {@code bytes}; its contents are undefined. */
-  MemorySegment acquire(long bytes) {
+  synchronized MemorySegment acquire(long bytes) {
     long size = sizeClass(bytes);
-    MemorySegment block = reuse(size);
-    return block == null ? allocate(size) : block;
-  }
-
-  private synchronized MemorySegment reuse(long size) {
-    ArrayDeque<MemorySegment> blocks = free.get(size);
-    MemorySegment block = blocks == null ? null : blocks.poll();
-    if (block != null) {
-      count(size);
-    }
-    return block;
-  }
-
-  private synchronized void count(long taken) {
-    live += taken;
+    ArrayDeque<MemorySegment> kept = free.get(size);
+    MemorySegment block = kept == null || kept.isEmpty() ? allocate(size) : kept.pop();
+    live += size;
     peak = Math.max(peak, live);
+    return block;
   }
 
   /** Takes back a block of {@link #acquire}. */
@@ -76,29 +65,19 @@ public final class HostMemory implements AutoCloseable {
   }
 
   private MemorySegment allocate(long size) {
-    reserve(size);
+    if (size > limit - reserved) {
+      throw noRoom(size, null);
+    }
     try {
       MemorySegment block = NativeHeap.allocate(size, ALIGNMENT, arena);
-      count(size);
+      reserved += size;
       return block;
     } catch (OutOfMemoryError e) {
-      unreserve(size);
       throw noRoom(size, e);
     }
   }
 
-  private synchronized void reserve(long size) {
-    if (size > limit - reserved) {
-      throw noRoom(size, null);
-    }
-    reserved += size;
-  }
-
-  private synchronized void unreserve(long size) {
-    reserved -= size;
-  }
-
-  private synchronized OutOfMemoryException noRoom(long size, OutOfMemoryError cause) {
+  private OutOfMemoryException noRoom(long size, OutOfMemoryError cause) {
     return new OutOfMemoryException(
         "no room for "
             + (size >> 20)

@@ -68,7 +68,19 @@ final class SimdPackedMatmul implements PackedMatmul {
     for (int t = 0; t < tokens; t++) {
       DecodeInput.prepare(w, x, t, inputs[t]);
     }
-    int perTask = perTask(w);
+    forTiles(
+        w,
+        (tile, worker) -> {
+          for (int t = 0; t < tokens; t++) {
+            DecodeKernel.tile(w, tile, inputs[t], sums[worker]);
+            store(sums[worker], w, tile, y, t);
+          }
+        });
+  }
+
+  /** Runs the task for every tile. */
+  private void forTiles(PackedTiles w, WorkerPool.Task task) {
+    int perTask = (int) Math.max(1, GRAIN / (w.byteSize() / w.tiles()));
     execution
         .pool()
         .forEach(
@@ -76,21 +88,9 @@ final class SimdPackedMatmul implements PackedMatmul {
             (i, worker) -> {
               int end = Math.min(w.tiles(), (i + 1) * perTask);
               for (int tile = i * perTask; tile < end; tile++) {
-                decodeTile(w, tile, inputs, tokens, sums[worker], y);
+                task.run(tile, worker);
               }
             });
-  }
-
-  private static void decodeTile(
-      PackedTiles w, int tile, float[][] inputs, int tokens, float[] sums, Matrix y) {
-    for (int t = 0; t < tokens; t++) {
-      DecodeKernel.tile(w, tile, inputs[t], sums);
-      store(sums, w, tile, y, t);
-    }
-  }
-
-  private static int perTask(PackedTiles w) {
-    return (int) Math.max(1, GRAIN / (w.byteSize() / w.tiles()));
   }
 
   private void decodeRounded(Matrix x, PackedTiles w, Matrix y) {
@@ -105,20 +105,14 @@ final class SimdPackedMatmul implements PackedMatmul {
         .forEach(
             tokens,
             (t, worker) -> RoundedInput.prepare(w, x, t, factors[t], scales[t], sums[worker]));
-    int perTask = perTask(w);
-    execution
-        .pool()
-        .forEach(
-            (w.tiles() + perTask - 1) / perTask,
-            (i, worker) -> {
-              int end = Math.min(w.tiles(), (i + 1) * perTask);
-              for (int tile = i * perTask; tile < end; tile++) {
-                for (int t = 0; t < tokens; t++) {
-                  RoundedKernel.tile(w, tile, factors[t], scales[t], sums[worker]);
-                  store(sums[worker], w, tile, y, t);
-                }
-              }
-            });
+    forTiles(
+        w,
+        (tile, worker) -> {
+          for (int t = 0; t < tokens; t++) {
+            RoundedKernel.tile(w, tile, factors[t], scales[t], sums[worker]);
+            store(sums[worker], w, tile, y, t);
+          }
+        });
   }
 
   private static void store(float[] sums, PackedTiles w, int tile, Matrix y, int t) {

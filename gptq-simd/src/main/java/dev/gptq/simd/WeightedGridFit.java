@@ -97,38 +97,11 @@ final class WeightedGridFit {
   /** The error of one candidate. */
   private static void error(
       MemorySegment strip, int columns, long lane, Matrix weight, GridSpec spec, long spare) {
-    if (spec.scheme().isMidRise()) {
-      midRiseError(strip, columns, lane, weight, spec, spare);
-      return;
-    }
     Lanes.requireNative(strip);
     int least = Float.floatToRawIntBits(spec.scheme().minCode());
     int most = Float.floatToRawIntBits(spec.maxCode());
-    FloatVector s = Lanes.load(strip, spare + SCALE);
-    FloatVector divisor = divisor(s);
-    FloatVector z = Lanes.load(strip, spare + ZEROS);
-    FloatVector sum = FloatVector.zero(Lanes.F);
-    MemorySegment weights = weight.segment();
-    long first = weight.at(0, 0);
-    for (int c = 0; c < columns; c++) {
-      FloatVector w =
-          FloatVector.fromMemorySegment(Lanes.F, strip, GridStrips.BYTES * c + lane, Lanes.ORDER);
-      FloatVector factor = FloatVector.broadcast(Lanes.F, weights.get(Lanes.FLOAT, first + 4L * c));
-      // As Rounding.rint and clamp.
-      FloatVector code = w.div(divisor).add(Rounding.MAGIC).sub(Rounding.MAGIC).add(z);
-      FloatVector u = code.reinterpretAsInts().max(least).min(most).reinterpretAsFloats();
-      FloatVector d = s.mul(u.sub(z)).sub(w);
-      sum = d.mul(d).fma(factor, sum);
-    }
-    Lanes.store(sum, strip, spare + ERRORS);
-  }
-
-  /** The same where codes are integers and a half. */
-  private static void midRiseError(
-      MemorySegment strip, int columns, long lane, Matrix weight, GridSpec spec, long spare) {
-    Lanes.requireNative(strip);
-    int least = Float.floatToRawIntBits(spec.scheme().minCode());
-    int most = Float.floatToRawIntBits(spec.maxCode());
+    // Mid-rise codes are floor(t) + 1/2; without a step both subtraction and addition do nothing.
+    float step = spec.scheme().isMidRise() ? 1 : 0;
     FloatVector s = Lanes.load(strip, spare + SCALE);
     FloatVector divisor = divisor(s);
     FloatVector z = Lanes.load(strip, spare + ZEROS);
@@ -140,10 +113,10 @@ final class WeightedGridFit {
           FloatVector.fromMemorySegment(Lanes.F, strip, GridStrips.BYTES * c + lane, Lanes.ORDER);
       FloatVector factor = FloatVector.broadcast(Lanes.F, weights.get(Lanes.FLOAT, first + 4L * c));
       FloatVector t = w.div(divisor);
-      // As Rounding.floor and clamp.
+      // As Rounding.rint, or floor and a half, and clamp.
       FloatVector nearest = t.add(Rounding.MAGIC).sub(Rounding.MAGIC);
-      FloatVector below = nearest.sub(1f, nearest.compare(VectorOperators.GT, t));
-      FloatVector code = below.add(0.5f).add(z);
+      FloatVector below = nearest.sub(step, nearest.compare(VectorOperators.GT, t));
+      FloatVector code = below.add(step / 2).add(z);
       FloatVector u = code.reinterpretAsInts().max(least).min(most).reinterpretAsFloats();
       FloatVector d = s.mul(u.sub(z)).sub(w);
       sum = d.mul(d).fma(factor, sum);
