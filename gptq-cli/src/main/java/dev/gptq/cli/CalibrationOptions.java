@@ -2,9 +2,9 @@ package dev.gptq.cli;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.models.Model;
-import dev.gptq.models.pipeline.Quality;
 import dev.gptq.models.text.TokenWindows;
 import dev.gptq.models.tokenizer.Tokenizer;
+import dev.gptq.quantizer.pipeline.Quality;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;

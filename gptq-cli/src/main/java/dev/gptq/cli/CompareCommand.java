@@ -3,7 +3,7 @@ package dev.gptq.cli;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.Model;
-import dev.gptq.models.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;

@@ -1,9 +1,9 @@
 package dev.gptq.cli;
 
-import dev.gptq.models.BadInputException;
+import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.gptq.GptqConfig;
 import dev.gptq.models.Model;
-import dev.gptq.models.export.FormatConverter;
-import dev.gptq.models.gptqformat.GptqConfig;
+import dev.gptq.quantizer.export.FormatConverter;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;

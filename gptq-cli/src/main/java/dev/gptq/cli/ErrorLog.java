@@ -1,9 +1,9 @@
 package dev.gptq.cli;
 
-import dev.gptq.models.BadInputException;
-import dev.gptq.models.observe.ClassicLog;
-import dev.gptq.models.pipeline.ModuleReport;
-import dev.gptq.models.pipeline.QuantizationLog;
+import dev.gptq.formats.BadInputException;
+import dev.gptq.quantizer.observe.ClassicLog;
+import dev.gptq.quantizer.pipeline.ModuleReport;
+import dev.gptq.quantizer.pipeline.QuantizationLog;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,8 +1,8 @@
 package dev.gptq.cli;
 
 import dev.gptq.backend.Backend;
-import dev.gptq.models.observe.Attempt;
-import dev.gptq.models.pipeline.ModuleReport;
+import dev.gptq.quantizer.observe.Attempt;
+import dev.gptq.quantizer.pipeline.ModuleReport;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;

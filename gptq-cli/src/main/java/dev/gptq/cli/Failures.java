@@ -2,7 +2,7 @@ package dev.gptq.cli;
 
 import com.google.common.base.Throwables;
 import dev.gptq.backend.BackendUnavailableException;
-import dev.gptq.models.BadInputException;
+import dev.gptq.formats.BadInputException;
 import dev.gptq.quantize.CalibrationException;
 import dev.gptq.tensor.OutOfMemoryException;
 import java.io.IOException;

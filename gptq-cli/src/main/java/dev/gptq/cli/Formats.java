@@ -1,11 +1,11 @@
 package dev.gptq.cli;
 
+import dev.gptq.formats.gptq.GptqConfig;
+import dev.gptq.formats.gptq.ModuleSettings;
 import dev.gptq.grid.Scheme;
-import dev.gptq.models.gptqformat.GptqConfig;
-import dev.gptq.models.gptqformat.ModuleSettings;
-import dev.gptq.models.pipeline.QuantizationSettings;
 import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import java.util.Optional;
 import tools.jackson.databind.node.JsonNodeFactory;
 

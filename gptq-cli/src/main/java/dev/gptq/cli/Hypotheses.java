@@ -1,6 +1,6 @@
 package dev.gptq.cli;
 
-import dev.gptq.models.pipeline.ModuleReport;
+import dev.gptq.quantizer.pipeline.ModuleReport;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;

@@ -1,12 +1,12 @@
 package dev.gptq.cli;
 
+import dev.gptq.formats.gptq.GptqConfig;
+import dev.gptq.formats.gptq.GptqTensors;
+import dev.gptq.formats.gptq.StoredLinear;
+import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
-import dev.gptq.models.gptqformat.GptqConfig;
-import dev.gptq.models.gptqformat.GptqTensors;
-import dev.gptq.models.gptqformat.StoredLinear;
-import dev.gptq.models.safetensors.StoredTensor;
 import dev.gptq.pack.PackedMatrix;
 import java.nio.file.Path;
 import java.util.ArrayList;

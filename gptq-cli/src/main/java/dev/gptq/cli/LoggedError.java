@@ -1,6 +1,6 @@
 package dev.gptq.cli;
 
-import dev.gptq.models.pipeline.ModuleReport;
+import dev.gptq.quantizer.pipeline.ModuleReport;
 
 /**
  * A point of a plot of errors.

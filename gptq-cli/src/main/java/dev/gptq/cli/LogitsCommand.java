@@ -2,13 +2,13 @@ package dev.gptq.cli;
 
 import com.google.common.base.Splitter;
 import dev.gptq.backend.Backend;
-import dev.gptq.models.BadInputException;
+import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.safetensors.Checkpoint;
+import dev.gptq.formats.safetensors.SingleTensor;
+import dev.gptq.formats.safetensors.StoredTensor;
+import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.models.Model;
 import dev.gptq.models.forward.Decoder;
-import dev.gptq.models.safetensors.Checkpoint;
-import dev.gptq.models.safetensors.SingleTensor;
-import dev.gptq.models.safetensors.StoredTensor;
-import dev.gptq.models.safetensors.StoredType;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.io.IOException;

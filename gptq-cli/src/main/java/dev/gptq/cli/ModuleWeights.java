@@ -1,10 +1,10 @@
 package dev.gptq.cli;
 
 import com.google.common.primitives.ImmutableLongArray;
-import dev.gptq.models.BadInputException;
+import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.gptq.GptqTensors;
+import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.Model;
-import dev.gptq.models.gptqformat.GptqTensors;
-import dev.gptq.models.safetensors.StoredTensor;
 import dev.gptq.pack.PackedMatrix;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;

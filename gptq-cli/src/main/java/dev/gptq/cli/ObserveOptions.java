@@ -1,8 +1,8 @@
 package dev.gptq.cli;
 
-import dev.gptq.models.pipeline.QuantizationSettings;
-import dev.gptq.models.pipeline.QuantizationSettings.Method;
-import dev.gptq.models.pipeline.Target;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.pipeline.Target;
 import java.util.Optional;
 import picocli.CommandLine.Option;
 

@@ -1,9 +1,9 @@
 package dev.gptq.cli;
 
 import com.google.common.collect.ImmutableList;
-import dev.gptq.models.observe.Attempt;
-import dev.gptq.models.observe.Observer;
-import dev.gptq.models.observe.Sensitivity;
+import dev.gptq.quantizer.observe.Attempt;
+import dev.gptq.quantizer.observe.Observer;
+import dev.gptq.quantizer.observe.Sensitivity;
 import java.util.OptionalInt;
 import java.util.function.Supplier;
 

@@ -1,7 +1,7 @@
 package dev.gptq.cli;
 
 import dev.gptq.cli.chart.Picture;
-import dev.gptq.models.BadInputException;
+import dev.gptq.formats.BadInputException;
 import dev.gptq.models.Model;
 import java.io.IOException;
 import java.nio.file.Path;

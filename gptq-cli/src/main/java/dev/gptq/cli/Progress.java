@@ -1,8 +1,8 @@
 package dev.gptq.cli;
 
 import com.google.common.collect.ImmutableList;
-import dev.gptq.models.pipeline.JobListener;
-import dev.gptq.models.pipeline.ModuleReport;
+import dev.gptq.quantizer.pipeline.JobListener;
+import dev.gptq.quantizer.pipeline.ModuleReport;
 import java.util.Locale;
 import java.util.function.IntConsumer;
 

@@ -1,11 +1,11 @@
 package dev.gptq.cli;
 
-import dev.gptq.models.BadInputException;
+import dev.gptq.formats.BadInputException;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
-import dev.gptq.models.observe.Setting;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.observe.Setting;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

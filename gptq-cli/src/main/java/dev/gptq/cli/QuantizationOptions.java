@@ -3,12 +3,12 @@ package dev.gptq.cli;
 import dev.gptq.grid.GridSearch;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
-import dev.gptq.models.pipeline.Quality;
-import dev.gptq.models.pipeline.Target;
 import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantize.GroupStatistics;
 import dev.gptq.quantize.Refinement;
+import dev.gptq.quantizer.pipeline.Quality;
+import dev.gptq.quantizer.pipeline.Target;
 import dev.gptq.tensor.DType;
 import picocli.CommandLine.Option;
 

@@ -2,9 +2,9 @@ package dev.gptq.cli;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
-import dev.gptq.models.observe.Attempt;
-import dev.gptq.models.pipeline.ModuleReport;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.observe.Attempt;
+import dev.gptq.quantizer.pipeline.ModuleReport;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;

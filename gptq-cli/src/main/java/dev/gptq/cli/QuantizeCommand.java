@@ -2,10 +2,10 @@ package dev.gptq.cli;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
+import dev.gptq.formats.gptq.GptqConfig;
 import dev.gptq.models.Model;
-import dev.gptq.models.gptqformat.GptqConfig;
-import dev.gptq.models.pipeline.QuantizationSettings;
-import dev.gptq.models.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import java.nio.file.Path;
 import java.util.Optional;
 import java.util.concurrent.Callable;

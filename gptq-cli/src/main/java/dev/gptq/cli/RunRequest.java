@@ -1,7 +1,7 @@
 package dev.gptq.cli;
 
-import dev.gptq.models.gptqformat.GptqConfig;
-import dev.gptq.models.pipeline.QuantizationSettings;
+import dev.gptq.formats.gptq.GptqConfig;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import java.nio.file.Path;
 import java.util.Optional;
 

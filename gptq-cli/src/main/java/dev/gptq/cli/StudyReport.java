@@ -2,7 +2,7 @@ package dev.gptq.cli;
 
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
-import dev.gptq.models.pipeline.QuantizationLog;
+import dev.gptq.quantizer.pipeline.QuantizationLog;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -6,6 +6,7 @@ import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAnyP
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
 import static com.tngtech.archunit.library.Architectures.layeredArchitecture;
+import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.tngtech.archunit.base.DescribedPredicate;
@@ -49,14 +50,22 @@ final class ArchitectureTest {
         .definedBy("dev.gptq.simd..")
         .layer("cuda")
         .definedBy("dev.gptq.cuda..")
+        .layer("formats")
+        .definedBy("dev.gptq.formats..")
         .layer("models")
         .definedBy("dev.gptq.models..")
+        .layer("quantizer")
+        .definedBy("dev.gptq.quantizer..")
         .layer("cli")
         .definedBy("dev.gptq.cli..")
         .whereLayer("cli")
         .mayNotBeAccessedByAnyLayer()
-        .whereLayer("models")
+        .whereLayer("quantizer")
         .mayOnlyBeAccessedByLayers("cli")
+        .whereLayer("models")
+        .mayOnlyBeAccessedByLayers("quantizer", "cli")
+        .whereLayer("formats")
+        .mayOnlyBeAccessedByLayers("models", "quantizer", "cli")
         .whereLayer("simd")
         .mayNotBeAccessedByAnyLayer()
         .whereLayer("cuda")
@@ -65,6 +74,11 @@ final class ArchitectureTest {
         .mayNotAccessAnyLayer()
         .ensureAllClassesAreContainedInArchitecture()
         .check(all);
+  }
+
+  @Test
+  void packagesDependOnEachOtherOneWay() {
+    slices().matching("dev.gptq.(**)").namingSlices("$1").should().beFreeOfCycles().check(all);
   }
 
   @Test

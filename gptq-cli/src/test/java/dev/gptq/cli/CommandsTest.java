@@ -2,8 +2,8 @@ package dev.gptq.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.gptq.models.pipeline.ModuleReport;
-import dev.gptq.models.pipeline.QuantizationLog;
+import dev.gptq.quantizer.pipeline.ModuleReport;
+import dev.gptq.quantizer.pipeline.QuantizationLog;
 import java.awt.Color;
 import java.awt.image.BufferedImage;
 import java.io.IOException;

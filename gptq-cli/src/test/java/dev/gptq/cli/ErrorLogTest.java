@@ -3,10 +3,10 @@ package dev.gptq.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.gptq.models.BadInputException;
-import dev.gptq.models.observe.Attempt;
-import dev.gptq.models.observe.ClassicLog;
-import dev.gptq.models.pipeline.ModuleReport;
+import dev.gptq.formats.BadInputException;
+import dev.gptq.quantizer.observe.Attempt;
+import dev.gptq.quantizer.observe.ClassicLog;
+import dev.gptq.quantizer.pipeline.ModuleReport;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

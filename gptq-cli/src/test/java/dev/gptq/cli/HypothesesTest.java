@@ -2,7 +2,7 @@ package dev.gptq.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.gptq.models.pipeline.ModuleReport;
+import dev.gptq.quantizer.pipeline.ModuleReport;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;

@@ -2,8 +2,8 @@ package dev.gptq.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.gptq.formats.gptq.GptqTensors;
 import dev.gptq.models.Model;
-import dev.gptq.models.gptqformat.GptqTensors;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

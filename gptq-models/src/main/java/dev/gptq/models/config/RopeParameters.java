@@ -1,6 +1,7 @@
 package dev.gptq.models.config;
 
 import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.json.JsonConfig;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
@@ -38,18 +39,18 @@ public record RopeParameters(
     ImmutableList<Double> shortFactor,
     ImmutableList<Double> longFactor) {
 
-  static RopeParameters of(ModelConfig config, Optional<String> layerType) {
-    Optional<ModelConfig> current = config.section("rope_parameters");
-    ModelConfig rope =
+  static RopeParameters of(JsonConfig config, Optional<String> layerType) {
+    Optional<JsonConfig> current = config.section("rope_parameters");
+    Optional<JsonConfig> section =
         current
             .flatMap(parameters -> layerType.flatMap(parameters::section))
             .or(() -> current)
-            .or(() -> config.section("rope_scaling"))
-            .orElse(config);
+            .or(() -> config.section("rope_scaling"));
+    JsonConfig rope = section.orElse(config);
     String type =
-        rope == config
-            ? "default"
-            : rope.stringValue("rope_type", rope.stringValue("type", "default"));
+        section
+            .map(own -> own.stringValue("rope_type", own.stringValue("type", "default")))
+            .orElse("default");
     OptionalInt original = rope.optionalInt("original_max_position_embeddings");
     return new RopeParameters(
         theta(config, rope),
@@ -66,12 +67,12 @@ public record RopeParameters(
         rope.doubleList("long_factor"));
   }
 
-  private static double theta(ModelConfig config, ModelConfig rope) {
+  private static double theta(JsonConfig config, JsonConfig rope) {
     return rope.doubleValue(
         "rope_theta", config.doubleValue("rope_theta", config.doubleValue("rotary_emb_base", 1e4)));
   }
 
-  private static double partialRotaryFactor(ModelConfig config, ModelConfig rope) {
+  private static double partialRotaryFactor(JsonConfig config, JsonConfig rope) {
     return rope.doubleValue(
         "partial_rotary_factor",
         config.doubleValue("partial_rotary_factor", config.doubleValue("rotary_pct", 1)));

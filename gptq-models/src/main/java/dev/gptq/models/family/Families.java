@@ -1,9 +1,9 @@
 package dev.gptq.models.family;
 
 import com.google.common.collect.ImmutableList;
-import dev.gptq.models.BadInputException;
+import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.models.config.ModelConfig;
-import dev.gptq.models.safetensors.Checkpoint;
 import java.util.stream.Collectors;
 
 /** The families that are known. */

@@ -16,7 +16,7 @@ interface ModelFamily {
   /**
    * The description of one model.
    *
-   * @throws dev.gptq.models.BadInputException if the configuration asks for something that the
+   * @throws dev.gptq.formats.BadInputException if the configuration asks for something that the
    *     description cannot express, by name
    */
   DecoderSpec describe(ModelConfig config);

@@ -1,7 +1,7 @@
 package dev.gptq.models.family;
 
 import dev.gptq.backend.Activation;
-import dev.gptq.models.BadInputException;
+import dev.gptq.formats.BadInputException;
 import dev.gptq.models.config.ModelConfig;
 
 /** Settings of {@code config.json} that have to be understood; all others are refused by name. */

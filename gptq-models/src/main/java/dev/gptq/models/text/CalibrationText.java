@@ -2,7 +2,7 @@ package dev.gptq.models.text;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.io.ByteStreams;
-import dev.gptq.models.BadInputException;
+import dev.gptq.formats.BadInputException;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;

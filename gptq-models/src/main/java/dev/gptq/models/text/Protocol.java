@@ -1,7 +1,7 @@
 package dev.gptq.models.text;
 
 import com.google.common.collect.ImmutableList;
-import dev.gptq.models.BadInputException;
+import dev.gptq.formats.BadInputException;
 import dev.gptq.models.tokenizer.Tokenizer;
 import java.io.IOException;
 import java.nio.file.Path;

@@ -2,7 +2,7 @@ package dev.gptq.models.text;
 
 import com.google.common.base.Preconditions;
 import com.google.common.collect.ImmutableList;
-import dev.gptq.models.BadInputException;
+import dev.gptq.formats.BadInputException;
 import java.util.Arrays;
 import java.util.OptionalInt;
 import java.util.SplittableRandom;

@@ -4,7 +4,7 @@ import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.LibUtils;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.primitives.Ints;
-import dev.gptq.models.BadInputException;
+import dev.gptq.formats.BadInputException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

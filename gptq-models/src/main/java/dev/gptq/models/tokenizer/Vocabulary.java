@@ -1,6 +1,6 @@
 package dev.gptq.models.tokenizer;
 
-import dev.gptq.models.BadInputException;
+import dev.gptq.formats.BadInputException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

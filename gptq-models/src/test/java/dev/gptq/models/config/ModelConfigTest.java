@@ -3,8 +3,9 @@ package dev.gptq.models.config;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.gptq.models.BadInputException;
-import dev.gptq.models.SharedFiles;
+import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.SharedFiles;
+import dev.gptq.formats.json.JsonConfig;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -100,8 +101,8 @@ class ModelConfigTest {
   @Test
   void theOldAndTheNewFormOfRotaryParametersMeanTheSame() throws IOException {
     Path model = SharedFiles.require("models/architectures/llama-gqa-rope3");
-    RopeParameters current = ModelConfig.readFile(model.resolve("config.json")).rope();
-    RopeParameters old = ModelConfig.readFile(model.resolve("config.v4.json")).rope();
+    RopeParameters current = ModelConfig.read(model).rope();
+    RopeParameters old = ModelConfig.of(JsonConfig.read(model.resolve("config.v4.json"))).rope();
     assertThat(old).isEqualTo(current);
     assertThat(current.type()).isEqualTo("llama3");
     assertThat(current.factor()).isEqualTo(8);

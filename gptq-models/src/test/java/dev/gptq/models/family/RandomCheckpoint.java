@@ -1,10 +1,10 @@
 package dev.gptq.models.family;
 
 import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.safetensors.CheckpointWriter;
+import dev.gptq.formats.safetensors.StoredType;
+import dev.gptq.formats.safetensors.WriterOptions;
 import dev.gptq.models.config.ModelConfig;
-import dev.gptq.models.safetensors.CheckpointWriter;
-import dev.gptq.models.safetensors.StoredType;
-import dev.gptq.models.safetensors.WriterOptions;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;

@@ -3,14 +3,14 @@ package dev.gptq.models.forward;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gptq.backend.Backend;
+import dev.gptq.formats.SharedFiles;
+import dev.gptq.formats.safetensors.Checkpoint;
+import dev.gptq.formats.safetensors.CheckpointWriter;
+import dev.gptq.formats.safetensors.WriterOptions;
 import dev.gptq.models.Closeness;
 import dev.gptq.models.Model;
-import dev.gptq.models.SharedFiles;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.Step;
-import dev.gptq.models.safetensors.Checkpoint;
-import dev.gptq.models.safetensors.CheckpointWriter;
-import dev.gptq.models.safetensors.WriterOptions;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.TensorScope;

@@ -1,7 +1,7 @@
 package dev.gptq.models.forward;
 
-import dev.gptq.models.safetensors.Checkpoint;
-import dev.gptq.models.safetensors.StoredTensor;
+import dev.gptq.formats.safetensors.Checkpoint;
+import dev.gptq.formats.safetensors.StoredTensor;
 import java.io.IOException;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;

@@ -3,8 +3,8 @@ package dev.gptq.models.text;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.gptq.models.BadInputException;
-import dev.gptq.models.SharedFiles;
+import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.SharedFiles;
 import dev.gptq.models.tokenizer.Tokenizer;
 import java.io.IOException;
 import java.nio.file.Files;

@@ -4,7 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.common.collect.ImmutableList;
-import dev.gptq.models.BadInputException;
+import dev.gptq.formats.BadInputException;
 import java.util.Arrays;
 import java.util.OptionalInt;
 import java.util.stream.IntStream;

@@ -4,8 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.common.io.Resources;
-import dev.gptq.models.BadInputException;
-import dev.gptq.models.SharedFiles;
+import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.SharedFiles;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,0 +1,56 @@
+package dev.gptq.formats.gptq;
+
+import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.safetensors.StoredTensor;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+
+/** Little-endian elements without alignment, and conversions among real types. */
+final class Elements {
+  static final ValueLayout.OfFloat FLOAT =
+      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  static final ValueLayout.OfShort HALF =
+      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  static final ValueLayout.OfInt INT =
+      ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  static final ValueLayout.OfLong LONG =
+      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+  private Elements() {}
+
+  /** An element of a tensor of real numbers. */
+  static float get(StoredTensor tensor, long index) {
+    return switch (tensor.type()) {
+      case F32 -> tensor.data().getAtIndex(FLOAT, index);
+      case F16 -> Float.float16ToFloat(tensor.data().getAtIndex(HALF, index));
+      case BF16 -> Float.intBitsToFloat(tensor.data().getAtIndex(HALF, index) << 16);
+      default ->
+          throw new BadInputException(
+              "%s: tensor '%s' is %s where F16, BF16 or F32 is expected"
+                  .formatted(tensor.file(), tensor.name(), tensor.type()));
+    };
+  }
+
+  /** The values in memory outside the heap. */
+  static MemorySegment toSegment(float[] values) {
+    return Arena.ofAuto().allocateFrom(FLOAT.withByteAlignment(Float.BYTES), values);
+  }
+
+  /** The elements rounded to float16. */
+  static MemorySegment toHalves(StoredTensor tensor, Arena arena) {
+    MemorySegment halves = arena.allocate(2 * tensor.elements(), 8);
+    for (long i = 0; i < tensor.elements(); i++) {
+      float value = get(tensor, i);
+      short half = Float.floatToFloat16(value);
+      if (!Float.isFinite(Float.float16ToFloat(half))) {
+        throw new BadInputException(
+            "%s: tensor '%s' holds %s, which float16 cannot; leave this module unquantized"
+                .formatted(tensor.file(), tensor.name(), value));
+      }
+      halves.setAtIndex(HALF, i, half);
+    }
+    return halves;
+  }
+}

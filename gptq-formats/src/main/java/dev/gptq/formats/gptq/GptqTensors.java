@@ -1,0 +1,58 @@
+package dev.gptq.formats.gptq;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.gptq.GptqConfig.Version;
+import dev.gptq.formats.safetensors.Checkpoint;
+import dev.gptq.formats.safetensors.CheckpointWriter;
+import dev.gptq.formats.safetensors.StoredTensor;
+import dev.gptq.pack.PackedMatrix;
+import java.io.IOException;
+import java.util.Optional;
+
+/**
+ * The tensors of a quantized module with prefix P, b bits, groups of input features:
+ *
+ * <ul>
+ *   <li>{@code P.qweight} I32 [⌈in·b/32⌉, out]: codes along the input (see {@link
+ *       dev.gptq.pack.BitStream});
+ *   <li>{@code P.qzeros} I32 [groups, ⌈out·b/32⌉]: zero points along the output, each less by one
+ *       in {@link Version#V1};
+ *   <li>{@code P.scales} F16 [groups, out];
+ *   <li>{@code P.g_idx} I32 [in]: the group of each input feature;
+ *   <li>{@code P.bias} F16 [out], if the module has one.
+ * </ul>
+ */
+public final class GptqTensors {
+  /** What the names of a module's tensors end in. */
+  public static final ImmutableList<String> PARTS =
+      ImmutableList.of("qweight", "qzeros", "scales", "g_idx", "bias");
+
+  private GptqTensors() {}
+
+  /**
+   * Writes a module. Scales must be exact in F16. Throws {@link dev.gptq.formats.BadInputException}
+   * if the format cannot hold a zero point: 0 in {@link Version#V1}, or one that is no integer.
+   */
+  public static void write(
+      CheckpointWriter writer,
+      String prefix,
+      PackedMatrix matrix,
+      Version version,
+      Optional<StoredTensor> bias)
+      throws IOException {
+    new ModuleWriter(writer, prefix, matrix, version).write(bias);
+  }
+
+  /** Whether a checkpoint holds the module in quantized form. */
+  public static boolean has(Checkpoint checkpoint, String prefix) {
+    return checkpoint.find(prefix + ".qweight").isPresent();
+  }
+
+  /**
+   * Reads a module. Throws {@link dev.gptq.formats.BadInputException} if its tensors contradict the
+   * settings. The matrix is valid until the checkpoint is closed.
+   */
+  public static StoredLinear read(Checkpoint checkpoint, String prefix, GptqConfig config) {
+    return new ModuleReader(checkpoint, prefix, config).read();
+  }
+}

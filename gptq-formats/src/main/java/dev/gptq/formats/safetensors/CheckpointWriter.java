@@ -1,0 +1,270 @@
+package dev.gptq.formats.safetensors;
+
+import com.google.common.base.Preconditions;
+import com.google.common.collect.ImmutableList;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.zip.CRC32C;
+import tools.jackson.databind.node.ObjectNode;
+
+/**
+ * Writes a checkpoint folder: {@code model.safetensors}, or {@code
+ * model-00001-of-0000N.safetensors} with an index, and side files. Tensors go to disk as they come.
+ * All is written into a hidden folder beside the final one; {@link #commit} reads it back, compares
+ * checksums, and renames it. Closing without commit leaves nothing.
+ */
+public final class CheckpointWriter implements AutoCloseable {
+  private static final int BUFFER = 4 << 20;
+
+  private final StagingFolder staging;
+  private final WriterOptions options;
+  private final ShardWriter.Opener opener;
+  private final List<FinishedShard> finished = new ArrayList<>();
+  private final Map<String, Long> checksums = new LinkedHashMap<>();
+  private final ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER);
+  private ShardWriter growing;
+  private boolean committed;
+
+  /** A file that holds all it will. */
+  private record FinishedShard(Path file, long bytes, ImmutableList<String> tensors) {}
+
+  private CheckpointWriter(
+      StagingFolder staging, WriterOptions options, ShardWriter.Opener opener) {
+    this.staging = staging;
+    this.options = options;
+    this.opener = opener;
+  }
+
+  /**
+   * Begins a checkpoint. Throws {@link dev.gptq.formats.BadInputException} if the folder exists, is
+   * not empty and must not be overwritten, or if another process writes to it.
+   */
+  public static CheckpointWriter create(Path folder, WriterOptions options) throws IOException {
+    return create(
+        folder,
+        options,
+        file ->
+            FileChannel.open(
+                file,
+                StandardOpenOption.CREATE_NEW,
+                StandardOpenOption.READ,
+                StandardOpenOption.WRITE));
+  }
+
+  static CheckpointWriter create(Path folder, WriterOptions options, ShardWriter.Opener opener)
+      throws IOException {
+    return new CheckpointWriter(StagingFolder.create(folder, options.overwrite()), options, opener);
+  }
+
+  /** Adds a tensor. The segment holds the elements, little-endian, and may be reused afterwards. */
+  public void add(String name, StoredType type, long[] shape, MemorySegment data)
+      throws IOException {
+    Preconditions.checkState(!committed, "the checkpoint is committed");
+    Preconditions.checkArgument(!checksums.containsKey(name), "tensor '%s' was added before", name);
+    long bytes = Arrays.stream(shape).reduce(type.bytes(), Math::multiplyExact);
+    Preconditions.checkArgument(
+        bytes == data.byteSize(),
+        "tensor '%s' of shape %s has %s bytes, not %s",
+        name,
+        Arrays.toString(shape),
+        bytes,
+        data.byteSize());
+    try {
+      checksums.put(name, shardFor(bytes).add(name, type, shape, data));
+    } catch (IOException e) {
+      throw explained("tensor '" + name + "'", e);
+    }
+  }
+
+  /** Adds a tensor of another checkpoint as it is. */
+  public void add(StoredTensor tensor) throws IOException {
+    add(
+        tensor.name(),
+        tensor.type(),
+        tensor.shape().stream().mapToLong(Long::longValue).toArray(),
+        tensor.data());
+  }
+
+  /**
+   * Adds tensors of other checkpoints as they are, in files of their own. This is faster than one
+   * by one: all processors copy, and each tensor is written once.
+   */
+  public void addAll(Iterable<StoredTensor> tensors) throws IOException {
+    Preconditions.checkState(!committed, "the checkpoint is committed");
+    List<StoredTensor> shard = new ArrayList<>();
+    long bytes = 0;
+    try {
+      finishGrowing();
+      for (StoredTensor tensor : tensors) {
+        if (!shard.isEmpty() && bytes + tensor.data().byteSize() > options.shardLimit()) {
+          addShard(shard, bytes);
+          shard.clear();
+          bytes = 0;
+        }
+        shard.add(tensor);
+        bytes += tensor.data().byteSize();
+      }
+      if (!shard.isEmpty()) {
+        addShard(shard, bytes);
+      }
+    } catch (IOException e) {
+      throw explained("shard " + (finished.size() + 1), e);
+    }
+  }
+
+  private void addShard(List<StoredTensor> tensors, long bytes) throws IOException {
+    ImmutableList<String> names =
+        tensors.stream().map(StoredTensor::name).collect(ImmutableList.toImmutableList());
+    for (String name : names) {
+      Preconditions.checkArgument(
+          !checksums.containsKey(name), "tensor '%s' was added before", name);
+    }
+    Path file = nextPart();
+    checksums.putAll(ShardCopy.write(file, opener, tensors, options.metadata()));
+    finished.add(new FinishedShard(file, bytes, names));
+  }
+
+  private ShardWriter shardFor(long bytes) throws IOException {
+    if (growing != null && growing.bytes() + bytes > options.shardLimit()) {
+      finishGrowing();
+    }
+    if (growing == null) {
+      growing = new ShardWriter(nextPart(), opener, buffer);
+    }
+    return growing;
+  }
+
+  private Path nextPart() {
+    return staging.path().resolve("part-" + (finished.size() + 1));
+  }
+
+  private void finishGrowing() throws IOException {
+    if (growing != null) {
+      growing.finish(options.metadata());
+      finished.add(new FinishedShard(growing.file(), growing.bytes(), growing.names()));
+      growing = null;
+    }
+  }
+
+  /** Copies a side file, such as a tokenizer, under its own name. */
+  public void copyFile(Path source) throws IOException {
+    Path target = staging.path().resolve(source.getFileName().toString());
+    try {
+      Files.copy(source, target, StandardCopyOption.REPLACE_EXISTING);
+    } catch (IOException e) {
+      throw explained("file " + source, e);
+    }
+  }
+
+  /** Writes a side file. */
+  public void writeFile(String name, byte[] content) throws IOException {
+    Preconditions.checkArgument(
+        Path.of(name).getNameCount() == 1 && !Path.of(name).isAbsolute(),
+        "'%s' is no plain file name",
+        name);
+    try {
+      Files.write(staging.path().resolve(name), content);
+    } catch (IOException e) {
+      throw explained("file " + name, e);
+    }
+  }
+
+  /**
+   * Finishes the files, reads every tensor back and compares it with what was added, and gives the
+   * folder its final name. Throws {@link IOException} if the disk returns other bytes.
+   */
+  public void commit() throws IOException {
+    Preconditions.checkState(!committed, "the checkpoint is committed");
+    Preconditions.checkState(!checksums.isEmpty(), "a checkpoint needs a tensor");
+    try {
+      finishGrowing();
+      nameShards();
+    } catch (IOException e) {
+      throw explained("the last shard", e);
+    }
+    verify();
+    staging.commit();
+    committed = true;
+  }
+
+  private void nameShards() throws IOException {
+    if (finished.size() == 1) {
+      Files.move(finished.getFirst().file(), staging.path().resolve(Checkpoint.SINGLE_FILE));
+      return;
+    }
+    ObjectNode index = Json.MAPPER.createObjectNode();
+    index
+        .putObject("metadata")
+        .put("total_size", finished.stream().mapToLong(FinishedShard::bytes).sum());
+    ObjectNode weightMap = index.putObject("weight_map");
+    for (int i = 0; i < finished.size(); i++) {
+      String name =
+          String.format(Locale.ROOT, "model-%05d-of-%05d.safetensors", i + 1, finished.size());
+      Files.move(finished.get(i).file(), staging.path().resolve(name));
+      finished.get(i).tensors().forEach(tensor -> weightMap.put(tensor, name));
+    }
+    Files.write(
+        staging.path().resolve(Checkpoint.INDEX_FILE),
+        Json.MAPPER.writerWithDefaultPrettyPrinter().writeValueAsBytes(index));
+  }
+
+  private void verify() throws IOException {
+    try (Checkpoint written = Checkpoint.open(staging.path())) {
+      Optional<StoredTensor> wrong =
+          checksums.entrySet().stream()
+              .parallel()
+              .map(expected -> {
+                StoredTensor tensor = written.require(expected.getKey());
+                return checksum(tensor) == expected.getValue()
+                    ? Optional.<StoredTensor>empty()
+                    : Optional.of(tensor);
+              })
+              .flatMap(Optional::stream)
+              .findFirst();
+      if (wrong.isPresent()) {
+        throw new IOException(
+            "%s: tensor '%s' reads back differently than it was written; check the disk"
+                .formatted(wrong.get().file(), wrong.get().name()));
+      }
+    }
+  }
+
+  private static long checksum(StoredTensor tensor) {
+    CRC32C checksum = new CRC32C();
+    long size = tensor.data().byteSize();
+    for (long at = 0; at < size; at += 1 << 30) {
+      checksum.update(tensor.data().asSlice(at, Math.min(1 << 30, size - at)).asByteBuffer());
+    }
+    return checksum.getValue();
+  }
+
+  private IOException explained(String what, IOException e) {
+    return new IOException(
+        "writing %s to %s failed: %s; nothing is kept, free some space or give a folder on another disk"
+            .formatted(what, staging.path(), e.getMessage()),
+        e);
+  }
+
+  /** Deletes what was not committed. */
+  @Override
+  public void close() throws IOException {
+    try (staging) {
+      if (growing != null) {
+        growing.close();
+      }
+    }
+  }
+}

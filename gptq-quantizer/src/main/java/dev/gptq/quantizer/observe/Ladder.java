@@ -1,0 +1,44 @@
+package dev.gptq.quantizer.observe;
+
+import com.google.common.collect.ImmutableList;
+import java.util.Comparator;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * The settings that a unit is tried with, from the smallest to the largest on disk: at the first
+ * width and at each wider one the first group size, halved again and again down to 32. Whole rows
+ * are followed by groups of 128.
+ */
+final class Ladder {
+  private static final List<Integer> WIDTHS = List.of(2, 3, 4, 8);
+  private static final int SMALLEST_GROUP = 32;
+  private static final int FIRST_GROUP = 128;
+
+  private Ladder() {}
+
+  /** All settings above {@code start} that the unit accepts. */
+  static ImmutableList<Setting> above(Setting start, Unit unit) {
+    Set<Setting> settings = new LinkedHashSet<>();
+    for (int bits : WIDTHS) {
+      if (bits >= start.bits()) {
+        for (int size : groupSizes(start.groupSize())) {
+          settings.add(new Setting(bits, size));
+        }
+      }
+    }
+    return settings.stream()
+        .filter(setting -> unit.accepts(setting) && unit.bytes(setting) > unit.bytes(start))
+        .sorted(Comparator.comparingLong(unit::bytes))
+        .collect(ImmutableList.toImmutableList());
+  }
+
+  private static Set<Integer> groupSizes(int first) {
+    Set<Integer> sizes = new LinkedHashSet<>(List.of(first));
+    for (int size = first == -1 ? FIRST_GROUP : first / 2; size >= SMALLEST_GROUP; size /= 2) {
+      sizes.add(size);
+    }
+    return sizes;
+  }
+}

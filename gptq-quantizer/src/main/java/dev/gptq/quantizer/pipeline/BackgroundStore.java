@@ -1,0 +1,63 @@
+package dev.gptq.quantizer.pipeline;
+
+import com.google.common.base.Throwables;
+import com.google.common.collect.ImmutableMap;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+
+/**
+ * Keeps finished blocks in another store on a thread of its own, so that the next block need not
+ * wait for the disk. One block at most waits to be kept. A failure is thrown by the next {@link
+ * #put}, or by {@link #close}.
+ */
+final class BackgroundStore implements BlockStore, AutoCloseable {
+  private final BlockStore store;
+  private final ExecutorService writer =
+      Executors.newSingleThreadExecutor(Thread.ofPlatform().name("block-writer").factory());
+  private Future<?> last = CompletableFuture.completedFuture(null);
+
+  BackgroundStore(BlockStore store) {
+    this.store = store;
+  }
+
+  /** Looks while an earlier block may still be on its way to the store. */
+  @Override
+  public Optional<ImmutableMap<String, QuantizedModule>> find(int block) {
+    return store.find(block);
+  }
+
+  @Override
+  public void put(int block, ImmutableMap<String, QuantizedModule> modules) {
+    await();
+    last = writer.submit(() -> store.put(block, modules));
+  }
+
+  /** Waits until all blocks are kept. */
+  @Override
+  public void close() {
+    try {
+      await();
+    } finally {
+      writer.close();
+    }
+  }
+
+  private void await() {
+    Future<?> awaited = last;
+    // A failure is reported once.
+    last = CompletableFuture.completedFuture(null);
+    try {
+      awaited.get();
+    } catch (ExecutionException e) {
+      Throwables.throwIfUnchecked(e.getCause());
+      throw new IllegalStateException(e.getCause());
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IllegalStateException("interrupted while a block was being written", e);
+    }
+  }
+}

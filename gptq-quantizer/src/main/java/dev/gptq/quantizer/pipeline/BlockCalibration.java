@@ -1,0 +1,165 @@
+package dev.gptq.quantizer.pipeline;
+
+import dev.gptq.backend.Backend;
+import dev.gptq.models.family.Step;
+import dev.gptq.models.forward.Block;
+import dev.gptq.models.forward.Registers;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Consumer;
+
+/**
+ * Takes the calibration batches through one block and gathers the statistics of every group of
+ * linear layers on the way. Sequentially, each step of the block is computed once: the batches stop
+ * before a group, the group is quantized, and they go on from there with its quantized weights.
+ * Groups are passed on in lists, of which the members may be quantized side by side.
+ */
+final class BlockCalibration {
+  private final Backend backend;
+  private final Block block;
+  private final Optional<Block> original;
+  private final Target.Kind target;
+  private final List<CalibrationBatch> batches;
+  private final List<Step> steps;
+  private int reached;
+
+  /**
+   * A calibration.
+   *
+   * @param original the block with weights that stay as they are, for targets that need it
+   */
+  BlockCalibration(
+      Backend backend,
+      Block block,
+      Optional<Block> original,
+      Target.Kind target,
+      List<CalibrationBatch> batches) {
+    this.backend = backend;
+    this.block = block;
+    this.original = original;
+    this.target = target;
+    this.batches = batches;
+    this.steps = block.spec().steps();
+  }
+
+  /**
+   * True-sequential: each group sees the earlier groups of its block quantized. Experts, which do
+   * not see each other, go together in waves: first the first groups of all, then the next.
+   */
+  void sequential(Consumer<List<CalibratedGroup>> quantize) {
+    List<Stretch> stretches = Stretch.of(steps);
+    for (int first = 0; first < stretches.size(); ) {
+      int end = ExpertWave.end(stretches, first, steps, this::rows, tokens());
+      sequential(stretches.subList(first, end), quantize);
+      first = end;
+    }
+  }
+
+  private void sequential(List<Stretch> wave, Consumer<List<CalibratedGroup>> quantize) {
+    int groups = wave.getFirst().groups(steps).size();
+    int[] at = wave.stream().mapToInt(Stretch::from).toArray();
+    for (int g = 0; g < groups; g++) {
+      try (TensorScope local = backend.newScope()) {
+        List<CalibratedGroup> calibrated = new ArrayList<>();
+        for (int s = 0; s < at.length; s++) {
+          int index = wave.get(s).groups(steps).get(g);
+          calibrated.add(calibrate(at[s], index, local));
+          at[s] = index;
+        }
+        quantize.accept(calibrated);
+      }
+    }
+    for (int s = 0; s < at.length; s++) {
+      for (CalibrationBatch batch : batches) {
+        batch.run(block, original, at[s], wave.get(s).to());
+      }
+      reached = wave.get(s).to();
+    }
+  }
+
+  /** Takes the batches from one step to a group and adds what they bring to it. */
+  private CalibratedGroup calibrate(int from, int index, TensorScope scope) {
+    Step.Linears group = (Step.Linears) steps.get(index);
+    if (batches.isEmpty()) {
+      return new CalibratedGroup(group, Optional.empty());
+    }
+    InputStatistics statistics = statistics(index, scope);
+    for (CalibrationBatch batch : batches) {
+      batch.run(block, original, from, index);
+      statistics.add(batch.registers(), batch.full(), group);
+    }
+    return new CalibratedGroup(group, Optional.of(statistics));
+  }
+
+  private long rows(Step.Gather gather) {
+    return batches.stream().mapToLong(batch -> batch.registers().rows(gather)).sum();
+  }
+
+  private long tokens() {
+    return batches.stream().mapToLong(b -> b.registers().get(Step.RESIDUAL).rows()).sum();
+  }
+
+  /** All groups see the unquantized block; their statistics are held at the same time. */
+  void atOnce(Consumer<List<CalibratedGroup>> quantize) {
+    try (TensorScope local = backend.newScope()) {
+      Map<Step.Linears, InputStatistics> all = new LinkedHashMap<>();
+      for (int i = 0; i < steps.size(); i++) {
+        if (steps.get(i) instanceof Step.Linears group) {
+          all.put(group, statistics(i, local));
+        }
+      }
+      for (CalibrationBatch batch : batches) {
+        try (TensorScope run = backend.newScope();
+            Registers registers = residual(batch.registers(), run)) {
+          Optional<Registers> full = batch.full().map(f -> residual(f, run));
+          CalibrationBatch trial = new CalibrationBatch(registers, full, batch.sequences());
+          int from = 0;
+          for (int i = 0; i < steps.size(); i++) {
+            if (steps.get(i) instanceof Step.Linears group) {
+              trial.run(block, original, from, i);
+              all.get(group).add(registers, full, group);
+              from = i;
+            }
+          }
+        }
+      }
+      List<CalibratedGroup> experts = new ArrayList<>();
+      for (Stretch stretch : Stretch.of(steps)) {
+        for (int i : stretch.groups(steps)) {
+          Step.Linears group = (Step.Linears) steps.get(i);
+          CalibratedGroup calibrated = new CalibratedGroup(group, Optional.of(all.get(group)));
+          if (stretch.isExpert()) {
+            experts.add(calibrated);
+          } else {
+            quantize.accept(List.of(calibrated));
+          }
+        }
+      }
+      quantize.accept(experts);
+    }
+  }
+
+  /** A copy of the residual stream. */
+  private Registers residual(Registers of, TensorScope scope) {
+    Registers copy = new Registers(backend, scope);
+    Tensor x = of.get(Step.RESIDUAL);
+    copy.define(Step.RESIDUAL, x.rows(), x.columns(), y -> backend.linalg().convert(x, y));
+    return copy;
+  }
+
+  /** Takes the batches to the end of the block. */
+  void finish() {
+    for (CalibrationBatch batch : batches) {
+      batch.run(block, original, reached, steps.size());
+    }
+  }
+
+  private InputStatistics statistics(int index, TensorScope scope) {
+    return InputStatistics.of(backend, steps, index, target, scope);
+  }
+}

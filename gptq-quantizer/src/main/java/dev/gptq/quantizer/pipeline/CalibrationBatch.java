@@ -1,0 +1,21 @@
+package dev.gptq.quantizer.pipeline;
+
+import dev.gptq.models.forward.Block;
+import dev.gptq.models.forward.Registers;
+import java.util.Optional;
+
+/**
+ * Some calibration windows on their way through the model.
+ *
+ * @param registers their activations at the point that the calibration has reached
+ * @param full the activations of the full-precision model there, if a target needs them
+ * @param sequences number of windows
+ */
+record CalibrationBatch(Registers registers, Optional<Registers> full, int sequences) {
+
+  /** Runs steps of the block, and in full precision those of the original. */
+  void run(Block block, Optional<Block> original, int from, int to) {
+    block.run(registers, sequences, from, to);
+    original.ifPresent(o -> o.run(full.orElseThrow(), sequences, from, to));
+  }
+}

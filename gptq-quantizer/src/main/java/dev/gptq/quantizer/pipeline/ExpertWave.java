@@ -1,0 +1,60 @@
+package dev.gptq.quantizer.pipeline;
+
+import dev.gptq.models.family.Step;
+import java.util.List;
+import java.util.function.ToLongFunction;
+
+/**
+ * Which experts are quantized together. Their Hessians and the rows that were gathered for them are
+ * held at the same time, so that there are as many as
+ *
+ * <ul>
+ *   <li>take {@value #HESSIAN_BYTES} bytes of Hessians: larger experts fill a device alone;
+ *   <li>get no more rows than there are calibration tokens: no more than the widest activation
+ *       outside of experts.
+ * </ul>
+ *
+ * This depends on the model and the text and not on how many are solved at a time, so that the
+ * order of quantization is always the same.
+ */
+final class ExpertWave {
+  static final long HESSIAN_BYTES = 512L << 20;
+
+  private ExpertWave() {}
+
+  /**
+   * The end of the wave that begins with a stretch; a stretch between experts is one of its own.
+   *
+   * @param rows calibration tokens that chose an expert
+   * @param tokens all of them
+   */
+  static int end(
+      List<Stretch> stretches,
+      int first,
+      List<Step> steps,
+      ToLongFunction<Step.Gather> rows,
+      long tokens) {
+    int end = first;
+    long bytes = 0;
+    long gathered = 0;
+    while (end < stretches.size() && stretches.get(end).isExpert()) {
+      Stretch expert = stretches.get(end);
+      bytes += hessianBytes(expert, steps);
+      gathered += rows.applyAsLong(expert.gather().orElseThrow());
+      if (end > first && (bytes > HESSIAN_BYTES || gathered > tokens)) {
+        break;
+      }
+      end++;
+    }
+    return Math.max(end, first + 1);
+  }
+
+  /** Bytes of the largest Hessian of a stretch. */
+  static long hessianBytes(Stretch expert, List<Step> steps) {
+    return expert.groups(steps).stream()
+        .map(i -> ((Step.Linears) steps.get(i)).modules().getFirst().inputs())
+        .mapToLong(inputs -> (long) Float.BYTES * inputs * inputs)
+        .max()
+        .orElse(0);
+  }
+}

@@ -1,0 +1,76 @@
+package dev.gptq.quantizer.pipeline;
+
+import dev.gptq.backend.Backend;
+import dev.gptq.models.family.Step;
+import dev.gptq.models.forward.Registers;
+import dev.gptq.quantize.Hessian;
+import dev.gptq.quantize.InputDrift;
+import dev.gptq.tensor.TensorScope;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * What the calibration tokens tell about the input of a group of linear layers.
+ *
+ * @param hessian their Hessian
+ * @param drift how far the input is from that of the full-precision model, if a target asks for it
+ */
+record InputStatistics(Hessian hessian, Optional<InputDrift> drift) {
+
+  /**
+   * Empty sums for the group that is step {@code index}. Inputs of experts have no drift: the
+   * full-precision model sends other tokens to them.
+   */
+  static InputStatistics of(
+      Backend backend, List<Step> steps, int index, Target.Kind target, TensorScope scope) {
+    Step.Linears group = (Step.Linears) steps.get(index);
+    int columns = group.modules().getFirst().inputs();
+    Optional<InputDrift> drift = Optional.empty();
+    if (target != Target.Kind.PLAIN && !isRouted(steps, index)) {
+      Optional<Integer> residual =
+          target == Target.Kind.RESIDUAL && writesResidual(steps, index)
+              ? Optional.of(group.modules().getFirst().outputs())
+              : Optional.empty();
+      drift = Optional.of(new InputDrift(backend, scope, columns, residual));
+    }
+    return new InputStatistics(new Hessian(backend, scope, columns), drift);
+  }
+
+  /** Whether the step lies between the gathering and the scattering of an expert's tokens. */
+  private static boolean isRouted(List<Step> steps, int index) {
+    for (Step step : steps.subList(0, index).reversed()) {
+      if (step instanceof Step.Scatter) {
+        return false;
+      }
+      if (step instanceof Step.Gather) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Whether the step after the group adds its output, as it is, to the residual stream. */
+  private static boolean writesResidual(List<Step> steps, int index) {
+    return index + 1 < steps.size()
+        && steps.get(index + 1) instanceof Step.Add add
+        && add.to().equals(Step.RESIDUAL)
+        && add.what().equals(((Step.Linears) steps.get(index)).modules().getLast().out());
+  }
+
+  /** Adds the tokens of a batch that reach the group; an expert may get none. */
+  void add(Registers registers, Optional<Registers> full, Step.Linears group) {
+    if (registers.isEmpty(group.in())) {
+      return;
+    }
+    hessian.add(registers.get(group.in()));
+    drift.ifPresent(d -> {
+      d.add(full.orElseThrow().get(group.in()), registers.get(group.in()));
+      if (d.wantsResidual()) {
+        d.addResidual(
+            full.orElseThrow().get(Step.RESIDUAL),
+            registers.get(Step.RESIDUAL),
+            registers.get(group.in()));
+      }
+    });
+  }
+}

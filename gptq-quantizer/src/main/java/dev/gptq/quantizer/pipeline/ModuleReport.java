@@ -1,0 +1,42 @@
+package dev.gptq.quantizer.pipeline;
+
+/**
+ * What happened to one module; a line of the quantization log. Errors are means over calibration
+ * tokens of the squared output error {@code ‖(W − Q)x‖²}, undamped; relative errors divide them by
+ * that of {@code ‖Wx‖²}. They are NaN where no calibration text was used.
+ *
+ * @param layer index of the block
+ * @param module name below the block
+ * @param name full name
+ * @param rows output features
+ * @param columns input features
+ * @param bits bits of a code
+ * @param groupSize columns of a group; -1 for whole rows
+ * @param sym whether the zero point is fixed
+ * @param error mean squared output error
+ * @param relativeError the same relative to the output
+ * @param rtnError the error of rounding to nearest on the same kind of grid
+ * @param rtnRelativeError the same relative to the output
+ * @param damp the share of the mean diagonal that was added
+ * @param tokens calibration tokens that the module saw
+ * @param fallback why the module was rounded to nearest although GPTQ was asked for; empty if it
+ *     was not
+ * @param seconds time it took, its share of the factor's included; those of experts overlap
+ */
+public record ModuleReport(
+    int layer,
+    String module,
+    String name,
+    int rows,
+    int columns,
+    int bits,
+    int groupSize,
+    boolean sym,
+    double error,
+    double relativeError,
+    double rtnError,
+    double rtnRelativeError,
+    double damp,
+    long tokens,
+    String fallback,
+    double seconds) {}

@@ -1,0 +1,146 @@
+package dev.gptq.quantizer.pipeline;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.LaneGroup;
+import dev.gptq.models.evaluation.Perplexity;
+import dev.gptq.models.family.BlockSpec;
+import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.models.forward.Block;
+import dev.gptq.models.forward.Ends;
+import dev.gptq.models.forward.Registers;
+import dev.gptq.models.forward.RopeTable;
+import dev.gptq.models.forward.WeightSource;
+import dev.gptq.tensor.TensorScope;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Quantizes a model block by block. The calibration windows pass through the model once: each block
+ * is loaded, quantized with the activations that reach it, and run with its quantized weights to
+ * give the next block its input.
+ *
+ * <p>Memory of the backend at any time: the weights of one block, the Hessian and its factor of one
+ * group of modules that share an input (three squares of the input features; all groups of a block
+ * without true-sequential), and for every calibration token the residual stream plus the widest
+ * activation that is alive between two groups. A target other than the weights themselves doubles
+ * weights and activations and adds two squares.
+ */
+public final class QuantizationJob {
+  /** Calibration tokens that go through a block together: enough to fill a GPU. */
+  static final int BATCH_TOKENS = 8192;
+
+  private final Backend backend;
+  private final DecoderSpec spec;
+  private final WeightSource source;
+  private final QuantizationSettings settings;
+  private final ImmutableList<int[]> windows;
+  private final BlockStore store;
+  private final JobListener listener;
+
+  /**
+   * A job.
+   *
+   * @param windows calibration windows of equal length; may be empty for rounding to nearest
+   * @param store keeps finished blocks, on another thread than this one; those it has already are
+   *     not computed again
+   */
+  public QuantizationJob(
+      Backend backend,
+      DecoderSpec spec,
+      WeightSource source,
+      QuantizationSettings settings,
+      ImmutableList<int[]> windows,
+      BlockStore store,
+      JobListener listener) {
+    this.backend = backend;
+    this.spec = spec;
+    this.source = source;
+    this.settings = settings;
+    this.windows = windows;
+    this.store = store;
+    this.listener = listener;
+  }
+
+  /** Quantizes all blocks that the store does not have yet. */
+  public void run() {
+    try (TensorScope scope = backend.newScope();
+        LaneGroup lanes = new LaneGroup(backend);
+        BackgroundStore background = new BackgroundStore(store)) {
+      Optional<RopeTable> rope = spec.rope().map(r -> RopeTable.of(r, spec.context(), scope));
+      List<CalibrationBatch> batches = embed(scope);
+      for (int i = 0; i < spec.blocks().size(); i++) {
+        listener.block(i, spec.blocks().size());
+        quantize(i, rope, batches, lanes, background);
+      }
+    }
+  }
+
+  private long calibrationTokens() {
+    return windows.stream().mapToLong(window -> window.length).sum();
+  }
+
+  private List<CalibrationBatch> embed(TensorScope scope) {
+    List<CalibrationBatch> batches = new ArrayList<>();
+    if (windows.isEmpty()) {
+      return batches;
+    }
+    try (TensorScope local = backend.newScope()) {
+      Ends ends = new Ends(backend, spec, source, local);
+      for (List<int[]> batch : Perplexity.batches(windows, BATCH_TOKENS)) {
+        Optional<Registers> full =
+            settings.needsFullPrecision()
+                ? Optional.of(embedded(ends, batch, scope, local))
+                : Optional.empty();
+        batches.add(new CalibrationBatch(embedded(ends, batch, scope, local), full, batch.size()));
+      }
+    }
+    return batches;
+  }
+
+  private Registers embedded(Ends ends, List<int[]> batch, TensorScope scope, TensorScope weights) {
+    Registers registers = new Registers(backend, scope);
+    ends.embed(batch, registers, weights);
+    return registers;
+  }
+
+  private void quantize(
+      int index,
+      Optional<RopeTable> rope,
+      List<CalibrationBatch> batches,
+      LaneGroup lanes,
+      BlockStore kept) {
+    BlockSpec blockSpec = spec.blocks().get(index);
+    try (TensorScope local = backend.newScope()) {
+      Block block = new Block(backend, blockSpec, source, rope, local);
+      Optional<Block> original =
+          settings.needsFullPrecision()
+              ? Optional.of(new Block(backend, blockSpec, source, rope, local))
+              : Optional.empty();
+      BlockCalibration calibration =
+          new BlockCalibration(backend, block, original, settings.target().kind(), batches);
+      ModuleQuantizer quantizer =
+          new ModuleQuantizer(
+              lanes,
+              settings,
+              index,
+              block,
+              lane -> new GroupSolver(lane, source, settings, index, block, calibrationTokens()));
+      Optional<ImmutableMap<String, QuantizedModule>> finished = kept.find(index);
+      if (finished.isPresent()) {
+        finished.get().values().forEach(quantizer::restore);
+        calibration.finish();
+        return;
+      }
+      if (settings.trueSequential() || batches.isEmpty()) {
+        calibration.sequential(groups -> quantizer.quantize(groups, listener));
+      } else {
+        calibration.atOnce(groups -> quantizer.quantize(groups, listener));
+      }
+      calibration.finish();
+      kept.put(index, quantizer.modules());
+    }
+  }
+}

@@ -1,0 +1,57 @@
+package dev.gptq.quantizer.pipeline;
+
+import dev.gptq.quantize.GptqOptions;
+import java.util.Optional;
+import java.util.function.Predicate;
+import java.util.regex.Pattern;
+
+/**
+ * What is done to a model.
+ *
+ * @param method GPTQ or rounding to nearest
+ * @param options bits, groups, order, damping
+ * @param target what each layer's weights are to come close to
+ * @param trueSequential whether a module is calibrated with the earlier modules of its own block
+ *     already quantized
+ * @param include only modules whose full name this matches somewhere; all if empty
+ * @param exclude no modules whose full name this matches somewhere
+ */
+public record QuantizationSettings(
+    Method method,
+    GptqOptions options,
+    Target target,
+    boolean trueSequential,
+    Optional<Pattern> include,
+    Optional<Pattern> exclude) {
+
+  /** How codes are chosen. */
+  public enum Method {
+    /** Rounding to nearest. */
+    RTN,
+    /** GPTQ. */
+    GPTQ
+  }
+
+  /** True-sequential, all modules. */
+  public static QuantizationSettings of(Method method, GptqOptions options) {
+    return new QuantizationSettings(
+        method, options, Target.PLAIN, true, Optional.empty(), Optional.empty());
+  }
+
+  /** Whether the full-precision activations have to pass through the model as well. */
+  boolean needsFullPrecision() {
+    return method == Method.GPTQ && target.needsFullPrecision();
+  }
+
+  /** The same with another target. */
+  public QuantizationSettings withTarget(Target other) {
+    return new QuantizationSettings(method, options, other, trueSequential, include, exclude);
+  }
+
+  /** Whether the module of that full name is to be quantized. */
+  public Predicate<String> selection() {
+    return name ->
+        include.map(pattern -> pattern.matcher(name).find()).orElse(true)
+            && !exclude.map(pattern -> pattern.matcher(name).find()).orElse(false);
+  }
+}

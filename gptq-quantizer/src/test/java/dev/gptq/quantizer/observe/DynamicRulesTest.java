@@ -1,0 +1,153 @@
+package dev.gptq.quantizer.observe;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.formats.SharedFiles;
+import dev.gptq.formats.gptq.GptqConfig;
+import dev.gptq.formats.gptq.ModuleOverride;
+import dev.gptq.formats.gptq.ModuleSettings;
+import dev.gptq.models.Model;
+import dev.gptq.models.family.BlockSpec;
+import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.quantizer.pipeline.ModuleReport;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Optional;
+import java.util.function.Function;
+import java.util.function.Predicate;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.Test;
+
+final class DynamicRulesTest {
+  private static final Path TINY = SharedFiles.bundled("examples/tiny");
+  private static final ModuleSettings BASE = new ModuleSettings(4, 128, true, false);
+
+  private static GptqConfig config(
+      DecoderSpec spec, Predicate<String> selected, Function<String, Setting> setting) {
+    ImmutableList.Builder<ModuleReport> reports = ImmutableList.builder();
+    for (BlockSpec block : spec.blocks()) {
+      block
+          .linears()
+          .filter(linear -> selected.test(block.nameOf(linear)))
+          .forEach(linear -> {
+            String name = block.nameOf(linear);
+            Setting own = setting.apply(name);
+            reports.add(
+                new ModuleReport(
+                    0,
+                    linear.module(),
+                    name,
+                    linear.outputs(),
+                    linear.inputs(),
+                    own.bits(),
+                    own.groupSize(),
+                    true,
+                    1,
+                    1,
+                    1,
+                    1,
+                    0.01,
+                    9,
+                    "",
+                    1));
+          });
+    }
+    ImmutableMap<String, ModuleOverride> rules = DynamicRules.of(spec, reports.build(), BASE);
+    return GptqConfig.of(BASE, GptqConfig.Version.V1).withDynamic(rules);
+  }
+
+  private static Setting setting(GptqConfig config, String module) {
+    ModuleSettings settings = config.settingsFor(module).orElseThrow();
+    return new Setting(settings.bits(), settings.groupSize());
+  }
+
+  @Test
+  void eachModuleAndTheLayersThatLoadersFuseGetTheirSettings() throws IOException {
+    Setting eight = new Setting(8, 128);
+    Setting base = new Setting(4, 128);
+    Setting finer = new Setting(4, 32);
+    Function<String, Setting> chosen =
+        name ->
+            name.matches("model[.]layers[.][15][.]self_attn[.][qkv]_proj")
+                ? eight
+                : name.matches("model[.]layers[.]1[.]mlp[.](gate|up)_proj|.*0.mlp.down_proj")
+                    ? finer
+                    : base;
+    try (Model model = Model.open(TINY)) {
+      GptqConfig config = config(model.spec(), name -> true, chosen);
+      assertThat(config.dynamic()).hasSize(3);
+      for (BlockSpec block : model.spec().blocks()) {
+        block
+            .linears()
+            .map(block::nameOf)
+            .forEach(name -> assertThat(setting(config, name)).isEqualTo(chosen.apply(name)));
+      }
+      assertThat(setting(config, "model.layers.5.self_attn.qkv_proj")).isEqualTo(eight);
+      assertThat(setting(config, "model.layers.1.mlp.gate_up_proj")).isEqualTo(finer);
+      assertThat(setting(config, "model.layers.15.self_attn.q_proj")).isEqualTo(base);
+      assertThat(setting(config, "model.layers.5.self_attn.q_proj.x")).isEqualTo(base);
+    }
+  }
+
+  @Test
+  void modulesThatWereLeftOutAreSkipped() throws IOException {
+    try (Model model = Model.open(TINY)) {
+      GptqConfig config =
+          config(
+              model.spec(),
+              name -> !name.startsWith("model.layers.2.mlp"),
+              name -> new Setting(4, 128));
+      assertThat(config.dynamic().keySet()).allMatch(rule -> rule.startsWith("-:"));
+      assertThat(config.settingsFor("model.layers.2.mlp.gate_proj")).isEmpty();
+      assertThat(config.settingsFor("model.layers.2.mlp.gate_up_proj")).isEmpty();
+      assertThat(config.settingsFor("model.layers.2.mlp.down_proj")).isEmpty();
+      assertThat(config.settingsFor("model.layers.2.self_attn.q_proj")).isPresent();
+      assertThat(config.settingsFor("model.layers.3.mlp.down_proj")).isPresent();
+    }
+  }
+
+  @Test
+  void withoutDifferencesThereAreNoRules() throws IOException {
+    try (Model model = Model.open(TINY)) {
+      assertThat(config(model.spec(), name -> true, name -> new Setting(4, 128)).dynamic())
+          .isEmpty();
+    }
+  }
+
+  @Test
+  void allExpertsOfABlockAreOneUnitAndOneRule() throws IOException {
+    for (String family : new String[] {"mixtral", "qwen3-moe"}) {
+      try (Model model = Model.open(SharedFiles.require("models/architectures").resolve(family))) {
+        assertThat(Unit.of(model.spec(), name -> true).stream().filter(Unit::experts))
+            .hasSize(model.spec().blocks().size());
+        Setting eight = new Setting(8, 128);
+        Predicate<String> second =
+            Pattern.compile("model[.]layers[.]1[.].*experts[.]").asPredicate();
+        GptqConfig config =
+            config(
+                model.spec(),
+                name -> true,
+                name -> second.test(name) ? eight : new Setting(4, 128));
+        assertThat(config.dynamic()).hasSize(1);
+        Optional<String> expert =
+            model
+                .spec()
+                .blocks()
+                .get(1)
+                .linears()
+                .map(model.spec().blocks().get(1)::nameOf)
+                .filter(second)
+                .findFirst();
+        assertThat(setting(config, expert.orElseThrow())).isEqualTo(eight);
+        String whole = expert.get().replaceFirst("[.]experts[.].*", ".experts");
+        assertThat(setting(config, whole)).isEqualTo(eight);
+        assertThat(setting(config, whole.replace("layers.1.", "layers.0.")))
+            .isEqualTo(new Setting(4, 128));
+        assertThat(setting(config, "model.layers.1.self_attn.qkv_proj"))
+            .isEqualTo(new Setting(4, 128));
+      }
+    }
+  }
+}

@@ -1,0 +1,69 @@
+package dev.gptq.quantizer.observe;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.models.family.BlockSpec;
+import dev.gptq.models.family.LinearSpec;
+import org.junit.jupiter.api.Test;
+
+final class LadderTest {
+  private static Unit unit(int outputs, int inputs) {
+    LinearSpec module = new LinearSpec("mlp.up_proj", "up", outputs, inputs, false);
+    return new Unit(
+        0,
+        new BlockSpec("model.layers.0.", ImmutableList.of()),
+        ImmutableList.of(new Unit.Input(0, ImmutableList.of(module))),
+        false);
+  }
+
+  @Test
+  void smallerGroupsThenMoreBits() {
+    assertThat(Ladder.above(new Setting(4, 128), unit(512, 512)))
+        .containsExactly(
+            new Setting(4, 64),
+            new Setting(4, 32),
+            new Setting(8, 128),
+            new Setting(8, 64),
+            new Setting(8, 32));
+    assertThat(Ladder.above(new Setting(2, 32), unit(512, 512)))
+        .containsExactly(new Setting(3, 32), new Setting(4, 32), new Setting(8, 32));
+    assertThat(Ladder.above(new Setting(8, 32), unit(512, 512))).isEmpty();
+  }
+
+  @Test
+  void wholeRowsAreFollowedByGroupsOf128() {
+    assertThat(Ladder.above(new Setting(4, -1), unit(512, 512)))
+        .containsExactly(
+            new Setting(4, 128),
+            new Setting(4, 64),
+            new Setting(4, 32),
+            new Setting(8, -1),
+            new Setting(8, 128),
+            new Setting(8, 64),
+            new Setting(8, 32));
+  }
+
+  /** Starts from which the ladder that this one replaces never ended. */
+  @Test
+  void oddStartsEnd() {
+    assertThat(Ladder.above(new Setting(4, 16), unit(512, 512)))
+        .containsExactly(new Setting(8, 16));
+    assertThat(Ladder.above(new Setting(4, 96), unit(512, 384)))
+        .containsExactly(new Setting(4, 48), new Setting(8, 96), new Setting(8, 48));
+  }
+
+  /** 3-bit codes of 16 inputs do not fill whole words; 32 does not divide 48 inputs. */
+  @Test
+  void onlyWhatAFileCanHold() {
+    assertThat(Ladder.above(new Setting(2, 16), unit(64, 48)))
+        .containsExactly(new Setting(4, 16), new Setting(8, 16));
+    assertThat(Ladder.above(new Setting(3, 96), unit(96, 96)))
+        .containsExactly(
+            new Setting(3, 48),
+            new Setting(4, 96),
+            new Setting(4, 48),
+            new Setting(8, 96),
+            new Setting(8, 48));
+  }
+}

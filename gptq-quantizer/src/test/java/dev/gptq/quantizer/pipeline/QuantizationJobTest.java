@@ -1,0 +1,234 @@
+package dev.gptq.quantizer.pipeline;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.Backends;
+import dev.gptq.formats.gptq.GptqConfig;
+import dev.gptq.formats.gptq.ModuleSettings;
+import dev.gptq.grid.GridSpec;
+import dev.gptq.grid.Scheme;
+import dev.gptq.models.Model;
+import dev.gptq.models.evaluation.Perplexity;
+import dev.gptq.models.forward.Decoder;
+import dev.gptq.models.text.TokenWindows;
+import dev.gptq.pack.PackedMatrix;
+import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.export.CheckpointExporter;
+import dev.gptq.quantizer.export.WorkFolder;
+import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+final class QuantizationJobTest {
+  private static final Path TINY =
+      Path.of(System.getProperty("gptq.root")).resolve("examples/tiny");
+  private static final int WINDOW = 48;
+  private static final GptqConfig CONFIG =
+      GptqConfig.of(new ModuleSettings(4, 64, true, false), GptqConfig.Version.V1);
+
+  @TempDir private Path folder;
+  private Backend backend;
+  private Model model;
+  private ImmutableList<int[]> windows;
+
+  @BeforeEach
+  void open() throws IOException {
+    backend = Backends.open(Backends.AUTO, BackendOptions.defaults(), refused -> {});
+    model = Model.open(TINY);
+    int[] stream = new SplittableRandom(3).ints(4 * WINDOW, 0, model.spec().vocabulary()).toArray();
+    windows = TokenWindows.consecutive(stream, WINDOW, OptionalInt.empty());
+  }
+
+  @AfterEach
+  void close() throws IOException {
+    assertThat(backend.memory().live()).isZero();
+    backend.close();
+    model.close();
+  }
+
+  private static QuantizationSettings settings(Method method, boolean trueSequential) {
+    return new QuantizationSettings(
+        method,
+        GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), 64),
+        Target.PLAIN,
+        trueSequential,
+        Optional.empty(),
+        Optional.empty());
+  }
+
+  private void run(QuantizationSettings settings, BlockStore store, JobListener listener) {
+    new QuantizationJob(
+            backend,
+            model.spec(),
+            model.weights(backend),
+            settings,
+            settings.method() == Method.RTN ? ImmutableList.of() : windows,
+            store,
+            listener)
+        .run();
+  }
+
+  private MemoryStore quantized(Method method, boolean trueSequential) {
+    MemoryStore store = new MemoryStore();
+    run(settings(method, trueSequential), store, JobListener.SILENT);
+    return store;
+  }
+
+  @Test
+  void gptqIsCloserThanRoundingToNearestInEveryModule() {
+    for (ModuleReport report : quantized(Method.GPTQ, true).reports()) {
+      assertThat(report.error()).as(report.name()).isLessThan(report.rtnError());
+      assertThat(report.relativeError()).isBetween(0.0, 1.0);
+      assertThat(report.tokens()).isEqualTo(4 * WINDOW);
+    }
+  }
+
+  private ImmutableMap<String, PackedMatrix> aimingAt(Target target, boolean trueSequential) {
+    MemoryStore store = new MemoryStore();
+    run(settings(Method.GPTQ, trueSequential).withTarget(target), store, JobListener.SILENT);
+    return store.packed();
+  }
+
+  private static boolean same(PackedMatrix a, PackedMatrix b) {
+    return a.words().mismatch(b.words()) == -1;
+  }
+
+  @Test
+  void targetsWithoutAlphaAreTheWeights() {
+    for (boolean trueSequential : new boolean[] {true, false}) {
+      ImmutableMap<String, PackedMatrix> plain = aimingAt(Target.PLAIN, trueSequential);
+      for (Target.Kind kind : Target.Kind.values()) {
+        aimingAt(new Target(kind, 0), trueSequential)
+            .forEach((name, packed) -> assertThat(same(packed, plain.get(name))).isTrue());
+      }
+    }
+  }
+
+  /** Before anything is quantized nothing has moved; afterwards each target sees its own errors. */
+  @Test
+  void targetsMakeUpForWhatWasQuantizedBefore() {
+    ImmutableMap<String, PackedMatrix> plain = aimingAt(Target.PLAIN, true);
+    ImmutableMap<String, PackedMatrix> qep = aimingAt(new Target(Target.Kind.QEP, 1), true);
+    ImmutableMap<String, PackedMatrix> residual =
+        aimingAt(new Target(Target.Kind.RESIDUAL, 1), true);
+    String block = "model.layers.0.";
+    String first = block + "self_attn.q_proj";
+    assertThat(same(qep.get(first), plain.get(first))).isTrue();
+    assertThat(same(residual.get(first), plain.get(first))).isTrue();
+    // The stream that o_proj writes into has not moved yet, its input has.
+    String attention = block + "self_attn.o_proj";
+    assertThat(same(qep.get(attention), plain.get(attention))).isFalse();
+    assertThat(same(residual.get(attention), qep.get(attention))).isTrue();
+    String last = block + "mlp.down_proj";
+    assertThat(same(residual.get(last), qep.get(last))).isFalse();
+  }
+
+  @Test
+  void modulesThatSeeTheSameInputAgreeWithoutTrueSequential() {
+    // The first group of a block sees the same input either way, and so gets the same codes.
+    ImmutableMap<String, PackedMatrix> sequential = quantized(Method.GPTQ, true).packed();
+    ImmutableMap<String, PackedMatrix> atOnce = quantized(Method.GPTQ, false).packed();
+    String first = "model.layers.0.self_attn.q_proj";
+    String last = "model.layers.0.mlp.down_proj";
+    assertThat(atOnce.keySet()).isEqualTo(sequential.keySet());
+    assertThat(atOnce.get(first).words().mismatch(sequential.get(first).words())).isEqualTo(-1);
+    assertThat(atOnce.get(last).words().mismatch(sequential.get(last).words())).isNotEqualTo(-1);
+  }
+
+  @Test
+  void packedWeightsGiveWhatTheirDequantizedValuesGive() throws IOException {
+    MemoryStore store = quantized(Method.GPTQ, true);
+    double packed = perplexity(store.packed());
+    DequantizedCheckpoint dequantized =
+        DequantizedCheckpoint.write(folder.resolve("dense"), model, store.packed());
+    try (Model dense = Model.open(dequantized.folder());
+        Decoder decoder = dense.load(backend)) {
+      double reference = Perplexity.of(decoder, windows, done -> {}).perplexity();
+      assertThat(packed / reference).isCloseTo(1, within(1e-4));
+    }
+  }
+
+  private double perplexity(ImmutableMap<String, PackedMatrix> packed) {
+    try (Decoder decoder = new Decoder(backend, model.spec(), model.weights(backend, packed))) {
+      return Perplexity.of(decoder, windows, done -> {}).perplexity();
+    }
+  }
+
+  @Test
+  void interruptedRunGoesOnToTheSameResult() throws IOException {
+    Path whole = folder.resolve("whole");
+    Path resumed = folder.resolve("resumed");
+    try (WorkFolder work = workFolder(whole)) {
+      run(settings(Method.GPTQ, true), work, JobListener.SILENT);
+      CheckpointExporter.export(model, work, CONFIG, ImmutableMap.of(), whole, false);
+    }
+    try (WorkFolder work = workFolder(resumed)) {
+      assertThatThrownBy(() -> run(settings(Method.GPTQ, true), work, failingAt(3)))
+          .hasMessage("power cut");
+      assertThat(work.finished()).isEqualTo(3);
+    }
+    List<Integer> quantizedAgain = new ArrayList<>();
+    try (WorkFolder work = workFolder(resumed)) {
+      run(settings(Method.GPTQ, true), work, recording(quantizedAgain));
+      CheckpointExporter.export(model, work, CONFIG, ImmutableMap.of(), resumed, false);
+      work.delete();
+      assertThat(work.folder()).doesNotExist();
+    }
+    assertThat(quantizedAgain).isNotEmpty().allMatch(layer -> layer >= 3);
+    assertThat(resumed.resolve("model.safetensors"))
+        .hasSameBinaryContentAs(whole.resolve("model.safetensors"));
+  }
+
+  private WorkFolder workFolder(Path output) {
+    return new WorkFolder(output, "fingerprint", CONFIG, module -> Optional.empty());
+  }
+
+  private static JobListener failingAt(int block) {
+    return new JobListener() {
+      @Override
+      public void block(int index, int count) {
+        if (index == block) {
+          throw new IllegalStateException("power cut");
+        }
+      }
+
+      @Override
+      public void module(ModuleReport report) {}
+    };
+  }
+
+  private static JobListener recording(List<Integer> layers) {
+    return new JobListener() {
+      @Override
+      public void block(int index, int count) {}
+
+      @Override
+      public void module(ModuleReport report) {
+        layers.add(report.layer());
+      }
+    };
+  }
+
+  @Test
+  void fingerprintsTellSettingsAndTextsApart() {
+    String base = new Fingerprint().add("a").add(windows).text();
+    assertThat(new Fingerprint().add("a").add(windows).text()).isEqualTo(base).hasSize(12);
+    assertThat(new Fingerprint().add("b").add(windows).text()).isNotEqualTo(base);
+    assertThat(new Fingerprint().add("a").add(windows.subList(0, 3)).text()).isNotEqualTo(base);
+  }
+}
