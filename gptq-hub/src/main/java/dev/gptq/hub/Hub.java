@@ -1,0 +1,49 @@
+package dev.gptq.hub;
+
+import java.io.IOException;
+import java.nio.file.Path;
+
+/**
+ * The hub, and the cache that all of its programs share. Downloads are checked against the digests
+ * that the hub gives, and go on where they stopped; whatever a server says, nothing is written
+ * outside of the cache, and the token goes to the hub alone.
+ */
+public final class Hub implements AutoCloseable {
+  private final HubSettings settings;
+  private final Tuning tuning;
+  private final Transport transport;
+
+  /** The hub of these settings; nothing is asked of it yet. */
+  public Hub(HubSettings settings) {
+    this(settings, Tuning.DEFAULT);
+  }
+
+  Hub(HubSettings settings, Tuning tuning) {
+    this.settings = settings;
+    this.tuning = tuning;
+    this.transport = new Transport(settings);
+  }
+
+  /**
+   * What a download would bring. The index of a model is loaded for it, other files are not. Where
+   * {@code HF_HUB_OFFLINE} is set, or the hub cannot be reached and the cache holds all that is
+   * needed, this is what the cache has, and {@code listener} is told.
+   */
+  public DownloadPlan plan(
+      HubReference reference, FileSelection selection, TransferListener listener)
+      throws IOException {
+    return new Download(settings, transport, tuning, listener).plan(reference, selection);
+  }
+
+  /** Brings what a plan lacks, and returns the folder that holds its files. */
+  public Path download(DownloadPlan plan, TransferListener listener) throws IOException {
+    new Download(settings, transport, tuning, listener).run(plan);
+    return plan.snapshot();
+  }
+
+  /** Closes the connections. */
+  @Override
+  public void close() {
+    transport.close();
+  }
+}
