@@ -1,6 +1,7 @@
 package dev.gptq.hub;
 
 import java.io.IOException;
+import java.net.URI;
 import java.nio.file.Path;
 
 /**
@@ -39,6 +40,26 @@ public final class Hub implements AutoCloseable {
   public Path download(DownloadPlan plan, TransferListener listener) throws IOException {
     new Download(settings, transport, tuning, listener).run(plan);
     return plan.snapshot();
+  }
+
+  /**
+   * What an upload of a folder would do: {@code name} is that of a model, with or without its
+   * owner. Nothing is changed.
+   *
+   * @param isPrivate whether only the owner may see the repository; refused if it is public already
+   */
+  public UploadPlan planUpload(
+      Path folder, String name, boolean isPrivate, TransferListener listener) throws IOException {
+    return new Upload(settings, transport, tuning, listener).plan(folder, name, isPrivate);
+  }
+
+  /**
+   * Creates the repository if there is none, sends what it lacks and makes one commit, whose
+   * address is returned. An upload that was interrupted does not send again what had arrived. Fails
+   * if the repository has changed since it was planned.
+   */
+  public URI upload(UploadPlan plan, String message, TransferListener listener) throws IOException {
+    return new Upload(settings, transport, tuning, listener).run(plan, message);
   }
 
   /** Closes the connections. */

@@ -17,6 +17,7 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedDeque;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -74,6 +75,9 @@ final class FakeHub implements AutoCloseable {
 
   /** Where large files are said to be, in place of the storage. */
   volatile String redirectTo;
+
+  /** What went wrong in this class itself. */
+  private final List<RuntimeException> defects = new CopyOnWriteArrayList<>();
 
   final FakeUploads uploads = new FakeUploads(this);
   private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
@@ -139,8 +143,9 @@ final class FakeHub implements AutoCloseable {
       // The client went away, or was cut off, as a test wants it.
       exchange.close();
     } catch (RuntimeException e) {
+      // The server would swallow it.
+      defects.add(e);
       exchange.close();
-      throw new IllegalStateException("fake hub: " + exchange.getRequestURI(), e);
     }
     exchange.close();
   }
@@ -365,5 +370,8 @@ final class FakeHub implements AutoCloseable {
     hub.stop(0);
     storage.stop(0);
     threads.shutdownNow();
+    for (RuntimeException defect : defects) {
+      throw new AssertionError("a defect of the fake hub", defect);
+    }
   }
 }
