@@ -7,7 +7,6 @@ import dev.gptq.formats.gptq.GptqConfig;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.models.Model;
 import dev.gptq.quantizer.export.CheckpointExporter;
-import dev.gptq.quantizer.export.WorkFolder;
 import dev.gptq.quantizer.observe.Attempt;
 import dev.gptq.quantizer.observe.ClassicLog;
 import dev.gptq.quantizer.observe.DynamicRules;
@@ -22,7 +21,9 @@ import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.MemoryEstimate;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationJob;
+import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 
@@ -71,15 +72,18 @@ final class QuantizationRun {
     long start = System.nanoTime();
     Checkpoint source = model.checkpoint();
     try (WorkFolder work =
-        new WorkFolder(
+        WorkFolder.open(
             request.output(),
             fingerprint(backend, windows),
-            request.config(),
-            module -> source.find(module + ".bias"))) {
+            module -> source.find(module + ".bias"),
+            console::note)) {
       if (!request.resume()) {
         work.delete();
       }
       int finished = work.finished();
+      for (Path other : work.others()) {
+        console.note(other + " holds blocks of a run with other settings; delete it if unwanted");
+      }
       if (finished > 0) {
         console.note("going on after " + finished + " finished blocks in " + work.folder());
       }
@@ -143,9 +147,7 @@ final class QuantizationRun {
       Backend backend,
       WorkFolder work,
       HessianFolder hessians,
-      ImmutableList<int[]> windows)
-      throws IOException {
-    work.dropReplacements();
+      ImmutableList<int[]> windows) {
     return observing.run(
         new Observer(
             model.spec(),

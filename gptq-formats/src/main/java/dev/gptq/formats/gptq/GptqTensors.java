@@ -7,6 +7,7 @@ import dev.gptq.formats.safetensors.CheckpointWriter;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.pack.PackedMatrix;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.Optional;
 
 /**
@@ -30,9 +31,23 @@ public final class GptqTensors {
   private GptqTensors() {}
 
   /**
-   * Writes a module. Scales must be exact in F16. Throws {@link dev.gptq.formats.BadInputException}
-   * if the format cannot hold a zero point: 0 in {@link Version#V1}, or one that is no integer.
+   * The tensors of a module in the order of {@link #PARTS}, for a writer that takes many at once.
+   * {@code qweight} is the memory of the matrix itself, the others are small and new. Scales must
+   * be exact in F16. Throws {@link dev.gptq.formats.BadInputException} if the format cannot hold a
+   * zero point: 0 in {@link Version#V1}, or one that is no integer.
+   *
+   * @param origin the file that messages about the tensors name
    */
+  public static ImmutableList<StoredTensor> encode(
+      String prefix,
+      PackedMatrix matrix,
+      Version version,
+      Optional<StoredTensor> bias,
+      Path origin) {
+    return new ModuleEncoder(prefix, matrix, version, origin).encode(bias);
+  }
+
+  /** Writes what {@link #encode} makes of a module. */
   public static void write(
       CheckpointWriter writer,
       String prefix,
@@ -40,7 +55,9 @@ public final class GptqTensors {
       Version version,
       Optional<StoredTensor> bias)
       throws IOException {
-    new ModuleWriter(writer, prefix, matrix, version).write(bias);
+    for (StoredTensor tensor : encode(prefix, matrix, version, bias, Path.of(prefix))) {
+      writer.add(tensor);
+    }
   }
 
   /** Whether a checkpoint holds the module in quantized form. */

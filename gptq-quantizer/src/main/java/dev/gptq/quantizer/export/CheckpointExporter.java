@@ -11,15 +11,16 @@ import dev.gptq.formats.safetensors.WriterOptions;
 import dev.gptq.models.Model;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
+import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
@@ -75,21 +76,8 @@ public final class CheckpointExporter {
     }
     try (CheckpointWriter writer =
         CheckpointWriter.create(output, WriterOptions.DEFAULT.withOverwrite(overwrite))) {
-      Checkpoint source = model.checkpoint();
-      List<StoredTensor> tensors = new ArrayList<>();
-      for (String name : source.names()) {
-        if (!packed.contains(name)) {
-          tensors.add(source.require(name));
-        }
-      }
-      for (int block = 0; block < blocks; block++) {
-        for (Map.Entry<String, Checkpoint> module : work.modules(block).entrySet()) {
-          for (String part : GptqTensors.PARTS) {
-            module.getValue().find(module.getKey() + "." + part).ifPresent(tensors::add);
-          }
-        }
-      }
-      writer.addAll(tensors);
+      writer.addAll(
+          () -> Stream.concat(others(model, packed), modules(work, blocks, config)).iterator());
       writer.writeFile(QuantizationLog.FILE, log.toString().getBytes(StandardCharsets.UTF_8));
       for (Map.Entry<String, String> file : logs.entrySet()) {
         writer.writeFile(file.getKey(), file.getValue().getBytes(StandardCharsets.UTF_8));
@@ -97,6 +85,26 @@ public final class CheckpointExporter {
       writeSideFiles(model, config, writer);
       writer.commit();
     }
+  }
+
+  private static Stream<StoredTensor> others(Model model, Set<String> packed) {
+    Checkpoint source = model.checkpoint();
+    return source.names().stream().filter(name -> !packed.contains(name)).map(source::require);
+  }
+
+  /** The tensors of the quantized modules, encoded when their turn comes. */
+  private static Stream<StoredTensor> modules(WorkFolder work, int blocks, GptqConfig config) {
+    return IntStream.range(0, blocks)
+        .boxed()
+        .flatMap(block -> work.modules(block).entrySet().stream())
+        .flatMap(module ->
+            GptqTensors.encode(
+                module.getKey(),
+                module.getValue().quantized().packed(),
+                config.format(),
+                module.getValue().bias(),
+                module.getValue().file())
+                .stream());
   }
 
   /** Writes both places of the settings and copies tokenizer, generation settings and the like. */

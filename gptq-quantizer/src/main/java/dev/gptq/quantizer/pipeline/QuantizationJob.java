@@ -2,8 +2,10 @@ package dev.gptq.quantizer.pipeline;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.LaneGroup;
+import dev.gptq.formats.BadInputException;
 import dev.gptq.models.evaluation.Perplexity;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
@@ -16,6 +18,7 @@ import dev.gptq.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * Quantizes a model block by block. The calibration windows pass through the model once: each block
@@ -130,6 +133,7 @@ public final class QuantizationJob {
               lane -> new GroupSolver(lane, source, settings, index, block, calibrationTokens()));
       Optional<ImmutableMap<String, QuantizedModule>> finished = kept.find(index);
       if (finished.isPresent()) {
+        requireWhole(blockSpec, finished.get().keySet());
         finished.get().values().forEach(quantizer::restore);
         calibration.finish();
         return;
@@ -141,6 +145,23 @@ public final class QuantizationJob {
       }
       calibration.finish();
       kept.put(index, quantizer.modules());
+    }
+  }
+
+  /**
+   * A block that was kept must have the modules that would be quantized now, no more and no less.
+   */
+  private void requireWhole(BlockSpec block, Set<String> kept) {
+    Set<String> selected =
+        block
+            .linears()
+            .map(block::nameOf)
+            .filter(settings.selection())
+            .collect(ImmutableSet.toImmutableSet());
+    if (!kept.equals(selected)) {
+      throw new BadInputException(
+          "%s was kept with modules %s instead of %s; start again with --no-resume"
+              .formatted(block.prefix(), kept, selected));
     }
   }
 }

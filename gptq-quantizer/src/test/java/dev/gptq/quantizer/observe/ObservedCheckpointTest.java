@@ -20,13 +20,13 @@ import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.export.FormatConverter;
-import dev.gptq.quantizer.export.WorkFolder;
 import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationJob;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -52,7 +52,8 @@ final class ObservedCheckpointTest {
     HessianFolder hessians = new HessianFolder(folder.resolve("hessians"));
     try (Backend backend = Backends.open(Backends.AUTO, BackendOptions.defaults(), refused -> {});
         Model model = Model.open(SharedFiles.bundled("examples/tiny"));
-        WorkFolder work = new WorkFolder(output, "fingerprint", CONFIG, m -> Optional.empty())) {
+        WorkFolder work =
+            WorkFolder.open(output, "fingerprint", m -> Optional.empty(), note -> {})) {
       int[] stream = new SplittableRandom(5).ints(512, 0, model.spec().vocabulary()).toArray();
       ImmutableList<int[]> windows = TokenWindows.consecutive(stream, 64, OptionalInt.empty());
       QuantizationSettings settings = QuantizationSettings.of(Method.GPTQ, options);

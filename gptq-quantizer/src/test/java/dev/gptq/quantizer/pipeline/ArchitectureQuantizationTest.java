@@ -26,8 +26,8 @@ import dev.gptq.models.text.TokenWindows;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointExporter;
-import dev.gptq.quantizer.export.WorkFolder;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.store.WorkFolder;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.TensorScope;
 import java.io.IOException;
@@ -149,8 +149,8 @@ class ArchitectureQuantizationTest {
     Path output = folder.resolve("quantized");
     try (Model model = random(TinyConfigs.json(architecture));
         WorkFolder work =
-            new WorkFolder(
-                output, "x", CONFIG, module -> model.checkpoint().find(module + ".bias"))) {
+            WorkFolder.open(
+                output, "x", module -> model.checkpoint().find(module + ".bias"), note -> {})) {
       quantize(model, true, 8, work);
       CheckpointExporter.export(model, work, CONFIG, ImmutableMap.of(), output, false);
       Map<String, List<Long>> expected = new TreeMap<>(SpecTensors.of(model.spec()));

@@ -22,8 +22,8 @@ import dev.gptq.models.family.TinyConfigs;
 import dev.gptq.models.text.TokenWindows;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointExporter;
-import dev.gptq.quantizer.export.WorkFolder;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
@@ -122,8 +122,8 @@ final class ExpertLanesTest {
     try (Backend backend = Backends.open("simd", options, refused -> {});
         Model model = Model.open(checkpoint);
         WorkFolder work =
-            new WorkFolder(
-                output, "x", CONFIG, module -> model.checkpoint().find(module + ".bias"))) {
+            WorkFolder.open(
+                output, "x", module -> model.checkpoint().find(module + ".bias"), note -> {})) {
       try {
         new QuantizationJob(
                 backend,

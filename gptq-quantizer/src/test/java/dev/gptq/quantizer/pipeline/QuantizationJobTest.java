@@ -9,6 +9,7 @@ import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.Backends;
+import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gptq.GptqConfig;
 import dev.gptq.formats.gptq.ModuleSettings;
 import dev.gptq.grid.GridSpec;
@@ -20,8 +21,8 @@ import dev.gptq.models.text.TokenWindows;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointExporter;
-import dev.gptq.quantizer.export.WorkFolder;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -194,8 +195,24 @@ final class QuantizationJobTest {
         .hasSameBinaryContentAs(whole.resolve("model.safetensors"));
   }
 
-  private WorkFolder workFolder(Path output) {
-    return new WorkFolder(output, "fingerprint", CONFIG, module -> Optional.empty());
+  private WorkFolder workFolder(Path output) throws IOException {
+    return WorkFolder.open(output, "fingerprint", module -> Optional.empty(), note -> {});
+  }
+
+  @Test
+  void aKeptBlockMustHaveTheModulesThatAreSelected() throws IOException {
+    try (WorkFolder work = workFolder(folder.resolve("out"))) {
+      MemoryStore whole = quantized(Method.RTN, true);
+      ModuleReport first = whole.reports().getFirst();
+      work.put(
+          0,
+          ImmutableMap.of(
+              first.name(), new QuantizedModule(whole.packed().get(first.name()), first)));
+      assertThatThrownBy(() -> run(settings(Method.RTN, true), work, JobListener.SILENT))
+          .isInstanceOf(BadInputException.class)
+          .hasMessageContaining("mlp.down_proj")
+          .hasMessageContaining("--no-resume");
+    }
   }
 
   private static JobListener failingAt(int block) {

@@ -1,52 +1,52 @@
 package dev.gptq.formats.gptq;
 
+import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gptq.GptqConfig.Version;
-import dev.gptq.formats.safetensors.CheckpointWriter;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.pack.BitStream;
 import dev.gptq.pack.PackedMatrix;
-import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
 import java.util.Optional;
 
-/** Writes the tensors of one quantized module. */
-final class ModuleWriter {
-  private final CheckpointWriter writer;
+/** Makes the tensors of one quantized module. */
+final class ModuleEncoder {
   private final String prefix;
   private final PackedMatrix matrix;
   private final Version version;
+  private final Path origin;
 
-  ModuleWriter(CheckpointWriter writer, String prefix, PackedMatrix matrix, Version version) {
-    this.writer = writer;
+  /** Nothing is encoded yet; {@code origin} is the file that the tensors name as theirs. */
+  ModuleEncoder(String prefix, PackedMatrix matrix, Version version, Path origin) {
     this.prefix = prefix;
     this.matrix = matrix;
     this.version = version;
+    this.origin = origin;
   }
 
-  void write(Optional<StoredTensor> bias) throws IOException {
+  ImmutableList<StoredTensor> encode(Optional<StoredTensor> bias) {
     long rows = matrix.rows();
     long groups = matrix.groups();
     long in = BitStream.words(matrix.columns(), matrix.bits());
     long out = BitStream.words(matrix.rows(), matrix.bits());
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment zeros = zeros(arena);
-      MemorySegment scales = scales(arena);
-      add("qweight", StoredType.I32, matrix.words(), in, rows);
-      add("qzeros", StoredType.I32, zeros, groups, out);
-      add("scales", StoredType.F16, scales, groups, rows);
-      add("g_idx", StoredType.I32, groupIndices(arena), matrix.columns());
-      if (bias.isPresent()) {
-        add("bias", StoredType.F16, Elements.toHalves(bias.get(), arena), rows);
-      }
-    }
+    Arena arena = Arena.ofAuto();
+    ImmutableList.Builder<StoredTensor> tensors = ImmutableList.builder();
+    tensors.add(
+        tensor("qweight", StoredType.I32, matrix.words(), in, rows),
+        tensor("qzeros", StoredType.I32, zeros(arena), groups, out),
+        tensor("scales", StoredType.F16, scales(arena), groups, rows),
+        tensor("g_idx", StoredType.I32, groupIndices(arena), (long) matrix.columns()));
+    bias.ifPresent(
+        b -> tensors.add(tensor("bias", StoredType.F16, Elements.toHalves(b, arena), rows)));
+    return tensors.build();
   }
 
-  private void add(String suffix, StoredType type, MemorySegment data, long... shape)
-      throws IOException {
-    writer.add(prefix + "." + suffix, type, shape, data);
+  private StoredTensor tensor(String suffix, StoredType type, MemorySegment data, Long... shape) {
+    return new StoredTensor(
+        prefix + "." + suffix, type, ImmutableList.copyOf(shape), origin, data.asReadOnly());
   }
 
   private MemorySegment zeros(Arena arena) {

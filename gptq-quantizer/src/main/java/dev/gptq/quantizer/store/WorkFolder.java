@@ -1,0 +1,276 @@
+package dev.gptq.quantizer.store;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import com.google.common.io.MoreFiles;
+import com.google.common.io.RecursiveDeleteOption;
+import dev.gptq.formats.safetensors.StoredTensor;
+import dev.gptq.quantizer.pipeline.BlockStore;
+import dev.gptq.quantizer.pipeline.FinishedBlocks;
+import dev.gptq.quantizer.pipeline.ModuleReport;
+import dev.gptq.quantizer.pipeline.QuantizedModule;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Consumer;
+import java.util.function.Function;
+import java.util.stream.Stream;
+
+/**
+ * Where finished blocks wait until the whole model is done, so that an interrupted run can go on: a
+ * hidden sibling of the output folder whose name ends in the key of the run. Each block has a
+ * folder of {@link BlockFiles}, and so have modules of it that were quantized again.
+ */
+public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseable {
+  private static final String BLOCK = "block-";
+
+  private final Path folder;
+  private final String key;
+  private final Function<String, Optional<StoredTensor>> biases;
+  private final Map<Path, BlockFiles> open = new HashMap<>();
+
+  private WorkFolder(Path folder, String key, Function<String, Optional<StoredTensor>> biases) {
+    this.folder = folder;
+    this.key = key;
+    this.biases = biases;
+  }
+
+  /**
+   * Opens the work folder of a run, which need not exist yet. Every byte of the blocks in it is
+   * compared with what was written; those that are damaged are deleted and will be done again. What
+   * {@link #replace} put into an earlier run is forgotten.
+   *
+   * @param output where the checkpoint will be
+   * @param key of everything that decides the result
+   * @param biases the bias of a module, by the module's full name
+   * @param notes hears which blocks have to be done again and why
+   */
+  public static WorkFolder open(
+      Path output,
+      String key,
+      Function<String, Optional<StoredTensor>> biases,
+      Consumer<String> notes)
+      throws IOException {
+    Path folder = Path.of(prefix(output) + key);
+    WorkFolder work = new WorkFolder(folder, key, biases);
+    if (Files.isDirectory(folder)) {
+      work.recover(notes);
+    }
+    return work;
+  }
+
+  private static String prefix(Path output) {
+    Path absolute = output.toAbsolutePath().normalize();
+    return absolute.resolveSibling("." + absolute.getFileName() + ".work-").toString();
+  }
+
+  private void recover(Consumer<String> notes) throws IOException {
+    dropReplacements();
+    for (Path path : entries(folder)) {
+      String name = path.getFileName().toString();
+      if (name.startsWith(BLOCK)) {
+        int block = Integer.parseInt(name.substring(BLOCK.length()));
+        try {
+          files(path, block);
+        } catch (DamagedFileException e) {
+          notes.accept(
+              "block %d is done again, because what was kept of it is damaged: %s"
+                  .formatted(block, e.getMessage()));
+          MoreFiles.deleteRecursively(path, RecursiveDeleteOption.ALLOW_INSECURE);
+        }
+      }
+    }
+  }
+
+  private static List<Path> entries(Path folder) throws IOException {
+    if (!Files.isDirectory(folder)) {
+      return List.of();
+    }
+    try (Stream<Path> entries = Files.list(folder)) {
+      return entries.sorted().toList();
+    }
+  }
+
+  /** Where finished blocks are. */
+  public Path folder() {
+    return folder;
+  }
+
+  /** Number of blocks that are finished, up to the first that is not. */
+  public int finished() {
+    int count = 0;
+    while (Files.isDirectory(blockFolder(count))) {
+      count++;
+    }
+    return count;
+  }
+
+  /** Folders of other unfinished runs with the same output. */
+  public ImmutableList<Path> others() throws IOException {
+    String prefix = prefix(folder.resolveSibling(outputName()));
+    return entries(folder.getParent()).stream()
+        .filter(path -> path.toString().startsWith(prefix) && !path.equals(folder))
+        .collect(ImmutableList.toImmutableList());
+  }
+
+  private String outputName() {
+    String name = folder.getFileName().toString();
+    return name.substring(1, name.length() - (".work-" + key).length());
+  }
+
+  @Override
+  public Optional<ImmutableMap<String, QuantizedModule>> find(int block) {
+    Path path = blockFolder(block);
+    if (!Files.isDirectory(path)) {
+      return Optional.empty();
+    }
+    ImmutableMap.Builder<String, QuantizedModule> modules = ImmutableMap.builder();
+    opened(path, block).modules().forEach((name, module) -> modules.put(name, module.quantized()));
+    return Optional.of(modules.buildOrThrow());
+  }
+
+  @Override
+  public void put(int block, ImmutableMap<String, QuantizedModule> modules) {
+    write(blockFolder(block), block, modules);
+  }
+
+  @Override
+  public void replace(int block, ImmutableMap<String, QuantizedModule> modules) {
+    write(replacementFolder(block, replacements(block)), block, modules);
+  }
+
+  private void write(Path target, int block, ImmutableMap<String, QuantizedModule> modules) {
+    ImmutableMap.Builder<String, StoredTensor> found = ImmutableMap.builder();
+    for (String name : modules.keySet()) {
+      biases.apply(name).ifPresent(bias -> found.put(name, bias));
+    }
+    try {
+      Path staging = folder.resolve("unfinished-" + target.getFileName());
+      BlockFiles.write(staging, target, block, key, modules, found.buildOrThrow());
+    } catch (IOException e) {
+      throw new UncheckedIOException(
+          new IOException(
+              "keeping block %d in %s failed: %s; the blocks before it are kept, free some space and"
+                      .formatted(block, folder, e.getMessage())
+                  + " give the same command to go on",
+              e));
+    }
+  }
+
+  /** Forgets everything that {@link #replace} has put into the place of finished modules. */
+  public void dropReplacements() throws IOException {
+    close();
+    for (Path path : entries(folder)) {
+      if (path.getFileName().toString().startsWith("again-")) {
+        MoreFiles.deleteRecursively(path, RecursiveDeleteOption.ALLOW_INSECURE);
+      }
+    }
+  }
+
+  /** The modules of a finished block by full name, those of replacements in their place. */
+  public ImmutableMap<String, KeptModule> modules(int block) {
+    Map<String, KeptModule> modules = new LinkedHashMap<>();
+    for (Path part : parts(block)) {
+      modules.putAll(opened(part, block).modules());
+    }
+    return ImmutableMap.copyOf(modules);
+  }
+
+  @Override
+  public List<ModuleReport> reports(int block) {
+    Map<String, ModuleReport> reports = new LinkedHashMap<>();
+    for (Path part : parts(block)) {
+      opened(part, block).reports().forEach(report -> reports.put(report.name(), report));
+    }
+    return List.copyOf(reports.values());
+  }
+
+  /** The folder of a finished block and those of its replacements; later ones hold. */
+  private List<Path> parts(int block) {
+    List<Path> parts = new ArrayList<>(List.of(blockFolder(block)));
+    for (int i = 0; i < replacements(block); i++) {
+      parts.add(replacementFolder(block, i));
+    }
+    return parts;
+  }
+
+  private int replacements(int block) {
+    int count = 0;
+    while (Files.isDirectory(replacementFolder(block, count))) {
+      count++;
+    }
+    return count;
+  }
+
+  private BlockFiles opened(Path part, int block) {
+    try {
+      return files(part, block);
+    } catch (DamagedFileException e) {
+      throw new UncheckedIOException(
+          new IOException(
+              e.getMessage() + "; check the disk and give the same command to do this block again",
+              e));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private synchronized BlockFiles files(Path part, int block) throws IOException {
+    BlockFiles files = open.get(part);
+    if (files == null) {
+      files = BlockFiles.open(part, block, key);
+      open.put(part, files);
+    }
+    return files;
+  }
+
+  /** Deletes the folder. */
+  public void delete() throws IOException {
+    close();
+    if (Files.isDirectory(folder)) {
+      deleteRun(folder);
+    }
+  }
+
+  /**
+   * Deletes blocks side by side: giving back gigabytes of cached files takes a processor a second.
+   */
+  private static void deleteRun(Path run) throws IOException {
+    try {
+      entries(run).stream()
+          .parallel()
+          .forEach(block -> {
+            try {
+              MoreFiles.deleteRecursively(block, RecursiveDeleteOption.ALLOW_INSECURE);
+            } catch (IOException e) {
+              throw new UncheckedIOException(e);
+            }
+          });
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    }
+    MoreFiles.deleteRecursively(run, RecursiveDeleteOption.ALLOW_INSECURE);
+  }
+
+  @Override
+  public synchronized void close() {
+    open.values().forEach(BlockFiles::close);
+    open.clear();
+  }
+
+  private Path blockFolder(int block) {
+    return folder.resolve(String.format(Locale.ROOT, BLOCK + "%05d", block));
+  }
+
+  private Path replacementFolder(int block, int index) {
+    return folder.resolve(String.format(Locale.ROOT, "again-%05d-%05d", block, index));
+  }
+}
