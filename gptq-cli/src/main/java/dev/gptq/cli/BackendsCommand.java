@@ -2,6 +2,10 @@ package dev.gptq.cli;
 
 import dev.gptq.backend.Availability;
 import dev.gptq.backend.Backends;
+import dev.gptq.cli.console.Console;
+import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.JsonOutput;
+import dev.gptq.cli.options.BackendOption;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
@@ -29,13 +33,13 @@ final class BackendsCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    Console console = new Console(spec, Console.Progress.NONE);
+    Console console = new Console(spec, Console.ProgressMode.NONE);
     var candidates = Backends.discover(backend.options());
     if (json) {
-      ObjectNode document = Json.object();
+      ObjectNode document = JsonOutput.object();
       ArrayNode list = document.putArray("backends");
       candidates.forEach(candidate -> describe(candidate, list.addObject()));
-      console.result(Json.line(document));
+      console.result(JsonOutput.line(document));
       return ExitStatus.DONE;
     }
     for (Backends.Candidate candidate : candidates) {

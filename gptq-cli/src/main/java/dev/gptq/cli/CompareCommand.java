@@ -2,8 +2,22 @@ package dev.gptq.cli;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
+import dev.gptq.cli.console.Console;
+import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.JsonOutput;
+import dev.gptq.cli.console.MeasuringProgress;
+import dev.gptq.cli.options.BackendOption;
+import dev.gptq.cli.options.CalibrationOptions;
+import dev.gptq.cli.options.ModelOption;
+import dev.gptq.cli.options.OutputOption;
+import dev.gptq.cli.options.QuantizationOptions;
+import dev.gptq.cli.options.SequentialOption;
+import dev.gptq.cli.options.TextOptions;
+import dev.gptq.cli.options.WindowsOption;
+import dev.gptq.cli.report.ComparisonReport;
 import dev.gptq.models.Model;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.study.Comparison;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -27,8 +41,7 @@ import tools.jackson.databind.node.ObjectNode;
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class CompareCommand implements Callable<Integer> {
-  @Option(names = "--model", required = true, paramLabel = "DIR", description = "model folder")
-  private Path model;
+  @Mixin private ModelOption model;
 
   @Option(
       names = "--text",
@@ -37,11 +50,7 @@ final class CompareCommand implements Callable<Integer> {
       description = "text to measure on")
   private Path text;
 
-  @Option(
-      names = "--windows",
-      paramLabel = "N",
-      description = "measure the first N windows only (default: all)")
-  private Integer windows;
+  @Mixin private WindowsOption windows;
 
   @Option(
       names = "--bits",
@@ -64,14 +73,7 @@ final class CompareCommand implements Callable<Integer> {
       description = "rtn, gptq (default: both)")
   private List<Method> methods = List.of(Method.RTN, Method.GPTQ);
 
-  @Option(
-      names = "--true-sequential",
-      negatable = true,
-      defaultValue = "true",
-      fallbackValue = "true",
-      description =
-          "calibrate a module with the earlier ones of its block already quantized (default: on)")
-  private boolean trueSequential;
+  @Mixin private SequentialOption sequential;
 
   @Option(
       names = "--kl",
@@ -106,26 +108,30 @@ final class CompareCommand implements Callable<Integer> {
         for (Method method : methods) {
           rows.add(
               new Comparison.Row(
-                  method, options.with(b, groupSize), options.target(), trueSequential));
+                  method,
+                  options.with(b, groupSize),
+                  options.target(),
+                  sequential.trueSequential()));
         }
       }
     }
-    try (Model opened = Model.open(model)) {
+    try (Model opened = Model.open(model.folder())) {
       ImmutableList<int[]> measured =
-          EvaluationText.windows(opened, text, calibration.length(), windows);
+          TextOptions.text(text, calibration.length(), windows).windows(opened);
       ImmutableList<ImmutableList<int[]>> calibrating =
           methods.contains(Method.GPTQ)
-              ? calibration.draws(opened, options.quality(), seeds, console)
+              ? calibration.calibration(console).draws(opened, options.quality().samples(), seeds)
               : ImmutableList.of();
       try (Backend backend = backendOption.open(console)) {
         Comparison comparison =
-            new Comparison(opened, backend, calibrating, measured, divergence, console);
+            new Comparison(
+                opened, backend, calibrating, measured, divergence, new MeasuringProgress(console));
         double full = comparison.fullPrecision();
         List<Comparison.Measured> results = comparison.measure(rows.build());
         if (output.json()) {
-          console.result(Json.line(json(backend, full, results)));
+          console.result(JsonOutput.line(json(backend, full, results)));
         } else {
-          Comparison.table(full, results).lines().forEach(console::result);
+          ComparisonReport.table(full, results).lines().forEach(console::result);
         }
       }
     }
@@ -133,10 +139,10 @@ final class CompareCommand implements Callable<Integer> {
   }
 
   private static ObjectNode json(Backend backend, double full, List<Comparison.Measured> results) {
-    ObjectNode document = Json.command("compare", backend).put("full_precision", full);
+    ObjectNode document = JsonOutput.command("compare", backend).put("full_precision", full);
     ArrayNode list = document.putArray("results");
     for (Comparison.Measured result : results) {
-      ObjectNode row = result.row().describe(list.addObject());
+      ObjectNode row = ComparisonReport.describe(result.row(), list.addObject());
       put(row, "perplexity", result.perplexity());
       result.kl().ifPresent(kl -> put(row, "kl", kl));
       row.put("seconds", result.seconds());

@@ -1,9 +1,13 @@
 package dev.gptq.cli;
 
-import dev.gptq.formats.BadInputException;
+import dev.gptq.cli.console.Console;
+import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.JsonOutput;
+import dev.gptq.cli.options.ModelOption;
+import dev.gptq.cli.options.OutputOption;
 import dev.gptq.formats.gptq.GptqConfig;
-import dev.gptq.models.Model;
-import dev.gptq.quantizer.export.FormatConverter;
+import dev.gptq.quantizer.export.Conversion;
+import dev.gptq.quantizer.run.GptqConfigs;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -21,12 +25,7 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class ConvertCommand implements Callable<Integer> {
-  @Option(
-      names = "--model",
-      required = true,
-      paramLabel = "DIR",
-      description = "folder of a quantized model")
-  private Path model;
+  @Mixin private ModelOption model;
 
   @Option(names = "--output", required = true, paramLabel = "DIR", description = "folder to write")
   private Path target;
@@ -47,24 +46,18 @@ final class ConvertCommand implements Callable<Integer> {
   @Override
   public Integer call() throws Exception {
     Console console = output.console(spec);
-    GptqConfig.Version version = Formats.version(format);
-    try (Model opened = Model.open(model)) {
-      if (opened.quantization().isEmpty()) {
-        throw new BadInputException(
-            model + " is not quantized; 'gptq quantize' makes a quantized checkpoint of it");
-      }
-      int modules = FormatConverter.convert(opened, version, target, overwrite);
-      if (output.json()) {
-        console.result(
-            Json.line(
-                Json.object()
-                    .put("command", "convert")
-                    .put("output", target.toString())
-                    .put("format", format)
-                    .put("modules", modules)));
-      } else {
-        console.result("wrote " + target + ": " + modules + " modules as " + format);
-      }
+    GptqConfig.Version version = GptqConfigs.version(format);
+    int modules = Conversion.of(model.folder(), version).overwrite(overwrite).to(target);
+    if (output.json()) {
+      console.result(
+          JsonOutput.line(
+              JsonOutput.object()
+                  .put("command", "convert")
+                  .put("output", target.toString())
+                  .put("format", format)
+                  .put("modules", modules)));
+    } else {
+      console.result("wrote " + target + ": " + modules + " modules as " + format);
     }
     return ExitStatus.DONE;
   }

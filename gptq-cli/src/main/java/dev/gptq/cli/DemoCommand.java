@@ -2,25 +2,39 @@ package dev.gptq.cli;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
+import dev.gptq.cli.console.Console;
+import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.MeasuringProgress;
+import dev.gptq.cli.console.QuantizationProgress;
+import dev.gptq.cli.console.Table;
+import dev.gptq.cli.options.BackendOption;
+import dev.gptq.cli.options.Home;
+import dev.gptq.cli.options.OutputOption;
+import dev.gptq.cli.report.ComparisonReport;
+import dev.gptq.cli.report.DemoReport;
+import dev.gptq.cli.report.QuantizationReport;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
 import dev.gptq.models.evaluation.Generator;
 import dev.gptq.models.evaluation.Sampler;
 import dev.gptq.models.forward.Decoder;
+import dev.gptq.models.text.TokenStream;
 import dev.gptq.models.text.TokenWindows;
 import dev.gptq.models.tokenizer.Tokenizer;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.Quality;
-import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import dev.gptq.quantizer.pipeline.QuantizationLog;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.pipeline.Target;
+import dev.gptq.quantizer.run.Quantization;
+import dev.gptq.quantizer.run.QuantizationSummary;
+import dev.gptq.quantizer.study.Comparison;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -74,17 +88,22 @@ final class DemoCommand implements Callable<Integer> {
       try (Backend backend = backendOption.open(console)) {
         Comparison comparison =
             new Comparison(
-                model, backend, ImmutableList.of(calibration), evaluation, false, console);
+                model,
+                backend,
+                ImmutableList.of(calibration),
+                evaluation,
+                false,
+                new MeasuringProgress(console));
         double full = comparison.fullPrecision();
         List<Comparison.Measured> results = comparison.measure(rows());
         console.result("Perplexity of the bundled model on the second half of a novel (less is");
         console.result("better), calibrated on its first half:");
         console.result("");
-        Table table = Comparison.table(full, results);
+        Table table = ComparisonReport.table(full, results);
         table.lines().forEach(console::result);
         console.result("");
         Path checkpoint = output.resolve("checkpoint");
-        QuantizationSummary summary = write(model, backend, calibration, checkpoint, console);
+        QuantizationSummary summary = write(backend, calibration, checkpoint, console);
         String before = text(model, backend, tokenizer);
         console.result("before: " + before);
         String after;
@@ -93,7 +112,7 @@ final class DemoCommand implements Callable<Integer> {
         }
         console.result("after:  " + after);
         console.result("");
-        summary.lines(checkpoint).forEach(console::result);
+        QuantizationReport.lines(summary).forEach(console::result);
         Path report = DemoReport.write(output, backend, table, summary, checkpoint, before, after);
         console.result("wrote " + report + " (with a picture of the errors)");
         console.result("all of it took " + Console.time((System.nanoTime() - start) / 1e9));
@@ -106,36 +125,29 @@ final class DemoCommand implements Callable<Integer> {
     List<Comparison.Row> rows = new ArrayList<>();
     for (int bits : new int[] {4, 3, 2}) {
       for (Method method : Method.values()) {
-        GptqOptions options = options(Scheme.ASYMMETRIC, bits, bits == 2 ? 32 : 128);
+        GptqOptions options =
+            Quality.STANDARD.apply(
+                GptqOptions.of(GridSpec.of(Scheme.ASYMMETRIC, bits), bits == 2 ? 32 : 128));
         rows.add(new Comparison.Row(method, options, Target.PLAIN, true));
       }
     }
     return rows;
   }
 
-  private static GptqOptions options(Scheme scheme, int bits, int groupSize) {
-    return Quality.STANDARD.apply(GptqOptions.of(GridSpec.of(scheme, bits), groupSize));
-  }
-
   /** Writes the 4-bit checkpoint that most loaders read fastest: symmetric, groups of 128. */
-  private QuantizationSummary write(
-      Model model,
-      Backend backend,
-      ImmutableList<int[]> calibration,
-      Path checkpoint,
-      Console console)
+  private static QuantizationSummary write(
+      Backend backend, ImmutableList<int[]> calibration, Path checkpoint, Console console)
       throws IOException {
-    QuantizationSettings settings =
-        QuantizationSettings.of(Method.GPTQ, options(Scheme.SYMMETRIC, 4, 128));
-    boolean ours = Files.exists(checkpoint.resolve("quantization-log.jsonl"));
-    QuantizationRun run =
-        new QuantizationRun(
-            model,
-            RunRequest.plain(
-                settings, Formats.config(settings, Optional.empty()), checkpoint, ours),
-            console);
-    run.check();
-    return run.execute(backend, calibration);
+    try (QuantizationProgress progress = new QuantizationProgress(console)) {
+      return Quantization.of(Home.model())
+          .bits(4)
+          .groupSize(128)
+          .windows(calibration)
+          .on(backend)
+          .to(checkpoint)
+          .overwrite(Files.exists(checkpoint.resolve(QuantizationLog.FILE)))
+          .run(progress);
+    }
   }
 
   private static String text(Model model, Backend backend, Tokenizer tokenizer) {

@@ -1,15 +1,23 @@
 package dev.gptq.cli;
 
-import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
-import dev.gptq.models.Model;
+import dev.gptq.cli.console.Console;
+import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.JsonOutput;
+import dev.gptq.cli.console.ProgressLines;
+import dev.gptq.cli.options.BackendOption;
+import dev.gptq.cli.options.ModelOption;
+import dev.gptq.cli.options.OutputOption;
+import dev.gptq.cli.options.TextOptions;
+import dev.gptq.cli.report.DivergenceReport;
 import dev.gptq.models.evaluation.Divergence;
+import dev.gptq.models.evaluation.Evaluation;
 import dev.gptq.models.evaluation.Perplexity;
-import dev.gptq.models.forward.Decoder;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import java.util.function.IntConsumer;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -29,8 +37,7 @@ import picocli.CommandLine.Spec;
     },
     mixinStandardHelpOptions = true)
 final class EvalCommand implements Callable<Integer> {
-  @Option(names = "--model", required = true, paramLabel = "DIR", description = "model folder")
-  private Path model;
+  @Mixin private ModelOption model;
 
   @Option(
       names = "--against",
@@ -40,7 +47,7 @@ final class EvalCommand implements Callable<Integer> {
               + " divergence, most likely tokens, probabilities")
   private Path against;
 
-  @Mixin private EvaluationText text;
+  @Mixin private TextOptions text;
   @Mixin private BackendOption backendOption;
   @Mixin private OutputOption output;
   @Spec private CommandSpec spec;
@@ -48,74 +55,63 @@ final class EvalCommand implements Callable<Integer> {
   @Override
   public Integer call() throws Exception {
     Console console = output.console(spec);
-    try (Model opened = Model.open(model)) {
-      ImmutableList<int[]> windows = text.windows(opened);
-      try (Backend backend = backendOption.open(console);
-          Decoder decoder = opened.load(backend)) {
-        opened.warnings().forEach(warning -> console.note("warning: " + warning));
-        if (against != null) {
-          compare(decoder, windows, console);
-          return ExitStatus.DONE;
-        }
-        long start = System.nanoTime();
-        Perplexity result = Perplexity.of(decoder, windows, Progress.windows(console, windows));
-        double seconds = (System.nanoTime() - start) / 1e9;
-        long tokens = (long) result.windows() * result.length();
-        if (output.json()) {
-          console.result(
-              Json.line(
-                  Json.command("eval", backend)
-                      .put("model", model.toString())
-                      .put("perplexity", result.perplexity())
-                      .put("tokens", tokens)
-                      .put("windows", result.windows())
-                      .put("seq_len", result.length())
-                      .put("seconds", seconds)
-                      .put("tokens_per_second", tokens / seconds)));
-        } else {
-          console.result(
-              String.format(
-                  Locale.ROOT,
-                  "perplexity %.4f over %d windows of %d tokens (%s, %.0f tokens/s)",
-                  result.perplexity(),
-                  result.windows(),
-                  result.length(),
-                  Console.time(seconds),
-                  tokens / seconds));
-        }
+    try (Backend backend = backendOption.open(console);
+        Evaluation evaluation = Evaluation.of(model.folder(), text.text(), backend)) {
+      evaluation.model().warnings().forEach(warning -> console.note("warning: " + warning));
+      IntConsumer progress = ProgressLines.windows(console, evaluation.windows().size());
+      if (against == null) {
+        measure(evaluation, backend, progress, console);
+      } else {
+        compare(evaluation, backend, progress, console);
       }
     }
     return ExitStatus.DONE;
   }
 
-  private void compare(Decoder decoder, ImmutableList<int[]> windows, Console console)
+  private void measure(
+      Evaluation evaluation, Backend backend, IntConsumer progress, Console console) {
+    long start = System.nanoTime();
+    Perplexity result = evaluation.perplexity(progress);
+    double seconds = (System.nanoTime() - start) / 1e9;
+    long tokens = (long) result.windows() * result.length();
+    if (output.json()) {
+      console.result(
+          JsonOutput.line(
+              JsonOutput.command("eval", backend)
+                  .put("model", model.folder().toString())
+                  .put("perplexity", result.perplexity())
+                  .put("tokens", tokens)
+                  .put("windows", result.windows())
+                  .put("seq_len", result.length())
+                  .put("seconds", seconds)
+                  .put("tokens_per_second", tokens / seconds)));
+    } else {
+      console.result(
+          String.format(
+              Locale.ROOT,
+              "perplexity %.4f over %d windows of %d tokens (%s, %.0f tokens/s)",
+              result.perplexity(),
+              result.windows(),
+              result.length(),
+              Console.time(seconds),
+              tokens / seconds));
+    }
+  }
+
+  private void compare(
+      Evaluation evaluation, Backend backend, IntConsumer progress, Console console)
       throws IOException {
-    try (Model base = Model.open(against);
-        Decoder original = base.load(decoder.backend())) {
-      if (original.spec().vocabulary() != decoder.spec().vocabulary()) {
-        throw new UsageException(
-            against
-                + " has a vocabulary of "
-                + original.spec().vocabulary()
-                + " tokens and "
-                + model
-                + " one of "
-                + decoder.spec().vocabulary()
-                + "; --against wants the model that was quantized");
-      }
-      Divergence result =
-          Divergence.of(original, decoder, windows, Progress.windows(console, windows));
-      if (output.json()) {
-        console.result(
-            Json.line(
-                DivergenceReport.json(result, Json.command("eval", decoder.backend()))
-                    .put("model", model.toString())
-                    .put("against", against.toString())
-                    .put("windows", windows.size())
-                    .put("seq_len", windows.getFirst().length)));
-      } else {
-        DivergenceReport.lines(result).forEach(console::result);
-      }
+    Divergence result = evaluation.against(against, progress);
+    if (output.json()) {
+      console.result(
+          JsonOutput.line(
+              DivergenceReport.json(result, JsonOutput.command("eval", backend))
+                  .put("model", model.folder().toString())
+                  .put("against", against.toString())
+                  .put("windows", evaluation.windows().size())
+                  .put("seq_len", evaluation.windows().getFirst().length)));
+    } else {
+      DivergenceReport.lines(result).forEach(console::result);
     }
   }
 }

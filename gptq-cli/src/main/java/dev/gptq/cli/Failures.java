@@ -2,8 +2,11 @@ package dev.gptq.cli;
 
 import com.google.common.base.Throwables;
 import dev.gptq.backend.BackendUnavailableException;
+import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.UsageException;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.quantize.CalibrationException;
+import dev.gptq.quantizer.run.RequestException;
 import dev.gptq.tensor.OutOfMemoryException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -50,6 +53,7 @@ final class Failures implements IExecutionExceptionHandler {
   private static int status(Exception failure) {
     return switch (failure) {
       case UsageException e -> ExitStatus.USAGE;
+      case RequestException e -> ExitStatus.USAGE;
       case BadInputException e -> ExitStatus.BAD_INPUT;
       case CalibrationException e -> ExitStatus.BAD_INPUT;
       case OutOfMemoryException e -> ExitStatus.IO_ERROR;

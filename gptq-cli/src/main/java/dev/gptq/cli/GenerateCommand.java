@@ -1,13 +1,19 @@
 package dev.gptq.cli;
 
 import dev.gptq.backend.Backend;
+import dev.gptq.cli.console.Console;
+import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.JsonOutput;
+import dev.gptq.cli.console.UsageException;
+import dev.gptq.cli.options.BackendOption;
+import dev.gptq.cli.options.ModelOption;
+import dev.gptq.cli.options.OutputOption;
 import dev.gptq.models.Model;
 import dev.gptq.models.evaluation.Generator;
 import dev.gptq.models.evaluation.Sampler;
 import dev.gptq.models.forward.Decoder;
 import dev.gptq.models.tokenizer.StreamingDecoder;
 import dev.gptq.models.tokenizer.Tokenizer;
-import java.nio.file.Path;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -23,8 +29,7 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class GenerateCommand implements Callable<Integer> {
-  @Option(names = "--model", required = true, paramLabel = "DIR", description = "model folder")
-  private Path model;
+  @Mixin private ModelOption model;
 
   @Option(
       names = "--prompt",
@@ -79,7 +84,7 @@ final class GenerateCommand implements Callable<Integer> {
       throw new UsageException("--max-tokens must be at least 1 but is " + limit);
     }
     Sampler sampler = sampler();
-    try (Model opened = Model.open(model);
+    try (Model opened = Model.open(model.folder());
         Tokenizer tokenizer = opened.tokenizer()) {
       int[] ids = specialTokens ? tokenizer.encodePrompt(prompt) : tokenizer.encode(prompt);
       if (ids.length == 0) {
@@ -136,8 +141,8 @@ final class GenerateCommand implements Callable<Integer> {
     double decode = generated > 1 ? (generated - 1) / continuation.decodeSeconds() : 0;
     if (output.json()) {
       console.result(
-          Json.line(
-              Json.command("generate", backend)
+          JsonOutput.line(
+              JsonOutput.command("generate", backend)
                   .put("text", text)
                   .put("prompt_tokens", promptTokens)
                   .put("generated_tokens", generated)

@@ -1,5 +1,11 @@
 package dev.gptq.cli;
 
+import dev.gptq.cli.console.Console;
+import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.JsonOutput;
+import dev.gptq.cli.console.Table;
+import dev.gptq.cli.options.OutputOption;
+import dev.gptq.cli.report.WeightPlot;
 import dev.gptq.formats.gptq.GptqConfig;
 import dev.gptq.formats.gptq.GptqTensors;
 import dev.gptq.formats.gptq.StoredLinear;
@@ -8,6 +14,8 @@ import dev.gptq.models.Model;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.pack.PackedMatrix;
+import dev.gptq.quantizer.run.GptqConfigs;
+import dev.gptq.quantizer.study.ModuleWeights;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
@@ -60,12 +68,14 @@ final class InspectCommand implements Callable<Integer> {
         block.linears().forEach(linear -> modules.add(inspect(model, block, linear)));
       }
       if (output.json()) {
-        console.result(Json.line(json(model, modules)));
+        console.result(JsonOutput.line(json(model, modules)));
       } else {
         print(model, modules, console);
       }
       if (weights != null) {
-        ModuleWeights.of(model, weights).distribution(BINS).lines().forEach(console::result);
+        new WeightPlot(ModuleWeights.of(model, weights).distribution(BINS))
+            .lines()
+            .forEach(console::result);
       }
     }
     return ExitStatus.DONE;
@@ -136,12 +146,12 @@ final class InspectCommand implements Callable<Integer> {
         + (config.sym() ? ", symmetric" : ", asymmetric")
         + (config.descAct() ? ", desc_act" : "")
         + ", format "
-        + Formats.name(config.format());
+        + GptqConfigs.name(config.format());
   }
 
   private static ObjectNode json(Model model, List<Module> modules) {
     ObjectNode document =
-        Json.object()
+        JsonOutput.object()
             .put("command", "inspect")
             .put("model", model.folder().toString())
             .put("family", model.spec().family())

@@ -2,6 +2,13 @@ package dev.gptq.cli;
 
 import com.google.common.base.Splitter;
 import dev.gptq.backend.Backend;
+import dev.gptq.cli.console.Console;
+import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.JsonOutput;
+import dev.gptq.cli.console.UsageException;
+import dev.gptq.cli.options.BackendOption;
+import dev.gptq.cli.options.ModelOption;
+import dev.gptq.cli.options.OutputOption;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.SingleTensor;
@@ -34,8 +41,7 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class LogitsCommand implements Callable<Integer> {
-  @Option(names = "--model", required = true, paramLabel = "DIR", description = "model folder")
-  private Path model;
+  @Mixin private ModelOption model;
 
   @Option(
       names = "--tokens",
@@ -62,7 +68,7 @@ final class LogitsCommand implements Callable<Integer> {
     List<int[]> windows =
         tokens.endsWith(".safetensors") ? read(Path.of(tokens)) : List.of(parse(tokens));
     int length = windows.getFirst().length;
-    try (Model opened = Model.open(model)) {
+    try (Model opened = Model.open(model.folder())) {
       check(windows, opened);
       try (Backend backend = backendOption.open(console);
           Decoder decoder = opened.load(backend);
@@ -79,8 +85,8 @@ final class LogitsCommand implements Callable<Integer> {
             values);
         if (output.json()) {
           console.result(
-              Json.line(
-                  Json.command("logits", backend)
+              JsonOutput.line(
+                  JsonOutput.command("logits", backend)
                       .put("output", file.toString())
                       .put("batch", windows.size())
                       .put("length", length)

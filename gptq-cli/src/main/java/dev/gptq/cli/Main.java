@@ -1,5 +1,6 @@
 package dev.gptq.cli;
 
+import dev.gptq.cli.console.Version;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;

@@ -1,8 +1,19 @@
 package dev.gptq.cli;
 
-import dev.gptq.cli.chart.Picture;
+import dev.gptq.cli.console.Console;
+import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.UsageException;
+import dev.gptq.cli.report.ErrorLog;
+import dev.gptq.cli.report.ErrorPages;
+import dev.gptq.cli.report.ErrorPlot;
+import dev.gptq.cli.report.HtmlPage;
+import dev.gptq.cli.report.LoggedError;
+import dev.gptq.cli.report.WeightPlot;
+import dev.gptq.cli.report.chart.Picture;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.models.Model;
+import dev.gptq.quantizer.study.ModuleWeights;
+import dev.gptq.quantizer.study.WeightDistribution;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -74,7 +85,7 @@ final class PlotCommand implements Callable<Integer> {
       throw new UsageException("--output must end in .png or .svg but is " + output);
     }
     System.setProperty("java.awt.headless", "true");
-    Console console = new Console(spec, Console.Progress.NONE);
+    Console console = new Console(spec, Console.ProgressMode.NONE);
     if (weights != null) {
       drawWeights(console);
     } else {
@@ -90,7 +101,7 @@ final class PlotCommand implements Callable<Integer> {
     }
     try (Model model = Model.open(sources.getFirst())) {
       WeightDistribution distribution = ModuleWeights.of(model, weights).distribution(BINS);
-      Picture.of(distribution.chart()).write(output);
+      Picture.of(new WeightPlot(distribution).chart()).write(output);
     }
     console.result("wrote " + output);
   }

@@ -1,11 +1,26 @@
 package dev.gptq.cli;
 
-import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
-import dev.gptq.formats.gptq.GptqConfig;
-import dev.gptq.models.Model;
+import dev.gptq.cli.console.Console;
+import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.JsonOutput;
+import dev.gptq.cli.console.QuantizationProgress;
+import dev.gptq.cli.options.BackendOption;
+import dev.gptq.cli.options.CalibrationOptions;
+import dev.gptq.cli.options.ModelOption;
+import dev.gptq.cli.options.ObserveOptions;
+import dev.gptq.cli.options.OutputOption;
+import dev.gptq.cli.options.QuantizationOptions;
+import dev.gptq.cli.options.SequentialOption;
+import dev.gptq.cli.options.WidthOptions;
+import dev.gptq.cli.report.PlanReport;
+import dev.gptq.cli.report.QuantizationReport;
+import dev.gptq.cli.report.RunReport;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.run.Quantization;
+import dev.gptq.quantizer.run.QuantizationPlan;
+import dev.gptq.quantizer.run.QuantizationSummary;
 import java.nio.file.Path;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -39,12 +54,7 @@ final class QuantizeCommand implements Callable<Integer> {
     CLASSIC
   }
 
-  @Option(
-      names = "--model",
-      required = true,
-      paramLabel = "DIR",
-      description = "folder with config.json, safetensors and tokenizer.json")
-  private Path model;
+  @Mixin private ModelOption model;
 
   @Option(
       names = "--output",
@@ -53,17 +63,7 @@ final class QuantizeCommand implements Callable<Integer> {
       description = "folder to write; must not exist or be empty")
   private Path output;
 
-  @Option(
-      names = "--bits",
-      paramLabel = "N",
-      description = "bits of a weight: 2, 3, 4 or 8 (default: ${DEFAULT-VALUE})")
-  private int bits = 4;
-
-  @Option(
-      names = "--group-size",
-      paramLabel = "N",
-      description = "weights that share a scale; -1 for whole rows (default: ${DEFAULT-VALUE})")
-  private int groupSize = 128;
+  @Mixin private WidthOptions widths;
 
   @Option(
       names = "--method",
@@ -73,15 +73,7 @@ final class QuantizeCommand implements Callable<Integer> {
 
   @Mixin private QuantizationOptions options;
 
-  @Option(
-      names = "--true-sequential",
-      negatable = true,
-      defaultValue = "true",
-      fallbackValue = "true",
-      description =
-          "calibrate a module with the earlier ones of its block already quantized (default: on)")
-  private boolean trueSequential;
-
+  @Mixin private SequentialOption sequential;
   @Mixin private ObserveOptions observe;
   @Mixin private CalibrationOptions calibration;
 
@@ -144,48 +136,54 @@ final class QuantizeCommand implements Callable<Integer> {
   @Override
   public Integer call() throws Exception {
     Console console = outputOption.console(spec);
-    QuantizationSettings settings =
-        new QuantizationSettings(
-            method,
-            options.with(bits, groupSize),
-            options.target(),
-            trueSequential,
-            Optional.ofNullable(include),
-            Optional.ofNullable(exclude));
-    GptqConfig config = Formats.config(settings, Optional.ofNullable(format));
-    try (Model opened = Model.open(model)) {
-      RunRequest request =
-          new RunRequest(
-              settings,
-              config,
-              output,
-              overwrite,
-              resume,
-              observe.observing(settings),
-              logFormat == LogFormat.CLASSIC);
-      QuantizationRun run = new QuantizationRun(opened, request, console);
-      run.check();
-      ImmutableList<int[]> windows =
-          method == Method.RTN
-              ? ImmutableList.of()
-              : calibration.windows(opened, options.quality(), console);
+    try (QuantizationPlan plan = quantization(console).plan()) {
       if (dryRun) {
-        run.plan(windows, console);
+        PlanReport.lines(plan).forEach(console::result);
         return ExitStatus.DONE;
       }
       try (Backend backend = backendOption.open(console)) {
-        QuantizationSummary summary = run.execute(backend, windows);
+        QuantizationSummary summary;
+        try (QuantizationProgress progress = new QuantizationProgress(console)) {
+          summary = plan.run(backend, progress);
+        }
         if (report != null) {
           System.setProperty("java.awt.headless", "true");
-          console.note("wrote " + RunReport.write(report, model, request, backend, summary));
+          console.note("wrote " + RunReport.write(report, model.folder(), backend, summary));
         }
         if (outputOption.json()) {
-          console.result(Json.line(summary.json(backend, output, settings.options())));
+          console.result(JsonOutput.line(QuantizationReport.json(summary, backend)));
         } else {
-          summary.lines(output).forEach(console::result);
+          QuantizationReport.lines(summary).forEach(console::result);
         }
       }
     }
     return ExitStatus.DONE;
+  }
+
+  private Quantization quantization(Console console) {
+    QuantizationSettings settings =
+        new QuantizationSettings(
+            method,
+            options.with(widths.bits(), widths.groupSize()),
+            options.target(),
+            sequential.trueSequential(),
+            Optional.ofNullable(include),
+            Optional.ofNullable(exclude));
+    Quantization quantization =
+        Quantization.of(model.folder())
+            .settings(settings)
+            .quality(options.quality())
+            .to(output)
+            .overwrite(overwrite)
+            .resume(resume)
+            .classicLog(logFormat == LogFormat.CLASSIC);
+    if (method == Method.GPTQ) {
+      quantization.calibration(calibration.calibration(console));
+    }
+    if (format != null) {
+      quantization.format(format);
+    }
+    observe.observing(settings).ifPresent(quantization::observing);
+    return quantization;
   }
 }

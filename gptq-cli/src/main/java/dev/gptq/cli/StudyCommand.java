@@ -3,12 +3,27 @@ package dev.gptq.cli;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
+import dev.gptq.cli.console.Console;
+import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.JsonOutput;
+import dev.gptq.cli.console.MeasuringProgress;
+import dev.gptq.cli.console.UsageException;
+import dev.gptq.cli.options.BackendOption;
+import dev.gptq.cli.options.CalibrationOptions;
+import dev.gptq.cli.options.Home;
+import dev.gptq.cli.options.ModelOption;
+import dev.gptq.cli.options.OutputOption;
+import dev.gptq.cli.options.TextOptions;
+import dev.gptq.cli.options.WidthOptions;
+import dev.gptq.cli.options.WindowsOption;
+import dev.gptq.cli.report.StudyReport;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
 import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.Quality;
+import dev.gptq.quantizer.study.Study;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -34,8 +49,7 @@ import tools.jackson.databind.node.ObjectNode;
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class StudyCommand implements Callable<Integer> {
-  @Option(names = "--model", required = true, paramLabel = "DIR", description = "model folder")
-  private Path model;
+  @Mixin private ModelOption model;
 
   @Option(
       names = "--text",
@@ -43,23 +57,9 @@ final class StudyCommand implements Callable<Integer> {
       description = "text to measure on (default: the second half of the bundled novel)")
   private Path text;
 
-  @Option(
-      names = "--windows",
-      paramLabel = "N",
-      description = "measure the first N windows only (default: all)")
-  private Integer windows;
+  @Mixin private WindowsOption windows;
 
-  @Option(
-      names = "--bits",
-      paramLabel = "N",
-      description = "bits of a weight: 2, 3, 4 or 8 (default: ${DEFAULT-VALUE})")
-  private int bits = 4;
-
-  @Option(
-      names = "--group-size",
-      paramLabel = "N",
-      description = "weights that share a scale; -1 for whole rows (default: ${DEFAULT-VALUE})")
-  private int groupSize = 128;
+  @Mixin private WidthOptions widths;
 
   @Option(
       names = "--observe",
@@ -84,13 +84,22 @@ final class StudyCommand implements Callable<Integer> {
   public Integer call() throws Exception {
     Console console = output.console(spec);
     GptqOptions options = options();
-    try (Model opened = Model.open(model)) {
+    try (Model opened = Model.open(model.folder())) {
       ImmutableList<int[]> measured =
-          EvaluationText.windows(
-              opened, text == null ? Home.evaluation() : text, calibration.length(), windows);
-      ImmutableList<int[]> calibrating = calibration.windows(opened, Quality.FAST, console);
+          TextOptions.text(text == null ? Home.evaluation() : text, calibration.length(), windows)
+              .windows(opened);
+      ImmutableList<int[]> calibrating =
+          calibration.calibration(console).draws(opened, Quality.FAST.samples(), 1).getFirst();
       try (Backend backend = backendOption.open(console)) {
-        Study study = new Study(opened, backend, options, observed, calibrating, measured, console);
+        Study study =
+            new Study(
+                opened,
+                backend,
+                options,
+                observed,
+                calibrating,
+                measured,
+                new MeasuringProgress(console));
         double full = study.fullPrecision();
         List<Study.Run> runs = study.run();
         if (report != null) {
@@ -98,11 +107,11 @@ final class StudyCommand implements Callable<Integer> {
               "wrote " + StudyReport.write(report, settings(calibrating), backend, full, runs));
         }
         if (output.json()) {
-          console.result(Json.line(json(backend, full, runs)));
+          console.result(JsonOutput.line(json(backend, full, runs)));
         } else {
-          Study.table(full, runs).lines().forEach(console::result);
+          StudyReport.table(full, runs).lines().forEach(console::result);
           console.result("");
-          Hypotheses.table(runs.getFirst().reports()).lines().forEach(console::result);
+          StudyReport.hypotheses(runs.getFirst().reports()).lines().forEach(console::result);
         }
       }
     }
@@ -114,7 +123,7 @@ final class StudyCommand implements Callable<Integer> {
       throw new UsageException("--observe must be at least 1 but is " + observed);
     }
     try {
-      return GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, bits), groupSize)
+      return GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, widths.bits()), widths.groupSize())
           .withOrder(ColumnOrder.ACTIVATION);
     } catch (IllegalArgumentException e) {
       throw new UsageException(e.getMessage());
@@ -123,15 +132,15 @@ final class StudyCommand implements Callable<Integer> {
 
   private ImmutableMap<String, String> settings(ImmutableList<int[]> calibrating) {
     return ImmutableMap.of(
-        "model", model.toString(),
-        "bits", String.valueOf(bits),
-        "group size", String.valueOf(groupSize),
+        "model", model.folder().toString(),
+        "bits", String.valueOf(widths.bits()),
+        "group size", String.valueOf(widths.groupSize()),
         "observed modules", String.valueOf(observed),
         "calibration", calibrating.size() + " windows of " + calibrating.getFirst().length);
   }
 
   private static ObjectNode json(Backend backend, double full, List<Study.Run> runs) {
-    ObjectNode document = Json.command("study", backend).put("full_precision", full);
+    ObjectNode document = JsonOutput.command("study", backend).put("full_precision", full);
     ArrayNode list = document.putArray("results");
     for (Study.Run run : runs) {
       list.addObject()

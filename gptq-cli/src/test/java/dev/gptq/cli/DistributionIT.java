@@ -2,6 +2,7 @@ package dev.gptq.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.gptq.cli.console.ExitStatus;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -2,6 +2,7 @@ package dev.gptq.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.gptq.cli.report.StudyReport;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import java.util.ArrayList;
 import java.util.List;
@@ -39,7 +40,7 @@ final class HypothesesTest {
                 1));
       }
     }
-    return Hypotheses.table(reports).rows();
+    return StudyReport.hypotheses(reports).rows();
   }
 
   /** What the study saw in absolute errors, and relative errors of which none of it is true. */

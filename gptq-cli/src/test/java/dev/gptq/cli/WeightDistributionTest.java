@@ -3,7 +3,10 @@ package dev.gptq.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import dev.gptq.cli.report.WeightPlot;
 import dev.gptq.models.Model;
+import dev.gptq.quantizer.study.ModuleWeights;
+import dev.gptq.quantizer.study.WeightDistribution;
 import java.io.IOException;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
@@ -46,7 +49,9 @@ final class WeightDistributionTest {
       assertThat(distribution.skew()).isCloseTo(third / Math.pow(deviation, 3), within(1e-9));
       assertThat(distribution.outliers()).isEqualTo((double) far / n);
       assertThat(distribution.bins().stream().sum()).isEqualTo(n);
-      assertThat(distribution.lines()).hasSize(22).anyMatch(line -> line.contains("skew"));
+      assertThat(new WeightPlot(distribution).lines())
+          .hasSize(22)
+          .anyMatch(line -> line.contains("skew"));
     }
   }
 
@@ -55,7 +60,7 @@ final class WeightDistributionTest {
   void theNormalCurveHasTheAreaOfTheBars() throws IOException {
     try (Model model = Model.open(Cli.TINY)) {
       WeightDistribution distribution = ModuleWeights.of(model, MODULE).distribution(50);
-      var chart = distribution.chart();
+      var chart = new WeightPlot(distribution).chart();
       var bars = chart.series().get(0);
       var curve = chart.series().get(1);
       double width = bars.x().get(1) - bars.x().get(0);

@@ -28,6 +28,9 @@ public final class GptqTensors {
   public static final ImmutableList<String> PARTS =
       ImmutableList.of("qweight", "qzeros", "scales", "g_idx", "bias");
 
+  /** Those of the parts that stand for the weights. */
+  public static final ImmutableList<String> WEIGHT_PARTS = PARTS.subList(0, 4);
+
   private GptqTensors() {}
 
   /**

@@ -1,0 +1,73 @@
+package dev.gptq.cli.options;
+
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Availability;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.Backends;
+import dev.gptq.cli.console.Console;
+import dev.gptq.cli.console.UsageException;
+import java.util.Map;
+import java.util.TreeMap;
+import picocli.CommandLine.Option;
+
+/** The options that choose a backend. */
+public final class BackendOption {
+  @Option(
+      names = "--backend",
+      paramLabel = "NAME",
+      description =
+          "auto, reference, simd or cuda (default: property gptq.backend, then variable"
+              + " GPTQ_BACKEND, then auto: the fastest that can run)")
+  private String name;
+
+  @Option(
+      names = "--threads",
+      paramLabel = "N",
+      description = "worker threads of a CPU backend (default: all processors)")
+  private int threads = Runtime.getRuntime().availableProcessors();
+
+  @Option(names = "--device", paramLabel = "N", description = "index of the GPU (default: 0)")
+  private int device;
+
+  @Option(
+      names = "--backend-option",
+      paramLabel = "KEY=VALUE",
+      description = "an option of a single backend, such as cuda.home=/opt/cuda; repeatable")
+  private Map<String, String> settings = new TreeMap<>();
+
+  public BackendOptions options() {
+    if (threads < 1) {
+      throw new UsageException("--threads must be at least 1 but is " + threads);
+    }
+    if (device < 0) {
+      throw new UsageException("--device must not be negative but is " + device);
+    }
+    return new BackendOptions(threads, device, ImmutableMap.copyOf(settings));
+  }
+
+  public Backend open(Console console) {
+    Backend backend =
+        Backends.open(
+            name(),
+            options(),
+            refused -> {
+              if (refused.availability() instanceof Availability.Unavailable why) {
+                console.note("backend " + refused.name() + " not used: " + why.reason());
+              }
+            });
+    console.note("backend " + backend.info().name() + ": " + backend.info().device());
+    return backend;
+  }
+
+  private String name() {
+    if (name != null) {
+      return name;
+    }
+    String property = System.getProperty("gptq.backend");
+    if (property != null) {
+      return property;
+    }
+    return System.getenv().getOrDefault("GPTQ_BACKEND", Backends.AUTO);
+  }
+}

@@ -1,0 +1,67 @@
+package dev.gptq.cli.options;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.cli.console.Console;
+import dev.gptq.quantizer.run.Calibration;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalInt;
+import picocli.CommandLine.Option;
+
+/** The options that say which text GPTQ sees. */
+public final class CalibrationOptions {
+  @Option(
+      names = "--calibration",
+      paramLabel = "FILE",
+      arity = "1..*",
+      description =
+          "calibration text: plain text, .jsonl (field text) or .json.gz; repeatable (default: the"
+              + " novel that comes with the demo; text like your own use is better)")
+  private List<Path> files = new ArrayList<>();
+
+  @Option(
+      names = "--samples",
+      paramLabel = "N",
+      description = "calibration windows (default: 128, with --quality best 192)")
+  private Integer chosenSamples;
+
+  @Option(
+      names = "--seq-len",
+      paramLabel = "N",
+      description = "tokens of a window (default: 2048, or the model's context if that is less)")
+  private int length = Calibration.DEFAULT_LENGTH;
+
+  @Option(
+      names = "--sampling",
+      paramLabel = "HOW",
+      description = "random or even places of the text (default: random)")
+  private Calibration.Sampling sampling = Calibration.Sampling.RANDOM;
+
+  @Option(
+      names = "--seed",
+      paramLabel = "N",
+      description = "seed of random places (default: ${DEFAULT-VALUE})")
+  private long seed = 0;
+
+  public int length() {
+    return length;
+  }
+
+  /** What was asked for; says so where the bundled text is taken. */
+  public Calibration calibration(Console console) {
+    List<Path> texts = files;
+    if (texts.isEmpty()) {
+      texts = List.of(Home.calibration());
+      console.note(
+          "calibrating with the bundled novel; --calibration FILE with text like your own use gives"
+              + " a better model");
+    }
+    return new Calibration(
+        ImmutableList.copyOf(texts),
+        chosenSamples == null ? OptionalInt.empty() : OptionalInt.of(chosenSamples),
+        length,
+        sampling,
+        seed);
+  }
+}

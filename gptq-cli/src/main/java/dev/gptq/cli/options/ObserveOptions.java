@@ -1,0 +1,66 @@
+package dev.gptq.cli.options;
+
+import dev.gptq.cli.console.UsageException;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.pipeline.Target;
+import dev.gptq.quantizer.run.Observing;
+import java.util.Optional;
+import picocli.CommandLine.Option;
+
+/** The options that give more bytes to modules that need them. */
+public final class ObserveOptions {
+  @Option(
+      names = "--observe",
+      paramLabel = "K",
+      description =
+          "afterwards quantize the K worst modules again, with smaller groups and more bits, and"
+              + " keep what is better")
+  private Integer count;
+
+  @Option(
+      names = "--observe-by",
+      paramLabel = "MEASURE",
+      description =
+          "which modules --observe takes: error (largest relative error) or benefit (most of it"
+              + " gone for each byte; tries all modules) (default: error)")
+  private Observing.Measure measure;
+
+  @Option(
+      names = "--target-bpw",
+      paramLabel = "X",
+      description =
+          "afterwards spend X bits a weight in all: --bits and --group-size are the least that a"
+              + " module gets, and the rest goes where the model's predictions need it most")
+  private Double bitsPerWeight;
+
+  /** What is asked for, if anything is. */
+  public Optional<Observing> observing(QuantizationSettings settings) {
+    if (measure != null && count == null) {
+      throw new UsageException("--observe-by says how --observe K ranks modules; add --observe K");
+    }
+    if (count == null && bitsPerWeight == null) {
+      return Optional.empty();
+    }
+    if (count != null && bitsPerWeight != null) {
+      throw new UsageException("give only one of --observe and --target-bpw");
+    }
+    if (settings.method() == Method.RTN) {
+      throw new UsageException(
+          "--method rtn uses no calibration and so measures no errors to observe; use gptq");
+    }
+    if (settings.target().kind() != Target.Kind.PLAIN) {
+      throw new UsageException(
+          "observing compares with the weights themselves, and --target "
+              + settings.target().kind().id()
+              + " lets them drift on purpose; add --target plain");
+    }
+    if (count != null && count < 1) {
+      throw new UsageException("--observe must be at least 1 but is " + count);
+    }
+    return Optional.of(
+        count != null
+            ? new Observing.Worst(count, measure == null ? Observing.Measure.ERROR : measure)
+            : new Observing.Budget(bitsPerWeight));
+  }
+}

@@ -1,0 +1,53 @@
+package dev.gptq.cli.options;
+
+import dev.gptq.cli.console.UsageException;
+import dev.gptq.models.text.EvaluationText;
+import dev.gptq.models.text.Protocol;
+import java.nio.file.Path;
+import java.util.Optional;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** The options that say on which text a model is measured. */
+public final class TextOptions {
+  @Option(
+      names = "--text",
+      required = true,
+      paramLabel = "FILE",
+      description = "text to measure on: .txt or other plain text, .jsonl, .json.gz")
+  private Path file;
+
+  @Option(
+      names = "--seq-len",
+      paramLabel = "N",
+      description = "tokens of a window (default: 2048, or the model's context if that is less)")
+  private int length = EvaluationText.DEFAULT_LENGTH;
+
+  @Mixin private WindowsOption windows;
+
+  @Option(
+      names = "--protocol",
+      paramLabel = "NAME",
+      description =
+          "make windows as published figures do: wikitext2, ptb, ptb-new, c4-new (default: the whole"
+              + " text as one stream without special tokens)")
+  private String protocol;
+
+  /** What was asked for. */
+  public EvaluationText text() {
+    return new EvaluationText(
+        file, checked(length), windows.limit(), Optional.ofNullable(protocol).map(Protocol::of));
+  }
+
+  /** A text in windows as long as those of the calibration. */
+  public static EvaluationText text(Path file, int length, WindowsOption windows) {
+    return new EvaluationText(file, checked(length), windows.limit(), Optional.empty());
+  }
+
+  private static int checked(int length) {
+    if (length < 2) {
+      throw new UsageException("--seq-len must be at least 2 but is " + length);
+    }
+    return length;
+  }
+}

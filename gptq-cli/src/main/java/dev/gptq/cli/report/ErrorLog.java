@@ -1,0 +1,90 @@
+package dev.gptq.cli.report;
+
+import dev.gptq.formats.BadInputException;
+import dev.gptq.quantizer.observe.ClassicLog;
+import dev.gptq.quantizer.pipeline.ModuleReport;
+import dev.gptq.quantizer.pipeline.QuantizationLog;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import tools.jackson.core.JacksonException;
+
+/**
+ * A log as a file: lines of JSON, or the lines of text that {@link ClassicLog} describes.
+ *
+ * @param file what was read
+ * @param reports the modules; empty for a log of text
+ * @param errors the points to plot
+ */
+public record ErrorLog(Path file, List<ModuleReport> reports, List<LoggedError> errors) {
+  private static final Pattern QUANTIZING =
+      Pattern.compile("Quantizing (\\S+) in layer (\\d+)/\\d+.*");
+  private static final Pattern OPTIMIZING = Pattern.compile("Optimizing (\\S+) (\\d+) .*");
+  private static final Pattern MEASURED = Pattern.compile(".*, error (\\S+)");
+
+  /** Reads a log, or that of a checkpoint's folder. */
+  public static ErrorLog read(Path log) throws IOException {
+    Path file = Files.isDirectory(log) ? log.resolve(QuantizationLog.FILE) : log;
+    List<String> lines = Files.readAllLines(file);
+    ErrorLog read =
+        !lines.isEmpty() && QUANTIZING.matcher(lines.getFirst()).matches()
+            ? new ErrorLog(file, List.of(), classic(file, lines))
+            : json(file, lines);
+    if (read.errors().stream().allMatch(e -> Double.isNaN(e.error()))) {
+      throw new BadInputException(
+          file + " has no errors to draw; rounding to nearest measures none without calibration");
+    }
+    return read;
+  }
+
+  private static ErrorLog json(Path file, List<String> lines) {
+    List<ModuleReport> reports = new ArrayList<>();
+    for (int i = 0; i < lines.size(); i++) {
+      try {
+        reports.add(QuantizationLog.parse(lines.get(i)));
+      } catch (JacksonException e) {
+        throw new BadInputException(
+            file
+                + ", line "
+                + (i + 1)
+                + ": not a line of a quantization log; 'gptq quantize' writes "
+                + QuantizationLog.FILE);
+      }
+    }
+    return new ErrorLog(file, reports, reports.stream().map(LoggedError::of).toList());
+  }
+
+  /** The last error of a module is the one that counts. */
+  private static List<LoggedError> classic(Path file, List<String> lines) {
+    Map<String, LoggedError> errors = new LinkedHashMap<>();
+    String module = "";
+    int layer = 0;
+    for (int i = 0; i < lines.size(); i++) {
+      Matcher quantizing = QUANTIZING.matcher(lines.get(i));
+      Matcher optimizing = OPTIMIZING.matcher(lines.get(i));
+      Matcher measured = MEASURED.matcher(lines.get(i));
+      if (quantizing.matches()) {
+        module = quantizing.group(1);
+        layer = Integer.parseInt(quantizing.group(2)) - 1;
+      } else if (optimizing.matches()) {
+        module = optimizing.group(1);
+        layer = Integer.parseInt(optimizing.group(2));
+      } else if (measured.matches()) {
+        try {
+          double error = Double.parseDouble(measured.group(1));
+          errors.put(layer + " " + module, new LoggedError(layer, module, error, Double.NaN));
+        } catch (NumberFormatException e) {
+          throw new BadInputException(
+              file + ", line " + (i + 1) + ": '" + measured.group(1) + "' is no number");
+        }
+      }
+    }
+    return List.copyOf(errors.values());
+  }
+}

@@ -1,0 +1,33 @@
+package dev.gptq.cli.report;
+
+import dev.gptq.quantizer.run.QuantizationPlan;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/** What a quantization would do. */
+public final class PlanReport {
+  private PlanReport() {}
+
+  /** As lines of text. */
+  public static List<String> lines(QuantizationPlan plan) {
+    List<String> lines = new ArrayList<>();
+    lines.add(
+        String.format(
+            Locale.ROOT,
+            "would quantize %d blocks of %s to %d bits, group size %d, with %d windows of %d"
+                + " tokens",
+            plan.model().spec().blocks().size(),
+            plan.model().spec().family(),
+            plan.request().settings().options().grid().bits(),
+            plan.request().settings().options().groupSize(),
+            plan.windows().size(),
+            plan.windows().isEmpty() ? 0 : plan.windows().getFirst().length));
+    lines.addAll(plan.memory().lines());
+    plan.hessianBytes()
+        .ifPresent(bytes ->
+            lines.add(
+                "disk for Hessians: at most " + (bytes >> 20) + " MiB beside the output folder"));
+    return lines;
+  }
+}

@@ -1,0 +1,73 @@
+package dev.gptq.cli.report;
+
+import dev.gptq.backend.Backend;
+import dev.gptq.cli.console.Console;
+import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.run.QuantizationSummary;
+import dev.gptq.quantizer.run.RunRequest;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+
+/** The page about one quantization. */
+public final class RunReport {
+  private RunReport() {}
+
+  /** Writes it into a folder and returns its path. */
+  public static Path write(Path folder, Path model, Backend backend, QuantizationSummary summary)
+      throws IOException {
+    RunRequest request = summary.request();
+    HtmlPage page = new HtmlPage("Quantization of " + name(model));
+    QuantizationReport.lines(summary).forEach(page::paragraph);
+    page.heading("Settings").facts(settings(model, request));
+    page.heading("Machine").facts(ErrorPages.machine(backend));
+    page.heading("Times and memory").facts(times(summary));
+    List<LoggedError> errors = summary.reports().stream().map(LoggedError::of).toList();
+    if (errors.stream().anyMatch(e -> Double.isFinite(e.error()))) {
+      ErrorPages.addPlots(page, Map.of(name(request.output()), errors));
+    }
+    if (!summary.attempts().isEmpty()) {
+      page.heading("Tried again").table(ErrorPages.attempts(summary.attempts()));
+    }
+    page.heading("Modules").table(ErrorPages.modules(summary.reports()));
+    return page.write(folder);
+  }
+
+  private static String name(Path path) {
+    return Objects.toString(path.toAbsolutePath().normalize().getFileName(), path.toString());
+  }
+
+  private static Map<String, String> settings(Path model, RunRequest request) {
+    GptqOptions options = request.settings().options();
+    Map<String, String> facts = new LinkedHashMap<>();
+    facts.put("model", model.toString());
+    facts.put("output", request.output().toString());
+    facts.put("method", request.settings().method().name().toLowerCase(Locale.ROOT));
+    facts.put("bits", String.valueOf(options.grid().bits()));
+    facts.put("group size", String.valueOf(options.groupSize()));
+    facts.put("scheme", options.grid().scheme().id());
+    facts.put("grid", options.grid().search().id());
+    facts.put("order", options.order().name().toLowerCase(Locale.ROOT).replace('_', '-'));
+    facts.put("static groups", String.valueOf(options.staticGroups()));
+    facts.put("damping", String.valueOf(options.damping()));
+    facts.put("refinement", options.refinement().toString());
+    facts.put("target", request.settings().target().kind().id());
+    facts.put("true-sequential", String.valueOf(request.settings().trueSequential()));
+    facts.put("observation", request.observing().map(Object::toString).orElse("none"));
+    facts.put("format", request.config().format().id());
+    return facts;
+  }
+
+  private static Map<String, String> times(QuantizationSummary summary) {
+    Map<String, String> facts = new LinkedHashMap<>();
+    facts.put("all", Console.time(summary.seconds()));
+    facts.put("writing and verifying", Console.time(summary.writing()));
+    facts.put("tensors at most", (summary.peakTensors() >> 20) + " MiB");
+    facts.put("heap at most", (summary.peakHeap() >> 20) + " MiB");
+    return facts;
+  }
+}

@@ -1,0 +1,47 @@
+package dev.gptq.quantizer.export;
+
+import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.gptq.GptqConfig;
+import dev.gptq.models.Model;
+import java.io.IOException;
+import java.nio.file.Path;
+
+/**
+ * Rewrites a quantized checkpoint in another format with the same codes, scales and zero points.
+ */
+public final class Conversion {
+  private final Path model;
+  private final GptqConfig.Version format;
+  private boolean overwrite;
+
+  private Conversion(Path model, GptqConfig.Version format) {
+    this.model = model;
+    this.format = format;
+  }
+
+  /** Of the quantized model in a folder. */
+  public static Conversion of(Path model, GptqConfig.Version format) {
+    return new Conversion(model, format);
+  }
+
+  /** Whether an existing output folder may be replaced. */
+  public Conversion overwrite(boolean allowed) {
+    overwrite = allowed;
+    return this;
+  }
+
+  /**
+   * Writes the folder and returns the number of packed modules.
+   *
+   * @throws BadInputException if the model is not quantized, or the format cannot hold its values
+   */
+  public int to(Path output) throws IOException {
+    try (Model opened = Model.open(model)) {
+      if (opened.quantization().isEmpty()) {
+        throw new BadInputException(
+            model + " is not quantized; 'gptq quantize' makes a quantized checkpoint of it");
+      }
+      return FormatConverter.convert(opened, format, output, overwrite);
+    }
+  }
+}

@@ -1,0 +1,203 @@
+package dev.gptq.quantizer.run;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.backend.Backend;
+import dev.gptq.grid.GridSpec;
+import dev.gptq.grid.Scheme;
+import dev.gptq.models.Model;
+import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.Quality;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Optional;
+
+/**
+ * A quantization from checkpoint to checkpoint, put together step by step:
+ *
+ * <pre>{@code
+ * Quantization.of(Path.of("Llama-3.2-1B"))
+ *     .bits(4)
+ *     .groupSize(128)
+ *     .calibration(Calibration.of(Path.of("my.jsonl")))
+ *     .on(backend)
+ *     .to(Path.of("Llama-3.2-1B-w4"))
+ *     .run(QuantizationListener.NONE);
+ * }</pre>
+ *
+ * <p>The same model, text, settings and backend give the same bytes. An interrupted run leaves its
+ * finished blocks beside the output, and the same quantization goes on from there.
+ */
+public final class Quantization {
+  private final Path model;
+  private int bits = 4;
+  private int groupSize = 128;
+  private Scheme scheme = Scheme.SYMMETRIC;
+  private Quality quality = Quality.STANDARD;
+  private Optional<QuantizationSettings> settings = Optional.empty();
+  private Optional<Calibration> calibration = Optional.empty();
+  private Optional<ImmutableList<int[]>> windows = Optional.empty();
+  private Optional<String> format = Optional.empty();
+  private Optional<Observing> observing = Optional.empty();
+  private Optional<Path> output = Optional.empty();
+  private Optional<Backend> backend = Optional.empty();
+  private boolean overwrite;
+  private boolean resume = true;
+  private boolean classicLog;
+
+  private Quantization(Path model) {
+    this.model = model;
+  }
+
+  /** A quantization of the model in a folder: 4 bits, symmetric, groups of 128. */
+  public static Quantization of(Path model) {
+    return new Quantization(model);
+  }
+
+  /** Bits of a weight: 2, 3, 4 or 8. */
+  public Quantization bits(int number) {
+    bits = number;
+    return this;
+  }
+
+  /** Weights that share a scale; {@link GptqOptions#PER_ROW} for whole rows. */
+  public Quantization groupSize(int weights) {
+    groupSize = weights;
+    return this;
+  }
+
+  /** The grid: symmetric or with zero points. */
+  public Quantization scheme(Scheme grid) {
+    scheme = grid;
+    return this;
+  }
+
+  /** What is done beyond plain GPTQ. */
+  public Quantization quality(Quality preset) {
+    quality = preset;
+    return this;
+  }
+
+  /** Everything about the algorithm at once, in place of bits, group size and scheme. */
+  public Quantization settings(QuantizationSettings all) {
+    settings = Optional.of(all);
+    return this;
+  }
+
+  /** The text that GPTQ sees; rounding to nearest needs none. */
+  public Quantization calibration(Calibration text) {
+    calibration = Optional.of(text);
+    return this;
+  }
+
+  /** Windows of tokens in place of a text. */
+  public Quantization windows(ImmutableList<int[]> tokens) {
+    windows = Optional.of(tokens);
+    return this;
+  }
+
+  /** The format of the checkpoint by its name; chosen by the grid if it is not given. */
+  public Quantization format(String name) {
+    format = Optional.of(name);
+    return this;
+  }
+
+  /** Quantizes some modules again afterwards and keeps what is better. */
+  public Quantization observing(Observing how) {
+    observing = Optional.of(how);
+    return this;
+  }
+
+  /** Whether an existing output folder may be replaced. */
+  public Quantization overwrite(boolean allowed) {
+    overwrite = allowed;
+    return this;
+  }
+
+  /** Whether to go on from the finished blocks of an interrupted run. */
+  public Quantization resume(boolean allowed) {
+    resume = allowed;
+    return this;
+  }
+
+  /** Whether to write the log in the lines of GPTQ-for-LLaMa too. */
+  public Quantization classicLog(boolean wanted) {
+    classicLog = wanted;
+    return this;
+  }
+
+  /** The backend that computes; the caller closes it. */
+  public Quantization on(Backend computes) {
+    backend = Optional.of(computes);
+    return this;
+  }
+
+  /** The folder to write. */
+  public Quantization to(Path folder) {
+    output = Optional.of(folder);
+    return this;
+  }
+
+  /**
+   * Opens the model, checks what can be known to be wrong before the work begins, and draws the
+   * windows of the calibration text. Needs no backend.
+   *
+   * @throws dev.gptq.formats.BadInputException if model or text cannot be used
+   * @throws RequestException if the settings contradict each other
+   */
+  public QuantizationPlan plan() throws IOException {
+    QuantizationSettings chosen = settings.orElseGet(this::preset);
+    RunRequest request =
+        new RunRequest(
+            chosen,
+            GptqConfigs.of(chosen, format),
+            output.orElseThrow(() -> new RequestException("say where to write the checkpoint")),
+            overwrite,
+            resume,
+            observing,
+            classicLog);
+    Model opened = Model.open(model);
+    boolean planned = false;
+    try {
+      new QuantizationChecks(opened, request).check();
+      QuantizationPlan plan = new QuantizationPlan(opened, request, windows(opened, chosen));
+      planned = true;
+      return plan;
+    } finally {
+      if (!planned) {
+        opened.close();
+      }
+    }
+  }
+
+  /** Plans and carries it out. */
+  public QuantizationSummary run(QuantizationListener listener) throws IOException {
+    Backend computes =
+        backend.orElseThrow(() -> new RequestException("say which backend is to compute"));
+    try (QuantizationPlan plan = plan()) {
+      return plan.run(computes, listener);
+    }
+  }
+
+  private QuantizationSettings preset() {
+    return QuantizationSettings.of(
+            Method.GPTQ, quality.apply(GptqOptions.of(GridSpec.of(scheme, bits), groupSize)))
+        .withTarget(quality.target());
+  }
+
+  private ImmutableList<int[]> windows(Model opened, QuantizationSettings chosen)
+      throws IOException {
+    if (chosen.method() == Method.RTN) {
+      return ImmutableList.of();
+    }
+    if (windows.isPresent()) {
+      return windows.get();
+    }
+    return calibration
+        .orElseThrow(
+            () -> new RequestException("GPTQ needs calibration text; give at least one file"))
+        .draws(opened, quality.samples(), 1)
+        .getFirst();
+  }
+}

@@ -1,0 +1,121 @@
+package dev.gptq.quantizer.run;
+
+import dev.gptq.formats.BadInputException;
+import dev.gptq.models.Model;
+import dev.gptq.models.family.BlockSpec;
+import dev.gptq.models.family.LinearSpec;
+import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.observe.Setting;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.stream.Stream;
+
+/** What can be known to be wrong with a quantization before the work begins. */
+final class QuantizationChecks {
+  private final Model model;
+  private final RunRequest request;
+
+  QuantizationChecks(Model model, RunRequest request) {
+    this.model = model;
+    this.request = request;
+  }
+
+  /** Throws the first of them. */
+  void check() throws IOException {
+    if (model.quantization().isPresent()) {
+      throw new BadInputException(
+          model.folder()
+              + " is quantized already (to "
+              + model.quantization().get().bits()
+              + " bits); start from the full-precision checkpoint");
+    }
+    Path output = request.output();
+    if (Files.exists(output) && !request.overwrite()) {
+      boolean empty = false;
+      if (Files.isDirectory(output)) {
+        try (Stream<Path> entries = Files.list(output)) {
+          empty = entries.findAny().isEmpty();
+        }
+      }
+      if (!empty) {
+        throw new BadInputException(
+            output + " exists and is not empty; choose another folder or add --overwrite");
+      }
+    }
+    int selected = 0;
+    for (BlockSpec block : model.spec().blocks()) {
+      for (LinearSpec linear : block.linears().toList()) {
+        String name = block.nameOf(linear);
+        if (request.settings().selection().test(name)) {
+          selected++;
+          check(name, linear);
+        }
+      }
+    }
+    if (selected == 0) {
+      throw new BadInputException(
+          "--include and --exclude leave no module to quantize; modules are named like "
+              + model.spec().blocks().getFirst().prefix()
+              + model.spec().blocks().getFirst().linears().findFirst().orElseThrow().module());
+    }
+    if (request.observing().orElse(null) instanceof Observing.Budget budget) {
+      checkBudget(budget.bitsPerWeight());
+    }
+  }
+
+  /** A budget must allow what every module gets at least. */
+  private void checkBudget(double bitsPerWeight) {
+    GptqOptions options = request.settings().options();
+    Setting least = new Setting(options.grid().bits(), options.groupSize());
+    long weights = 0;
+    long bytes = 0;
+    for (BlockSpec block : model.spec().blocks()) {
+      for (LinearSpec linear : block.linears().toList()) {
+        if (request.settings().selection().test(block.nameOf(linear))) {
+          weights += (long) linear.outputs() * linear.inputs();
+          bytes += least.bytes(linear.outputs(), linear.inputs());
+        }
+      }
+    }
+    if (bitsPerWeight < 8.0 * bytes / weights) {
+      throw new BadInputException(
+          String.format(
+              Locale.ROOT,
+              "--target-bpw %s is less than the %.3f bits a weight that --bits %d and --group-size"
+                  + " %d take; give fewer bits, larger groups, or a higher target",
+              bitsPerWeight,
+              8.0 * bytes / weights,
+              least.bits(),
+              least.groupSize()));
+    }
+  }
+
+  private void check(String name, LinearSpec linear) {
+    model.checkpoint().require(name + ".weight");
+    int bits = request.settings().options().grid().bits();
+    int group = request.settings().options().groupSize();
+    if (group != GptqOptions.PER_ROW && linear.inputs() % group != 0) {
+      throw new BadInputException(
+          "group size "
+              + group
+              + " does not divide the "
+              + linear.inputs()
+              + " inputs of "
+              + name
+              + "; use one that does, -1 for whole rows, or leave the module out with --exclude");
+    }
+    if ((long) linear.inputs() * bits % 32 != 0 || (long) linear.outputs() * bits % 32 != 0) {
+      throw new BadInputException(
+          name
+              + " is "
+              + linear.outputs()
+              + " x "
+              + linear.inputs()
+              + ", which does not fill whole 32-bit words at "
+              + bits
+              + " bits as the GPTQ format needs; leave the module out with --exclude");
+    }
+  }
+}

@@ -1,0 +1,216 @@
+package dev.gptq.quantizer.run;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Backend;
+import dev.gptq.formats.gptq.GptqConfig;
+import dev.gptq.formats.gptq.GptqTensors;
+import dev.gptq.formats.safetensors.Checkpoint;
+import dev.gptq.models.Model;
+import dev.gptq.quantizer.export.CheckpointExporter;
+import dev.gptq.quantizer.observe.Attempt;
+import dev.gptq.quantizer.observe.ClassicLog;
+import dev.gptq.quantizer.observe.DynamicRules;
+import dev.gptq.quantizer.observe.HessianFolder;
+import dev.gptq.quantizer.observe.HessianKeeper;
+import dev.gptq.quantizer.observe.ObservationLog;
+import dev.gptq.quantizer.observe.Observer;
+import dev.gptq.quantizer.observe.Requantizer;
+import dev.gptq.quantizer.observe.Sensitivity;
+import dev.gptq.quantizer.pipeline.Fingerprint;
+import dev.gptq.quantizer.pipeline.JobListener;
+import dev.gptq.quantizer.pipeline.MemoryEstimate;
+import dev.gptq.quantizer.pipeline.ModuleReport;
+import dev.gptq.quantizer.pipeline.QuantizationJob;
+import dev.gptq.quantizer.store.WorkFolder;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.OptionalLong;
+
+/**
+ * A quantization that has been checked: model, settings and windows are known. Closing it closes
+ * the model.
+ */
+public final class QuantizationPlan implements AutoCloseable {
+  private final Model model;
+  private final RunRequest request;
+  private final ImmutableList<int[]> windows;
+
+  QuantizationPlan(Model model, RunRequest request, ImmutableList<int[]> windows) {
+    this.model = model;
+    this.request = request;
+    this.windows = windows;
+  }
+
+  /** The model that is to be quantized. */
+  public Model model() {
+    return model;
+  }
+
+  /** What is to be done. */
+  public RunRequest request() {
+    return request;
+  }
+
+  /** The windows of the calibration text; none for rounding to nearest. */
+  public ImmutableList<int[]> windows() {
+    return windows;
+  }
+
+  /** What it needs of a backend's memory. */
+  public MemoryEstimate memory() {
+    return MemoryEstimate.of(model.spec(), request.settings(), windows);
+  }
+
+  /** Bytes of disk that Hessians for observing take at most, if there is to be any. */
+  public OptionalLong hessianBytes() {
+    return request
+        .observing()
+        .map(observing -> OptionalLong.of(HessianKeeper.mostBytes(model.spec(), observing.worst())))
+        .orElse(OptionalLong.empty());
+  }
+
+  /** Carries it out: block by block, then the checkpoint. */
+  public QuantizationSummary run(Backend backend, QuantizationListener listener)
+      throws IOException {
+    long start = System.nanoTime();
+    Checkpoint source = model.checkpoint();
+    try (WorkFolder work =
+        WorkFolder.open(
+            request.output(),
+            fingerprint(backend),
+            module -> source.find(module + ".bias"),
+            listener::note)) {
+      if (!request.resume()) {
+        work.delete();
+      }
+      for (Path other : work.others()) {
+        listener.note(other + " holds blocks of a run with other settings; delete it if unwanted");
+      }
+      listener.working(work.folder(), work.finished());
+      HessianFolder hessians = new HessianFolder(work.folder().resolve("hessians"));
+      JobListener heard =
+          request
+              .observing()
+              .<JobListener>map(observing ->
+                  new HessianKeeper(model.spec(), hessians, observing.worst(), work, listener))
+              .orElse(listener);
+      new QuantizationJob(
+              backend,
+              model.spec(),
+              model.weights(backend),
+              request.settings(),
+              windows,
+              work,
+              heard)
+          .run();
+      ImmutableList<Attempt> attempts =
+          request.observing().isPresent()
+              ? observe(request.observing().get(), backend, work, hessians, listener)
+              : ImmutableList.of();
+      ImmutableList.Builder<ModuleReport> all = ImmutableList.builder();
+      for (int block = 0; block < model.spec().blocks().size(); block++) {
+        all.addAll(work.reports(block));
+      }
+      ImmutableList<ModuleReport> reports = all.build();
+      long blocksDone = System.nanoTime();
+      listener.writing(request.output());
+      write(work, reports, attempts);
+      work.delete();
+      listener.done();
+      long end = System.nanoTime();
+      return summary(backend, reports, attempts, (end - start) / 1e9, (end - blocksDone) / 1e9);
+    }
+  }
+
+  private String fingerprint(Backend backend) throws IOException {
+    return new Fingerprint()
+        .add(model.config().json())
+        .add(model.checkpoint().totalBytes())
+        .add(model.checkpoint().folder().toRealPath())
+        .add(request.settings())
+        .add(request.config())
+        .add(request.observing())
+        .add(backend.info().name())
+        .add(windows)
+        .text();
+  }
+
+  private ImmutableList<Attempt> observe(
+      Observing observing,
+      Backend backend,
+      WorkFolder work,
+      HessianFolder hessians,
+      QuantizationListener listener) {
+    return observing.run(
+        new Observer(
+            model.spec(),
+            request.settings().selection(),
+            new Requantizer(
+                backend, model.weights(backend), request.settings().options(), hessians),
+            work,
+            listener::observing),
+        () -> new Sensitivity(backend, model.spec(), model.weights(backend), windows));
+  }
+
+  private void write(
+      WorkFolder work, ImmutableList<ModuleReport> reports, ImmutableList<Attempt> attempts)
+      throws IOException {
+    ImmutableMap.Builder<String, String> logs = ImmutableMap.builder();
+    if (!attempts.isEmpty()) {
+      logs.put(ObservationLog.FILE, lines(attempts.stream().map(ObservationLog::line).toList()));
+    }
+    if (request.classicLog()) {
+      int window = windows.isEmpty() ? 0 : windows.getFirst().length;
+      logs.put(
+          ClassicLog.FILE,
+          lines(ClassicLog.lines(reports, attempts, model.spec().blocks().size(), window)));
+    }
+    GptqConfig config =
+        request
+            .config()
+            .withDynamic(DynamicRules.of(model.spec(), reports, request.config().settings()));
+    CheckpointExporter.export(
+        model, work, config, logs.buildOrThrow(), request.output(), request.overwrite());
+  }
+
+  private static String lines(List<String> lines) {
+    return String.join("\n", lines) + "\n";
+  }
+
+  private QuantizationSummary summary(
+      Backend backend,
+      ImmutableList<ModuleReport> reports,
+      ImmutableList<Attempt> attempts,
+      double seconds,
+      double writing)
+      throws IOException {
+    try (Checkpoint written = Checkpoint.open(request.output())) {
+      long packedBytes = 0;
+      long weights = 0;
+      for (ModuleReport report : reports) {
+        for (String part : GptqTensors.WEIGHT_PARTS) {
+          packedBytes += written.require(report.name() + "." + part).data().byteSize();
+        }
+        weights += (long) report.rows() * report.columns();
+      }
+      return new QuantizationSummary(
+          request,
+          reports,
+          attempts,
+          seconds,
+          writing,
+          written.totalBytes(),
+          8.0 * packedBytes / weights,
+          backend.memory().reserved(),
+          HeapPeak.bytes(),
+          ProcessPeak.bytes());
+    }
+  }
+
+  @Override
+  public void close() throws IOException {
+    model.close();
+  }
+}
