@@ -1,51 +1,33 @@
-// The parts of U = J·L⁻¹·J with JHJ = LLᵀ that no library has: reversing, inverting the diagonal
-// blocks of L, and looking for pivots that are not positive. Work matrices are n × n, dense, with
-// contiguous columns, as cuSOLVER has them.
-#include "common.cuh"
+// The parts of a Cholesky factorisation and of a triangular inverse that no library has: reversing
+// a matrix in place, looking for pivots that are not positive, inverting small blocks.
+#include "elementwise.cuh"
 
-static const int REVERSE_TILE = 32;
 static const int INVERSE_BLOCK = 64;
 
-/** work = the lower triangle of J·H·J: work(b, a) = H[n−1−a][n−1−b] for b ≥ a, zero above. */
-extern "C" __global__ void reverseLower(Matrix h, float* work) {
-  long long n = h.rows;
-  long long a = blockIdx.x;
-  for (long long b = blockIdx.y * blockDim.x + threadIdx.x; b < n; b += gridDim.y * blockDim.x) {
-    work[a * n + b] = b >= a ? h.at<float>(n - 1 - a, n - 1 - b) : 0.0f;
-  }
-}
-
-/** U[i][j] = X(n−1−i, n−1−j) for i ≤ j, zero below; X lower triangular. */
-extern "C" __global__ void reverseToUpper(const float* x, Matrix u) {
-  __shared__ float tile[REVERSE_TILE][REVERSE_TILE + 1];
-  long long n = u.rows;
-  long long firstRow = (long long)blockIdx.y * REVERSE_TILE;
-  long long firstColumn = (long long)blockIdx.x * REVERSE_TILE;
-  for (int k = threadIdx.y; k < REVERSE_TILE; k += blockDim.y) {
-    long long i = firstRow + threadIdx.x;
-    long long j = firstColumn + k;
-    if (i < n && j < n) {
-      tile[threadIdx.x][k] = i <= j ? x[(n - 1 - j) * n + (n - 1 - i)] : 0.0f;
-    }
-  }
-  __syncthreads();
-  for (int k = threadIdx.y; k < REVERSE_TILE; k += blockDim.y) {
-    long long i = firstRow + k;
-    long long j = firstColumn + threadIdx.x;
-    if (i < n && j < n) {
-      u.at<float>(i, j) = tile[k][threadIdx.x];
-    }
-  }
+/** H[i][j] and H[n−1−i][n−1−j] change places. H has contiguous rows; blockIdx.x < ⌈n/2⌉. */
+extern "C" __global__ void reverseBoth(Matrix h) {
+  int n = h.rows;
+  int mirrored = n - 1 - int(blockIdx.x);
+  Matrix upper = h;
+  upper.columns = mirrored == int(blockIdx.x) ? n / 2 : n;
+  forEachElement(upper, [&](long long r, long long c) {
+    float& one = h.at<float>(r, c);
+    float& other = h.at<float>(n - 1 - r, n - 1 - c);
+    float value = one;
+    one = other;
+    other = value;
+  });
 }
 
 /**
  * info = the one-based index of the first diagonal element not in (0, ∞), if that is less than what
  * the factorisation found or it found none: it takes infinite pivots for good ones.
  */
-extern "C" __global__ void checkPivots(const float* l, int n, int* info) {
+extern "C" __global__ void checkPivots(Matrix l, int* info) {
+  int n = l.rows;
   int first = n + 1;
   for (int j = threadIdx.x; j < n; j += blockDim.x) {
-    float pivot = l[(long long)j * n + j];
+    float pivot = l.at<float>(j, j);
     bool good = pivot > 0 && pivot < __uint_as_float(0x7f800000u);
     if (!good && j + 1 < first) {
       first = j + 1;
@@ -58,18 +40,23 @@ extern "C" __global__ void checkPivots(const float* l, int n, int* info) {
 }
 
 /**
- * The inverses of the diagonal blocks of L, in place, zeros above the diagonal. A thread computes
- * a column of X: x(i) = (δ − Σ_{k<i} l(i, k)·x(k)) / l(i, i).
+ * The inverses of the diagonal blocks of up to 64 columns of an upper triangular V, in the diagonal
+ * blocks of U of u.columns columns, and zeros left of them. A thread computes a column of the lower
+ * triangular X = (V⁻¹)ᵀ: x(i) = (δ − Σ_{k<i} v(k, i)·x(k)) / v(i, i).
  */
-extern "C" __global__ void invertDiagonalBlocks(float* l, int n) {
+extern "C" __global__ void invertDiagonalBlocks(Matrix v, Matrix u) {
   __shared__ float block[INVERSE_BLOCK][INVERSE_BLOCK + 1];
   __shared__ float inverse[INVERSE_BLOCK][INVERSE_BLOCK + 1];
-  long long first = (long long)blockIdx.x * INVERSE_BLOCK;
-  int size = n - first < INVERSE_BLOCK ? int(n - first) : INVERSE_BLOCK;
+  int parts = (u.columns + INVERSE_BLOCK - 1) / INVERSE_BLOCK;
+  int within = int(blockIdx.x) % parts * INVERSE_BLOCK;
+  long long from = (long long)(int(blockIdx.x) / parts) * u.columns;
+  long long first = from + within;
+  long long end = from + u.columns < v.rows ? from + u.columns : v.rows;
+  int size = end - first < INVERSE_BLOCK ? int(end - first) : INVERSE_BLOCK;
   int column = threadIdx.x;
-  for (int c = 0; c < size; c++) {
-    if (column < size) {
-      block[column][c] = l[(first + c) * n + first + column];
+  for (int i = 0; i < size; i++) {
+    if (column <= i) {
+      block[i][column] = v.at<float>(first + column, first + i);
     }
   }
   __syncthreads();
@@ -83,9 +70,12 @@ extern "C" __global__ void invertDiagonalBlocks(float* l, int n) {
     }
   }
   __syncthreads();
-  for (int c = 0; c < size; c++) {
+  for (int r = 0; r < size; r++) {
+    for (int c = column; c < within; c += INVERSE_BLOCK) {
+      u.at<float>(first + r, c) = 0.0f;
+    }
     if (column < size) {
-      l[(first + c) * n + first + column] = inverse[column][c];
+      u.at<float>(first + r, within + column) = inverse[column][r];
     }
   }
 }

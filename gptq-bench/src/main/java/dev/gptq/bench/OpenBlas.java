@@ -36,7 +36,6 @@ final class OpenBlas {
   private final MethodHandle ssyrk;
   private final MethodHandle spotrf;
   private final MethodHandle spotri;
-  private final MethodHandle strtri;
   private final MethodHandle sdot;
 
   OpenBlas() {
@@ -51,7 +50,6 @@ final class OpenBlas {
     spotrf = handle("LAPACKE_spotrf", FunctionDescriptor.of(i, i, c, i, p, i));
     spotri = handle("LAPACKE_spotri", FunctionDescriptor.of(i, i, c, i, p, i));
     sdot = handle("cblas_sdot", FunctionDescriptor.of(f, i, p, i, p, i));
-    strtri = handle("LAPACKE_strtri", FunctionDescriptor.of(i, i, c, c, i, p, i));
   }
 
   /** Kernels, threads and configuration, for the record. */
@@ -85,13 +83,12 @@ final class OpenBlas {
     });
   }
 
-  /** In place: the Cholesky factor of A, and its inverse. */
+  /** In place: the Cholesky factor of A. */
   void factor(int n, MemorySegment a) {
     call(() -> {
       int failed = (int) spotrf.invokeExact(COLUMN_MAJOR, (byte) 'L', n, a, n);
-      int singular = (int) strtri.invokeExact(COLUMN_MAJOR, (byte) 'L', (byte) 'N', n, a, n);
-      if (failed != 0 || singular != 0) {
-        throw new IllegalStateException("factorisation failed: " + failed + ", " + singular);
+      if (failed != 0) {
+        throw new IllegalStateException("factorisation failed: " + failed);
       }
     });
   }

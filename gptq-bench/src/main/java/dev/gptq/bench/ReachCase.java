@@ -57,15 +57,20 @@ record ReachCase(
         work);
   }
 
-  /** Against {@code factor} (potrf, trtri) or {@code chain} (potrf, potri, potrf). */
+  /**
+   * V from H, against {@code factor} (potrf) or {@code chain} (potrf, potri, potrf: what U takes).
+   */
   static ReachCase factor(Backend backend, TensorScope scope, int n, String peer) {
     Tensor h = positiveDefinite(backend, scope, n);
-    Tensor u = scope.rowMajor(DType.F32, n, n);
-    double work = 2e-9 / 3 * n * n * n;
+    Tensor v = scope.rowMajor(DType.F32, n, n);
+    double work = 1e-9 / 3 * n * n * n;
     return new ReachCase(
-        "U from H " + n + " / " + peer,
+        "V from H " + n + " / " + peer,
         work,
-        () -> backend.linalg().inverseCholeskyUpper(h, u),
+        () -> {
+          backend.linalg().convert(h, v);
+          backend.linalg().cholesky(v);
+        },
         peer(peer, n, 0, 0),
         work);
   }

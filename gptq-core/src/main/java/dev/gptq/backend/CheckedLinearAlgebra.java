@@ -77,15 +77,23 @@ record CheckedLinearAlgebra(LinearAlgebra delegate) implements LinearAlgebra {
   }
 
   @Override
-  public void inverseCholeskyUpper(Tensor h, Tensor u) {
-    Shapes.of("inverseCholeskyUpper")
-        .type("h", h, DType.F32)
-        .square("h", h)
-        .rowMajor("h", h)
+  public void cholesky(Tensor h) {
+    Shapes.of("cholesky").type("h", h, DType.F32).square("h", h).rowMajor("h", h);
+    delegate.cholesky(h);
+  }
+
+  @Override
+  public void invertDiagonalBlocks(Tensor v, Tensor u) {
+    Shapes.of("invertDiagonalBlocks")
+        .type("v", v, DType.F32)
+        .square("v", v)
         .type("u", u, DType.F32)
         .rowMajor("u", u)
-        .shape("u", u, h.rows(), h.rows());
-    delegate.inverseCholeskyUpper(h, u);
+        .shape("u", u, v.rows(), u.columns())
+        .that(
+            u.columns() > 0 && u.columns() <= v.rows(),
+            "u must have between 1 and " + v.rows() + " columns");
+    delegate.invertDiagonalBlocks(v, u);
   }
 
   @Override

@@ -44,13 +44,24 @@ public interface LinearAlgebra {
   void zeroColumns(Tensor index, Tensor w);
 
   /**
-   * The upper triangular U with {@code UᵀU = H⁻¹}, from one factorisation and one triangular
-   * inverse: with J the reversal of the order, {@code JHJ = LLᵀ} and {@code U = J·L⁻¹·J}. Reads the
-   * lower triangle of the n × n matrix H and leaves H as it is. Zeros below the diagonal of U.
+   * The lower triangular L with {@code LᵀL = H}, in place of the lower triangle of H, which is n ×
+   * n with contiguous rows. This is Cholesky's factorisation from the last column to the first:
+   * with J the reversal of the order, {@code J·Lᵀ·J} is the usual factor of JHJ. The strict upper
+   * triangle is not read; what it holds afterwards is unspecified.
    *
-   * @throws NotPositiveDefiniteException if a pivot is not positive or not finite
+   * @throws NotPositiveDefiniteException if a pivot is not positive or not finite; what H holds
+   *     then is unspecified
    */
-  void inverseCholeskyUpper(Tensor h, Tensor u);
+  void cholesky(Tensor h);
+
+  /**
+   * The inverses of the diagonal blocks of an upper triangular matrix: {@code U[J, 0…] ← V[J, J]⁻¹}
+   * for the blocks J of b rows of the n × n matrix V, with zeros below their diagonals. The last
+   * block has fewer rows if b does not divide n; what U holds right of it is unspecified. Reads the
+   * upper triangle of V, which has any layout; U is n × b with contiguous rows. With {@code b = n}
+   * this is V⁻¹.
+   */
+  void invertDiagonalBlocks(Tensor v, Tensor u);
 
   /** {@code total ← total + Σ x²}; total is F64, 1 × 1. */
   void addSumOfSquares(Tensor x, Tensor total);

@@ -18,38 +18,57 @@ import java.util.List;
  * is the greedy path; a worse first step often leaves the rest of the row better off (Babai's
  * nearest plane against a search of the lattice). The grids of a group are those of the best path.
  *
- * <p>Blocks are applied to all columns to their right at once: paths change places between blocks,
- * and weights with pending updates could not follow.
+ * <p>As in {@link PanelLoop} a block begins with {@code ŵ_J = w_J + D_{<J}·V_{<J,J}·U_JJ}; D is
+ * that of each path, and follows it when paths change places after a block.
  */
 final class BeamLoop {
   private final Backend backend;
-  private final Tensor u;
+  private final Tensor v;
   private final ColumnLoop.Fits fits;
   private final Grid grid;
   private final int segment;
   private final int block;
+  private final int unit;
   private final int paths;
 
-  /** A loop that keeps two paths or more; one is what {@link ColumnLoop} does. */
+  /** A loop that keeps two paths or more; one is what {@link PanelLoop} does. */
   BeamLoop(
       Backend backend,
-      Tensor u,
+      Tensor v,
       ColumnLoop.Fits fits,
       Grid grid,
       int segment,
       int block,
       int paths) {
     this.backend = backend;
-    this.u = u;
+    this.v = v;
     this.fits = fits;
     this.grid = grid;
     this.segment = segment;
     this.block = Math.min(block, segment);
+    this.unit = Math.min(v.rows(), PanelLoop.unit(segment, block));
     this.paths = paths;
   }
 
   /** A block's codes, and where each path's row was before the block. */
   private record Step(int from, Tensor codes, Tensor source) {}
+
+  /** A matrix whose rows change places, and room for them to do so. */
+  private static final class Rows {
+    private Tensor now;
+    private Tensor spare;
+
+    Rows(TensorScope scope, int rows, int columns) {
+      this.now = scope.columnMajor(DType.F32, rows, columns);
+      this.spare = scope.columnMajor(DType.F32, rows, columns);
+    }
+
+    void swap() {
+      Tensor swapped = now;
+      now = spare;
+      spare = swapped;
+    }
+  }
 
   /**
    * Quantizes w, m × n, and leaves it as it is.
@@ -61,50 +80,111 @@ final class BeamLoop {
     int m = w.rows();
     int n = w.columns();
     try (TensorScope local = backend.newScope()) {
-      Tensor weights = local.columnMajor(DType.F32, paths * m, n);
-      Tensor spare = local.columnMajor(DType.F32, paths * m, n);
-      for (int p = 0; p < paths; p++) {
-        backend.linalg().convert(w, weights.rows(p * m, (p + 1) * m));
-      }
+      Tensor u = local.rowMajor(DType.F32, n, unit);
+      backend.linalg().invertDiagonalBlocks(v, u);
       Tensor cost = scope.columnMajor(DType.F32, m, paths);
       // At the start there is one path a row.
       backend.linalg().convert(local.filled(0, m, 1), cost.columns(0, 1));
       backend
           .linalg()
           .convert(local.filled(Float.POSITIVE_INFINITY, m, paths - 1), cost.columns(1, paths));
+      Rows differences = new Rows(local, paths * m, n);
+      Rows weights = new Rows(local, paths * m, unit);
       List<Step> steps = new ArrayList<>();
-      for (int from = 0, to; from < n; from = to) {
-        to = Math.min(from + block, (from / segment + 1) * segment);
-        if (from % segment == 0) {
-          fits.fit(weights.rows(0, m), from);
-        }
-        Tensor errors = weights.columns(from, to);
-        Step step =
-            new Step(
-                from,
-                local.columnMajor(DType.U8, paths * m, to - from),
-                local.rowMajor(DType.I32, 1, paths * m));
-        backend
-            .quantization()
-            .beamBlock(
-                errors,
-                cost,
-                u.rows(from, to).columns(from, to),
-                grid.columns(from, to),
-                step.codes(),
-                step.source());
-        steps.add(step);
-        if (to < n) {
-          Tensor rest = spare.columns(to, n);
-          gatherRows(weights.columns(to, n), step.source(), rest);
-          backend.linalg().gemm(-1, errors, u.rows(from, to).columns(to, n), 1, rest);
-          Tensor swap = weights;
-          weights = spare;
-          spare = swap;
+      for (int from = 0; from < n; from += unit) {
+        int to = Math.min(from + unit, n);
+        begin(w, u.rows(from, to), differences.now, weights.now, from);
+        for (int at = from; at < to; ) {
+          int end = Math.min(to, Math.min(at + block, (at / segment + 1) * segment));
+          Step step = step(weights, cost, u.rows(from, to), from, at, end, local);
+          follow(w, differences, step, end);
+          steps.add(step);
+          at = end;
         }
       }
       trace(steps, m, codes, local);
       return cost.columns(0, 1);
+    }
+  }
+
+  /** The weights of the unit that begins at a column, for each path. */
+  private void begin(Tensor w, Tensor own, Tensor differences, Tensor weights, int from) {
+    int to = from + own.rows();
+    Tensor current = weights.columns(0, to - from);
+    repeat(w.columns(from, to), current);
+    if (from > 0) {
+      try (TensorScope local = backend.newScope()) {
+        Tensor known = local.columnMajor(DType.F32, current.rows(), to - from);
+        Tensor left = differences.columns(0, from);
+        backend.linalg().gemm(1, left, v.rows(0, from).columns(from, to), 0, known);
+        backend.linalg().gemm(1, known, own.columns(0, to - from), 1, current);
+      }
+    }
+  }
+
+  /** Quantizes columns {@code at} to {@code end} of the unit that begins at {@code from}. */
+  private Step step(
+      Rows weights, Tensor cost, Tensor own, int from, int at, int end, TensorScope scope) {
+    int rows = weights.now.rows();
+    int width = own.rows();
+    if (at % segment == 0) {
+      Tensor best = weights.now.rows(0, cost.rows());
+      fits.fit(best.columns(at - from, Math.min(at - from + segment, width)), at);
+    }
+    Tensor errors = weights.now.columns(at - from, end - from);
+    Tensor factors = own.rows(at - from, end - from);
+    Step step =
+        new Step(
+            at, scope.columnMajor(DType.U8, rows, end - at), scope.rowMajor(DType.I32, 1, rows));
+    backend
+        .quantization()
+        .beamBlock(
+            errors,
+            cost,
+            factors.columns(at - from, end - from),
+            grid.columns(at, end),
+            step.codes(),
+            step.source());
+    if (end - from < width) {
+      Tensor rest = weights.spare.columns(end - from, width);
+      gatherRows(weights.now.columns(end - from, width), step.source(), rest);
+      backend.linalg().gemm(-1, errors, factors.columns(end - from, width), 1, rest);
+      weights.swap();
+    }
+    return step;
+  }
+
+  /** Lets D follow the paths of a step, and adds the step's columns to it. */
+  private void follow(Tensor w, Rows differences, Step step, int end) {
+    int m = w.rows();
+    int from = step.from();
+    if (end == w.columns()) {
+      return;
+    }
+    if (from > 0) {
+      Tensor done = differences.spare.columns(0, from);
+      gatherRows(differences.now.columns(0, from), step.source(), done);
+      differences.swap();
+    }
+    Tensor difference = differences.now.columns(from, end);
+    repeat(w.columns(from, end), difference);
+    try (TensorScope local = backend.newScope()) {
+      Tensor q = local.columnMajor(DType.F32, difference.rows(), end - from);
+      for (int p = 0; p < paths; p++) {
+        Tensor chosen = step.codes().rows(p * m, (p + 1) * m);
+        backend
+            .quantization()
+            .dequantize(chosen, grid.columns(from, end), q.rows(p * m, (p + 1) * m));
+      }
+      backend.linalg().axpy(-1, q, difference);
+    }
+  }
+
+  /** Copies x into the rows of each path. */
+  private void repeat(Tensor x, Tensor all) {
+    int m = x.rows();
+    for (int p = 0; p < paths; p++) {
+      backend.linalg().convert(x, all.rows(p * m, (p + 1) * m));
     }
   }
 

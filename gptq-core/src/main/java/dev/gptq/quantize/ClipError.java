@@ -2,7 +2,6 @@ package dev.gptq.quantize;
 
 import dev.gptq.backend.Backend;
 import dev.gptq.tensor.DType;
-import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 
@@ -16,7 +15,8 @@ record ClipError(Backend backend) implements CandidateFit.GroupError {
   public CandidateFit.Measure of(GroupFit.Group group, TensorScope scope) {
     int rows = group.w().rows();
     int columns = group.w().columns();
-    Tensor inverse = inverse(group.u(), scope);
+    Tensor inverse = scope.rowMajor(DType.F32, columns, columns);
+    backend.linalg().invertDiagonalBlocks(group.u().in(scope), inverse);
     Tensor codes = scope.columnMajor(DType.U8, rows, columns);
     Tensor difference = scope.columnMajor(DType.F32, rows, columns);
     Tensor scaled = scope.columnMajor(DType.F32, rows, columns);
@@ -27,15 +27,5 @@ record ClipError(Backend backend) implements CandidateFit.GroupError {
       backend.linalg().gemm(1, difference, inverse, 0, scaled);
       backend.linalg().rowDots(scaled, scaled, errors);
     };
-  }
-
-  /** The upper triangular {@code X = U⁻¹}, as the factor of {@code U·Uᵀ}: {@code XᵀX = (UUᵀ)⁻¹}. */
-  private Tensor inverse(Tensor u, TensorScope scope) {
-    int n = u.columns();
-    Tensor product = scope.rowMajor(DType.F32, n, n);
-    backend.linalg().gemm(1, u, u.transposed(), 0, product);
-    Tensor inverse = scope.allocate(DType.F32, n, n, Layout.ROW_MAJOR);
-    backend.linalg().inverseCholeskyUpper(product, inverse);
-    return inverse;
   }
 }

@@ -6,7 +6,6 @@ import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.grid.Grid;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.HostCopies;
-import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.Optional;
@@ -23,11 +22,17 @@ import java.util.Optional;
  *   W[:, k] −= e·U[j][k]            for all k &gt; j
  * </pre>
  *
- * <p>Updates are lazy, as in section 3.3 of the paper, but by halves instead of by blocks: to
- * quantize a range of columns, quantize its left half, apply all its errors to the right half in
- * one matrix product, and quantize that. The products are as large as can be, and errors need no
- * room of their own: each replaces the weight it came from. Every group begins a half, so that its
- * grid is fitted to weights that have all earlier errors in them. {@link ColumnLoop} is that loop.
+ * <p>{@link PaperGptq} is just that. Here neither H⁻¹ nor U is computed, but {@code V = U⁻¹}: upper
+ * triangular, {@code V·Vᵀ = H + λI}, one Cholesky factor of H itself. Let D = W − Q with W the
+ * weights as given. The recursion says {@code e·U = D}, hence
+ *
+ * <pre>
+ *   e = D·V                          the loss of a row is ½·|D·V|²
+ *   ŵ_J = w_J + D_{&lt;J}·V_{&lt;J,J}·U_JJ    with U_JJ = V_JJ⁻¹
+ * </pre>
+ *
+ * are the weights that the step sees before the first column of a block J is chosen. {@link
+ * PanelLoop} is that loop; inside a block {@link ColumnLoop} goes on as the paper does.
  *
  * <p>Around it, all optional and free to combine: an order of the columns ({@link ColumnOrder}), a
  * search for the grids ({@link dev.gptq.grid.GridSearch}), several partial solutions in place of
@@ -108,6 +113,7 @@ public final class Gptq {
       la.gatherColumns(w, local.upload(ints(factor.order())), ordered);
       w = ordered;
     }
+    grids.fitWholeRows(w);
     if (options.staticGroups()) {
       grids.fitStatic(w);
     }
@@ -120,7 +126,7 @@ public final class Gptq {
     return refine(w, factor, grids.grid(), codes);
   }
 
-  /** Quantizes the columns of w, which it destroys, and returns the loss. */
+  /** Quantizes the columns of w, which it may overwrite, and returns the loss. */
   private double loop(
       Tensor w, HessianFactor factor, ColumnLoop.Fits fits, int segment, Grid grid, Tensor codes) {
     int block = options.blockSize();
@@ -128,13 +134,10 @@ public final class Gptq {
       if (options.refinement().beam() > 1) {
         BeamLoop beam =
             new BeamLoop(
-                backend, factor.upper(), fits, grid, segment, block, options.refinement().beam());
+                backend, factor.v(), fits, grid, segment, block, options.refinement().beam());
         return sum(beam.run(w, codes, local));
       }
-      new ColumnLoop(backend, w, factor.upper(), fits, grid, codes, segment, block).run();
-      Tensor total = local.zeros(DType.F64, 1, 1, Layout.ROW_MAJOR);
-      backend.linalg().addSumOfSquares(w, total);
-      return 0.5 * HostCopies.scalar(total);
+      return new PanelLoop(backend, w, factor.v(), fits, grid, codes, segment, block).run();
     }
   }
 
@@ -150,7 +153,8 @@ public final class Gptq {
             scattered ? Optional.of(factor.positions()) : Optional.empty());
     return refiner.refine(
         options.refinement(),
-        (copy, others) -> loop(copy, factor, ColumnLoop.Fits.NONE, w.columns(), grid, others));
+        (copy, others) ->
+            loop(copy, factor, ColumnLoop.Fits.NONE, options.blockSize(), grid, others));
   }
 
   /** The sum over the rows, added in float64. */

@@ -1,5 +1,7 @@
 package dev.gptq.quantize;
 
+import com.google.common.base.Supplier;
+import com.google.common.base.Suppliers;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.grid.Grid;
@@ -55,10 +57,10 @@ final class GridPlan {
     if (options.grid().search() == GridSearch.HESSIAN_DIAGONAL) {
       backend.linalg().diagonal(factor.damped(), row);
     } else if (options.grid().search() == GridSearch.PIVOT) {
-      backend.linalg().diagonal(factor.upper(), row);
+      backend.linalg().diagonal(factor.v(), row);
       float[] pivots = HostCopies.floats(row);
       for (int j = 0; j < columns; j++) {
-        pivots[j] = 1 / (pivots[j] * pivots[j]);
+        pivots[j] *= pivots[j];
       }
       return scope.upload(pivots);
     }
@@ -70,19 +72,19 @@ final class GridPlan {
     return grid;
   }
 
-  /** Columns whose grids are fitted at the same moment. */
+  /** Columns whose grids are fitted at the same moment; a block's if all are fitted already. */
   int segment() {
     if (fitted) {
-      return columns;
+      return options.blockSize();
     }
     return options.statistics() == GroupStatistics.REFERENCE
         ? Math.max(groupColumns, Math.min(options.blockSize(), columns))
         : groupColumns;
   }
 
-  /** If groups are whole rows, fits their grids now, to w in any order. */
+  /** If groups are whole rows, fits their grids now, unless done before. */
   void fitWholeRows(Tensor w) {
-    if (groupColumns == columns) {
+    if (groupColumns == columns && !fitted) {
       fitRun(w, 0);
       fitted = true;
     }
@@ -94,38 +96,41 @@ final class GridPlan {
       return;
     }
     LinearAlgebra la = backend.linalg();
-    for (int g = 0; g < grid.groups(); g++) {
-      int group = g;
-      int[] members =
-          IntStream.range(0, columns)
-              .filter(p -> factor.order().get(p) / groupColumns == group)
-              .toArray();
-      try (TensorScope local = backend.newScope()) {
-        Tensor index = local.upload(members);
-        Tensor weights = local.columnMajor(DType.F32, w.rows(), groupColumns);
-        la.gatherColumns(w, index, weights);
-        Tensor costs = local.rowMajor(DType.F32, 1, groupColumns);
-        la.gatherColumns(cost, index, costs);
-        fit(g, new GroupFit.Group(weights, block(index, local), costs));
+    try (TensorScope whole = backend.newScope()) {
+      Supplier<Tensor> u = Suppliers.memoize(() -> factor.inverse(0, columns, whole));
+      for (int g = 0; g < grid.groups(); g++) {
+        int group = g;
+        int[] members =
+            IntStream.range(0, columns)
+                .filter(p -> factor.order().get(p) / groupColumns == group)
+                .toArray();
+        try (TensorScope local = backend.newScope()) {
+          Tensor index = local.upload(members);
+          Tensor weights = local.columnMajor(DType.F32, w.rows(), groupColumns);
+          la.gatherColumns(w, index, weights);
+          Tensor costs = local.rowMajor(DType.F32, 1, groupColumns);
+          la.gatherColumns(cost, index, costs);
+          fit(g, new GroupFit.Group(weights, scope -> block(u.get(), index, scope), costs));
+        }
       }
     }
     fitted = true;
   }
 
   /** These rows and columns of U. */
-  private Tensor block(Tensor index, TensorScope scope) {
+  private Tensor block(Tensor u, Tensor index, TensorScope scope) {
     Tensor some = scope.rowMajor(DType.F32, columns, groupColumns);
-    backend.linalg().gatherColumns(factor.upper(), index, some);
+    backend.linalg().gatherColumns(u, index, some);
     Tensor block = scope.rowMajor(DType.F32, groupColumns, groupColumns);
     backend.linalg().gatherColumns(some.transposed(), index, block.transposed());
     return block;
   }
 
-  /** Fits the grids of the segment that begins at column {@code from}, unless done beforehand. */
+  /** Fits the grids of the segment w that begins at column {@code from}, unless done beforehand. */
   void fit(Tensor w, int from) {
     if (!fitted) {
-      for (int c = from; c < Math.min(from + segment(), columns); c += groupColumns) {
-        fitRun(w, c);
+      for (int c = 0; c < w.columns(); c += groupColumns) {
+        fitRun(w.columns(c, c + groupColumns), from + c);
       }
     }
   }
@@ -134,10 +139,7 @@ final class GridPlan {
     int to = from + groupColumns;
     fit(
         from / groupColumns,
-        new GroupFit.Group(
-            w.columns(from, to),
-            factor.upper().rows(from, to).columns(from, to),
-            cost.columns(from, to)));
+        new GroupFit.Group(w, scope -> factor.inverse(from, to, scope), cost.columns(from, to)));
   }
 
   private void fit(int g, GroupFit.Group group) {

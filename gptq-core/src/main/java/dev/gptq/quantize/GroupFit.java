@@ -4,6 +4,7 @@ import dev.gptq.backend.Backend;
 import dev.gptq.grid.GridLadder;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
 
 /** Fits the grids of one group: the strategies behind {@link dev.gptq.grid.GridSearch}. */
 @FunctionalInterface
@@ -13,11 +14,18 @@ interface GroupFit {
    * What a strategy may look at.
    *
    * @param w rows × columns of the group in the order of quantization, the current weights
-   * @param u their diagonal block of the factor
+   * @param u their diagonal block of U
    * @param cost 1 × columns: what a squared error of each column costs, for the searches that weigh
    *     columns
    */
-  record Group(Tensor w, Tensor u, Tensor cost) {}
+  record Group(Tensor w, Upper u, Tensor cost) {}
+
+  /** A block of U, computed for those who look at it. */
+  @FunctionalInterface
+  interface Upper {
+    /** Columns × columns, rows contiguous, zeros below the diagonal, in {@code scope}. */
+    Tensor in(TensorScope scope);
+  }
 
   /** Fits a grid to each row; scale and zero are rows × 1. */
   void fit(Group group, Tensor scale, Tensor zero);

@@ -7,7 +7,6 @@ import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.backend.NotPositiveDefiniteException;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.HostCopies;
-import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.Arrays;
@@ -15,26 +14,29 @@ import java.util.Optional;
 import java.util.stream.IntStream;
 
 /**
- * What the column loop needs of a Hessian: the order of the columns and the upper triangular U with
- * {@code UᵀU = (H + λI)⁻¹} in that order. Computed once for all layers that share the input.
+ * What the column loop needs of a Hessian: the order of the columns and the upper triangular V with
+ * {@code V·Vᵀ = H + λI} in that order. Computed once for all layers that share the input.
  */
 public final class HessianFactor {
+  private final Backend backend;
   private final ImmutableList<Integer> order;
   private final ImmutableList<Integer> dead;
   private final Optional<Tensor> damped;
-  private final Tensor upper;
+  private final Tensor v;
   private final double damping;
 
   private HessianFactor(
+      Backend backend,
       ImmutableList<Integer> order,
       ImmutableList<Integer> dead,
       Optional<Tensor> damped,
-      Tensor upper,
+      Tensor v,
       double damping) {
+    this.backend = backend;
     this.order = order;
     this.dead = dead;
     this.damped = damped;
-    this.upper = upper;
+    this.v = v;
     this.damping = damping;
   }
 
@@ -66,34 +68,53 @@ public final class HessianFactor {
             "the Hessian has NaN or infinite entries: calibration activations overflow");
       }
       int[] order = options.order().of(diagonal, options.groupColumns(n));
-      Tensor index = local.upload(order);
+      Damped damped =
+          new Damped(
+              hessian.matrix(), local.upload(order), local.upload(permute(repair, order)), mean);
       // A square of 10 GB in the largest models: kept only for those who look at it again.
-      boolean kept = options.needsDampedHessian();
-      Tensor h = (kept ? result : local).rowMajor(DType.F32, n, n);
-      la.gatherSymmetric(hessian.matrix(), index, h);
-      la.addToDiagonal(local.upload(permute(repair, order)), h);
-      Tensor upper = result.allocate(DType.F32, n, n, Layout.ROW_MAJOR);
-      double damping = factor(la, local, h, mean, options.damping(), upper);
+      Optional<Tensor> kept =
+          options.needsDampedHessian()
+              ? Optional.of(result.rowMajor(DType.F32, n, n))
+              : Optional.empty();
+      Tensor factor = result.rowMajor(DType.F32, n, n);
+      double damping = factor(backend, damped, options.damping(), kept, factor);
       return new HessianFactor(
+          backend,
           ImmutableList.copyOf(Ints.asList(order)),
           ImmutableList.copyOf(Ints.asList(dead)),
-          kept ? Optional.of(h) : Optional.empty(),
-          upper,
+          kept,
+          factor.transposed(),
           damping);
     }
   }
 
-  /** Raises the damping until the factorisation succeeds and returns it. */
-  private static double factor(
-      LinearAlgebra la, TensorScope local, Tensor h, double mean, double damping, Tensor upper) {
-    double tried = 0;
-    for (double share = damping; ; share = Math.max(2 * share, GptqOptions.DEFAULT_DAMPING)) {
+  /**
+   * H with what is added to its diagonal.
+   *
+   * @param order the columns in the order of quantization
+   * @param repair what dead columns get, 1 × columns, in that order
+   * @param mean of the repaired diagonal
+   */
+  private record Damped(Tensor matrix, Tensor order, Tensor repair, double mean) {
+    void writeTo(Backend backend, double share, Tensor h) {
       float[] lambda = new float[h.rows()];
-      Arrays.fill(lambda, (float) ((share - tried) * mean));
-      la.addToDiagonal(local.upload(lambda), h);
-      tried = share;
+      Arrays.fill(lambda, (float) (share * mean));
+      try (TensorScope local = backend.newScope()) {
+        backend.linalg().gatherSymmetric(matrix, order, h);
+        backend.linalg().addToDiagonal(repair, h);
+        backend.linalg().addToDiagonal(local.upload(lambda), h);
+      }
+    }
+  }
+
+  /** Raises the damping until the factorisation into {@code lower} succeeds and returns it. */
+  private static double factor(
+      Backend backend, Damped damped, double damping, Optional<Tensor> kept, Tensor lower) {
+    for (double share = damping; ; share = Math.max(2 * share, GptqOptions.DEFAULT_DAMPING)) {
+      damped.writeTo(backend, share, lower);
+      kept.ifPresent(copy -> backend.linalg().convert(lower, copy));
       try {
-        la.inverseCholeskyUpper(h, upper);
+        backend.linalg().cholesky(lower);
         return share;
       } catch (NotPositiveDefiniteException e) {
         if (share >= 1) {
@@ -133,9 +154,19 @@ public final class HessianFactor {
     return dead;
   }
 
-  /** U, columns × columns, in the order of quantization. */
-  public Tensor upper() {
-    return upper;
+  /**
+   * V, columns × columns, in the order of quantization; what lies below its diagonal is of no
+   * meaning.
+   */
+  public Tensor v() {
+    return v;
+  }
+
+  /** The diagonal block of {@code U = V⁻¹} of these columns, rows contiguous, in {@code scope}. */
+  Tensor inverse(int from, int to, TensorScope scope) {
+    Tensor u = scope.rowMajor(DType.F32, to - from, to - from);
+    backend.linalg().invertDiagonalBlocks(v.rows(from, to).columns(from, to), u);
+    return u;
   }
 
   /**

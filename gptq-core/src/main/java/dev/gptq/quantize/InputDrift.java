@@ -88,9 +88,7 @@ public final class InputDrift {
       residual.ifPresent(e -> la.axpy(1, e, correlation));
       Tensor ordered = local.columnMajor(DType.F32, m, n);
       la.gatherColumns(correlation, local.upload(Ints.toArray(factor.order())), ordered);
-      // (H + λI)⁻¹ = UᵀU in the order of quantization.
-      la.gemm(1, ordered, factor.upper().transposed(), 0, correlation);
-      la.gemm(1, correlation, factor.upper(), 0, ordered);
+      FactorSolve.of(backend, factor, local).run(ordered);
       la.gatherColumns(ordered, local.upload(factor.positions()), correlation);
       la.axpy((float) alpha, correlation, target);
     }

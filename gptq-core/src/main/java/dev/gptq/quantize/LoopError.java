@@ -17,10 +17,10 @@ record LoopError(Backend backend, int block) implements CandidateFit.GroupError 
     int columns = group.w().columns();
     Tensor w = scope.columnMajor(DType.F32, rows, columns);
     Tensor codes = scope.columnMajor(DType.U8, rows, columns);
+    Tensor u = group.u().in(scope);
     return (grid, errors) -> {
       backend.linalg().convert(group.w(), w);
-      new ColumnLoop(backend, w, group.u(), ColumnLoop.Fits.NONE, grid, codes, columns, block)
-          .run();
+      new ColumnLoop(backend, w, u, 0, ColumnLoop.Fits.NONE, grid, codes, columns, block).run();
       backend.linalg().rowDots(w, w, errors);
     };
   }

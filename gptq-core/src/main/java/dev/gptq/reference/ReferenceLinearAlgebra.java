@@ -143,63 +143,56 @@ final class ReferenceLinearAlgebra implements LinearAlgebra {
   }
 
   @Override
-  public void inverseCholeskyUpper(Tensor h, Tensor u) {
+  public void cholesky(Tensor h) {
     int n = h.rows();
     float[] hv = Elements.load(h);
-    // The reversed matrix J·H·J, whose lower triangle is the lower triangle of H read backwards.
     double[] l = new double[n * n];
-    for (int i = 0; i < n; i++) {
-      for (int j = 0; j <= i; j++) {
-        l[i * n + j] = hv[(n - 1 - j) * n + (n - 1 - i)];
+    // From the last column to the first: H[i][j] = Σ_k L[k][i]·L[k][j] over k ≥ i ≥ j.
+    for (int i = n - 1; i >= 0; i--) {
+      for (int j = i; j >= 0; j--) {
+        double sum = hv[i * n + j];
+        for (int k = i + 1; k < n; k++) {
+          sum -= l[k * n + i] * l[k * n + j];
+        }
+        if (j < i) {
+          l[i * n + j] = sum / l[i * n + i];
+        } else if (sum > 0 && sum < Double.POSITIVE_INFINITY) {
+          l[i * n + i] = Math.sqrt(sum);
+        } else {
+          throw new NotPositiveDefiniteException(n - i);
+        }
       }
     }
-    cholesky(l, n);
-    double[] inverse = invertLower(l, n);
-    float[] uv = new float[n * n];
     for (int i = 0; i < n; i++) {
-      for (int j = i; j < n; j++) {
-        uv[i * n + j] = (float) inverse[(n - 1 - i) * n + (n - 1 - j)];
+      for (int j = 0; j <= i; j++) {
+        hv[i * n + j] = (float) l[i * n + j];
+      }
+    }
+    Elements.store(hv, h);
+  }
+
+  @Override
+  public void invertDiagonalBlocks(Tensor v, Tensor u) {
+    int n = v.rows();
+    int width = u.columns();
+    float[] vv = Elements.load(v);
+    float[] uv = new float[n * width];
+    for (int from = 0; from < n; from += width) {
+      int size = Math.min(width, n - from);
+      // Column by column, by back substitution: V·x = a unit vector.
+      double[] x = new double[size];
+      for (int c = 0; c < size; c++) {
+        for (int i = c; i >= 0; i--) {
+          double sum = i == c ? 1 : 0;
+          for (int k = i + 1; k <= c; k++) {
+            sum -= vv[(from + i) * n + from + k] * x[k];
+          }
+          x[i] = sum / vv[(from + i) * n + from + i];
+          uv[(from + i) * width + c] = (float) x[i];
+        }
       }
     }
     Elements.store(uv, u);
-  }
-
-  /** In place: the lower triangle of a becomes L with LLᵀ = A. */
-  private static void cholesky(double[] a, int n) {
-    for (int j = 0; j < n; j++) {
-      for (int i = j; i < n; i++) {
-        double sum = a[i * n + j];
-        for (int k = 0; k < j; k++) {
-          sum -= a[i * n + k] * a[j * n + k];
-        }
-        if (i > j) {
-          a[i * n + j] = sum / a[j * n + j];
-        } else if (sum > 0 && sum < Double.POSITIVE_INFINITY) {
-          a[j * n + j] = Math.sqrt(sum);
-        } else {
-          throw new NotPositiveDefiniteException(j + 1);
-        }
-      }
-    }
-  }
-
-  private static double[] invertLower(double[] l, int n) {
-    double[] x = new double[n * n];
-    double[] sums = new double[n];
-    for (int i = 0; i < n; i++) {
-      Arrays.fill(sums, 0, i, 0);
-      for (int k = 0; k < i; k++) {
-        double lik = l[i * n + k];
-        for (int j = 0; j <= k; j++) {
-          sums[j] += lik * x[k * n + j];
-        }
-      }
-      for (int j = 0; j < i; j++) {
-        x[i * n + j] = -sums[j] / l[i * n + i];
-      }
-      x[i * n + i] = 1 / l[i * n + i];
-    }
-    return x;
   }
 
   @Override

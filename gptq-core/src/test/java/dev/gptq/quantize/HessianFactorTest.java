@@ -63,7 +63,7 @@ final class HessianFactorTest {
         .hasMessageContaining("no calibration tokens");
   }
 
-  /** A diagonal H: U is {@code 1/√(h + λ)}, in the order of descending h; dead ones count as 1. */
+  /** A diagonal H: V is {@code √(h + λ)}, in the order of descending h; dead ones count as 1. */
   @Test
   void ordersRepairsAndDamps() {
     Hessian hessian = hessian(3, 2, 0, 0, 0, 0, 3);
@@ -74,10 +74,10 @@ final class HessianFactorTest {
     assertThat(factor.dead()).containsExactly(1);
     assertThat(factor.damping()).isEqualTo(0.1);
     double lambda = 0.1 * (4 + 1 + 9) / 3;
-    float[] u = HostCopies.floats(factor.upper());
-    assertThat(u[0]).isCloseTo((float) (1 / Math.sqrt(9 + lambda)), within(1e-6f));
-    assertThat(u[4]).isCloseTo((float) (1 / Math.sqrt(4 + lambda)), within(1e-6f));
-    assertThat(u[8]).isCloseTo((float) (1 / Math.sqrt(1 + lambda)), within(1e-6f));
+    float[] v = HostCopies.floats(factor.v());
+    assertThat(v[0]).isCloseTo((float) Math.sqrt(9 + lambda), within(1e-6f));
+    assertThat(v[4]).isCloseTo((float) Math.sqrt(4 + lambda), within(1e-6f));
+    assertThat(v[8]).isCloseTo((float) Math.sqrt(1 + lambda), within(1e-6f));
     assertThat(HostCopies.floats(hessian.matrix())).containsExactly(4, 0, 0, 0, 0, 0, 0, 0, 9);
   }
 
@@ -88,17 +88,16 @@ final class HessianFactorTest {
     HessianFactor factor = HessianFactor.of(backend, hessian, OPTIONS.withDamping(0), scope);
     assertThat(factor.damping()).isGreaterThanOrEqualTo(GptqOptions.DEFAULT_DAMPING);
     double lambda = factor.damping() * 14 / 3;
-    float[] u = HostCopies.floats(factor.upper());
+    // V has contiguous columns: its transposed, row by row.
+    float[] lower = HostCopies.floats(factor.v());
     double[][] h = {{1 + lambda, 2, 3}, {2, 4 + lambda, 6}, {3, 6, 9 + lambda}};
     for (int i = 0; i < 3; i++) {
-      for (int j = 0; j < 3; j++) {
+      for (int j = 0; j <= i; j++) {
         double sum = 0;
-        for (int k = 0; k < 3; k++) {
-          for (int l = 0; l < 3; l++) {
-            sum += u[i * 3 + k] * h[k][l] * u[j * 3 + l];
-          }
+        for (int k = i; k < 3; k++) {
+          sum += (double) lower[k * 3 + i] * lower[k * 3 + j];
         }
-        assertThat(sum).isCloseTo(i == j ? 1 : 0, within(1e-4));
+        assertThat(sum).isCloseTo(h[i][j], within(1e-5));
       }
     }
   }

@@ -33,13 +33,15 @@ final class CudaLinearAlgebra implements LinearAlgebra {
   private final CudaContext context;
   private final Kernels kernels;
   private final MatrixProducts products;
-  private final InverseCholesky inverseCholesky;
+  private final Cholesky cholesky;
+  private final TriangularInverse triangularInverse;
 
   CudaLinearAlgebra(CudaContext context) {
     this.context = context;
     this.kernels = context.kernels();
     this.products = new MatrixProducts(context);
-    this.inverseCholesky = new InverseCholesky(context);
+    this.cholesky = new Cholesky(context);
+    this.triangularInverse = new TriangularInverse(context);
   }
 
   @Override
@@ -136,8 +138,13 @@ final class CudaLinearAlgebra implements LinearAlgebra {
   }
 
   @Override
-  public void inverseCholeskyUpper(Tensor h, Tensor u) {
-    inverseCholesky.compute(context.tensor(h), context.tensor(u));
+  public void cholesky(Tensor h) {
+    cholesky.compute(context.tensor(h));
+  }
+
+  @Override
+  public void invertDiagonalBlocks(Tensor v, Tensor u) {
+    triangularInverse.compute(context.tensor(v), context.tensor(u));
   }
 
   @Override

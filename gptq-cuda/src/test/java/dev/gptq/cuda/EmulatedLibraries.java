@@ -70,12 +70,12 @@ final class EmulatedLibraries {
   /** Cholesky in float64, rounded once. */
   static final class Solver implements CudaSolver {
     @Override
-    public int choleskyWorkspace(int n, long a, int stride) {
+    public long choleskyWorkspace(int n, long a, long stride) {
       return 1;
     }
 
     @Override
-    public void cholesky(int n, long a, int stride, long workspace, int elements, long info) {
+    public void cholesky(int n, long a, long stride, long workspace, long bytes, long info) {
       CudaBlas.Operand x = new CudaBlas.Operand(a, stride, false, CudaBlas.Element.F32);
       double[][] l = new double[n][n];
       for (int j = 0; j < n; j++) {

@@ -6,8 +6,9 @@ import java.util.Arrays;
 import jdk.incubator.vector.DoubleVector;
 
 /**
- * The base case of {@link InverseCholesky}: for a small block {@code H = R·Rᵀ} and {@code U = R⁻¹},
- * in float64. Everything is stored in reversed order, where R is the usual lower factor L.
+ * The base case of {@link Cholesky} and {@link TriangularInverse}: for a small block {@code H =
+ * V·Vᵀ} and {@code U = V⁻¹}, in float64. Everything is held in reversed order, where V is the usual
+ * lower factor.
  */
 final class FactorBlock {
   private final double[] l;
@@ -20,20 +21,44 @@ final class FactorBlock {
     this.inverse = new double[size * size];
   }
 
-  /** Reads the lower triangle of h in rows and columns from … to − 1, sets that upper part of u. */
-  void factor(Matrix h, Matrix u, int from, int to, int n) {
-    int size = to - from;
-    for (int i = 0; i < size; i++) {
+  /**
+   * The lower triangle of h becomes {@code Vᵀ}, the upper one of u {@code V⁻¹}.
+   *
+   * @param eliminated pivots that were taken before, for the message
+   */
+  void factor(Matrix h, Matrix u, int eliminated) {
+    // The lower triangle of H is the upper one of Hᵀ, and V is that of the result.
+    Matrix upper = h.transposed();
+    load(upper);
+    cholesky(h.rows(), eliminated);
+    store(l, upper);
+    invert(h.rows());
+    store(inverse, u);
+  }
+
+  /** The upper triangle of u becomes the inverse of that of v. */
+  void invert(Matrix v, Matrix u) {
+    load(v);
+    invert(v.rows());
+    store(inverse, u);
+  }
+
+  /** Reads the upper triangle of m in reversed order. */
+  private void load(Matrix m) {
+    int last = m.rows() - 1;
+    for (int i = 0; i <= last; i++) {
       for (int j = 0; j <= i; j++) {
-        l[i * size + j] = h.segment().get(Lanes.FLOAT, h.at(to - 1 - j, to - 1 - i));
+        l[i * (last + 1) + j] = m.segment().get(Lanes.FLOAT, m.at(last - i, last - j));
       }
     }
-    cholesky(size, n - to);
-    invert(size);
-    MemorySegment target = u.segment();
-    for (int i = 0; i < size; i++) {
+  }
+
+  private static void store(double[] reversed, Matrix m) {
+    int last = m.rows() - 1;
+    MemorySegment target = m.segment();
+    for (int i = 0; i <= last; i++) {
       for (int j = 0; j <= i; j++) {
-        target.set(Lanes.FLOAT, u.at(to - 1 - i, to - 1 - j), (float) inverse[i * size + j]);
+        target.set(Lanes.FLOAT, m.at(last - i, last - j), (float) reversed[i * (last + 1) + j]);
       }
     }
   }

@@ -148,8 +148,13 @@ final class SimdLinearAlgebra implements LinearAlgebra {
   }
 
   @Override
-  public void inverseCholeskyUpper(Tensor h, Tensor u) {
-    InverseCholesky.run(execution, Matrix.of(h), Matrix.of(u));
+  public void cholesky(Tensor h) {
+    Cholesky.run(execution, Matrix.of(h));
+  }
+
+  @Override
+  public void invertDiagonalBlocks(Tensor v, Tensor u) {
+    TriangularInverse.run(execution, Matrix.of(v), Matrix.of(u));
   }
 
   @Override

@@ -64,21 +64,53 @@ final class Definitions {
   }
 
   /**
-   * How much a factorisation and an inverse may enlarge rounding errors: the largest diagonal
-   * element of {@code |U|·|H|·|U|ᵀ}, which would be 1 without cancellation.
+   * How much a factorisation {@code H = LᵀL} may enlarge rounding errors: the largest diagonal
+   * element of {@code |L⁻ᵀ|·|Lᵀ|·|L|·|L⁻¹|}, which would be 1 without cancellation.
    */
-  static double inverseGrowth(Matrix h, Matrix u) {
-    int n = h.rows();
-    double growth = 1;
-    for (int i = 0; i < n; i++) {
-      double sum = 0;
-      for (int k = i; k < n; k++) {
-        for (int j = i; j < n; j++) {
-          double hkj = h.at(Math.max(k, j), Math.min(k, j));
-          sum += Math.abs(u.at(i, k) * hkj * u.at(i, j));
+  static double factorGrowth(Matrix l) {
+    int n = l.rows();
+    // X = |L⁻¹|, by columns.
+    double[] x = new double[n * n];
+    for (int c = 0; c < n; c++) {
+      for (int i = c; i < n; i++) {
+        double sum = i == c ? 1 : 0;
+        for (int k = c; k < i; k++) {
+          sum -= l.at(i, k) * x[k * n + c];
         }
+        x[i * n + c] = sum / l.at(i, i);
       }
-      growth = Math.max(growth, sum);
+    }
+    double growth = 1;
+    for (int c = 0; c < n; c++) {
+      double squares = 0;
+      for (int i = 0; i < n; i++) {
+        double sum = 0;
+        for (int k = c; k <= i; k++) {
+          sum += Math.abs(l.at(i, k) * x[k * n + c]);
+        }
+        squares += sum * sum;
+      }
+      growth = Math.max(growth, squares);
+    }
+    return growth;
+  }
+
+  /**
+   * How much the inversion of the diagonal blocks of V into those of U may enlarge rounding errors:
+   * the largest element of {@code |U|·|V|}, which would be 1 without cancellation.
+   */
+  static double inverseGrowth(Matrix v, Matrix u) {
+    int width = u.columns();
+    double growth = 1;
+    for (int i = 0; i < v.rows(); i++) {
+      int from = i / width * width;
+      for (int j = i; j < Math.min(from + width, v.rows()); j++) {
+        double sum = 0;
+        for (int k = i; k <= j; k++) {
+          sum += Math.abs(u.at(i, k - from) * v.at(k, j));
+        }
+        growth = Math.max(growth, sum);
+      }
     }
     return growth;
   }

@@ -26,7 +26,7 @@ final class GoldenRun {
   private final Matrix codes;
   private final Matrix w;
   private final HessianFactor factor;
-  private final float[] u;
+  private final float[] lower;
   private final GoldenSet set;
   private final int rows;
   private final List<String> unexplained = new ArrayList<>();
@@ -46,7 +46,8 @@ final class GoldenRun {
             .decode(HostCopies.bytes(quantized.codes()));
     this.w = w;
     this.factor = factor;
-    this.u = HostCopies.floats(factor.upper());
+    // V has contiguous columns: what is copied is its transposed, row by row.
+    this.lower = HostCopies.floats(factor.v());
     this.set = set;
     this.rows = Math.min(w.rows(), recorded.rows());
     for (int r = 0; r < rows; r++) {
@@ -92,25 +93,20 @@ final class GoldenRun {
     }
   }
 
-  /** Replays the recorded codes up to the first difference. */
+  /** What the recorded codes before the first difference make of the weight there. */
   private void explain(int r, int first, int count) {
     int n = w.columns();
-    double[] row = new double[n];
-    for (int p = 0; p < n; p++) {
-      int c = factor.order().get(p);
-      row[p] = factor.dead().contains(c) ? 0 : w.at(r, c);
-    }
+    double known = 0;
     for (int p = 0; p < first; p++) {
+      int c = factor.order().get(p);
       int g = group(p);
-      double code = recorded.at(r, factor.order().get(p));
-      double e = (row[p] - scales.at(r, g) * (code - zeros.at(r, g))) / u[p * n + p];
-      for (int k = p + 1; k < n; k++) {
-        row[k] -= e * u[p * n + k];
-      }
+      double q = scales.at(r, g) * (recorded.at(r, c) - zeros.at(r, g));
+      known += (weight(r, c) - q) * lower[first * n + p];
     }
     int c = factor.order().get(first);
     int g = group(first);
-    double t = row[first] / scales.at(r, g) + zeros.at(r, g);
+    double current = weight(r, c) + known / lower[first * n + first];
+    double t = current / scales.at(r, g) + zeros.at(r, g);
     double middle = (codes.at(r, c) + recorded.at(r, c)) / 2;
     double distance = Math.abs(t - middle);
     if (set.spec().scheme() == Scheme.SYMMETRIC && middle == 0.5 && distance <= TIE) {
@@ -132,6 +128,10 @@ final class GoldenRun {
               recorded.at(r, c),
               t));
     }
+  }
+
+  private double weight(int r, int c) {
+    return factor.dead().contains(c) ? 0 : w.at(r, c);
   }
 
   /** Group of the column at position p of the order of quantization. */

@@ -249,38 +249,45 @@ public abstract class LinearAlgebraConformance extends Conformance {
     }
   }
 
+  private static final int[] FACTORED = {
+    1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 127, 128, 129, 211
+  };
+
+  /** The strict upper triangle is NaN, which must not be read. */
   @Test
-  void inverseCholeskyAgreesWithTheReference() {
-    for (int n : new int[] {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 127, 128, 129, 211}) {
+  void choleskyAgreesWithTheReference() {
+    for (int n : FACTORED) {
       Matrix h = Definitions.lowerWithNan(inputs().gram(n, 0.05));
-      Operation operation = operation("inverseCholeskyUpper " + n);
-      operation.in("h", h).out("u", F32, ROW_MAJOR, n, n);
-      Operation.Call call =
-          (backend, t, scope) -> backend.linalg().inverseCholeskyUpper(t.get("h"), t.get("u"));
-      Matrix expected = operation.expect(call).get("u");
-      double growth = Definitions.inverseGrowth(h, expected);
+      Operation operation = operation("cholesky " + n);
+      operation.inOut("h", h).where((row, column) -> row >= column);
+      Operation.Call call = (backend, t, scope) -> backend.linalg().cholesky(t.get("h"));
+      Matrix expected = operation.expect(call).get("h");
+      double growth = Definitions.factorGrowth(expected);
       Matrix magnitude =
-          Matrix.filled(F32, ROW_MAJOR, n, n, growth * Definitions.largest(expected));
-      // Below the diagonal the zeros are exact.
-      for (int i = 0; i < n; i++) {
-        Arrays.fill(magnitude.values(), i * n, i * n + i, 0);
-      }
+          Matrix.filled(F32, ROW_MAJOR, n, n, growth * Definitions.largest(lower(expected)));
       operation.isWithin(Tolerance.factorisation(n), magnitude, call);
     }
   }
 
-  @Test
-  void inverseCholeskyOfADiagonalMatrix() {
-    Matrix h = Matrix.of(3, 3, 4, 0, 0, 0, 0.25, 0, 0, 0, 16);
-    operation("inverseCholeskyUpper of a diagonal matrix")
-        .in("h", h)
-        .out("u", F32, ROW_MAJOR, 3, 3)
-        .isExact(
-            (backend, t, scope) -> backend.linalg().inverseCholeskyUpper(t.get("h"), t.get("u")));
+  /** The lower triangle, zeros above. */
+  private static Matrix lower(Matrix m) {
+    Matrix lower = Matrix.of(m.rows(), m.columns(), m.values());
+    for (int i = 0; i < m.rows(); i++) {
+      Arrays.fill(lower.values(), i * m.columns() + i + 1, (i + 1) * m.columns(), 0);
+    }
+    return lower;
   }
 
   @Test
-  void inverseCholeskyRejectsAnIndefiniteMatrix() {
+  void choleskyOfADiagonalMatrix() {
+    operation("cholesky of a diagonal matrix")
+        .inOut("h", Matrix.of(3, 3, 4, 7, 8, 0, 0.25, 9, 0, 0, 16))
+        .where((row, column) -> row >= column)
+        .isExact((backend, t, scope) -> backend.linalg().cholesky(t.get("h")));
+  }
+
+  @Test
+  void choleskyRejectsAnIndefiniteMatrix() {
     for (int n : new int[] {1, 2, 16, 33, 129, 300}) {
       for (int bad : new int[] {0, n / 2, n - 1}) {
         for (double pivot : new double[] {0, -1, Double.NaN, Double.POSITIVE_INFINITY}) {
@@ -290,17 +297,58 @@ public abstract class LinearAlgebraConformance extends Conformance {
             h.values()[j * n + bad] = 0;
           }
           h.values()[bad * n + bad] = pivot;
-          Operation operation = operation("inverseCholeskyUpper with pivot " + pivot);
-          operation.in("h", h).out("u", F32, ROW_MAJOR, n, n);
+          Operation operation = operation("cholesky with pivot " + pivot);
+          operation.inOut("h", h);
           assertThatThrownBy(() ->
-                  operation.runUnderTest((backend, t, scope) ->
-                      backend.linalg().inverseCholeskyUpper(t.get("h"), t.get("u"))))
+                  operation.runUnderTest(
+                      (backend, t, scope) -> backend.linalg().cholesky(t.get("h"))))
               .as("n = %s, pivot %s = %s", n, bad, pivot)
               .isInstanceOf(NotPositiveDefiniteException.class)
               .hasMessageContaining("pivot " + (n - bad) + " ");
         }
       }
     }
+  }
+
+  @Test
+  void invertDiagonalBlocksOfEveryWidth() {
+    for (int n : FACTORED) {
+      for (int width : new int[] {1, 5, 64, 128, n}) {
+        for (Layout layout : Layout.values()) {
+          if (width <= n) {
+            invertDiagonalBlocks(n, width, layout);
+          }
+        }
+      }
+    }
+    invertDiagonalBlocks(300, 256, COLUMN_MAJOR);
+    invertDiagonalBlocks(530, 200, COLUMN_MAJOR);
+    invertDiagonalBlocks(530, 530, COLUMN_MAJOR);
+  }
+
+  /** Below its diagonal V is NaN, which must not be read. */
+  private void invertDiagonalBlocks(int n, int width, Layout layout) {
+    Matrix v = QuantizationConformance.triangle(inputs(), n).as(layout);
+    Operation operation = operation("invertDiagonalBlocks of " + n + " by " + width + " " + layout);
+    operation
+        .in("v", v)
+        .out("u", F32, ROW_MAJOR, n, width)
+        .where((row, column) -> column < n - row / width * width);
+    Operation.Call call =
+        (backend, t, scope) -> backend.linalg().invertDiagonalBlocks(t.get("v"), t.get("u"));
+    Matrix expected = operation.expect(call).get("u");
+    Matrix magnitude =
+        Matrix.filled(
+            F32,
+            ROW_MAJOR,
+            n,
+            width,
+            Definitions.inverseGrowth(v, expected) * Definitions.largest(expected));
+    // Below the diagonal the zeros are exact.
+    for (int i = 0; i < n; i++) {
+      Arrays.fill(magnitude.values(), i * width, i * width + i % width, 0);
+    }
+    operation.isWithin(Tolerance.factorisation(width), magnitude, call);
   }
 
   @Test

@@ -48,6 +48,33 @@ final class Matrices {
     return count;
   }
 
+  /** By Gauss and Jordan, without a choice of pivots: for positive definite matrices. */
+  static double[][] inverse(Matrix h) {
+    int n = h.rows();
+    double[][] a = new double[n][2 * n];
+    for (int i = 0; i < n; i++) {
+      System.arraycopy(h.values(), i * n, a[i], 0, n);
+      a[i][n + i] = 1;
+    }
+    for (int k = 0; k < n; k++) {
+      double pivot = a[k][k];
+      for (int j = 0; j < 2 * n; j++) {
+        a[k][j] /= pivot;
+      }
+      for (int i = 0; i < n; i++) {
+        double factor = a[i][k];
+        for (int j = 0; i != k && j < 2 * n; j++) {
+          a[i][j] -= factor * a[k][j];
+        }
+      }
+    }
+    double[][] inverse = new double[n][];
+    for (int i = 0; i < n; i++) {
+      inverse[i] = Arrays.copyOfRange(a[i], n, 2 * n);
+    }
+    return inverse;
+  }
+
   /**
    * {@code H = R·diag(d)·Rᵀ} with a unit upper triangular R.
    *

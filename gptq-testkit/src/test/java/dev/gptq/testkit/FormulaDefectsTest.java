@@ -261,12 +261,12 @@ final class FormulaDefectsTest {
         "columnLoopIsBabai",
         "row",
         new Interceptor(
-            "inverseCholeskyUpper",
+            "cholesky",
             (target, backend, cholesky, a) -> {
               cholesky.call(a);
-              HostTensor u = HostTensor.of((Tensor) a[1]);
-              for (int j = 0; j + 1 < u.rows(); j++) {
-                Floats.set(u, j, j + 1, -Floats.get(u, j, j + 1));
+              HostTensor l = HostTensor.of((Tensor) a[0]);
+              for (int j = 0; j + 1 < l.rows(); j++) {
+                Floats.set(l, j + 1, j, -Floats.get(l, j + 1, j));
               }
               return null;
             }));

@@ -87,49 +87,62 @@ final class LinearAlgebraDefinitionTest {
     }
   }
 
-  /** {@code UᵀU·H = I} and {@code U·H·Uᵀ = I}, with U upper triangular and a positive diagonal. */
+  /** {@code LᵀL = H} with a positive diagonal. */
   @Test
-  void factorTimesMatrixIsTheIdentity() {
+  void factorTimesItselfIsTheMatrix() {
     for (int n : new int[] {1, 2, 5, 16, 33}) {
       Matrix h = new Inputs("factor " + n).gram(n, 0.2);
-      Tensor u = scope.rowMajor(DType.F32, n, n);
-      linalg.inverseCholeskyUpper(
-          scope.upload(MemorySegment.ofArray(h.bytes()), DType.F32, n, n, Layout.ROW_MAJOR), u);
-      float[] uv = HostCopies.floats(u);
+      Tensor l = scope.upload(MemorySegment.ofArray(h.bytes()), DType.F32, n, n, Layout.ROW_MAJOR);
+      linalg.cholesky(l);
+      float[] lv = HostCopies.floats(l);
       for (int i = 0; i < n; i++) {
-        assertThat(uv[i * n + i]).isPositive();
-        for (int j = 0; j < n; j++) {
-          double utuh = 0;
-          double uhut = 0;
-          for (int k = 0; k < n; k++) {
-            for (int l = 0; l < n; l++) {
-              utuh += uv[k * n + i] * uv[k * n + l] * h.at(l, j);
-              uhut += uv[i * n + k] * h.at(k, l) * uv[j * n + l];
-            }
+        assertThat(lv[i * n + i]).isPositive();
+        for (int j = 0; j <= i; j++) {
+          double product = 0;
+          for (int k = i; k < n; k++) {
+            product += (double) lv[k * n + i] * lv[k * n + j];
           }
-          double identity = i == j ? 1 : 0;
-          assertThat(utuh).as("(UᵀUH)[%s][%s], n = %s", i, j, n).isCloseTo(identity, within(1e-4));
-          assertThat(uhut).as("(UHUᵀ)[%s][%s], n = %s", i, j, n).isCloseTo(identity, within(1e-5));
-          if (i > j) {
-            assertThat(uv[i * n + j]).isZero();
-          }
+          assertThat(product).as("H[%s][%s], n = %s", i, j, n).isCloseTo(h.at(i, j), within(1e-5));
         }
       }
     }
   }
 
-  /** By hand: {@code H = [[4, 2], [2, 3]]}, {@code H⁻¹ = [[3, −2], [−2, 4]]/8}. */
+  /** By hand: {@code [[4, 2], [2, 3]] = LᵀL} with {@code L = [[√(8/3), 0], [2/√3, √3]]}. */
   @Test
   void factorOfATwoByTwoMatrix() {
-    Tensor u = scope.rowMajor(DType.F32, 2, 2);
-    linalg.inverseCholeskyUpper(upload(new float[] {4, 2, 2, 3}, 2, 2), u);
-    double corner = Math.sqrt(3.0 / 8);
-    assertThat(HostCopies.floats(u))
+    Tensor l = upload(new float[] {4, 2, 2, 3}, 2, 2);
+    linalg.cholesky(l);
+    assertThat(HostCopies.floats(l))
         .containsExactly(
             new float[] {
-              (float) corner, (float) (-0.25 / corner), 0f, (float) Math.sqrt(0.5 - 1.0 / 6)
+              (float) Math.sqrt(8.0 / 3), 2, (float) (2 / Math.sqrt(3)), (float) Math.sqrt(3)
             },
-            within(1e-7f));
+            within(1e-6f));
+  }
+
+  /** Each block times its inverse is the identity. */
+  @Test
+  void invertedBlocksAreInverses() {
+    int n = 7;
+    Matrix v = QuantizationConformance.triangle(new Inputs("blocks"), n);
+    Tensor tensor =
+        scope.upload(MemorySegment.ofArray(v.bytes()), DType.F32, n, n, Layout.ROW_MAJOR);
+    for (int width : new int[] {1, 3, 7}) {
+      Tensor u = scope.rowMajor(DType.F32, n, width);
+      linalg.invertDiagonalBlocks(tensor, u);
+      float[] uv = HostCopies.floats(u);
+      for (int i = 0; i < n; i++) {
+        int from = i / width * width;
+        for (int j = from; j < Math.min(n, from + width); j++) {
+          double product = 0;
+          for (int k = from; k <= j; k++) {
+            product += uv[i * width + k - from] * v.at(k, j);
+          }
+          assertThat(product).isCloseTo(i == j ? 1 : 0, within(1e-6));
+        }
+      }
+    }
   }
 
   /** The trace is the output error: {@code tr(A·XᵀX·Aᵀ) = ‖X·Aᵀ‖²}. */

@@ -13,6 +13,7 @@ import dev.gptq.tensor.TensorScope;
 /** Single operations of calibration and forward pass. */
 final class OperationTimings {
   private static final int HEAD = 128;
+  private static final int BLOCK = 128;
 
   private final Stopwatch stopwatch;
   private final Backend backend;
@@ -36,10 +37,18 @@ final class OperationTimings {
           "TFLOP/s (2NC²)",
           _ -> linalg.accumulateGram(1e-3f, x, h));
       Hessian positive = operands.hessian(columns);
-      Tensor upper = scope.rowMajor(DType.F32, columns, columns);
+      Tensor factor = scope.rowMajor(DType.F32, columns, columns);
       Tensor matrix = positive.matrix();
       stopwatch.time(
-          "inverseCholeskyUpper " + columns, _ -> linalg.inverseCholeskyUpper(matrix, upper));
+          "cholesky " + columns,
+          _ -> {
+            linalg.convert(matrix, factor);
+            linalg.cholesky(factor);
+          });
+      Tensor blocks = scope.rowMajor(DType.F32, columns, Math.min(columns, BLOCK));
+      stopwatch.time(
+          "invertDiagonalBlocks " + columns + " by " + blocks.columns(),
+          _ -> linalg.invertDiagonalBlocks(factor.transposed(), blocks));
       Tensor a = operands.normal(DType.F32, columns, columns, 1);
       Tensor total = scope.zeros(DType.F64, 1, 1, Layout.ROW_MAJOR);
       stopwatch.time(

@@ -33,7 +33,7 @@ final class DeviceTimingsTest {
       assertThat(backend.memory().live()).isZero();
     }
     String[] lines = bytes.toString(StandardCharsets.UTF_8).split("\n");
-    assertThat(lines).hasSize(1 + 4 + 3 + 7 + 4);
+    assertThat(lines).hasSize(1 + 4 + 4 + 7 + 4);
     assertThat(lines[0]).isEqualTo("# title");
     assertThat(lines[1]).contains("8 x 256 MIN_MAX NATURAL, factor", " ms (");
     assertThat(lines[5]).contains("accumulateGram 90 x 70", "TFLOP/s");

@@ -8,22 +8,28 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 
-/** cuSOLVER on one stream. */
+/** cuSOLVER on one stream, by its 64-bit interface. */
 public final class NativeCudaSolver implements CudaSolver {
   private static final int LOWER = 0;
+  private static final int R_32F = 0;
 
   private static final MethodHandle CREATE = NativeLibrary.status(ADDRESS);
   private static final MethodHandle DESTROY = NativeLibrary.status(JAVA_LONG);
   private static final MethodHandle STREAM = NativeLibrary.status(JAVA_LONG, JAVA_LONG);
   private static final MethodHandle WORKSPACE =
-      NativeLibrary.status(JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_INT, ADDRESS);
+      NativeLibrary.status(
+          JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT,
+          ADDRESS, ADDRESS);
   private static final MethodHandle CHOLESKY =
       NativeLibrary.status(
-          JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG);
+          JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT,
+          JAVA_LONG, JAVA_LONG, ADDRESS, JAVA_LONG, JAVA_LONG);
 
   private final NativeLibrary library;
   private final long handle;
-  private final MemorySegment out = Arena.ofAuto().allocate(JAVA_LONG);
+  private final long parameters;
+  private final MemorySegment out = Arena.ofAuto().allocate(JAVA_LONG, 2);
+  private MemorySegment host = MemorySegment.NULL;
 
   /** A handle that queues its work in {@code stream} of the current context. */
   public NativeCudaSolver(NativeLibrary library, long stream) {
@@ -33,24 +39,60 @@ public final class NativeCudaSolver implements CudaSolver {
     this.handle = out.get(JAVA_LONG, 0);
     MemorySegment setStream = library.function("cusolverDnSetStream");
     check("cusolverDnSetStream", () -> (int) STREAM.invokeExact(setStream, handle, stream));
+    MemorySegment createParameters = library.function("cusolverDnCreateParams");
+    check("cusolverDnCreateParams", () -> (int) CREATE.invokeExact(createParameters, out));
+    this.parameters = out.get(JAVA_LONG, 0);
   }
 
   @Override
-  public int choleskyWorkspace(int n, long a, int stride) {
-    MemorySegment f = library.function("cusolverDnSpotrf_bufferSize");
+  public long choleskyWorkspace(int n, long a, long stride) {
+    MemorySegment f = library.function("cusolverDnXpotrf_bufferSize");
+    MemorySegment hostBytes = out.asSlice(JAVA_LONG.byteSize());
     check(
-        "cusolverDnSpotrf_bufferSize",
-        () -> (int) WORKSPACE.invokeExact(f, handle, LOWER, n, a, stride, out));
-    return out.get(JAVA_INT, 0);
-  }
-
-  @Override
-  public void cholesky(int n, long a, int stride, long workspace, int elements, long info) {
-    MemorySegment f = library.function("cusolverDnSpotrf");
-    check(
-        "cusolverDnSpotrf",
+        "cusolverDnXpotrf_bufferSize",
         () ->
-            (int) CHOLESKY.invokeExact(f, handle, LOWER, n, a, stride, workspace, elements, info));
+            (int)
+                WORKSPACE.invokeExact(
+                    f,
+                    handle,
+                    parameters,
+                    LOWER,
+                    (long) n,
+                    R_32F,
+                    a,
+                    stride,
+                    R_32F,
+                    out,
+                    hostBytes));
+    long needed = out.getAtIndex(JAVA_LONG, 1);
+    if (needed > host.byteSize()) {
+      host = Arena.ofAuto().allocate(needed, JAVA_LONG.byteSize());
+    }
+    return out.get(JAVA_LONG, 0);
+  }
+
+  @Override
+  public void cholesky(int n, long a, long stride, long workspace, long bytes, long info) {
+    MemorySegment f = library.function("cusolverDnXpotrf");
+    check(
+        "cusolverDnXpotrf",
+        () ->
+            (int)
+                CHOLESKY.invokeExact(
+                    f,
+                    handle,
+                    parameters,
+                    LOWER,
+                    (long) n,
+                    R_32F,
+                    a,
+                    stride,
+                    R_32F,
+                    workspace,
+                    bytes,
+                    host,
+                    host.byteSize(),
+                    info));
   }
 
   @Override
@@ -60,6 +102,9 @@ public final class NativeCudaSolver implements CudaSolver {
 
   @Override
   public void close() {
+    MemorySegment destroyParameters = library.function("cusolverDnDestroyParams");
+    check(
+        "cusolverDnDestroyParams", () -> (int) DESTROY.invokeExact(destroyParameters, parameters));
     MemorySegment destroy = library.function("cusolverDnDestroy");
     check("cusolverDnDestroy", () -> (int) DESTROY.invokeExact(destroy, handle));
   }
