@@ -3,6 +3,7 @@ package dev.gptq.cli.console;
 import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.run.QuantizationListener;
+import java.nio.file.Files;
 import java.nio.file.Path;
 
 /**
@@ -33,9 +34,11 @@ public final class QuantizationProgress implements QuantizationListener, AutoClo
     hint =
         new Thread(() ->
             console.note(
-                "interrupted; finished blocks are kept in "
-                    + workFolder
-                    + " and the same command goes on from there"));
+                Files.isDirectory(workFolder)
+                    ? "interrupted; finished blocks are kept in "
+                        + workFolder
+                        + " and the same command goes on from there"
+                    : "interrupted before a block was finished; nothing is kept"));
     Runtime.getRuntime().addShutdownHook(hint);
   }
 

@@ -60,10 +60,12 @@ public final class Requantizer {
     for (Unit.Input input : unit.inputs()) {
       try (TensorScope scope = backend.newScope()) {
         Optional<Hessian> hessian = hessians.find(unit.block(), input.index(), backend, scope);
-        boolean rounded =
-            hessian.isEmpty()
-                || input.modules().stream()
-                    .anyMatch(m -> !first.get(unit.spec().nameOf(m)).fallback().isEmpty());
+        boolean rounded = isRounded(unit, input, first);
+        if (hessian.isEmpty() && !rounded) {
+          throw new IllegalStateException(
+              "the Hessian of %s is not kept"
+                  .formatted(unit.spec().nameOf(input.modules().getFirst())));
+        }
         Optional<HessianFactor> factor =
             rounded
                 ? Optional.empty()
@@ -75,6 +77,12 @@ public final class Requantizer {
       }
     }
     return modules.buildOrThrow();
+  }
+
+  /** Whether the first run rounded modules of the input to nearest, and said so. */
+  private static boolean isRounded(Unit unit, Unit.Input input, Map<String, ModuleReport> first) {
+    return input.modules().stream()
+        .anyMatch(m -> !first.get(unit.spec().nameOf(m)).fallback().isEmpty());
   }
 
   private QuantizedModule quantize(

@@ -17,14 +17,15 @@ import dev.gptq.quantizer.observe.ObservationLog;
 import dev.gptq.quantizer.observe.Observer;
 import dev.gptq.quantizer.observe.Requantizer;
 import dev.gptq.quantizer.observe.Sensitivity;
-import dev.gptq.quantizer.pipeline.Fingerprint;
 import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.MemoryEstimate;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationJob;
+import dev.gptq.quantizer.store.OutputLock;
+import dev.gptq.quantizer.store.RunKey;
+import dev.gptq.quantizer.store.WeightFiles;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.OptionalLong;
 
@@ -71,22 +72,24 @@ public final class QuantizationPlan implements AutoCloseable {
         .orElse(OptionalLong.empty());
   }
 
-  /** Carries it out: block by block, then the checkpoint. */
+  /**
+   * Carries it out: block by block, then the checkpoint. The output is locked from here on.
+   *
+   * @throws dev.gptq.formats.BadInputException if another process is writing it
+   */
   public QuantizationSummary run(Backend backend, QuantizationListener listener)
       throws IOException {
     long start = System.nanoTime();
     Checkpoint source = model.checkpoint();
-    try (WorkFolder work =
-        WorkFolder.open(
-            request.output(),
-            fingerprint(backend),
-            module -> source.find(module + ".bias"),
-            listener::note)) {
+    try (OutputLock _ = OutputLock.acquire(request.output());
+        WorkFolder work =
+            WorkFolder.open(
+                request.output(),
+                key(backend),
+                module -> source.find(module + ".bias"),
+                listener::note)) {
       if (!request.resume()) {
         work.delete();
-      }
-      for (Path other : work.others()) {
-        listener.note(other + " holds blocks of a run with other settings; delete it if unwanted");
       }
       listener.working(work.folder(), work.finished());
       HessianFolder hessians = new HessianFolder(work.folder().resolve("hessians"));
@@ -124,17 +127,21 @@ public final class QuantizationPlan implements AutoCloseable {
     }
   }
 
-  private String fingerprint(Backend backend) throws IOException {
-    return new Fingerprint()
-        .add(model.config().json())
-        .add(model.checkpoint().totalBytes())
-        .add(model.checkpoint().folder().toRealPath())
-        .add(request.settings())
-        .add(request.config())
-        .add(request.observing())
-        .add(backend.info().name())
+  /** Everything that decides the result. */
+  private RunKey key(Backend backend) throws IOException {
+    RunKey.Builder key = RunKey.builder();
+    model
+        .config()
+        .json()
+        .properties()
+        .forEach(part -> key.add("config.json " + part.getKey(), part.getValue()));
+    return key.add(WeightFiles.of(model.checkpoint()))
+        .add("settings", request.settings())
+        .add("format", request.config())
+        .add("observing", request.observing())
+        .add(backend)
         .add(windows)
-        .text();
+        .build();
   }
 
   private ImmutableList<Attempt> observe(

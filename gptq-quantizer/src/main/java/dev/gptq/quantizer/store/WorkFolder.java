@@ -33,11 +33,11 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
   private static final String BLOCK = "block-";
 
   private final Path folder;
-  private final String key;
+  private final RunKey key;
   private final Function<String, Optional<StoredTensor>> biases;
   private final Map<Path, BlockFiles> open = new HashMap<>();
 
-  private WorkFolder(Path folder, String key, Function<String, Optional<StoredTensor>> biases) {
+  private WorkFolder(Path folder, RunKey key, Function<String, Optional<StoredTensor>> biases) {
     this.folder = folder;
     this.key = key;
     this.biases = biases;
@@ -46,23 +46,27 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
   /**
    * Opens the work folder of a run, which need not exist yet. Every byte of the blocks in it is
    * compared with what was written; those that are damaged are deleted and will be done again. What
-   * {@link #replace} put into an earlier run is forgotten.
+   * {@link #replace} put into an earlier run is forgotten. Folders of other keys stay.
    *
    * @param output where the checkpoint will be
    * @param key of everything that decides the result
    * @param biases the bias of a module, by the module's full name
-   * @param notes hears which blocks have to be done again and why
+   * @param notes hears which blocks have to be done again and why, and which other runs with the
+   *     same output left blocks behind, and in what they differ
    */
   public static WorkFolder open(
       Path output,
-      String key,
+      RunKey key,
       Function<String, Optional<StoredTensor>> biases,
       Consumer<String> notes)
       throws IOException {
-    Path folder = Path.of(prefix(output) + key);
+    Path folder = Path.of(prefix(output) + key.text());
     WorkFolder work = new WorkFolder(folder, key, biases);
     if (Files.isDirectory(folder)) {
       work.recover(notes);
+    }
+    for (Path other : work.others()) {
+      work.tellApart(other, notes);
     }
     return work;
   }
@@ -90,6 +94,18 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
     }
   }
 
+  private void tellApart(Path other, Consumer<String> notes) throws IOException {
+    String differences =
+        RunKey.read(other)
+            .map(key::changesSince)
+            .map(changes -> String.join("; ", changes))
+            .orElse("other settings");
+    notes.accept(
+        "%s holds blocks of a run that was not this one (%s); they are not used, delete the folder if"
+                .formatted(other, differences)
+            + " you do not want to go on with that run");
+  }
+
   private static List<Path> entries(Path folder) throws IOException {
     if (!Files.isDirectory(folder)) {
       return List.of();
@@ -114,7 +130,7 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
   }
 
   /** Folders of other unfinished runs with the same output. */
-  public ImmutableList<Path> others() throws IOException {
+  ImmutableList<Path> others() throws IOException {
     String prefix = prefix(folder.resolveSibling(outputName()));
     return entries(folder.getParent()).stream()
         .filter(path -> path.toString().startsWith(prefix) && !path.equals(folder))
@@ -123,7 +139,7 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
 
   private String outputName() {
     String name = folder.getFileName().toString();
-    return name.substring(1, name.length() - (".work-" + key).length());
+    return name.substring(1, name.length() - (".work-" + key.text()).length());
   }
 
   @Override
@@ -153,8 +169,12 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
       biases.apply(name).ifPresent(bias -> found.put(name, bias));
     }
     try {
+      if (!Files.exists(folder.resolve(RunKey.FILE))) {
+        Files.createDirectories(folder);
+        key.write(folder);
+      }
       Path staging = folder.resolve("unfinished-" + target.getFileName());
-      BlockFiles.write(staging, target, block, key, modules, found.buildOrThrow());
+      BlockFiles.write(staging, target, block, key.text(), modules, found.buildOrThrow());
     } catch (IOException e) {
       throw new UncheckedIOException(
           new IOException(
@@ -226,7 +246,7 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
   private synchronized BlockFiles files(Path part, int block) throws IOException {
     BlockFiles files = open.get(part);
     if (files == null) {
-      files = BlockFiles.open(part, block, key);
+      files = BlockFiles.open(part, block, key.text());
       open.put(part, files);
     }
     return files;

@@ -26,6 +26,7 @@ import dev.gptq.quantizer.pipeline.QuantizationJob;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.store.RunKey;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -53,7 +54,7 @@ final class ObservedCheckpointTest {
     try (Backend backend = Backends.open(Backends.AUTO, BackendOptions.defaults(), refused -> {});
         Model model = Model.open(SharedFiles.bundled("examples/tiny"));
         WorkFolder work =
-            WorkFolder.open(output, "fingerprint", m -> Optional.empty(), note -> {})) {
+            WorkFolder.open(output, RunKey.builder().build(), m -> Optional.empty(), note -> {})) {
       int[] stream = new SplittableRandom(5).ints(512, 0, model.spec().vocabulary()).toArray();
       ImmutableList<int[]> windows = TokenWindows.consecutive(stream, 64, OptionalInt.empty());
       QuantizationSettings settings = QuantizationSettings.of(Method.GPTQ, options);

@@ -1,6 +1,7 @@
 package dev.gptq.quantizer.observe;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import com.google.common.collect.ImmutableList;
@@ -99,6 +100,15 @@ final class ObserverTest {
         new Requantizer(backend, model.weights(backend), options, hessians),
         store,
         Observer.Listener.SILENT);
+  }
+
+  /** Rounding to nearest instead would make a module worse that was to become better. */
+  @Test
+  void aMissingHessianIsAnErrorAndNoReasonToRound() {
+    quantize(options(Scheme.SYMMETRIC), OptionalInt.of(1));
+    assertThatThrownBy(() -> observer(options(Scheme.SYMMETRIC)).improveCheapest(1))
+        .isInstanceOf(IllegalStateException.class)
+        .hasMessageContaining("is not kept");
   }
 
   /** Quantizes, observes, and checks that no module's true error and not their sum has risen. */

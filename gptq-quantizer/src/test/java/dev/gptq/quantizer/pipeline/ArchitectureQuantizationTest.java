@@ -27,6 +27,7 @@ import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.store.RunKey;
 import dev.gptq.quantizer.store.WorkFolder;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.TensorScope;
@@ -150,7 +151,10 @@ class ArchitectureQuantizationTest {
     try (Model model = random(TinyConfigs.json(architecture));
         WorkFolder work =
             WorkFolder.open(
-                output, "x", module -> model.checkpoint().find(module + ".bias"), note -> {})) {
+                output,
+                RunKey.builder().build(),
+                module -> model.checkpoint().find(module + ".bias"),
+                note -> {})) {
       quantize(model, true, 8, work);
       CheckpointExporter.export(model, work, CONFIG, ImmutableMap.of(), output, false);
       Map<String, List<Long>> expected = new TreeMap<>(SpecTensors.of(model.spec()));

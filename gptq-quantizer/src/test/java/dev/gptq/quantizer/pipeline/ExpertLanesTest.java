@@ -23,6 +23,7 @@ import dev.gptq.models.text.TokenWindows;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.store.RunKey;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -123,7 +124,10 @@ final class ExpertLanesTest {
         Model model = Model.open(checkpoint);
         WorkFolder work =
             WorkFolder.open(
-                output, "x", module -> model.checkpoint().find(module + ".bias"), note -> {})) {
+                output,
+                RunKey.builder().build(),
+                module -> model.checkpoint().find(module + ".bias"),
+                note -> {})) {
       try {
         new QuantizationJob(
                 backend,

@@ -22,6 +22,7 @@ import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.store.RunKey;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -196,7 +197,8 @@ final class QuantizationJobTest {
   }
 
   private WorkFolder workFolder(Path output) throws IOException {
-    return WorkFolder.open(output, "fingerprint", module -> Optional.empty(), note -> {});
+    return WorkFolder.open(
+        output, RunKey.builder().build(), module -> Optional.empty(), note -> {});
   }
 
   @Test
@@ -239,13 +241,5 @@ final class QuantizationJobTest {
         layers.add(report.layer());
       }
     };
-  }
-
-  @Test
-  void fingerprintsTellSettingsAndTextsApart() {
-    String base = new Fingerprint().add("a").add(windows).text();
-    assertThat(new Fingerprint().add("a").add(windows).text()).isEqualTo(base).hasSize(12);
-    assertThat(new Fingerprint().add("b").add(windows).text()).isNotEqualTo(base);
-    assertThat(new Fingerprint().add("a").add(windows.subList(0, 3)).text()).isNotEqualTo(base);
   }
 }

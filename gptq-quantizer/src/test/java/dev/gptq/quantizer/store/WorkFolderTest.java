@@ -42,7 +42,11 @@ final class WorkFolderTest {
   }
 
   private WorkFolder work(String key) throws IOException {
-    return WorkFolder.open(folder.resolve("out"), key, this::bias, notes::add);
+    return WorkFolder.open(folder.resolve("out"), key(key), this::bias, notes::add);
+  }
+
+  private static RunKey key(String run) {
+    return RunKey.builder().add("run", run).build();
   }
 
   private Optional<StoredTensor> bias(String module) {
@@ -218,6 +222,7 @@ final class WorkFolderTest {
         work.put(1, block(1));
         assertThat(work.finished()).isEqualTo(3);
         block(1).forEach((module, m) -> assertSame(work.find(1).orElseThrow().get(module), m));
+        work.delete();
       }
     }
   }
@@ -244,14 +249,17 @@ final class WorkFolderTest {
     }
     Files.move(first.resolve("block-00000"), first.resolve("block-00001"));
     try (WorkFolder work = work("one")) {
-      assertThat(notes).singleElement().asString().contains("it is that of block 0 of run one");
+      assertThat(notes)
+          .singleElement()
+          .asString()
+          .contains("it is that of block 0 of run " + key("one").text());
       work.put(0, block(0));
     }
     notes.clear();
-    Files.move(first, first.resolveSibling(".out.work-two"));
+    Files.move(first, first.resolveSibling(".out.work-" + key("two").text()));
     try (WorkFolder work = work("two")) {
       assertThat(work.finished()).isZero();
-      assertThat(notes).singleElement().asString().contains("of run one");
+      assertThat(notes).singleElement().asString().contains("of run " + key("one").text());
     }
   }
 
@@ -275,6 +283,14 @@ final class WorkFolderTest {
       mine.put(0, block(0));
       other.put(0, block(1));
       assertThat(mine.others()).containsExactly(other.folder());
+      try (WorkFolder third = work("three")) {
+        assertThat(notes)
+            .hasSize(2)
+            .anyMatch(note ->
+                note.startsWith(mine.folder().toString())
+                    && note.contains("(run was one and is three)"));
+        assertThat(third.finished()).isZero();
+      }
       mine.delete();
       assertThat(mine.folder()).doesNotExist();
       assertThat(other.finished()).isEqualTo(1);
