@@ -38,7 +38,7 @@ mkdir -p "$folder"
 cp -R "$distribution/." "$folder"
 # java.desktop draws the plots; jdk.jfr profiles; jdk.unsupported is for Guava and the tokenizer.
 "$jlink" --output "$folder/jre" --compress zip-6 --no-header-files --no-man-pages \
-  --add-modules java.base,java.desktop,java.logging,java.management,java.xml \
+  --add-modules java.base,java.desktop,java.logging,java.management,java.net.http,java.xml \
   --add-modules jdk.incubator.vector,jdk.jfr,jdk.management,jdk.unsupported,jdk.zipfs
 
 cuda=$(ls "$folder"/lib/gptq-cuda-*.jar 2>/dev/null || true)

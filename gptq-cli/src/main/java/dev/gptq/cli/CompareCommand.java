@@ -6,6 +6,7 @@ import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.ExitStatus;
 import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.console.MeasuringProgress;
+import dev.gptq.cli.hub.HubFiles;
 import dev.gptq.cli.options.BackendOption;
 import dev.gptq.cli.options.CalibrationOptions;
 import dev.gptq.cli.options.ModelOption;
@@ -18,7 +19,6 @@ import dev.gptq.cli.report.ComparisonReport;
 import dev.gptq.models.Model;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.study.Comparison;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -48,7 +48,7 @@ final class CompareCommand implements Callable<Integer> {
       required = true,
       paramLabel = "FILE",
       description = "text to measure on")
-  private Path text;
+  private String text;
 
   @Mixin private WindowsOption windows;
 
@@ -115,9 +115,10 @@ final class CompareCommand implements Callable<Integer> {
         }
       }
     }
-    try (Model opened = Model.open(model.folder())) {
+    try (Model opened = Model.open(model.folder(console))) {
       ImmutableList<int[]> measured =
-          TextOptions.text(text, calibration.length(), windows).windows(opened);
+          TextOptions.text(HubFiles.text(text, console), calibration.length(), windows)
+              .windows(opened);
       ImmutableList<ImmutableList<int[]>> calibrating =
           methods.contains(Method.GPTQ)
               ? calibration.calibration(console).draws(opened, options.quality().samples(), seeds)

@@ -47,7 +47,7 @@ final class ConvertCommand implements Callable<Integer> {
   public Integer call() throws Exception {
     Console console = output.console(spec);
     GptqConfig.Version version = GptqConfigs.version(format);
-    int modules = Conversion.of(model.folder(), version).overwrite(overwrite).to(target);
+    int modules = Conversion.of(model.folder(console), version).overwrite(overwrite).to(target);
     if (output.json()) {
       console.result(
           JsonOutput.line(

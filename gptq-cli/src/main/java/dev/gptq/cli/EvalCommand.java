@@ -5,6 +5,7 @@ import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.ExitStatus;
 import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.console.ProgressLines;
+import dev.gptq.cli.hub.HubFiles;
 import dev.gptq.cli.options.BackendOption;
 import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.OutputOption;
@@ -14,7 +15,6 @@ import dev.gptq.models.evaluation.Divergence;
 import dev.gptq.models.evaluation.Evaluation;
 import dev.gptq.models.evaluation.Perplexity;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.function.IntConsumer;
@@ -41,11 +41,11 @@ final class EvalCommand implements Callable<Integer> {
 
   @Option(
       names = "--against",
-      paramLabel = "DIR",
+      paramLabel = "MODEL",
       description =
           "compare the predictions with those of this model, the full-precision original say: KL"
               + " divergence, most likely tokens, probabilities")
-  private Path against;
+  private String against;
 
   @Mixin private TextOptions text;
   @Mixin private BackendOption backendOption;
@@ -56,7 +56,7 @@ final class EvalCommand implements Callable<Integer> {
   public Integer call() throws Exception {
     Console console = output.console(spec);
     try (Backend backend = backendOption.open(console);
-        Evaluation evaluation = Evaluation.of(model.folder(), text.text(), backend)) {
+        Evaluation evaluation = Evaluation.of(model.folder(console), text.text(console), backend)) {
       evaluation.model().warnings().forEach(warning -> console.note("warning: " + warning));
       IntConsumer progress = ProgressLines.windows(console, evaluation.windows().size());
       if (against == null) {
@@ -78,7 +78,7 @@ final class EvalCommand implements Callable<Integer> {
       console.result(
           JsonOutput.line(
               JsonOutput.command("eval", backend)
-                  .put("model", model.folder().toString())
+                  .put("model", model.name())
                   .put("perplexity", result.perplexity())
                   .put("tokens", tokens)
                   .put("windows", result.windows())
@@ -101,13 +101,13 @@ final class EvalCommand implements Callable<Integer> {
   private void compare(
       Evaluation evaluation, Backend backend, IntConsumer progress, Console console)
       throws IOException {
-    Divergence result = evaluation.against(against, progress);
+    Divergence result = evaluation.against(HubFiles.model(against, console), progress);
     if (output.json()) {
       console.result(
           JsonOutput.line(
               DivergenceReport.json(result, JsonOutput.command("eval", backend))
-                  .put("model", model.folder().toString())
-                  .put("against", against.toString())
+                  .put("model", model.name())
+                  .put("against", against)
                   .put("windows", evaluation.windows().size())
                   .put("seq_len", evaluation.windows().getFirst().length)));
     } else {

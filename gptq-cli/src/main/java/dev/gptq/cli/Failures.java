@@ -5,6 +5,7 @@ import dev.gptq.backend.BackendUnavailableException;
 import dev.gptq.cli.console.ExitStatus;
 import dev.gptq.cli.console.UsageException;
 import dev.gptq.formats.BadInputException;
+import dev.gptq.hub.HubException;
 import dev.gptq.quantize.CalibrationException;
 import dev.gptq.quantizer.run.RequestException;
 import dev.gptq.tensor.OutOfMemoryException;
@@ -58,9 +59,17 @@ final class Failures implements IExecutionExceptionHandler {
       case CalibrationException e -> ExitStatus.BAD_INPUT;
       case OutOfMemoryException e -> ExitStatus.IO_ERROR;
       case BackendUnavailableException e -> ExitStatus.UNAVAILABLE;
+      case HubException e -> status(e.reason());
       case UncheckedIOException e -> ExitStatus.IO_ERROR;
       case IOException e -> ExitStatus.IO_ERROR;
       default -> ExitStatus.SOFTWARE;
+    };
+  }
+
+  private static int status(HubException.Reason reason) {
+    return switch (reason) {
+      case INVALID, NOT_FOUND, UNAUTHORIZED, GATED -> ExitStatus.BAD_INPUT;
+      case OFFLINE, UNREACHABLE, DAMAGED, NO_SPACE -> ExitStatus.IO_ERROR;
     };
   }
 

@@ -84,7 +84,7 @@ final class GenerateCommand implements Callable<Integer> {
       throw new UsageException("--max-tokens must be at least 1 but is " + limit);
     }
     Sampler sampler = sampler();
-    try (Model opened = Model.open(model.folder());
+    try (Model opened = Model.open(model.folder(console));
         Tokenizer tokenizer = opened.tokenizer()) {
       int[] ids = specialTokens ? tokenizer.encodePrompt(prompt) : tokenizer.encode(prompt);
       if (ids.length == 0) {

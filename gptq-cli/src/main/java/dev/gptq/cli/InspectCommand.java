@@ -4,6 +4,7 @@ import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.ExitStatus;
 import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.console.Table;
+import dev.gptq.cli.hub.HubFiles;
 import dev.gptq.cli.options.OutputOption;
 import dev.gptq.cli.report.WeightPlot;
 import dev.gptq.formats.gptq.GptqConfig;
@@ -16,7 +17,6 @@ import dev.gptq.models.family.LinearSpec;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantizer.run.GptqConfigs;
 import dev.gptq.quantizer.study.ModuleWeights;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -43,8 +43,8 @@ import tools.jackson.databind.node.ObjectNode;
 final class InspectCommand implements Callable<Integer> {
   private static final int BINS = 25;
 
-  @Parameters(paramLabel = "DIR", description = "model folder")
-  private Path folder;
+  @Parameters(paramLabel = "MODEL", description = "model folder, or [hf:]owner/name[@revision]")
+  private String folder;
 
   @Option(
       names = "--weights",
@@ -62,7 +62,7 @@ final class InspectCommand implements Callable<Integer> {
   @Override
   public Integer call() throws Exception {
     Console console = output.console(spec);
-    try (Model model = Model.open(folder)) {
+    try (Model model = Model.open(HubFiles.model(folder, console))) {
       List<Module> modules = new ArrayList<>();
       for (BlockSpec block : model.spec().blocks()) {
         block.linears().forEach(linear -> modules.add(inspect(model, block, linear)));

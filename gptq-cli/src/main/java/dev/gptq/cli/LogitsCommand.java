@@ -68,7 +68,7 @@ final class LogitsCommand implements Callable<Integer> {
     List<int[]> windows =
         tokens.endsWith(".safetensors") ? read(Path.of(tokens)) : List.of(parse(tokens));
     int length = windows.getFirst().length;
-    try (Model opened = Model.open(model.folder())) {
+    try (Model opened = Model.open(model.folder(console))) {
       check(windows, opened);
       try (Backend backend = backendOption.open(console);
           Decoder decoder = opened.load(backend);

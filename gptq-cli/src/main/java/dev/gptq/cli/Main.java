@@ -36,6 +36,8 @@ import picocli.CommandLine.Spec;
       StudyCommand.class,
       InspectCommand.class,
       ConvertCommand.class,
+      DownloadCommand.class,
+      UploadCommand.class,
       BackendsCommand.class,
       HelpCommand.class
     })

@@ -21,6 +21,7 @@ import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.run.Quantization;
 import dev.gptq.quantizer.run.QuantizationPlan;
 import dev.gptq.quantizer.run.QuantizationSummary;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -148,7 +149,7 @@ final class QuantizeCommand implements Callable<Integer> {
         }
         if (report != null) {
           System.setProperty("java.awt.headless", "true");
-          console.note("wrote " + RunReport.write(report, model.folder(), backend, summary));
+          console.note("wrote " + RunReport.write(report, model.name(), backend, summary));
         }
         if (outputOption.json()) {
           console.result(JsonOutput.line(QuantizationReport.json(summary, backend)));
@@ -160,7 +161,7 @@ final class QuantizeCommand implements Callable<Integer> {
     return ExitStatus.DONE;
   }
 
-  private Quantization quantization(Console console) {
+  private Quantization quantization(Console console) throws IOException {
     QuantizationSettings settings =
         new QuantizationSettings(
             method,
@@ -170,7 +171,7 @@ final class QuantizeCommand implements Callable<Integer> {
             Optional.ofNullable(include),
             Optional.ofNullable(exclude));
     Quantization quantization =
-        Quantization.of(model.folder())
+        Quantization.of(model.folder(console))
             .settings(settings)
             .quality(options.quality())
             .to(output)

@@ -8,6 +8,7 @@ import dev.gptq.cli.console.ExitStatus;
 import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.console.MeasuringProgress;
 import dev.gptq.cli.console.UsageException;
+import dev.gptq.cli.hub.HubFiles;
 import dev.gptq.cli.options.BackendOption;
 import dev.gptq.cli.options.CalibrationOptions;
 import dev.gptq.cli.options.Home;
@@ -55,7 +56,7 @@ final class StudyCommand implements Callable<Integer> {
       names = "--text",
       paramLabel = "FILE",
       description = "text to measure on (default: the second half of the bundled novel)")
-  private Path text;
+  private String text;
 
   @Mixin private WindowsOption windows;
 
@@ -84,9 +85,12 @@ final class StudyCommand implements Callable<Integer> {
   public Integer call() throws Exception {
     Console console = output.console(spec);
     GptqOptions options = options();
-    try (Model opened = Model.open(model.folder())) {
+    try (Model opened = Model.open(model.folder(console))) {
       ImmutableList<int[]> measured =
-          TextOptions.text(text == null ? Home.evaluation() : text, calibration.length(), windows)
+          TextOptions.text(
+                  text == null ? Home.evaluation() : HubFiles.text(text, console),
+                  calibration.length(),
+                  windows)
               .windows(opened);
       ImmutableList<int[]> calibrating =
           calibration.calibration(console).draws(opened, Quality.FAST.samples(), 1).getFirst();
@@ -132,7 +136,7 @@ final class StudyCommand implements Callable<Integer> {
 
   private ImmutableMap<String, String> settings(ImmutableList<int[]> calibrating) {
     return ImmutableMap.of(
-        "model", model.folder().toString(),
+        "model", model.name(),
         "bits", String.valueOf(widths.bits()),
         "group size", String.valueOf(widths.groupSize()),
         "observed modules", String.valueOf(observed),

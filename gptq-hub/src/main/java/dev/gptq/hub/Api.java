@@ -48,7 +48,11 @@ final class Api {
 
   /** The commit that a revision is now. */
   String commit(Repo repo, String revision) throws IOException {
-    JsonNode info = info(repo, "/revision/" + Text.encoded(revision), repo + "@" + revision);
+    JsonNode info =
+        info(
+            repo,
+            "/revision/" + Text.encoded(revision),
+            new HubReference(repo, revision, "").toString());
     return Names.requireCommit(info.path("sha").asString(""), repo);
   }
 

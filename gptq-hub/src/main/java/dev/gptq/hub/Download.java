@@ -70,7 +70,12 @@ final class Download {
       }
     }
     return new DownloadPlan(
-        reference, commit, cache.snapshot(commit), files, ImmutableList.copyOf(missing));
+        reference,
+        commit,
+        cache.snapshot(commit),
+        files.stream().map(RemoteFile::path).collect(ImmutableList.toImmutableList()),
+        files,
+        ImmutableList.copyOf(missing));
   }
 
   private static boolean isCached(
@@ -97,7 +102,12 @@ final class Download {
               .formatted(snapshot, String.join(", ", missing), why));
     }
     return new DownloadPlan(
-        reference, commit.get(), snapshot, ImmutableList.of(), ImmutableList.of());
+        reference,
+        commit.get(),
+        snapshot,
+        selection.found(snapshot),
+        ImmutableList.of(),
+        ImmutableList.of());
   }
 
   /** Brings what a plan lacks, and remembers the commit when all is there. */

@@ -9,6 +9,7 @@ import java.nio.file.Path;
  * @param reference what was asked for
  * @param commit which commit its revision is now
  * @param snapshot the folder that looks like the repository at that commit, when all is there
+ * @param paths the paths of the files in it
  * @param files the files that are needed; none where the cache is used without asking the hub
  * @param missing those of them that the cache lacks
  */
@@ -16,6 +17,7 @@ public record DownloadPlan(
     HubReference reference,
     String commit,
     Path snapshot,
+    ImmutableList<String> paths,
     ImmutableList<RemoteFile> files,
     ImmutableList<RemoteFile> missing) {
   /** Bytes of all files. */

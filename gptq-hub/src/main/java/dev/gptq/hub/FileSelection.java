@@ -2,8 +2,10 @@ package dev.gptq.hub;
 
 import com.google.common.collect.ImmutableList;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 
 /** Which files of a repository are needed. */
 public abstract sealed class FileSelection permits ModelFiles, NamedFiles {
@@ -39,4 +41,17 @@ public abstract sealed class FileSelection permits ModelFiles, NamedFiles {
 
   /** What a snapshot in the cache lacks, as far as it tells by itself; nothing if it will do. */
   abstract ImmutableList<String> missing(Path snapshot) throws IOException;
+
+  /** The files of a snapshot in the cache that are meant. */
+  abstract ImmutableList<String> found(Path snapshot) throws IOException;
+
+  /** All files of a snapshot. */
+  static ImmutableList<String> all(Path snapshot) throws IOException {
+    try (Stream<Path> walk = Files.walk(snapshot)) {
+      return walk.filter(Files::isRegularFile)
+          .map(f -> snapshot.relativize(f).toString().replace('\\', '/'))
+          .sorted()
+          .collect(ImmutableList.toImmutableList());
+    }
+  }
 }

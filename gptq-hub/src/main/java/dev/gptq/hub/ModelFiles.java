@@ -138,4 +138,9 @@ final class ModelFiles extends FileSelection {
         .filter(absent)
         .collect(ImmutableList.toImmutableList());
   }
+
+  @Override
+  ImmutableList<String> found(Path snapshot) throws IOException {
+    return all(snapshot);
+  }
 }

@@ -3,11 +3,9 @@ package dev.gptq.hub;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.hub.HubException.Reason;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
 
 /** Files that a person names, by patterns. */
 final class NamedFiles extends FileSelection {
@@ -63,14 +61,16 @@ final class NamedFiles extends FileSelection {
 
   @Override
   ImmutableList<String> missing(Path snapshot) throws IOException {
-    try (Stream<Path> walk = Files.walk(snapshot)) {
-      ImmutableList<String> paths =
-          walk.filter(Files::isRegularFile)
-              .map(f -> snapshot.relativize(f).toString().replace('\\', '/'))
-              .collect(ImmutableList.toImmutableList());
-      return patterns.stream()
-          .filter(p -> paths.stream().noneMatch(f -> compiled(p).matcher(f).matches()))
-          .collect(ImmutableList.toImmutableList());
-    }
+    ImmutableList<String> paths = all(snapshot);
+    return patterns.stream()
+        .filter(p -> paths.stream().noneMatch(f -> compiled(p).matcher(f).matches()))
+        .collect(ImmutableList.toImmutableList());
+  }
+
+  @Override
+  ImmutableList<String> found(Path snapshot) throws IOException {
+    return all(snapshot).stream()
+        .filter(f -> patterns.stream().anyMatch(p -> compiled(p).matcher(f).matches()))
+        .collect(ImmutableList.toImmutableList());
   }
 }

@@ -38,7 +38,7 @@ final class Refusals {
                   .formatted(what, said, settings.endpoint(), repo.page()));
       default ->
           switch (status) {
-            case 401 -> unauthorized(repo, what, said);
+            case 401 -> unauthorized(what, said);
             case 403 ->
                 new HubException(
                     Reason.UNAUTHORIZED,
@@ -90,7 +90,7 @@ final class Refusals {
   }
 
   /** The hub answers 401 for what does not exist too, so that nobody can find out what does. */
-  private HubException unauthorized(Repo repo, String what, String said) {
+  private HubException unauthorized(String what, String said) {
     Optional<Token> token = settings.token();
     if (token.isPresent()) {
       return new HubException(
@@ -100,8 +100,8 @@ final class Refusals {
     }
     return new HubException(
         Reason.UNAUTHORIZED,
-        "%s: %s does not exist or is private%s; if it is yours, set HF_TOKEN to a token from"
-                .formatted(what, repo, said)
+        "%s does not exist or is private%s; if it is yours, set HF_TOKEN to a token from"
+                .formatted(what, said)
             + " %s/settings/tokens".formatted(settings.endpoint()));
   }
 

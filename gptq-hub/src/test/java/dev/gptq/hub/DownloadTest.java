@@ -314,7 +314,11 @@ final class DownloadTest {
 
   @Test
   void whatIsNotThereIsExplained() {
-    assertFails(() -> download("org/nothing"), Reason.UNAUTHORIZED, "org/nothing", "HF_TOKEN");
+    assertFails(
+        () -> download("org/nothing"),
+        Reason.UNAUTHORIZED,
+        "org/nothing does not exist",
+        "HF_TOKEN");
     assertFails(
         () -> download("org/model@v9"), Reason.NOT_FOUND, "org/model@v9", "no such revision");
     environment.put("HF_TOKEN", FakeHub.TOKEN);

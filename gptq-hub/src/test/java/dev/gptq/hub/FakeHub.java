@@ -14,6 +14,7 @@ import java.util.Collections;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedDeque;
@@ -29,8 +30,9 @@ import java.util.regex.Pattern;
  * Behaves like the hub: the API and small files at one port, large files at another one, to which
  * the first redirects. Goes wrong where a test says so.
  */
-final class FakeHub implements AutoCloseable {
-  static final String TOKEN = "hf_secret";
+public final class FakeHub implements AutoCloseable {
+  /** The token that it takes. */
+  public static final String TOKEN = "hf_secret";
 
   /** A request that came. */
   record Request(String method, String path, Headers headers) {}
@@ -88,7 +90,8 @@ final class FakeHub implements AutoCloseable {
   private final Map<String, AtomicInteger> uses = new ConcurrentHashMap<>();
   private final AtomicInteger signatures = new AtomicInteger();
 
-  FakeHub() throws IOException {
+  /** At a free port. */
+  public FakeHub() throws IOException {
     this(0);
   }
 
@@ -103,16 +106,25 @@ final class FakeHub implements AutoCloseable {
     storage.start();
   }
 
-  FakeRepo model(String id) {
+  /** A model, made if there is none. */
+  public FakeRepo model(String id) {
     return repos.computeIfAbsent("models/" + id, FakeRepo::new);
   }
 
-  FakeRepo dataset(String id) {
+  /** A data set, made if there is none. */
+  public FakeRepo dataset(String id) {
     return repos.computeIfAbsent("datasets/" + id, FakeRepo::new);
   }
 
-  URI endpoint() {
+  /** Where it is. */
+  public URI endpoint() {
     return address(hub);
+  }
+
+  /** The files of a model now. */
+  public Set<String> files(String id) {
+    FakeRepo repo = model(id);
+    return repo.commits.get(repo.commit).keySet();
   }
 
   URI storageAddress() {

@@ -12,7 +12,7 @@ import java.util.Map;
 import java.util.TreeMap;
 
 /** A repository of {@link FakeHub}, with one branch. */
-final class FakeRepo {
+public final class FakeRepo {
   final String api;
   boolean gated;
   boolean isPrivate;
@@ -33,17 +33,19 @@ final class FakeRepo {
     commits.put(commit, new TreeMap<>());
   }
 
-  FakeRepo file(String path, String text) {
+  /** Makes a new commit with this file. */
+  public FakeRepo file(String path, String text) {
     return file(path, text.getBytes(StandardCharsets.UTF_8));
   }
 
-  FakeRepo large(String path, byte[] bytes) {
+  /** Makes a new commit with this file in large-file storage. */
+  public FakeRepo large(String path, byte[] bytes) {
     large.add(path);
     return file(path, bytes);
   }
 
   /** Makes a new commit with this file changed. */
-  FakeRepo file(String path, byte[] bytes) {
+  public FakeRepo file(String path, byte[] bytes) {
     Map<String, byte[]> files = new TreeMap<>(commits.get(commit));
     files.put(path, bytes);
     ByteArrayOutputStream all = new ByteArrayOutputStream();

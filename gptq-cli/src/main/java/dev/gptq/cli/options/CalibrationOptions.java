@@ -2,7 +2,9 @@ package dev.gptq.cli.options;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.cli.console.Console;
+import dev.gptq.cli.hub.HubFiles;
 import dev.gptq.quantizer.run.Calibration;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -16,9 +18,9 @@ public final class CalibrationOptions {
       paramLabel = "FILE",
       arity = "1..*",
       description =
-          "calibration text: plain text, .jsonl (field text) or .json.gz; repeatable (default: the"
-              + " novel that comes with the demo; text like your own use is better)")
-  private List<Path> files = new ArrayList<>();
+          "calibration text: plain text, .jsonl (field text) or .json.gz, or files of a data set on the"
+              + " hub: hf:owner/name[@revision]/FILE; repeatable (default: the novel that comes with the demo; text like your own use is better)")
+  private List<String> files = new ArrayList<>();
 
   @Option(
       names = "--samples",
@@ -49,16 +51,19 @@ public final class CalibrationOptions {
   }
 
   /** What was asked for; says so where the bundled text is taken. */
-  public Calibration calibration(Console console) {
-    List<Path> texts = files;
-    if (texts.isEmpty()) {
-      texts = List.of(Home.calibration());
+  public Calibration calibration(Console console) throws IOException {
+    ImmutableList.Builder<Path> texts = ImmutableList.builder();
+    for (String file : files) {
+      texts.addAll(HubFiles.texts(file, console));
+    }
+    if (files.isEmpty()) {
+      texts.add(Home.calibration());
       console.note(
           "calibrating with the bundled novel; --calibration FILE with text like your own use gives"
               + " a better model");
     }
     return new Calibration(
-        ImmutableList.copyOf(texts),
+        texts.build(),
         chosenSamples == null ? OptionalInt.empty() : OptionalInt.of(chosenSamples),
         length,
         sampling,

@@ -1,8 +1,11 @@
 package dev.gptq.cli.options;
 
+import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.UsageException;
+import dev.gptq.cli.hub.HubFiles;
 import dev.gptq.models.text.EvaluationText;
 import dev.gptq.models.text.Protocol;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
 import picocli.CommandLine.Mixin;
@@ -14,8 +17,10 @@ public final class TextOptions {
       names = "--text",
       required = true,
       paramLabel = "FILE",
-      description = "text to measure on: .txt or other plain text, .jsonl, .json.gz")
-  private Path file;
+      description =
+          "text to measure on: .txt or other plain text, .jsonl, .json.gz, or a file of a data set on"
+              + " the hub: hf:owner/name[@revision]/FILE")
+  private String file;
 
   @Option(
       names = "--seq-len",
@@ -34,9 +39,12 @@ public final class TextOptions {
   private String protocol;
 
   /** What was asked for. */
-  public EvaluationText text() {
+  public EvaluationText text(Console console) throws IOException {
     return new EvaluationText(
-        file, checked(length), windows.limit(), Optional.ofNullable(protocol).map(Protocol::of));
+        HubFiles.text(file, console),
+        checked(length),
+        windows.limit(),
+        Optional.ofNullable(protocol).map(Protocol::of));
   }
 
   /** A text in windows as long as those of the calibration. */

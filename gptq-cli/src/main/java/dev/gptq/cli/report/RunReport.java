@@ -18,10 +18,10 @@ public final class RunReport {
   private RunReport() {}
 
   /** Writes it into a folder and returns its path. */
-  public static Path write(Path folder, Path model, Backend backend, QuantizationSummary summary)
+  public static Path write(Path folder, String model, Backend backend, QuantizationSummary summary)
       throws IOException {
     RunRequest request = summary.request();
-    HtmlPage page = new HtmlPage("Quantization of " + name(model));
+    HtmlPage page = new HtmlPage("Quantization of " + model.substring(model.lastIndexOf('/') + 1));
     QuantizationReport.lines(summary).forEach(page::paragraph);
     page.heading("Settings").facts(settings(model, request));
     page.heading("Machine").facts(ErrorPages.machine(backend));
@@ -41,10 +41,10 @@ public final class RunReport {
     return Objects.toString(path.toAbsolutePath().normalize().getFileName(), path.toString());
   }
 
-  private static Map<String, String> settings(Path model, RunRequest request) {
+  private static Map<String, String> settings(String model, RunRequest request) {
     GptqOptions options = request.settings().options();
     Map<String, String> facts = new LinkedHashMap<>();
-    facts.put("model", model.toString());
+    facts.put("model", model);
     facts.put("output", request.output().toString());
     facts.put("method", request.settings().method().name().toLowerCase(Locale.ROOT));
     facts.put("bits", String.valueOf(options.grid().bits()));
