@@ -11,7 +11,7 @@ import java.util.Map;
 /**
  * Off-heap memory of a CPU backend. Blocks that scopes give back are kept for the next request of
  * the same size class: fresh memory costs a page fault for every 4 KiB and is zeroed by the system.
- * Threads may share it.
+ * Before a request is refused, all that is kept goes back to the system. Threads may share it.
  */
 public final class HostMemory implements AutoCloseable {
   /** Bytes between aligned addresses: a cache line, and the widest vector. */
@@ -22,8 +22,11 @@ public final class HostMemory implements AutoCloseable {
   private static final long SMALLEST = 1024;
 
   private final long limit;
-  private final Arena arena = Arena.ofShared();
   private final Map<Long, ArrayDeque<MemorySegment>> free = new HashMap<>();
+
+  /** Of each block, by its address. */
+  private final Map<Long, Arena> arenas = new HashMap<>();
+
   private long live;
   private long peak;
   private long reserved;
@@ -60,21 +63,53 @@ public final class HostMemory implements AutoCloseable {
   }
 
   @Override
-  public void close() {
-    arena.close();
+  public synchronized void close() {
+    arenas.values().forEach(Arena::close);
+    arenas.clear();
+    free.clear();
   }
 
   private MemorySegment allocate(long size) {
     if (size > limit - reserved) {
+      giveBack();
+    }
+    if (size > limit - reserved) {
       throw noRoom(size, null);
     }
     try {
-      MemorySegment block = NativeHeap.allocate(size, ALIGNMENT, arena);
-      reserved += size;
-      return block;
+      return fresh(size);
+    } catch (OutOfMemoryError e) {
+      giveBack();
+    }
+    try {
+      return fresh(size);
     } catch (OutOfMemoryError e) {
       throw noRoom(size, e);
     }
+  }
+
+  private MemorySegment fresh(long size) {
+    Arena arena = Arena.ofShared();
+    try {
+      MemorySegment block = NativeHeap.allocate(size, ALIGNMENT, arena);
+      arenas.put(block.address(), arena);
+      reserved += size;
+      return block;
+    } catch (OutOfMemoryError e) {
+      arena.close();
+      throw e;
+    }
+  }
+
+  /** Frees the blocks that are kept for later. */
+  private void giveBack() {
+    for (ArrayDeque<MemorySegment> blocks : free.values()) {
+      for (MemorySegment block : blocks) {
+        reserved -= block.byteSize();
+        arenas.remove(block.address()).close();
+      }
+    }
+    free.clear();
   }
 
   private OutOfMemoryException noRoom(long size, OutOfMemoryError cause) {

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.gptq.backend.MemoryUsage;
 import dev.gptq.tensor.OutOfMemoryException;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -88,6 +89,20 @@ final class HostMemoryTest {
       small.release(first);
       assertThat(small.acquire(3L << 20).address()).as("reused").isEqualTo(first.address());
       small.acquire(1L << 20);
+    }
+  }
+
+  /** What is kept for other sizes makes way, whatever is in use stays. */
+  @Test
+  void whatIsKeptForOtherSizesIsGivenBack() {
+    try (HostMemory small = new HostMemory(4L << 20)) {
+      MemorySegment used = small.acquire(1L << 20);
+      used.fill((byte) 7);
+      small.release(small.acquire(2L << 20));
+      MemorySegment large = small.acquire(3L << 20);
+      large.fill((byte) 1);
+      assertThat(small.usage()).isEqualTo(new MemoryUsage(4L << 20, 4L << 20, 4L << 20));
+      assertThat(used.get(ValueLayout.JAVA_BYTE, 0)).isEqualTo((byte) 7);
     }
   }
 
