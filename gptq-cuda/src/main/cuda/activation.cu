@@ -2,7 +2,7 @@
 #include "elementwise.cuh"
 
 /** Activation functions, numbered as dev.gptq.cuda.KernelCodes does. */
-enum Function { SILU, GELU, GELU_TANH, RELU };
+enum Function { SILU, GELU, GELU_TANH, RELU, RELU_SQUARED, SIGMOID };
 
 __device__ inline float activation(int function, float x) {
   switch (function) {
@@ -12,6 +12,10 @@ __device__ inline float activation(int function, float x) {
       return 0.5f * x * erfcf(-0.70710678118654752f * x);
     case GELU_TANH:
       return 0.5f * x * (1.0f + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
+    case RELU_SQUARED:
+      return x > 0 ? x * x : 0;
+    case SIGMOID:
+      return 1.0f / (1.0f + expf(-x));
     default:
       return x > 0 ? x : 0;
   }

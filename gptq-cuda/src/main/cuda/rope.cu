@@ -1,9 +1,9 @@
-// Rotary positions in place: channels c and c + r/2 of each head turn by the angle of the row's
-// position. A block takes one row.
+// Rotary positions in place: two channels of each head, c and c + r/2 or 2c and 2c + 1, turn by the
+// angle of the row's position. A block takes one row.
 #include "common.cuh"
 
 template <class T>
-__device__ inline void ropeOf(Matrix x, int headSize, Matrix cosine, Matrix sine,
+__device__ inline void ropeOf(Matrix x, int headSize, int adjacent, Matrix cosine, Matrix sine,
                               int firstPosition, int length) {
   int half = cosine.columns;
   int pairs = x.columns / headSize * half;
@@ -11,8 +11,8 @@ __device__ inline void ropeOf(Matrix x, int headSize, Matrix cosine, Matrix sine
   T* row = x.row<T>(blockIdx.x);
   for (int i = threadIdx.x; i < pairs; i += blockDim.x) {
     int c = i % half;
-    T* low = row + (long long)(i / half) * headSize + c;
-    T* high = low + half;
+    T* low = row + (long long)(i / half) * headSize + (adjacent ? 2 * c : c);
+    T* high = low + (adjacent ? 1 : half);
     float a = load(low);
     float b = load(high);
     float cos = cosine.at<float>(position, c);
@@ -22,6 +22,6 @@ __device__ inline void ropeOf(Matrix x, int headSize, Matrix cosine, Matrix sine
   }
 }
 KERNEL_OF_ACTIVATIONS(rope,
-                      (Matrix x, int headSize, Matrix cosine, Matrix sine, int firstPosition,
-                       int length),
-                      (x, headSize, cosine, sine, firstPosition, length))
+                      (Matrix x, int headSize, int adjacent, Matrix cosine, Matrix sine,
+                       int firstPosition, int length),
+                      (x, headSize, adjacent, cosine, sine, firstPosition, length))

@@ -3,6 +3,7 @@ package dev.gptq.bench;
 import dev.gptq.backend.Activation;
 import dev.gptq.backend.AttentionSpec;
 import dev.gptq.backend.Backend;
+import dev.gptq.backend.RopePairs;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
@@ -74,8 +75,8 @@ final class ReachForward {
       multiply(normed, wide, q);
       multiply(normed, narrow, k);
       multiply(normed, narrow, v);
-      ops.rope(q, HEAD, angles, angles, 0, 1);
-      ops.rope(k, HEAD, angles, angles, 0, 1);
+      ops.rope(q, HEAD, RopePairs.HALVES, angles, angles, 0, 1);
+      ops.rope(k, HEAD, RopePairs.HALVES, angles, angles, 0, 1);
       ops.attention(q, k, v, SPEC, 1, normed);
       multiply(normed, wide, q);
       ops.add(q, x);

@@ -1,6 +1,6 @@
 package dev.gptq.backend;
 
-/** Activation functions of feed-forward layers. */
+/** Activation functions of feed-forward layers and gates. */
 public enum Activation {
   /** {@code x·σ(x)}. */
   SILU,
@@ -9,5 +9,9 @@ public enum Activation {
   /** {@code ½x(1 + tanh(√(2/π)(x + 0.044715x³)))}. */
   GELU_TANH,
   /** {@code max(x, 0)}. */
-  RELU
+  RELU,
+  /** {@code max(x, 0)²}. */
+  RELU_SQUARED,
+  /** {@code 1/(1 + e^−x)}. */
+  SIGMOID
 }

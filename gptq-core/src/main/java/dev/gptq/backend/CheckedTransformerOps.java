@@ -33,7 +33,13 @@ record CheckedTransformerOps(TransformerOps delegate, DType activation) implemen
 
   @Override
   public void rope(
-      Tensor x, int headSize, Tensor cosine, Tensor sine, int firstPosition, int sequences) {
+      Tensor x,
+      int headSize,
+      RopePairs pairs,
+      Tensor cosine,
+      Tensor sine,
+      int firstPosition,
+      int sequences) {
     Shapes shapes = activations(Shapes.of("rope"), "x", x);
     sequences(shapes, x, sequences)
         .that(x.columns() % headSize == 0, "headSize must divide the columns of x")
@@ -44,7 +50,7 @@ record CheckedTransformerOps(TransformerOps delegate, DType activation) implemen
         .that(
             firstPosition >= 0 && firstPosition + x.rows() / sequences <= cosine.rows(),
             "positions " + firstPosition + " on exceed the table of " + cosine.rows());
-    delegate.rope(x, headSize, cosine, sine, firstPosition, sequences);
+    delegate.rope(x, headSize, pairs, cosine, sine, firstPosition, sequences);
   }
 
   @Override

@@ -23,16 +23,24 @@ public interface TransformerOps {
   void layerNorm(Tensor x, Tensor gain, Tensor bias, float epsilon, Tensor y);
 
   /**
-   * Rotary positions, in place. In each head, channels c and c + r/2 (c &lt; r/2, r = 2·columns of
-   * cosine) of the row at position p become {@code x_c·cos − x_{c+r/2}·sin} and {@code
-   * x_{c+r/2}·cos + x_c·sin}, with cosine[p][c] and sine[p][c]; channels from r on stay. Row t has
-   * the position {@code firstPosition + t mod (rows/sequences)}.
+   * Rotary positions, in place. In each head, the two channels a and b of pair c (c &lt; r/2, r =
+   * 2·columns of cosine) of the row at position p become {@code x_a·cos − x_b·sin} and {@code
+   * x_b·cos + x_a·sin}, with cosine[p][c] and sine[p][c]; channels from r on stay. Row t has the
+   * position {@code firstPosition + t mod (rows/sequences)}.
    *
    * @param x tokens × (heads·headSize)
+   * @param pairs which channels a and b are
    * @param cosine F32, positions × r/2
    * @param sine F32, positions × r/2
    */
-  void rope(Tensor x, int headSize, Tensor cosine, Tensor sine, int firstPosition, int sequences);
+  void rope(
+      Tensor x,
+      int headSize,
+      RopePairs pairs,
+      Tensor cosine,
+      Tensor sine,
+      int firstPosition,
+      int sequences);
 
   /**
    * Causal attention: for each sequence and head {@code y ← softmax(scale·q·kᵀ + mask)·v}. In each

@@ -2,6 +2,7 @@ package dev.gptq.reference;
 
 import dev.gptq.backend.Activation;
 import dev.gptq.backend.AttentionSpec;
+import dev.gptq.backend.RopePairs;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.tensor.Tensor;
 import java.util.Arrays;
@@ -59,7 +60,13 @@ final class ReferenceTransformerOps implements TransformerOps {
 
   @Override
   public void rope(
-      Tensor x, int headSize, Tensor cosine, Tensor sine, int firstPosition, int sequences) {
+      Tensor x,
+      int headSize,
+      RopePairs pairs,
+      Tensor cosine,
+      Tensor sine,
+      int firstPosition,
+      int sequences) {
     int half = cosine.columns();
     int length = x.rows() / sequences;
     float[] xv = Elements.load(x);
@@ -69,10 +76,12 @@ final class ReferenceTransformerOps implements TransformerOps {
       int position = (firstPosition + t % length) * half;
       for (int head = t * x.columns(); head < (t + 1) * x.columns(); head += headSize) {
         for (int c = 0; c < half; c++) {
-          double a = xv[head + c];
-          double b = xv[head + half + c];
-          xv[head + c] = (float) (a * cos[position + c] - b * sin[position + c]);
-          xv[head + half + c] = (float) (b * cos[position + c] + a * sin[position + c]);
+          int first = head + pairs.first(c);
+          int second = head + pairs.second(c, half);
+          double a = xv[first];
+          double b = xv[second];
+          xv[first] = (float) (a * cos[position + c] - b * sin[position + c]);
+          xv[second] = (float) (b * cos[position + c] + a * sin[position + c]);
         }
       }
     }
@@ -166,6 +175,8 @@ final class ReferenceTransformerOps implements TransformerOps {
       case GELU_TANH ->
           x -> 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)));
       case RELU -> x -> Math.max(x, 0);
+      case RELU_SQUARED -> x -> Math.max(x, 0) * Math.max(x, 0);
+      case SIGMOID -> x -> 1 / (1 + Math.exp(-x));
     };
   }
 

@@ -57,7 +57,10 @@ final class CheckedBackendTest {
         () -> backend.transformer().rmsNorm(rows(2, 6), rows(1, 4), 0, rows(2, 6)),
         "rmsNorm: gain's columns must divide x's");
     assertRejected(
-        () -> backend.transformer().rope(rows(4, 8), 4, rows(5, 2), rows(5, 2), 2, 1),
+        () ->
+            backend
+                .transformer()
+                .rope(rows(4, 8), 4, RopePairs.HALVES, rows(5, 2), rows(5, 2), 2, 1),
         "rope: positions 2 on exceed the table of 5");
   }
 

@@ -3,6 +3,7 @@ package dev.gptq.cuda;
 import com.google.common.base.Preconditions;
 import dev.gptq.backend.Activation;
 import dev.gptq.backend.AttentionSpec;
+import dev.gptq.backend.RopePairs;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Tensor;
@@ -74,12 +75,19 @@ final class CudaTransformerOps implements TransformerOps {
 
   @Override
   public void rope(
-      Tensor x, int headSize, Tensor cosine, Tensor sine, int firstPosition, int sequences) {
+      Tensor x,
+      int headSize,
+      RopePairs pairs,
+      Tensor cosine,
+      Tensor sine,
+      int firstPosition,
+      int sequences) {
     CudaTensor t = context.tensor(x);
     kernels
         .arguments()
         .add(t)
         .add(headSize)
+        .add(pairs == RopePairs.ADJACENT ? 1 : 0)
         .add(context.tensor(cosine))
         .add(context.tensor(sine))
         .add(firstPosition)

@@ -26,6 +26,8 @@ final class KernelCodes {
       case GELU -> 1;
       case GELU_TANH -> 2;
       case RELU -> 3;
+      case RELU_SQUARED -> 4;
+      case SIGMOID -> 5;
     };
   }
 }

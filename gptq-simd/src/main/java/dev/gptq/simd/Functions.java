@@ -77,6 +77,11 @@ final class Functions {
       case GELU -> VectorMath.gelu(x);
       case GELU_TANH -> VectorMath.geluTanh(x);
       case RELU -> x.max(0f);
+      case RELU_SQUARED -> {
+        FloatVector positive = x.max(0f);
+        yield positive.mul(positive);
+      }
+      case SIGMOID -> VectorMath.sigmoid(x);
     };
   }
 

@@ -2,6 +2,7 @@ package dev.gptq.simd;
 
 import dev.gptq.backend.Activation;
 import dev.gptq.backend.AttentionSpec;
+import dev.gptq.backend.RopePairs;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
@@ -41,7 +42,13 @@ final class SimdTransformerOps implements TransformerOps {
 
   @Override
   public void rope(
-      Tensor x, int headSize, Tensor cosine, Tensor sine, int firstPosition, int sequences) {
+      Tensor x,
+      int headSize,
+      RopePairs pairs,
+      Tensor cosine,
+      Tensor sine,
+      int firstPosition,
+      int sequences) {
     Matrix xm = Activations.rows("x", x);
     Matrix cos = Activations.rows("cosine", cosine);
     Matrix sin = Activations.rows("sine", sine);
@@ -50,7 +57,7 @@ final class SimdTransformerOps implements TransformerOps {
         xm,
         (from, to) -> {
           for (int t = from; t < to; t++) {
-            Rope.rotate(xm, t, headSize, cos, sin, firstPosition + t % length);
+            Rope.rotate(xm, t, headSize, pairs, cos, sin, firstPosition + t % length);
           }
         });
   }

@@ -4,6 +4,7 @@ import static dev.gptq.tensor.DType.F32;
 import static dev.gptq.tensor.Layout.ROW_MAJOR;
 
 import dev.gptq.backend.Activation;
+import dev.gptq.backend.RopePairs;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.tensor.DType;
 import java.util.Arrays;
@@ -122,19 +123,21 @@ public abstract class TransformerConformance extends Conformance {
       int half = c[2] / 2;
       int positions = c[5] + c[3] + 1;
       Matrix x = normal(c[3] * c[4], columns);
-      Operation.Call call =
-          (backend, t, scope) ->
-              backend
-                  .transformer()
-                  .rope(t.get("x"), c[1], t.get("cosine"), t.get("sine"), c[5], c[4]);
-      activations("rope " + Arrays.toString(c))
-          .inOutAnyShape("x", x)
-          .in("cosine", Definitions.angles(positions, half, Math::cos))
-          .in("sine", Definitions.angles(positions, half, Math::sin))
-          .isWithin(
-              Tolerance.rounding(),
-              Definitions.constant(x.rows(), columns, 2 * Definitions.largest(x)),
-              call);
+      for (RopePairs pairs : RopePairs.values()) {
+        Operation.Call call =
+            (backend, t, scope) ->
+                backend
+                    .transformer()
+                    .rope(t.get("x"), c[1], pairs, t.get("cosine"), t.get("sine"), c[5], c[4]);
+        activations("rope " + pairs + " " + Arrays.toString(c))
+            .inOutAnyShape("x", x)
+            .in("cosine", Definitions.angles(positions, half, Math::cos))
+            .in("sine", Definitions.angles(positions, half, Math::sin))
+            .isWithin(
+                Tolerance.rounding(),
+                Definitions.constant(x.rows(), columns, 2 * Definitions.largest(x)),
+                call);
+      }
     }
   }
 

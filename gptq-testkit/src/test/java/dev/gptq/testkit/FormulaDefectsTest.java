@@ -4,6 +4,7 @@ import static dev.gptq.testkit.Planted.assertFound;
 
 import dev.gptq.backend.Activation;
 import dev.gptq.backend.AttentionSpec;
+import dev.gptq.backend.RopePairs;
 import dev.gptq.grid.Grid;
 import dev.gptq.grid.GridSearch;
 import dev.gptq.grid.GridSpec;
@@ -183,7 +184,21 @@ final class FormulaDefectsTest {
         new Interceptor(
             "rope",
             (target, backend, rope, a) -> {
-              a[4] = 0;
+              a[5] = 0;
+              return rope.call(a);
+            }));
+  }
+
+  @Test
+  void allPairsAreHalves() {
+    assertFound(
+        Planted.Transformer.class,
+        "rope",
+        FINDING,
+        new Interceptor(
+            "rope",
+            (target, backend, rope, a) -> {
+              a[2] = RopePairs.HALVES;
               return rope.call(a);
             }));
   }

@@ -8,6 +8,7 @@ import dev.gptq.backend.AttentionSpec;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.CheckedBackend;
+import dev.gptq.backend.RopePairs;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.reference.ReferenceBackendProvider;
 import dev.gptq.tensor.DType;
@@ -19,6 +20,8 @@ import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** The oracle's forward pass by known answers and invariants. */
 final class TransformerDefinitionTest {
@@ -97,8 +100,9 @@ final class TransformerDefinitionTest {
   }
 
   /** A rotation keeps lengths, and dot products depend on the distance of positions only. */
-  @Test
-  void rotatedDotProductsDependOnDistance() {
+  @ParameterizedTest
+  @EnumSource
+  void rotatedDotProductsDependOnDistance(RopePairs pairs) {
     int half = 4;
     Tensor cosine = angles(9, half, true);
     Tensor sine = angles(9, half, false);
@@ -106,8 +110,8 @@ final class TransformerDefinitionTest {
     for (int shift = 0; shift < 2; shift++) {
       Tensor q = matrix(1, 8, 1, 2, 3, 4, 5, 6, 7, 8);
       Tensor k = matrix(1, 8, 8, -7, 6, -5, 4, -3, 2, -1);
-      ops.rope(q, 8, cosine, sine, 5 + 3 * shift, 1);
-      ops.rope(k, 8, cosine, sine, 2 + 3 * shift, 1);
+      ops.rope(q, 8, pairs, cosine, sine, 5 + 3 * shift, 1);
+      ops.rope(k, 8, pairs, cosine, sine, 2 + 3 * shift, 1);
       dots[shift] = dot(HostCopies.floats(q), HostCopies.floats(k));
       assertThat(dot(HostCopies.floats(q), HostCopies.floats(q))).isCloseTo(204, within(1e-4));
     }

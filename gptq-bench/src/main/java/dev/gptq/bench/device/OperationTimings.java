@@ -4,6 +4,7 @@ import dev.gptq.backend.Activation;
 import dev.gptq.backend.AttentionSpec;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.LinearAlgebra;
+import dev.gptq.backend.RopePairs;
 import dev.gptq.quantize.Hessian;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
@@ -81,7 +82,8 @@ final class OperationTimings {
       stopwatch.time("add" + size, _ -> backend.transformer().add(q, y));
       Tensor table = scope.zeros(DType.F32, length, HEAD / 2, Layout.ROW_MAJOR);
       stopwatch.time(
-          "rope" + size, _ -> backend.transformer().rope(q, HEAD, table, table, 0, sequences));
+          "rope" + size,
+          _ -> backend.transformer().rope(q, HEAD, RopePairs.HALVES, table, table, 0, sequences));
       Tensor gate = operands.normal(type, tokens, feedForward, 1);
       Tensor up = operands.normal(type, tokens, feedForward, 1);
       stopwatch.time(

@@ -5,6 +5,7 @@ import dev.gptq.formats.BadInputException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
@@ -87,6 +88,24 @@ public class JsonConfig {
         "an object",
         JsonNode::isObject,
         node -> new JsonConfig(file, path + key + ".", (ObjectNode) node));
+  }
+
+  /** The same settings, and others in place of those under the same keys. */
+  public JsonConfig with(Map<String, ?> others) {
+    ObjectNode changed = root.deepCopy();
+    others.forEach((key, value) -> changed.set(key, MAPPER.valueToTree(value)));
+    return new JsonConfig(file, path, changed);
+  }
+
+  /** The same settings, and others under keys that are not there. */
+  public JsonConfig withDefaults(Map<String, ?> defaults) {
+    ObjectNode completed = root.deepCopy();
+    defaults.forEach((key, value) -> {
+      if (!completed.has(key)) {
+        completed.set(key, MAPPER.valueToTree(value));
+      }
+    });
+    return new JsonConfig(file, path, completed);
   }
 
   /** The integer under a key. */

@@ -6,12 +6,18 @@ import dev.gptq.formats.json.JsonConfig;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.Optional;
+import tools.jackson.databind.JsonNode;
 
 /** The {@code config.json} of a checkpoint, or the section of one that describes the text model. */
 public final class ModelConfig extends JsonConfig {
   /** The name of the file in a checkpoint folder. */
   public static final String FILE = "config.json";
+
+  private static final ImmutableList<String> WHOLE_MODEL =
+      ImmutableList.of("tie_word_embeddings", "eos_token_id", "architectures");
 
   private ModelConfig(JsonConfig settings) {
     super(settings);
@@ -30,6 +36,27 @@ public final class ModelConfig extends JsonConfig {
   /** The settings of a file or section as those of a model. */
   public static ModelConfig of(JsonConfig settings) {
     return new ModelConfig(settings);
+  }
+
+  /**
+   * The settings of the text model: the section {@code text_config} of a model with other parts, or
+   * these. What is said outside about the whole model holds, whatever the section says.
+   */
+  public ModelConfig text() {
+    return section("text_config")
+        .map(section -> {
+          Map<String, JsonNode> shared = new HashMap<>();
+          for (String key : WHOLE_MODEL) {
+            find(key).ifPresent(value -> shared.put(key, value));
+          }
+          return of(section.with(shared));
+        })
+        .orElse(this);
+  }
+
+  /** The same settings, and others under keys that are not there. */
+  public ModelConfig or(Map<String, ?> defaults) {
+    return of(withDefaults(defaults));
   }
 
   /** The architecture, such as {@code llama}. */

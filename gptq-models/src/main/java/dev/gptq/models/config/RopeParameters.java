@@ -13,7 +13,7 @@ import java.util.OptionalInt;
  * All are read.
  *
  * @param theta base of the frequencies
- * @param type default, linear, dynamic, llama3, yarn or longrope
+ * @param type default, linear, dynamic, llama3, yarn, longrope or proportional
  * @param factor by which positions are stretched
  * @param lowFreqFactor llama3: waves longer than the original context over this are stretched
  * @param highFreqFactor llama3: waves shorter than the original context over this are kept
@@ -24,6 +24,11 @@ import java.util.OptionalInt;
  * @param betaSlow yarn: rotations below which a wave is stretched
  * @param shortFactor longrope: divisors of each frequency within the original context
  * @param longFactor longrope: divisors beyond it
+ * @param hasFactor whether the file states {@code factor}
+ * @param truncate yarn: whether the channels between which it interpolates are whole numbers
+ * @param mscale yarn: weight of the stretching in the factor on cosine and sine, 0 if not stated
+ * @param mscaleAllDim yarn: the same below the fraction line, and in the scale of attention
+ * @param alpha Hunyuan's dynamic: by which the base is multiplied, before a power
  */
 public record RopeParameters(
     double theta,
@@ -37,7 +42,12 @@ public record RopeParameters(
     double betaFast,
     double betaSlow,
     ImmutableList<Double> shortFactor,
-    ImmutableList<Double> longFactor) {
+    ImmutableList<Double> longFactor,
+    boolean hasFactor,
+    boolean truncate,
+    double mscale,
+    double mscaleAllDim,
+    OptionalDouble alpha) {
 
   static RopeParameters of(JsonConfig config, Optional<String> layerType) {
     Optional<JsonConfig> current = config.section("rope_parameters");
@@ -64,7 +74,12 @@ public record RopeParameters(
         rope.doubleValue("beta_fast", 32),
         rope.doubleValue("beta_slow", 1),
         rope.doubleList("short_factor"),
-        rope.doubleList("long_factor"));
+        rope.doubleList("long_factor"),
+        rope.has("factor"),
+        rope.booleanValue("truncate", true),
+        rope.doubleValue("mscale", 0),
+        rope.doubleValue("mscale_all_dim", 0),
+        rope.optionalDouble("alpha"));
   }
 
   private static double theta(JsonConfig config, JsonConfig rope) {

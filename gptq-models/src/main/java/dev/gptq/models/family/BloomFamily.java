@@ -4,7 +4,6 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Activation;
 import dev.gptq.models.config.ModelConfig;
-import java.util.Optional;
 
 /** BLOOM: ALiBi, a norm behind the embedding, query, key and value side by side in each head. */
 final class BloomFamily implements ModelFamily {
@@ -21,7 +20,6 @@ final class BloomFamily implements ModelFamily {
 
   @Override
   public DecoderSpec describe(ModelConfig config) {
-    Switches.require(config, "apply_residual_connection_post_layernorm", false);
     int hidden = config.anyInt("hidden_size", "n_embed");
     ClassicBlock parts =
         new ClassicBlock(
@@ -31,9 +29,10 @@ final class BloomFamily implements ModelFamily {
             (float) config.doubleValue("layer_norm_epsilon", 1e-5),
             true,
             LinearSpec.Storage.OUT_IN);
+    boolean behind = config.booleanValue("apply_residual_connection_post_layernorm", false);
     ImmutableList.Builder<BlockSpec> blocks = ImmutableList.builder();
     for (int layer = 0; layer < config.anyInt("n_layer", "num_hidden_layers"); layer++) {
-      blocks.add(new BlockSpec("transformer.h." + layer + ".", steps(parts)));
+      blocks.add(new BlockSpec("transformer.h." + layer + ".", steps(parts, behind)));
     }
     String embedding = "transformer.word_embeddings.weight";
     boolean tied = config.booleanValue("tie_word_embeddings", true);
@@ -47,23 +46,25 @@ final class BloomFamily implements ModelFamily {
             "transformer.", ImmutableList.of(parts.norm("x", "x", "word_embeddings_layernorm"))),
         blocks.build(),
         new BlockSpec("transformer.", ImmutableList.of(parts.norm("x", "x", "ln_f"))),
-        new DecoderSpec.Head(tied ? embedding : "lm_head.weight", 0),
-        Optional.empty(),
+        new DecoderSpec.Head(tied ? embedding : "lm_head.weight"),
         config.intList("eos_token_id"));
   }
 
-  private static ImmutableList<Step> steps(ClassicBlock parts) {
+  /** Attention and feed-forward are added to what they read, before its norm or behind it. */
+  private static ImmutableList<Step> steps(ClassicBlock parts, boolean behind) {
     int hidden = parts.hidden();
+    String n = behind ? "x" : "n";
+    String m = behind ? "x" : "m";
     return ImmutableList.<Step>builder()
-        .add(parts.norm("x", "n", "input_layernorm"))
-        .addAll(parts.fused("n", "self_attention.query_key_value", parts.heads()))
+        .add(parts.norm("x", n, "input_layernorm"))
+        .addAll(parts.fused(n, "self_attention.query_key_value", parts.heads()))
         .add(parts.attention(true))
         .add(parts.linear("a", "self_attention.dense", "o", hidden, hidden))
         .add(new Step.Add("o", "x"))
-        .add(parts.norm("x", "m", "post_attention_layernorm"))
+        .add(parts.norm("x", m, "post_attention_layernorm"))
         .addAll(
             parts.feedForward(
-                "m", "mlp.dense_h_to_4h", Activation.GELU_TANH, "mlp.dense_4h_to_h", "d"))
+                m, "mlp.dense_h_to_4h", Activation.GELU_TANH, "mlp.dense_4h_to_h", "d"))
         .add(new Step.Add("d", "x"))
         .build();
   }

@@ -16,12 +16,28 @@ import dev.gptq.models.family.Step.Split.Part;
  * @param epsilon of all norms
  * @param bias whether the linear layers have a bias
  * @param storage how their weights are stored
+ * @param norm kind of all norms
  */
 record ClassicBlock(
-    int hidden, int heads, int inner, float epsilon, boolean bias, Storage storage) {
+    int hidden,
+    int heads,
+    int inner,
+    float epsilon,
+    boolean bias,
+    Storage storage,
+    NormSpec.Kind norm) {
+
+  ClassicBlock(int hidden, int heads, int inner, float epsilon, boolean bias, Storage storage) {
+    this(hidden, heads, inner, epsilon, bias, storage, NormSpec.Kind.LAYER);
+  }
+
+  /** The same without biases. */
+  ClassicBlock withoutBias() {
+    return new ClassicBlock(hidden, heads, inner, epsilon, false, storage, norm);
+  }
 
   Step norm(String in, String out, String name) {
-    return new Step.Norm(in, out, new NormSpec(name, NormSpec.Kind.LAYER, hidden, epsilon));
+    return new Step.Norm(in, out, new NormSpec(name, norm, hidden, epsilon));
   }
 
   Step linear(String in, String module, String out, int outputs, int inputs) {
@@ -48,13 +64,14 @@ record ClassicBlock(
 
   /** Attention of {@code q}, {@code k} and {@code v}, which defines {@code a}. */
   Step attention(boolean alibi) {
+    return attention(alibi, 1 / Math.sqrt(hidden / heads));
+  }
+
+  /** The same with another scale. */
+  Step attention(boolean alibi, double scale) {
     int size = hidden / heads;
     return new Step.Attention(
-        "q",
-        "k",
-        "v",
-        "a",
-        new AttentionSpec(heads, heads, size, (float) (1 / Math.sqrt(size)), 0, 0, alibi));
+        "q", "k", "v", "a", new AttentionSpec(heads, heads, size, (float) scale, 0, 0, alibi));
   }
 
   /** The feed-forward layer. */

@@ -1,7 +1,7 @@
 package dev.gptq.models.family;
 
 import com.google.common.collect.ImmutableList;
-import java.util.Optional;
+import java.util.function.UnaryOperator;
 
 /**
  * A decoder-only language model as data: the embedding puts {@code x} in its place, the opening and
@@ -16,7 +16,6 @@ import java.util.Optional;
  * @param blocks the decoder blocks in order
  * @param closing steps between the last block and the head: a normalisation, a projection
  * @param head the output matrix
- * @param rope rotary positions, if the blocks use them
  * @param endTokens ids that end a generated text
  */
 public record DecoderSpec(
@@ -29,7 +28,6 @@ public record DecoderSpec(
     ImmutableList<BlockSpec> blocks,
     BlockSpec closing,
     Head head,
-    Optional<RopeSpec> rope,
     ImmutableList<Integer> endTokens) {
 
   /**
@@ -41,34 +39,64 @@ public record DecoderSpec(
   public record Embedding(String table, int size) {}
 
   /**
-   * The output matrix, vocabulary × size of the embedding.
+   * The output matrix, vocabulary × size of the embedding: {@code logits = scale·(x·Wᵀ + b)}.
    *
-   * @param matrix its name; the embedding's if they are tied
+   * @param matrix its name, which ends in {@code weight}; the embedding's if they are tied
+   * @param bias whether there is a bias
+   * @param scale factor on the logits
    * @param softCap {@code c·tanh(logit/c)} is applied to the logits if c &gt; 0
    */
-  public record Head(String matrix, float softCap) {}
+  public record Head(String matrix, boolean bias, float scale, float softCap) {
 
-  /** The same for a checkpoint of the bare decoder, whose names lack the prefix of the model. */
-  DecoderSpec withoutPrefix(String base) {
+    /** The matrix alone. */
+    public Head(String matrix) {
+      this(matrix, false, 1, 0);
+    }
+
+    /** Name of the bias. */
+    public String biasName() {
+      return matrix.replaceFirst("weight$", "bias");
+    }
+  }
+
+  /** The same with other steps between the embedding and the first block. */
+  public DecoderSpec withOpening(Step... steps) {
+    BlockSpec other = new BlockSpec(opening.prefix(), ImmutableList.copyOf(steps));
+    return new DecoderSpec(
+        family, vocabulary, hidden, context, embedding, other, blocks, closing, head, endTokens);
+  }
+
+  /** The same with other steps between the last block and the head. */
+  public DecoderSpec withClosing(Step... steps) {
+    BlockSpec other = new BlockSpec(closing.prefix(), ImmutableList.copyOf(steps));
+    return new DecoderSpec(
+        family, vocabulary, hidden, context, embedding, opening, blocks, other, head, endTokens);
+  }
+
+  /** The same with another head. */
+  public DecoderSpec withHead(Head other) {
+    return new DecoderSpec(
+        family, vocabulary, hidden, context, embedding, opening, blocks, closing, other, endTokens);
+  }
+
+  /** The same for a checkpoint with other names. */
+  DecoderSpec renamed(UnaryOperator<String> rename) {
     return new DecoderSpec(
         family,
         vocabulary,
         hidden,
         context,
-        new Embedding(strip(base, embedding.table()), embedding.size()),
-        strip(base, opening),
-        blocks.stream().map(block -> strip(base, block)).collect(ImmutableList.toImmutableList()),
-        strip(base, closing),
-        new Head(strip(base, head.matrix()), head.softCap()),
-        rope,
+        new Embedding(rename.apply(embedding.table()), embedding.size()),
+        renamed(rename, opening),
+        blocks.stream()
+            .map(block -> renamed(rename, block))
+            .collect(ImmutableList.toImmutableList()),
+        renamed(rename, closing),
+        new Head(rename.apply(head.matrix()), head.bias(), head.scale(), head.softCap()),
         endTokens);
   }
 
-  private static BlockSpec strip(String base, BlockSpec block) {
-    return new BlockSpec(strip(base, block.prefix()), block.steps());
-  }
-
-  private static String strip(String base, String name) {
-    return name.startsWith(base) ? name.substring(base.length()) : name;
+  private static BlockSpec renamed(UnaryOperator<String> rename, BlockSpec block) {
+    return new BlockSpec(rename.apply(block.prefix()), block.steps());
   }
 }

@@ -10,7 +10,8 @@ import com.google.common.collect.ImmutableList;
  * @param normalised whether the weights of a token's experts sum to one
  * @param experts the layers
  */
-record Experts(String router, int chosen, boolean normalised, ImmutableList<FeedForward> experts) {
+public record Experts(
+    String router, int chosen, boolean normalised, ImmutableList<FeedForward> experts) {
 
   /** The steps from a normalised activation into the residual stream, expert after expert. */
   ImmutableList<Step> steps(String in, String to) {

@@ -14,11 +14,12 @@ import dev.gptq.backend.Activation;
  * @param function of the gate
  * @param bias whether all three have a bias
  */
-record FeedForward(
-    String gate, String up, String down, int hidden, int inner, Activation function, boolean bias) {
+public record FeedForward(
+    String gate, String up, String down, int hidden, int inner, Activation function, boolean bias)
+    implements Body {
 
   /** With the names that Llama gave the modules, below a prefix. */
-  static FeedForward named(
+  public static FeedForward named(
       String prefix, int hidden, int inner, Activation function, boolean bias) {
     return new FeedForward(
         prefix + "gate_proj",
@@ -30,8 +31,8 @@ record FeedForward(
         bias);
   }
 
-  /** The steps from a normalised activation to what is added to the residual stream. */
-  ImmutableList<Step> steps(String in, String out) {
+  @Override
+  public ImmutableList<Step> steps(String in, String out) {
     String gated = out + ".gate";
     String passed = out + ".up";
     return ImmutableList.of(

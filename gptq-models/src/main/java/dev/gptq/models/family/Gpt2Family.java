@@ -4,7 +4,6 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Activation;
 import dev.gptq.models.config.ModelConfig;
-import java.util.Optional;
 
 /** GPT-2: learned positions, weights stored in × out. */
 final class Gpt2Family implements ModelFamily {
@@ -21,8 +20,6 @@ final class Gpt2Family implements ModelFamily {
 
   @Override
   public DecoderSpec describe(ModelConfig config) {
-    Switches.require(config, "scale_attn_weights", true);
-    Switches.require(config, "scale_attn_by_inverse_layer_idx", false);
     Switches.require(config, "add_cross_attention", false);
     int hidden = config.intValue("n_embd");
     int context = config.anyInt("n_positions", "n_ctx");
@@ -34,11 +31,11 @@ final class Gpt2Family implements ModelFamily {
             (float) config.doubleValue("layer_norm_epsilon", 1e-5),
             true,
             LinearSpec.Storage.IN_OUT);
-    ImmutableList<Step> steps =
-        steps(parts, Switches.activation(config, "activation_function", "gelu_new"));
+    Activation function = Switches.activation(config, "activation_function", "gelu_new");
     ImmutableList.Builder<BlockSpec> blocks = ImmutableList.builder();
     for (int layer = 0; layer < config.intValue("n_layer"); layer++) {
-      blocks.add(new BlockSpec("transformer.h." + layer + ".", steps));
+      blocks.add(
+          new BlockSpec("transformer.h." + layer + ".", steps(config, parts, function, layer)));
     }
     String embedding = "transformer.wte.weight";
     boolean tied = config.booleanValue("tie_word_embeddings", true);
@@ -53,16 +50,19 @@ final class Gpt2Family implements ModelFamily {
             ImmutableList.of(new Step.Positions("wpe.weight", context, hidden, 0, "x"))),
         blocks.build(),
         new BlockSpec("transformer.", ImmutableList.of(parts.norm("x", "x", "ln_f"))),
-        new DecoderSpec.Head(tied ? embedding : "lm_head.weight", 0),
-        Optional.empty(),
+        new DecoderSpec.Head(tied ? embedding : "lm_head.weight"),
         config.intList("eos_token_id"));
   }
 
-  private static ImmutableList<Step> steps(ClassicBlock parts, Activation function) {
+  private static ImmutableList<Step> steps(
+      ModelConfig config, ClassicBlock parts, Activation function, int layer) {
+    boolean scaled = config.booleanValue("scale_attn_weights", true);
+    boolean byLayer = config.booleanValue("scale_attn_by_inverse_layer_idx", false);
+    double scale = scaled ? 1 / Math.sqrt(parts.hidden() / parts.heads()) : 1;
     return ImmutableList.<Step>builder()
         .add(parts.norm("x", "n", "ln_1"))
         .addAll(parts.fused("n", "attn.c_attn", 1))
-        .add(parts.attention(false))
+        .add(parts.attention(false, byLayer ? scale / (layer + 1) : scale))
         .add(parts.linear("a", "attn.c_proj", "o", parts.hidden(), parts.hidden()))
         .add(new Step.Add("o", "x"))
         .add(parts.norm("x", "m", "ln_2"))

@@ -4,7 +4,6 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Activation;
 import dev.gptq.models.config.ModelConfig;
-import java.util.Optional;
 
 /**
  * GPT-NeoX and Pythia: a part of each head is rotated, and attention and feed-forward may read the
@@ -19,7 +18,7 @@ final class GptNeoxFamily implements ModelFamily {
 
   @Override
   public DecoderSpec describe(ModelConfig config) {
-    Switches.require(config, "attention_bias", true);
+    boolean bias = config.booleanValue("attention_bias", true);
     int hidden = config.intValue("hidden_size");
     ClassicBlock parts =
         new ClassicBlock(
@@ -30,10 +29,13 @@ final class GptNeoxFamily implements ModelFamily {
             true,
             LinearSpec.Storage.OUT_IN);
     Activation function = Switches.activation(config, "hidden_act", "gelu");
+    RopeSpec rope = Ropes.of(config, hidden / parts.heads());
     boolean parallel = config.booleanValue("use_parallel_residual", true);
     ImmutableList.Builder<BlockSpec> blocks = ImmutableList.builder();
     for (int layer = 0; layer < config.intValue("num_hidden_layers"); layer++) {
-      blocks.add(new BlockSpec("gpt_neox.layers." + layer + ".", steps(parts, function, parallel)));
+      blocks.add(
+          new BlockSpec(
+              "gpt_neox.layers." + layer + ".", steps(parts, function, rope, parallel, bias)));
     }
     String embedding = "gpt_neox.embed_in.weight";
     boolean tied = config.booleanValue("tie_word_embeddings", false);
@@ -46,32 +48,32 @@ final class GptNeoxFamily implements ModelFamily {
         new BlockSpec("", ImmutableList.of()),
         blocks.build(),
         new BlockSpec("gpt_neox.", ImmutableList.of(parts.norm("x", "x", "final_layer_norm"))),
-        new DecoderSpec.Head(tied ? embedding : "embed_out.weight", 0),
-        Optional.of(Ropes.of(config, hidden / parts.heads())),
+        new DecoderSpec.Head(tied ? embedding : "embed_out.weight"),
         config.intList("eos_token_id"));
   }
 
   private static ImmutableList<Step> steps(
-      ClassicBlock parts, Activation function, boolean parallel) {
+      ClassicBlock parts, Activation function, RopeSpec rope, boolean parallel, boolean bias) {
     int hidden = parts.hidden();
     int size = hidden / parts.heads();
-    Step attended = new Step.Add("o", "x");
+    ClassicBlock attended = bias ? parts : parts.withoutBias();
+    Step added = new Step.Add("o", "x");
     ImmutableList.Builder<Step> steps =
         ImmutableList.<Step>builder()
             .add(parts.norm("x", "n", "input_layernorm"))
-            .addAll(parts.fused("n", "attention.query_key_value", parts.heads()))
-            .add(new Step.Rope("q", size))
-            .add(new Step.Rope("k", size))
+            .addAll(attended.fused("n", "attention.query_key_value", attended.heads()))
+            .add(new Step.Rope("q", size, rope))
+            .add(new Step.Rope("k", size, rope))
             .add(parts.attention(false))
-            .add(parts.linear("a", "attention.dense", "o", hidden, hidden));
+            .add(attended.linear("a", "attention.dense", "o", hidden, hidden));
     if (!parallel) {
-      steps.add(attended);
+      steps.add(added);
     }
     steps
         .add(parts.norm("x", "m", "post_attention_layernorm"))
         .addAll(parts.feedForward("m", "mlp.dense_h_to_4h", function, "mlp.dense_4h_to_h", "d"));
     if (parallel) {
-      steps.add(attended);
+      steps.add(added);
     }
     return steps.add(new Step.Add("d", "x")).build();
   }

@@ -19,13 +19,8 @@ final class LlamaFamily implements ModelFamily {
     boolean bias = config.booleanValue("attention_bias", false);
     SelfAttention attention = SelfAttention.of(config, 0).withBias(bias, bias);
     FeedForward feedForward =
-        FeedForward.named(
-            "mlp.",
-            config.intValue("hidden_size"),
-            config.intValue("intermediate_size"),
-            Switches.activation(config, "hidden_act", "silu"),
-            config.booleanValue("mlp_bias", false));
+        LlamaLayout.feedForward(config, config.booleanValue("mlp_bias", false));
     return LlamaLayout.decoder(
-        "Llama", config, layer -> LlamaLayout.block(config, attention, feedForward));
+        "Llama", config, false, layer -> LlamaLayout.block(config, attention, feedForward));
   }
 }

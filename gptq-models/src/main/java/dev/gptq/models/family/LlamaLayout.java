@@ -3,24 +3,37 @@ package dev.gptq.models.family;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.models.config.ModelConfig;
 import java.util.List;
-import java.util.Optional;
 import java.util.function.IntFunction;
 
 /** Names and settings that many families took over from Llama. */
-final class LlamaLayout {
+public final class LlamaLayout {
   private static final String EMBEDDING = "model.embed_tokens.weight";
 
   private LlamaLayout() {}
 
-  /** A model whose blocks differ from Llama's. */
-  static DecoderSpec decoder(
-      String family, ModelConfig config, IntFunction<ImmutableList<Step>> steps) {
+  /**
+   * A model whose blocks differ from Llama's.
+   *
+   * @param tied whether head and embedding are one matrix where {@code config.json} does not say
+   */
+  public static DecoderSpec decoder(
+      String family, ModelConfig config, boolean tied, IntFunction<ImmutableList<Step>> steps) {
+    return decoder(family, config, tied, norm(config, "norm"), steps);
+  }
+
+  /** The same with another norm before the head. */
+  public static DecoderSpec decoder(
+      String family,
+      ModelConfig config,
+      boolean tied,
+      NormSpec last,
+      IntFunction<ImmutableList<Step>> steps) {
     int hidden = config.intValue("hidden_size");
     ImmutableList.Builder<BlockSpec> blocks = ImmutableList.builder();
     for (int layer = 0; layer < config.intValue("num_hidden_layers"); layer++) {
       blocks.add(new BlockSpec("model.layers." + layer + ".", steps.apply(layer)));
     }
-    boolean tied = config.booleanValue("tie_word_embeddings", false);
+    boolean one = config.booleanValue("tie_word_embeddings", tied);
     return new DecoderSpec(
         family,
         config.intValue("vocab_size"),
@@ -29,66 +42,78 @@ final class LlamaLayout {
         new DecoderSpec.Embedding(EMBEDDING, hidden),
         new BlockSpec("", ImmutableList.of()),
         blocks.build(),
-        new BlockSpec("model.", ImmutableList.of(new Step.Norm("x", "x", norm(config, "norm")))),
-        new DecoderSpec.Head(tied ? EMBEDDING : "lm_head.weight", 0),
-        Optional.of(Ropes.of(config, config.headDim())),
+        new BlockSpec("model.", ImmutableList.of(new Step.Norm("x", "x", last))),
+        new DecoderSpec.Head(one ? EMBEDDING : "lm_head.weight"),
         config.intList("eos_token_id"));
   }
 
   /** A block with a norm before attention and one before the feed-forward layer. */
-  static ImmutableList<Step> block(
-      ModelConfig config, SelfAttention attention, FeedForward feedForward) {
-    return ImmutableList.<Step>builder()
-        .addAll(attended(config, attention.steps("n", "o")))
-        .addAll(feedForward.steps("m", "d"))
-        .add(new Step.Add("d", "x"))
-        .build();
+  public static ImmutableList<Step> block(ModelConfig config, Body attention, Body feedForward) {
+    return Branch.block(
+        Branch.before(norm(config, "input_layernorm"), attention),
+        Branch.before(norm(config, "post_attention_layernorm"), feedForward));
   }
 
-  /** The same with experts. */
-  static ImmutableList<Step> block(ModelConfig config, SelfAttention attention, Experts experts) {
+  /** A block with a norm behind attention and one behind the feed-forward layer. */
+  public static ImmutableList<Step> postNormBlock(
+      ModelConfig config, Body attention, Body feedForward) {
+    return Branch.block(
+        Branch.after(attention, norm(config, "post_attention_layernorm")),
+        Branch.after(feedForward, norm(config, "post_feedforward_layernorm")));
+  }
+
+  /** The same as {@link #block(ModelConfig, Body, Body)} with experts. */
+  public static ImmutableList<Step> block(ModelConfig config, Body attention, Experts experts) {
     return ImmutableList.<Step>builder()
-        .addAll(attended(config, attention.steps("n", "o")))
+        .addAll(Branch.before(norm(config, "input_layernorm"), attention).steps("n", "o"))
+        .add(new Step.Norm("x", "m", norm(config, "post_attention_layernorm")))
         .addAll(experts.steps("m", "x"))
         .build();
   }
 
-  /** Norm, attention from {@code n} to {@code o}, and the norm {@code m} behind it. */
-  static ImmutableList<Step> attended(ModelConfig config, List<Step> attention) {
-    return ImmutableList.<Step>builder()
-        .add(new Step.Norm("x", "n", norm(config, "input_layernorm")))
-        .addAll(attention)
-        .add(new Step.Add("o", "x"))
-        .add(new Step.Norm("x", "m", norm(config, "post_attention_layernorm")))
-        .build();
+  /** An RMS norm of the residual stream. */
+  public static NormSpec norm(ModelConfig config, String name) {
+    return norm(config, NormSpec.Kind.RMS, name, "rms_norm_eps", 1e-6);
   }
 
-  static NormSpec norm(ModelConfig config, String name) {
+  /** A norm of the residual stream. */
+  public static NormSpec norm(
+      ModelConfig config, NormSpec.Kind kind, String name, String epsilon, double fallback) {
     return new NormSpec(
-        name,
-        NormSpec.Kind.RMS,
+        name, kind, config.intValue("hidden_size"), (float) config.doubleValue(epsilon, fallback));
+  }
+
+  /** Llama's feed-forward layer. */
+  public static FeedForward feedForward(ModelConfig config, boolean bias) {
+    return FeedForward.named(
+        "mlp.",
         config.intValue("hidden_size"),
-        (float) config.doubleValue("rms_norm_eps", 1e-6));
+        config.intValue("intermediate_size"),
+        Switches.activation(config, "hidden_act", "silu"),
+        bias);
   }
 
   /**
    * Positions that a layer's queries see, 0 for all, where {@code layer_types} says which layers
    * have a window.
    */
-  static int window(ModelConfig config, int layer, boolean fallback) {
+  public static int window(ModelConfig config, int layer, boolean fallback) {
+    return isSliding(config, layer, fallback) ? config.intValue("sliding_window", 0) : 0;
+  }
+
+  /** Whether a layer is of the type {@code sliding_attention}. */
+  public static boolean isSliding(ModelConfig config, int layer, boolean fallback) {
     List<String> types = config.stringList("layer_types");
-    boolean sliding =
-        switch (layer < types.size() ? types.get(layer) : "") {
-          case "" -> fallback;
-          case "full_attention" -> false;
-          case "sliding_attention" -> true;
-          default ->
-              throw Switches.refused(
-                  config,
-                  "layer_types",
-                  types.get(layer),
-                  "full_attention and sliding_attention are supported");
-        };
-    return sliding ? config.intValue("sliding_window", 0) : 0;
+    return switch (layer < types.size() ? types.get(layer) : "") {
+      case "" -> fallback;
+      case "full_attention" -> false;
+      case "sliding_attention" -> true;
+      default ->
+          throw Switches.refused(
+              config,
+              "layer_types",
+              types.get(layer),
+              "full_attention and sliding_attention are supported");
+    };
   }
 }

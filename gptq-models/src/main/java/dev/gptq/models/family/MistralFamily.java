@@ -13,16 +13,11 @@ final class MistralFamily implements ModelFamily {
 
   @Override
   public DecoderSpec describe(ModelConfig config) {
-    FeedForward feedForward =
-        FeedForward.named(
-            "mlp.",
-            config.intValue("hidden_size"),
-            config.intValue("intermediate_size"),
-            Switches.activation(config, "hidden_act", "silu"),
-            false);
+    FeedForward feedForward = LlamaLayout.feedForward(config, false);
     return LlamaLayout.decoder(
         "Mistral",
         config,
+        false,
         layer ->
             LlamaLayout.block(
                 config,

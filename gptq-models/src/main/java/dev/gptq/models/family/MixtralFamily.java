@@ -27,6 +27,7 @@ final class MixtralFamily implements ModelFamily {
     return LlamaLayout.decoder(
         "Mixtral",
         config,
+        false,
         layer ->
             LlamaLayout.block(
                 config,

@@ -4,7 +4,6 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Activation;
 import dev.gptq.models.config.ModelConfig;
-import java.util.Optional;
 
 /**
  * OPT: learned positions from row 2 on, norms before or behind attention and feed-forward,
@@ -26,7 +25,7 @@ final class OptFamily implements ModelFamily {
 
   @Override
   public DecoderSpec describe(ModelConfig config) {
-    Switches.require(config, "layer_norm_elementwise_affine", true);
+    boolean affine = config.booleanValue("layer_norm_elementwise_affine", true);
     int hidden = config.intValue("hidden_size");
     int embedded = config.intValue("word_embed_proj_dim", hidden);
     int context = config.intValue("max_position_embeddings");
@@ -37,7 +36,8 @@ final class OptFamily implements ModelFamily {
             config.intValue("ffn_dim"),
             1e-5f,
             config.booleanValue("enable_bias", true),
-            LinearSpec.Storage.OUT_IN);
+            LinearSpec.Storage.OUT_IN,
+            affine ? NormSpec.Kind.LAYER : NormSpec.Kind.LAYER_PLAIN);
     boolean before = config.booleanValue("do_layer_norm_before", true);
     Activation function = Switches.activation(config, "activation_function", "relu");
     ImmutableList.Builder<BlockSpec> blocks = ImmutableList.builder();
@@ -69,8 +69,7 @@ final class OptFamily implements ModelFamily {
         new BlockSpec(BASE, opening.build()),
         blocks.build(),
         new BlockSpec(BASE, closing.build()),
-        new DecoderSpec.Head(tied ? embedding : "lm_head.weight", 0),
-        Optional.empty(),
+        new DecoderSpec.Head(tied ? embedding : "lm_head.weight"),
         config.intList("eos_token_id"));
   }
 

@@ -20,9 +20,9 @@ final class QwenFamily implements ModelFamily {
   @Override
   public DecoderSpec describe(ModelConfig config) {
     return switch (config.modelType()) {
-      case "qwen2" -> LlamaLayout.decoder("Qwen2", config, layer -> dense(config, layer));
-      case "qwen3" -> LlamaLayout.decoder("Qwen3", config, layer -> dense(config, layer));
-      default -> LlamaLayout.decoder("Qwen3-MoE", config, layer -> sparse(config, layer));
+      case "qwen2" -> LlamaLayout.decoder("Qwen2", config, false, layer -> dense(config, layer));
+      case "qwen3" -> LlamaLayout.decoder("Qwen3", config, false, layer -> dense(config, layer));
+      default -> LlamaLayout.decoder("Qwen3-MoE", config, false, layer -> sparse(config, layer));
     };
   }
 
@@ -60,7 +60,9 @@ final class QwenFamily implements ModelFamily {
       return plain.withBias(true, false);
     }
     boolean bias = config.booleanValue("attention_bias", false);
-    return plain.withBias(bias, bias).withHeadNorm(config.doubleValue("rms_norm_eps", 1e-6));
+    return plain
+        .withBias(bias, bias)
+        .withHeadNorm(NormSpec.Kind.RMS, config.doubleValue("rms_norm_eps", 1e-6));
   }
 
   private static FeedForward named(ModelConfig config, String prefix, int inner) {

@@ -1,43 +1,41 @@
 package dev.gptq.models.family;
 
 import com.google.common.primitives.ImmutableDoubleArray;
-import java.util.Arrays;
+import dev.gptq.backend.RopePairs;
+import java.util.Optional;
 
 /**
  * Rotary positions: channel pair c turns by the angle {@code position · frequency[c]}.
  *
  * @param frequencies one for each pair of rotated channels
  * @param factor multiplies sine and cosine; 1 for most models
+ * @param pairs which channels turn together
+ * @param beyond frequencies of longer sequences, if they have others
  */
-public record RopeSpec(ImmutableDoubleArray frequencies, double factor) {
-
-  /** The plain frequencies {@code θ^(−2c/r)}, c = 0 … r/2 − 1. */
-  public static double[] plain(double theta, int rotated) {
-    double[] frequencies = new double[rotated / 2];
-    for (int c = 0; c < frequencies.length; c++) {
-      frequencies[c] = Math.pow(theta, -2.0 * c / rotated);
-    }
-    return frequencies;
-  }
-
-  /** Frequencies divided by a factor: positions are interpolated evenly. */
-  public static double[] linear(double[] plain, double factor) {
-    return Arrays.stream(plain).map(frequency -> frequency / factor).toArray();
-  }
+public record RopeSpec(
+    ImmutableDoubleArray frequencies, double factor, RopePairs pairs, Optional<Beyond> beyond) {
 
   /**
-   * The frequencies of Llama 3.1: wavelengths over {@code original/low} are stretched by {@code
-   * factor}, those under {@code original/high} stay, those between are interpolated.
+   * Frequencies of sequences of more than so many positions.
+   *
+   * @param positions that still have the ordinary ones
+   * @param frequencies those of all positions of a longer sequence
    */
-  public static double[] llama3(
-      double[] plain, double factor, double low, double high, int original) {
-    double[] frequencies = plain.clone();
-    for (int c = 0; c < frequencies.length; c++) {
-      double turns = original * frequencies[c] / (2 * Math.PI);
-      double smooth = Math.clamp((turns - low) / (high - low), 0, 1);
-      frequencies[c] *= (1 - smooth) / factor + smooth;
-    }
-    return frequencies;
+  public record Beyond(int positions, ImmutableDoubleArray frequencies) {}
+
+  /** The same with other pairs. */
+  public RopeSpec withPairs(RopePairs other) {
+    return new RopeSpec(frequencies, factor, other, beyond);
+  }
+
+  /** What a sequence of that many positions in all is rotated by. */
+  public RopeSpec of(int positions) {
+    ImmutableDoubleArray chosen =
+        beyond
+            .filter(longer -> positions > longer.positions())
+            .map(Beyond::frequencies)
+            .orElse(frequencies);
+    return new RopeSpec(chosen, factor, pairs, Optional.empty());
   }
 
   /** {@code factor·cos} of all angles, positions × frequencies, row by row. */

@@ -112,8 +112,9 @@ public sealed interface Step {
    *
    * @param of queries or keys
    * @param headSize channels of a head
+   * @param rope by how much
    */
-  record Rope(String of, int headSize) implements Step {
+  record Rope(String of, int headSize, RopeSpec rope) implements Step {
     @Override
     public ImmutableSet<String> reads() {
       return ImmutableSet.of(of);

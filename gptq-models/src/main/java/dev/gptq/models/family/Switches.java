@@ -5,28 +5,29 @@ import dev.gptq.formats.BadInputException;
 import dev.gptq.models.config.ModelConfig;
 
 /** Settings of {@code config.json} that have to be understood; all others are refused by name. */
-final class Switches {
+public final class Switches {
   private Switches() {}
 
   /** The activation function under a key. */
-  static Activation activation(ModelConfig config, String key, String fallback) {
+  public static Activation activation(ModelConfig config, String key, String fallback) {
     String name = config.stringValue(key, fallback);
     return switch (name) {
       case "silu", "swish" -> Activation.SILU;
       case "gelu" -> Activation.GELU;
       case "gelu_new", "gelu_fast", "gelu_pytorch_tanh" -> Activation.GELU_TANH;
       case "relu" -> Activation.RELU;
+      case "relu2" -> Activation.RELU_SQUARED;
       default ->
           throw refused(
               config,
               key,
               name,
-              "silu, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh and relu are supported");
+              "silu, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu and relu2 are supported");
     };
   }
 
   /** Requires a truth value where only one of the two is supported. */
-  static void require(ModelConfig config, String key, boolean only) {
+  public static void require(ModelConfig config, String key, boolean only) {
     boolean found = config.booleanValue(key, only);
     if (found != only) {
       throw refused(config, key, String.valueOf(found), "only " + only + " is supported");
@@ -34,7 +35,8 @@ final class Switches {
   }
 
   /** The error for a value that is not supported. */
-  static BadInputException refused(ModelConfig config, String key, String value, String remedy) {
+  public static BadInputException refused(
+      ModelConfig config, String key, String value, String remedy) {
     return new BadInputException(
         "%s: '%s' is %s, which is not supported for %s; %s"
             .formatted(config.file(), key, value, config.modelType(), remedy));

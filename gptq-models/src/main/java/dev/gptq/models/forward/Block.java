@@ -15,7 +15,6 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Optional;
 import java.util.Set;
 import java.util.stream.IntStream;
 
@@ -23,7 +22,7 @@ import java.util.stream.IntStream;
 public final class Block {
   private final Backend backend;
   private final BlockSpec spec;
-  private final Optional<RopeTable> rope;
+  private final RopeTables ropes;
   private final BlockWeights weights;
 
   /** For each step the activations that no later one reads. */
@@ -31,14 +30,10 @@ public final class Block {
 
   /** Loads the weights of a block into {@code scope}. */
   public Block(
-      Backend backend,
-      BlockSpec spec,
-      WeightSource source,
-      Optional<RopeTable> rope,
-      TensorScope scope) {
+      Backend backend, BlockSpec spec, WeightSource source, RopeTables ropes, TensorScope scope) {
     this.backend = backend;
     this.spec = spec;
-    this.rope = rope;
+    this.ropes = ropes;
     this.weights = BlockWeights.load(spec, source, scope);
     this.deadAfter = deadAfter(spec.steps());
   }
@@ -99,7 +94,7 @@ public final class Block {
   }
 
   private void run(Registers registers, Pass pass, int from, int to) {
-    StepRunner runner = new StepRunner(backend, weights, rope, registers, pass);
+    StepRunner runner = new StepRunner(backend, weights, ropes, registers, pass);
     for (int i = from; i < to; i++) {
       runner.run(spec.steps().get(i));
       deadAfter.get(i).forEach(registers::release);

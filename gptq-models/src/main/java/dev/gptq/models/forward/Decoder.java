@@ -30,10 +30,10 @@ public final class Decoder implements AutoCloseable {
     this.spec = spec;
     this.scope = backend.newScope();
     this.ends = new Ends(backend, spec, source, scope);
-    Optional<RopeTable> rope = spec.rope().map(r -> RopeTable.of(r, spec.context(), scope));
+    RopeTables ropes = new RopeTables(scope);
     ImmutableList.Builder<Block> loaded = ImmutableList.builder();
     for (BlockSpec block : spec.blocks()) {
-      loaded.add(new Block(backend, block, source, rope, scope));
+      loaded.add(new Block(backend, block, source, ropes, scope));
     }
     this.blocks = loaded.build();
   }

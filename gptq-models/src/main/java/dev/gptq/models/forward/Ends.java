@@ -7,6 +7,7 @@ import dev.gptq.tensor.DType;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
@@ -22,6 +23,7 @@ public final class Ends {
   private final Block opening;
   private final Block closing;
   private final Tensor head;
+  private final Optional<Tensor> headBias;
 
   /** Loads the weights into {@code scope}. */
   public Ends(Backend backend, DecoderSpec spec, WeightSource source, TensorScope scope) {
@@ -29,13 +31,18 @@ public final class Ends {
     int size = spec.embedding().size();
     this.backend = backend;
     this.spec = spec;
+    RopeTables ropes = new RopeTables(scope);
     this.table = source.matrix(name, spec.vocabulary(), size, scope);
-    this.opening = new Block(backend, spec.opening(), source, Optional.empty(), scope);
-    this.closing = new Block(backend, spec.closing(), source, Optional.empty(), scope);
+    this.opening = new Block(backend, spec.opening(), source, ropes, scope);
+    this.closing = new Block(backend, spec.closing(), source, ropes, scope);
     this.head =
         spec.head().matrix().equals(name)
             ? table
             : source.matrix(spec.head().matrix(), spec.vocabulary(), size, scope);
+    this.headBias =
+        spec.head().bias()
+            ? Optional.of(source.vector(spec.head().biasName(), spec.vocabulary(), scope))
+            : Optional.empty();
   }
 
   /** Defines the residual stream of windows of token ids. */
@@ -98,11 +105,25 @@ public final class Ends {
 
   private Tensor project(Tensor x, TensorScope result) {
     Tensor logits = result.rowMajor(DType.F32, x.rows(), head.rows());
-    close(x, y -> backend.linalg().gemm(1, y, head.transposed(), 0, logits));
+    float scale = spec.head().scale();
+    headBias.ifPresent(bias -> repeat(bias, logits));
+    float kept = headBias.isPresent() ? scale : 0;
+    close(x, y -> backend.linalg().gemm(scale, y, head.transposed(), kept, logits));
     if (spec.head().softCap() > 0) {
       backend.transformer().softCap(spec.head().softCap(), logits);
     }
     return logits;
+  }
+
+  /** Every row becomes the bias, which is of the activation type. */
+  private void repeat(Tensor bias, Tensor logits) {
+    try (TensorScope local = backend.newScope()) {
+      float[] ones = new float[logits.rows()];
+      Arrays.fill(ones, 1);
+      Tensor column = local.rowMajor(backend.activationType(), 1, ones.length);
+      backend.linalg().convert(local.upload(ones), column);
+      backend.linalg().gemm(1, column.transposed(), bias, 0, logits);
+    }
   }
 
   /** Shows what the head reads; the residual stream x is left as it is. */

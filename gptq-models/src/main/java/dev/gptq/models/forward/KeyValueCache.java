@@ -19,6 +19,11 @@ final class KeyValueCache {
     this.capacity = capacity;
   }
 
+  /** Positions that the sequence may have. */
+  int capacity() {
+    return capacity;
+  }
+
   /** Stores the rows of the positions from {@code first} on and returns all rows so far. */
   Tensor append(String name, Tensor rows, int first) {
     Tensor all =

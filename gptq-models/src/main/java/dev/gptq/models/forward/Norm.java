@@ -4,28 +4,48 @@ import dev.gptq.backend.Backend;
 import dev.gptq.models.family.NormSpec;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
-import java.util.Optional;
 
-/** A normalisation with its parameters. */
-record Norm(NormSpec spec, Tensor gain, Optional<Tensor> bias) {
+/**
+ * A normalisation with its parameters.
+ *
+ * @param gain 1 × gains·size; ones if none are stored
+ * @param bias 1 × gains·size; zeros if none are stored
+ */
+record Norm(NormSpec spec, Tensor gain, Tensor bias) {
 
   static Norm load(WeightSource source, String name, NormSpec spec, TensorScope scope) {
-    Tensor gain = source.vector(name + ".weight", spec.size(), scope);
-    return switch (spec.kind()) {
-      case RMS -> new Norm(spec, gain, Optional.empty());
-      case RMS_PLUS_ONE -> {
-        source.addOne(gain);
-        yield new Norm(spec, gain, Optional.empty());
-      }
-      case LAYER ->
-          new Norm(spec, gain, Optional.of(source.vector(name + ".bias", spec.size(), scope)));
-    };
+    int size = spec.gains() * spec.size();
+    Tensor gain =
+        spec.kind().hasGain()
+            ? source.gains(name + ".weight", spec, scope)
+            : source.constant(size, 1, scope);
+    if (spec.kind().isLessByOne()) {
+      source.addOne(gain);
+    }
+    Tensor bias =
+        spec.kind().hasBias()
+            ? source.vector(name + ".bias", size, scope)
+            : source.constant(size, 0, scope);
+    return new Norm(spec, gain, bias);
   }
 
   void apply(Backend backend, Tensor x, Tensor y) {
-    switch (spec.kind()) {
-      case RMS, RMS_PLUS_ONE -> backend.transformer().rmsNorm(x, gain, spec.epsilon(), y);
-      case LAYER -> backend.transformer().layerNorm(x, gain, bias.orElseThrow(), spec.epsilon(), y);
+    int size = spec.size();
+    if (!spec.kind().isCentred() && spec.gains() == 1) {
+      backend.transformer().rmsNorm(x, gain, spec.epsilon(), y);
+      return;
+    }
+    for (int from = 0; from < x.columns(); from += size) {
+      int own = from % gain.columns();
+      Tensor in = x.columns(from, from + size);
+      Tensor out = y.columns(from, from + size);
+      Tensor g = gain.columns(own, own + size);
+      if (spec.kind().isCentred()) {
+        Tensor b = bias.columns(own, own + size);
+        backend.transformer().layerNorm(in, g, b, spec.epsilon(), out);
+      } else {
+        backend.transformer().rmsNorm(in, g, spec.epsilon(), out);
+      }
     }
   }
 }

@@ -13,10 +13,10 @@ import java.lang.foreign.MemorySegment;
  * @param cosine F32, positions × channel pairs
  * @param sine as cosine
  */
-public record RopeTable(Tensor cosine, Tensor sine) {
+record RopeTable(Tensor cosine, Tensor sine) {
 
   /** The table for positions 0 … positions − 1. */
-  public static RopeTable of(RopeSpec spec, int positions, TensorScope scope) {
+  static RopeTable of(RopeSpec spec, int positions, TensorScope scope) {
     int pairs = spec.frequencies().length();
     return new RopeTable(
         upload(spec.cosines(positions), positions, pairs, scope),

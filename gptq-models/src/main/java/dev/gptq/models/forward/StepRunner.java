@@ -11,27 +11,22 @@ import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.Arrays;
-import java.util.Optional;
 
 /** Computes single steps of a block. */
 final class StepRunner {
   private final Backend backend;
   private final TransformerOps ops;
   private final BlockWeights weights;
-  private final Optional<RopeTable> rope;
+  private final RopeTables ropes;
   private final Registers registers;
   private final Pass pass;
 
   StepRunner(
-      Backend backend,
-      BlockWeights weights,
-      Optional<RopeTable> rope,
-      Registers registers,
-      Pass pass) {
+      Backend backend, BlockWeights weights, RopeTables ropes, Registers registers, Pass pass) {
     this.backend = backend;
     this.ops = backend.transformer();
     this.weights = weights;
-    this.rope = rope;
+    this.ropes = ropes;
     this.registers = registers;
     this.pass = pass;
   }
@@ -127,10 +122,14 @@ final class StepRunner {
   }
 
   private void rotate(Step.Rope step) {
-    RopeTable table = rope.orElseThrow();
+    Tensor x = registers.get(step.of());
+    int end = pass.firstPosition() + x.rows() / pass.sequences();
+    int positions = pass.cache().map(KeyValueCache::capacity).orElse(end);
+    RopeTable table = ropes.of(step.rope(), positions, end);
     ops.rope(
-        registers.get(step.of()),
+        x,
         step.headSize(),
+        step.rope().pairs(),
         table.cosine(),
         table.sine(),
         pass.firstPosition(),

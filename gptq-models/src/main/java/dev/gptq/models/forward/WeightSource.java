@@ -9,6 +9,7 @@ import dev.gptq.formats.gptq.StoredLinear;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.family.LinearSpec;
+import dev.gptq.models.family.NormSpec;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
@@ -143,14 +144,30 @@ public final class WeightSource {
     return converted(stored, 1, size, scope);
   }
 
+  /** Gains of several heads, one after the other as a row vector of the activation type. */
+  Tensor gains(String name, NormSpec spec, TensorScope scope) {
+    if (spec.gains() == 1) {
+      return vector(name, spec.size(), scope);
+    }
+    StoredTensor stored = require(name, spec.gains(), spec.size());
+    return converted(stored, 1, spec.gains() * spec.size(), scope);
+  }
+
+  /** A row vector of the activation type that is not stored. */
+  Tensor constant(int size, float value, TensorScope scope) {
+    try (TensorScope local = backend.newScope()) {
+      float[] values = new float[size];
+      Arrays.fill(values, value);
+      Tensor constant = scope.rowMajor(backend.activationType(), 1, size);
+      backend.linalg().convert(local.upload(values), constant);
+      return constant;
+    }
+  }
+
   /** {@code vector ← vector + 1}; of the activation type. */
   void addOne(Tensor vector) {
     try (TensorScope local = backend.newScope()) {
-      float[] ones = new float[vector.columns()];
-      Arrays.fill(ones, 1);
-      Tensor added = local.rowMajor(vector.type(), 1, ones.length);
-      backend.linalg().convert(local.upload(ones), added);
-      backend.transformer().add(added, vector);
+      backend.transformer().add(constant(vector.columns(), 1, local), vector);
     }
   }
 

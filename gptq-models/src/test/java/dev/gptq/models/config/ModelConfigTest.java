@@ -9,6 +9,7 @@ import dev.gptq.formats.json.JsonConfig;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -41,6 +42,24 @@ class ModelConfigTest {
     assertThat(config.intList("eos_list")).containsExactly(2, 7);
     assertThat(config.stringList("layer_types")).hasSize(2).contains("sliding_attention");
     assertThat(config.json().get("nothing").isNull()).isTrue();
+  }
+
+  @Test
+  void aModelWithOtherPartsHasASectionForItsText() throws IOException {
+    ModelConfig plain = config("{'model_type': 'llama', 'hidden_size': 8}");
+    assertThat(plain.text()).isSameAs(plain);
+    ModelConfig text =
+        config(
+            """
+            {'model_type': 'any_vl', 'tie_word_embeddings': false, 'hidden_size': 3,
+             'text_config': {'model_type': 'llama', 'tie_word_embeddings': true, 'n': null}}\
+            """)
+            .text();
+    assertThat(text.modelType()).isEqualTo("llama");
+    assertThat(text.booleanValue("tie_word_embeddings")).isFalse();
+    assertThat(text.has("hidden_size")).isFalse();
+    assertThat(text.or(Map.of("n", 5, "m", 7)).has("n")).isFalse();
+    assertThat(text.or(Map.of("n", 5, "m", 7)).intValue("m")).isEqualTo(7);
   }
 
   @Test

@@ -18,6 +18,9 @@ public final class SpecTensors {
     SpecTensors tensors = new SpecTensors();
     tensors.add(spec.embedding().table(), spec.vocabulary(), spec.embedding().size());
     tensors.add(spec.head().matrix(), spec.vocabulary(), spec.embedding().size());
+    if (spec.head().bias()) {
+      tensors.add(spec.head().biasName(), spec.vocabulary());
+    }
     Stream.of(Stream.of(spec.opening()), spec.blocks().stream(), Stream.of(spec.closing()))
         .flatMap(blocks -> blocks)
         .forEach(block -> block.steps().forEach(step -> tensors.add(block, step)));
@@ -27,9 +30,15 @@ public final class SpecTensors {
   private void add(BlockSpec block, Step step) {
     switch (step) {
       case Step.Norm norm -> {
-        add(block.prefix() + norm.kind().name() + ".weight", norm.kind().size());
-        if (norm.kind().kind() == NormSpec.Kind.LAYER) {
-          add(block.prefix() + norm.kind().name() + ".bias", norm.kind().size());
+        NormSpec spec = norm.kind();
+        String name = block.prefix() + spec.name();
+        if (spec.kind().hasGain() && spec.gains() > 1) {
+          add(name + ".weight", spec.gains(), spec.size());
+        } else if (spec.kind().hasGain()) {
+          add(name + ".weight", spec.size());
+        }
+        if (spec.kind().hasBias()) {
+          add(name + ".bias", spec.size());
         }
       }
       case Step.Linears group -> group.modules().forEach(module -> add(block, module));

@@ -78,6 +78,98 @@ public final class TinyConfigs {
               """
                   + ROTARY
                   + "}")
+          .put(
+              "smollm3",
+              """
+              {"model_type": "smollm3", "no_rope_layers": [1, 0],
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "granite",
+              """
+              {"model_type": "granite", "attention_multiplier": 0.3, "embedding_multiplier": 3.0,
+               "residual_multiplier": 0.5, "logits_scaling": 2.0,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "olmo",
+              """
+              {"model_type": "olmo", "clip_qkv": null,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "olmo2",
+              """
+              {"model_type": "olmo2", "attention_bias": true,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "gemma3",
+              """
+              {"model_type": "gemma3_text", "head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 8,
+               "layer_types": ["sliding_attention", "full_attention"],
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "cohere",
+              """
+              {"model_type": "cohere", "use_qk_norm": true,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "glm4",
+              """
+              {"model_type": "glm4", "head_dim": 16, "attention_bias": true,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "exaone4",
+              """
+              {"model_type": "exaone4", "sliding_window": 8, "sliding_window_pattern": "LG",
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "stablelm",
+              """
+              {"model_type": "stablelm", "qk_layernorm": true, "use_parallel_residual": true,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "phi",
+              """
+              {"model_type": "phi", "qk_layernorm": true,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "nemotron",
+              """
+              {"model_type": "nemotron", "head_dim": 8,
+              """
+                  + ROTARY.replace("silu", "relu2")
+                  + "}")
+          .put(
+              "falcon",
+              """
+              {"model_type": "falcon", "new_decoder_architecture": true, "num_kv_heads": 2,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "gptj",
+              """
+              {"model_type": "gptj", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64,
+               "rotary_dim": 4, "vocab_size": 96}
+              """)
           .buildOrThrow();
 
   private TinyConfigs() {}

@@ -45,7 +45,29 @@ class ArchitecturesTest {
           "opt-350m-style",
           "bloom",
           "gpt2",
-          "gpt-neox");
+          "gpt-neox",
+          "llama-yarn",
+          "phi3-longrope",
+          "gemma3",
+          "gemma3-vlm",
+          "mistral3-vlm",
+          "smollm3",
+          "granite",
+          "olmo2",
+          "olmo3",
+          "cohere",
+          "cohere2",
+          "glm4",
+          "seed-oss",
+          "exaone4",
+          "hunyuan",
+          "ernie4_5",
+          "stablelm",
+          "starcoder2",
+          "phi",
+          "nemotron",
+          "falcon",
+          "gptj");
 
   /**
    * Largest difference that is allowed with float32 activations, as a share of the largest value.
@@ -119,6 +141,9 @@ class ArchitecturesTest {
       }
       int vocabulary = model.spec().vocabulary();
       for (int length : new int[] {1, 2, known.length - 1, full.length}) {
+        if (isRotatedOtherwise(model.spec(), length, known.length)) {
+          continue;
+        }
         int common = Math.min(length, known.length) * vocabulary;
         float[] logits = logits(decoder, List.of(Arrays.copyOf(full, length)));
         assertThat(logits).hasSize(length * vocabulary);
@@ -218,6 +243,15 @@ class ArchitecturesTest {
       double share = hasExperts(decoder.spec()) ? ROUTED_SHARE : 1;
       Closeness.assertMostRowsClose(what, actual, expected, columns, BF16_TOLERANCE, share);
     }
+  }
+
+  /** Whether short sequences have other rotary positions than long ones. */
+  private static boolean isRotatedOtherwise(DecoderSpec spec, int length, int other) {
+    return spec.blocks().stream()
+        .flatMap(block -> block.steps().stream())
+        .filter(Step.Rope.class::isInstance)
+        .map(step -> ((Step.Rope) step).rope())
+        .anyMatch(rope -> !rope.of(length).equals(rope.of(other)));
   }
 
   private static boolean hasExperts(DecoderSpec spec) {

@@ -12,7 +12,7 @@ import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.forward.Block;
 import dev.gptq.models.forward.Ends;
 import dev.gptq.models.forward.Registers;
-import dev.gptq.models.forward.RopeTable;
+import dev.gptq.models.forward.RopeTables;
 import dev.gptq.models.forward.WeightSource;
 import dev.gptq.tensor.TensorScope;
 import java.util.ArrayList;
@@ -72,11 +72,11 @@ public final class QuantizationJob {
     try (TensorScope scope = backend.newScope();
         LaneGroup lanes = new LaneGroup(backend);
         BackgroundStore background = new BackgroundStore(store)) {
-      Optional<RopeTable> rope = spec.rope().map(r -> RopeTable.of(r, spec.context(), scope));
+      RopeTables ropes = new RopeTables(scope);
       List<CalibrationBatch> batches = embed(scope);
       for (int i = 0; i < spec.blocks().size(); i++) {
         listener.block(i, spec.blocks().size());
-        quantize(i, rope, batches, lanes, background);
+        quantize(i, ropes, batches, lanes, background);
       }
     }
   }
@@ -111,16 +111,16 @@ public final class QuantizationJob {
 
   private void quantize(
       int index,
-      Optional<RopeTable> rope,
+      RopeTables ropes,
       List<CalibrationBatch> batches,
       LaneGroup lanes,
       BlockStore kept) {
     BlockSpec blockSpec = spec.blocks().get(index);
     try (TensorScope local = backend.newScope()) {
-      Block block = new Block(backend, blockSpec, source, rope, local);
+      Block block = new Block(backend, blockSpec, source, ropes, local);
       Optional<Block> original =
           settings.needsFullPrecision()
-              ? Optional.of(new Block(backend, blockSpec, source, rope, local))
+              ? Optional.of(new Block(backend, blockSpec, source, ropes, local))
               : Optional.empty();
       BlockCalibration calibration =
           new BlockCalibration(backend, block, original, settings.target().kind(), batches);

@@ -1,0 +1,37 @@
+package dev.gptq.models.family;
+
+import com.google.common.collect.ImmutableList;
+
+/** The families that come with this module. */
+public final class BuiltInFamilies implements FamilyProvider {
+
+  @Override
+  public ImmutableList<ModelFamily> families() {
+    return ImmutableList.of(
+        new LlamaFamily(),
+        new MistralFamily(),
+        new MixtralFamily(),
+        new QwenFamily(),
+        new GemmaFamily(),
+        new PhiFamily(),
+        new Phi2Family(),
+        new SmolLmFamily(),
+        new GraniteFamily(),
+        new OlmoFamily(),
+        new CohereFamily(),
+        new GlmFamily(),
+        new SeedOssFamily(),
+        new ExaoneFamily(),
+        new HunyuanFamily(),
+        new ErnieFamily(),
+        new StableLmFamily(),
+        new StarCoderFamily(),
+        new NemotronFamily(),
+        new FalconFamily(),
+        new GptJFamily(),
+        new OptFamily(),
+        new BloomFamily(),
+        new Gpt2Family(),
+        new GptNeoxFamily());
+  }
+}

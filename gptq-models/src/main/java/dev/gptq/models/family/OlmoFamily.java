@@ -1,0 +1,84 @@
+package dev.gptq.models.family;
+
+import com.google.common.collect.ImmutableSet;
+import dev.gptq.models.config.ModelConfig;
+import java.util.Optional;
+
+/**
+ * OLMo. Version 1 is Llama with layer norms that have no parameters; versions 2 and 3 have norms
+ * behind attention and feed-forward only, and normalise all queries and all keys together; version
+ * 3 has a sliding window in three layers of four.
+ */
+final class OlmoFamily implements ModelFamily {
+
+  @Override
+  public ImmutableSet<String> modelTypes() {
+    return ImmutableSet.of("olmo", "olmo2", "olmo3");
+  }
+
+  @Override
+  public DecoderSpec describe(ModelConfig config) {
+    FeedForward feedForward = LlamaLayout.feedForward(config, false);
+    boolean bias = config.booleanValue("attention_bias", false);
+    double epsilon = config.doubleValue("rms_norm_eps", 1e-5);
+    return switch (config.modelType()) {
+      case "olmo" -> first(config, SelfAttention.of(config, 0).withBias(bias, bias), feedForward);
+      case "olmo2" -> {
+        SelfAttention attention =
+            SelfAttention.of(config, 0).withBias(bias, bias).withWholeNorm(epsilon);
+        yield LlamaLayout.decoder(
+            "OLMo 2",
+            config,
+            false,
+            layer -> LlamaLayout.postNormBlock(config, attention, feedForward));
+      }
+      default ->
+          LlamaLayout.decoder(
+              "OLMo 3",
+              config,
+              false,
+              layer -> {
+                boolean sliding = LlamaLayout.isSliding(config, layer, (layer + 1) % 4 != 0);
+                SelfAttention attention =
+                    SelfAttention.of(config, sliding ? config.intValue("sliding_window", 4096) : 0)
+                        .withBias(bias, bias)
+                        .withWholeNorm(epsilon)
+                        .withRope(Optional.of(rope(config, sliding)));
+                return LlamaLayout.postNormBlock(config, attention, feedForward);
+              });
+    };
+  }
+
+  private static DecoderSpec first(
+      ModelConfig config, SelfAttention attention, FeedForward feedForward) {
+    if (config.has("clip_qkv")) {
+      throw Switches.refused(
+          config, "clip_qkv", config.find("clip_qkv").orElseThrow().toString(), "it must be null");
+    }
+    NormSpec last = plain(config, "norm");
+    return LlamaLayout.decoder(
+        "OLMo",
+        config,
+        false,
+        last,
+        layer ->
+            Branch.block(
+                Branch.before(plain(config, "input_layernorm"), attention),
+                Branch.before(plain(config, "post_attention_layernorm"), feedForward)));
+  }
+
+  /** Stretched positions are for layers without a window. */
+  private static RopeSpec rope(ModelConfig config, boolean sliding) {
+    String type = sliding ? "sliding_attention" : "full_attention";
+    if (config.section("rope_parameters").flatMap(all -> all.section(type)).isPresent()) {
+      return Ropes.of(config, config.rope(type), config.headDim());
+    }
+    return sliding
+        ? Ropes.plain(config.rope().theta(), config.headDim())
+        : Ropes.of(config, config.headDim());
+  }
+
+  private static NormSpec plain(ModelConfig config, String name) {
+    return new NormSpec(name, NormSpec.Kind.LAYER_PLAIN, config.intValue("hidden_size"), 1e-5f);
+  }
+}
