@@ -2,7 +2,7 @@
 #include "elementwise.cuh"
 
 /** Activation functions, numbered as dev.gptq.cuda.KernelCodes does. */
-enum Function { SILU, GELU, GELU_TANH, RELU, RELU_SQUARED, SIGMOID };
+enum Function { SILU, GELU, GELU_TANH, RELU, RELU_SQUARED, SIGMOID, IDENTITY };
 
 __device__ inline float activation(int function, float x) {
   switch (function) {
@@ -16,6 +16,8 @@ __device__ inline float activation(int function, float x) {
       return x > 0 ? x * x : 0;
     case SIGMOID:
       return 1.0f / (1.0f + expf(-x));
+    case IDENTITY:
+      return x;
     default:
       return x > 0 ? x : 0;
   }

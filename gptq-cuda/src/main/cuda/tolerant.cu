@@ -8,6 +8,7 @@
 #include "gather.cu"
 #include "norm.cu"
 #include "packed_mma.cu"
+#include "recurrence.cu"
 #include "refit_scales.cu"
 #include "rope.cu"
 #include "rows.cu"

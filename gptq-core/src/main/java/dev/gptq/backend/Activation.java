@@ -12,6 +12,8 @@ public enum Activation {
   RELU,
   /** {@code max(x, 0)²}. */
   RELU_SQUARED,
+  /** {@code x}. */
+  IDENTITY,
   /** {@code 1/(1 + e^−x)}. */
   SIGMOID
 }

@@ -70,6 +70,66 @@ record CheckedTransformerOps(TransformerOps delegate, DType activation) implemen
   }
 
   @Override
+  public void convolve(Tensor x, Tensor weight, int sequences, Tensor y) {
+    Shapes shapes = activations(Shapes.of("convolve"), "x", x);
+    activations(shapes, "weight", weight);
+    activations(shapes, "y", y);
+    sequences(shapes, x, sequences);
+    sequences(shapes, y, sequences)
+        .shape("weight", weight, weight.rows(), x.columns())
+        .shape("y", y, y.rows(), x.columns())
+        .that(y.rows() <= x.rows(), "there are more results than inputs");
+    delegate.convolve(x, weight, sequences, y);
+  }
+
+  @Override
+  public void decay(Tensor x, Tensor shift, Tensor rate, Tensor y) {
+    activations(Shapes.of("decay"), "x", x)
+        .row("shift", shift, DType.F32, x.columns())
+        .row("rate", rate, DType.F32, x.columns())
+        .type("y", y, DType.F32)
+        .rowMajor("y", y)
+        .shape("y", y, x.rows(), x.columns());
+    delegate.decay(x, shift, rate, y);
+  }
+
+  @Override
+  public void deltaRule(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      Tensor decay,
+      Tensor beta,
+      Tensor state,
+      int sequences,
+      Tensor y) {
+    Shapes shapes = activations(Shapes.of("deltaRule"), "q", q);
+    activations(shapes, "k", k);
+    activations(shapes, "v", v);
+    activations(shapes, "beta", beta);
+    activations(shapes, "y", y);
+    int heads = decay.columns();
+    sequences(shapes, q, sequences)
+        .shape("k", k, q.rows(), q.columns())
+        .shape("v", v, q.rows(), heads * state.columns())
+        .shape("decay", decay, q.rows(), heads)
+        .shape("beta", beta, q.rows(), heads)
+        .shape("y", y, v.rows(), v.columns())
+        .type("decay", decay, DType.F32)
+        .rowMajor("decay", decay)
+        .type("state", state, DType.F32)
+        .rowMajor("state", state)
+        .that(
+            state.rows() % (sequences * heads) == 0,
+            "the states of " + sequences * heads + " heads do not divide the rows of state");
+    int keySize = state.rows() / (sequences * heads);
+    shapes.that(
+        q.columns() % keySize == 0 && heads % (q.columns() / keySize) == 0,
+        heads + " heads cannot share queries of " + q.columns() + " columns evenly");
+    delegate.deltaRule(q, k, v, decay, beta, state, sequences, y);
+  }
+
+  @Override
   public void activate(Activation f, Tensor x, Tensor y) {
     sameShape(Shapes.of("activate"), x, y);
     delegate.activate(f, x, y);

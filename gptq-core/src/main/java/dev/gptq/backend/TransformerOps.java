@@ -54,6 +54,52 @@ public interface TransformerOps {
    */
   void attention(Tensor q, Tensor k, Tensor v, AttentionSpec spec, int sequences, Tensor y);
 
+  /**
+   * The causal convolution of each column over w tokens. In each sequence the rows of y are the
+   * latest of those of x: with m rows of x and n ≤ m of y, {@code y[t][c] ← Σ_j weight[j][c]·x[t +
+   * m − n − w + 1 + j][c]}, where rows before the first are zeros.
+   *
+   * @param x (sequences·m) × columns
+   * @param weight w × columns
+   * @param y (sequences·n) × columns
+   */
+  void convolve(Tensor x, Tensor weight, int sequences, Tensor y);
+
+  /**
+   * {@code y ← exp(−rate·ln(1 + e^(x + shift)))}, element by element; shift and rate are F32, 1 ×
+   * columns of x, y is F32 of x's shape.
+   */
+  void decay(Tensor x, Tensor shift, Tensor rate, Tensor y);
+
+  /**
+   * The gated delta rule. Every head of every sequence has a state S, keySize × valueSize, which
+   * its tokens change in turn:
+   *
+   * <pre>
+   *   S ← γ·S;   S ← S + k·(β·(v − kᵀS));   y ← qᵀS
+   * </pre>
+   *
+   * Heads share queries and keys as in {@link #attention}.
+   *
+   * @param q tokens × keyHeads·keySize
+   * @param k as q
+   * @param v tokens × heads·valueSize
+   * @param decay γ, F32, tokens × heads
+   * @param beta β, tokens × heads
+   * @param state S of all heads of all sequences, F32, (sequences·heads·keySize) × valueSize;
+   *     changed in place
+   * @param y as v
+   */
+  void deltaRule(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      Tensor decay,
+      Tensor beta,
+      Tensor state,
+      int sequences,
+      Tensor y);
+
   /** {@code y ← f(x)}; y may be x. */
   void activate(Activation f, Tensor x, Tensor y);
 

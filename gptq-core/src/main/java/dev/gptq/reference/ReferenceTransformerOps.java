@@ -153,6 +153,29 @@ final class ReferenceTransformerOps implements TransformerOps {
   }
 
   @Override
+  public void convolve(Tensor x, Tensor weight, int sequences, Tensor y) {
+    ReferenceRecurrence.convolve(x, weight, sequences, y);
+  }
+
+  @Override
+  public void decay(Tensor x, Tensor shift, Tensor rate, Tensor y) {
+    ReferenceRecurrence.decay(x, shift, rate, y);
+  }
+
+  @Override
+  public void deltaRule(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      Tensor decay,
+      Tensor beta,
+      Tensor state,
+      int sequences,
+      Tensor y) {
+    ReferenceRecurrence.deltaRule(q, k, v, decay, beta, state, sequences, y);
+  }
+
+  @Override
   public void activate(Activation f, Tensor x, Tensor y) {
     map(x, function(f), y);
   }
@@ -176,6 +199,7 @@ final class ReferenceTransformerOps implements TransformerOps {
           x -> 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)));
       case RELU -> x -> Math.max(x, 0);
       case RELU_SQUARED -> x -> Math.max(x, 0) * Math.max(x, 0);
+      case IDENTITY -> x -> x;
       case SIGMOID -> x -> 1 / (1 + Math.exp(-x));
     };
   }

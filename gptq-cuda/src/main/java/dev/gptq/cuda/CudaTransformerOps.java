@@ -31,6 +31,9 @@ final class CudaTransformerOps implements TransformerOps {
   private static final int MMA_PIECE = 16;
   private static final int MMA_PADDING = 8;
 
+  /** Columns of a state that a block of deltaRule in recurrence.cu takes. */
+  private static final int STATE_COLUMNS = 128;
+
   private final CudaContext context;
   private final Kernels kernels;
   private final String suffix;
@@ -143,6 +146,67 @@ final class CudaTransformerOps implements TransformerOps {
     return t.type() == DType.BF16
         && t.address() % MMA_PIECE == 0
         && (t.rows() == 1 || t.rowStride() * t.type().bytes() % MMA_PIECE == 0);
+  }
+
+  @Override
+  public void convolve(Tensor x, Tensor weight, int sequences, Tensor y) {
+    CudaTensor t = context.tensor(y);
+    kernels
+        .arguments()
+        .add(context.tensor(x))
+        .add(context.tensor(weight))
+        .add(x.rows() / sequences)
+        .add(t.rows() / sequences)
+        .add(t);
+    elementwise("convolve", t);
+  }
+
+  @Override
+  public void decay(Tensor x, Tensor shift, Tensor rate, Tensor y) {
+    CudaTensor t = context.tensor(y);
+    kernels
+        .arguments()
+        .add(context.tensor(x))
+        .add(context.tensor(shift))
+        .add(context.tensor(rate))
+        .add(t);
+    elementwise("decay", t);
+  }
+
+  @Override
+  public void deltaRule(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      Tensor decay,
+      Tensor beta,
+      Tensor state,
+      int sequences,
+      Tensor y) {
+    CudaTensor t = context.tensor(y);
+    int heads = decay.columns();
+    int keySize = state.rows() / (sequences * heads);
+    kernels
+        .arguments()
+        .add(context.tensor(q))
+        .add(context.tensor(k))
+        .add(context.tensor(v))
+        .add(context.tensor(decay))
+        .add(context.tensor(beta))
+        .add(context.tensor(state))
+        .add(heads)
+        .add(heads / (q.columns() / keySize))
+        .add(keySize)
+        .add(q.rows() / sequences)
+        .add(t);
+    if (!t.isEmpty()) {
+      int runs = Math.ceilDiv(state.columns(), STATE_COLUMNS);
+      launch(
+          "deltaRule",
+          Geometry.of(heads, runs, STATE_COLUMNS)
+              .withGridZ(sequences)
+              .withShared(2 * Float.BYTES * keySize));
+    }
   }
 
   @Override

@@ -28,6 +28,7 @@ final class KernelCodes {
       case RELU -> 3;
       case RELU_SQUARED -> 4;
       case SIGMOID -> 5;
+      case IDENTITY -> 6;
     };
   }
 }

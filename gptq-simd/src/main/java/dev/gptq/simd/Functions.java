@@ -81,6 +81,7 @@ final class Functions {
         FloatVector positive = x.max(0f);
         yield positive.mul(positive);
       }
+      case IDENTITY -> x;
       case SIGMOID -> VectorMath.sigmoid(x);
     };
   }

@@ -75,6 +75,45 @@ final class SimdTransformerOps implements TransformerOps {
   }
 
   @Override
+  public void convolve(Tensor x, Tensor weight, int sequences, Tensor y) {
+    Matrix xm = Activations.rows("x", x);
+    Matrix w = Activations.rows("weight", weight);
+    Matrix ym = Activations.rows("y", y);
+    forRows(ym, (from, to) -> Convolution.run(xm, w, sequences, ym, from, to));
+  }
+
+  @Override
+  public void decay(Tensor x, Tensor shift, Tensor rate, Tensor y) {
+    Matrix xm = Activations.rows("x", x);
+    Matrix shifts = Activations.rows("shift", shift);
+    Matrix rates = Activations.rows("rate", rate);
+    Matrix ym = Activations.rows("y", y);
+    forRows(ym, (from, to) -> Convolution.decay(xm, shifts, rates, ym, from, to));
+  }
+
+  @Override
+  public void deltaRule(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      Tensor decay,
+      Tensor beta,
+      Tensor state,
+      int sequences,
+      Tensor y) {
+    DeltaRule.run(
+        execution,
+        Activations.rows("q", q),
+        Activations.rows("k", k),
+        Activations.rows("v", v),
+        Activations.rows("decay", decay),
+        Activations.rows("beta", beta),
+        Activations.rows("state", state),
+        sequences,
+        Activations.rows("y", y));
+  }
+
+  @Override
   public void activate(Activation f, Tensor x, Tensor y) {
     Matrix xm = Activations.rows("x", x);
     Matrix ym = Activations.rows("y", y);

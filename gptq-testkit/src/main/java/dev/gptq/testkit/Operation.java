@@ -16,6 +16,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.function.UnaryOperator;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 
 /**
@@ -122,22 +123,34 @@ final class Operation {
 
   /** Checks a call of one output that may differ in proportion to the given magnitudes. */
   void isWithin(Tolerance tolerance, Matrix magnitude, Call call) {
-    check(tolerance, expect(call), magnitude, call);
+    check(tolerance, expect(call), output -> magnitude, call);
+  }
+
+  /** Checks a call whose outputs may differ in proportion to a magnitude that all elements have. */
+  void isWithin(Tolerance tolerance, double magnitude, Call call) {
+    check(
+        tolerance,
+        expect(call),
+        output -> Definitions.constant(output.rows(), output.columns(), magnitude),
+        call);
   }
 
   private void check(Tolerance tolerance, Map<String, Matrix> expected, Call call) {
-    check(tolerance, expected, null, call);
+    check(tolerance, expected, output -> null, call);
   }
 
   private void check(
-      Tolerance tolerance, Map<String, Matrix> expected, Matrix magnitude, Call call) {
+      Tolerance tolerance,
+      Map<String, Matrix> expected,
+      UnaryOperator<Matrix> magnitude,
+      Call call) {
     for (Placement placement : Placement.values()) {
       Map<String, Matrix> first = run(backend, poisoned(Double.NaN), placement, call);
       Map<String, Matrix> second = run(backend, poisoned(-3), placement, call);
       for (Map.Entry<String, Matrix> e : expected.entrySet()) {
         String where = describe(placement) + ", " + e.getKey();
         Matrix actual = first.get(e.getKey());
-        compare(where, e.getValue(), actual, magnitude, tolerance);
+        compare(where, e.getValue(), actual, magnitude.apply(e.getValue()), tolerance);
         compareBits(where + ", second run", actual, second.get(e.getKey()));
       }
     }

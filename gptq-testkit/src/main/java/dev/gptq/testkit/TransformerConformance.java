@@ -259,6 +259,90 @@ public abstract class TransformerConformance extends Conformance {
   }
 
   @Test
+  void convolve() {
+    // columns, width, inputs and results of a sequence, sequences
+    int[][] cases = {
+      {1, 1, 1, 1, 1},
+      {3, 4, 5, 5, 2},
+      {17, 4, 9, 9, 1},
+      {33, 3, 7, 1, 3},
+      {64, 2, 6, 4, 2},
+      {5, 4, 2, 2, 2}
+    };
+    for (int[] c : cases) {
+      Matrix x = normal(c[4] * c[2], c[0]);
+      Matrix weight = normal(c[1], c[0]);
+      double largest = c[1] * Definitions.largest(x) * Definitions.largest(weight);
+      activations("convolve " + Arrays.toString(c))
+          .in("x", x)
+          .in("weight", weight)
+          .out("y", activation(), ROW_MAJOR, c[4] * c[3], c[0])
+          .isWithin(
+              Tolerance.dot(c[1]),
+              Definitions.constant(c[4] * c[3], c[0], largest),
+              (backend, t, scope) ->
+                  backend.transformer().convolve(t.get("x"), t.get("weight"), c[4], t.get("y")));
+    }
+  }
+
+  @Test
+  void decay() {
+    for (int[] s : Shapes.MATRIX) {
+      activations("decay " + s[0] + " x " + s[1])
+          .in("x", inputs().normal(activation(), s[0], s[1], 0, 10))
+          .in("shift", inputs().normal(1, s[1]))
+          .in("rate", inputs().normal(1, s[1]).abs())
+          .out("y", F32, ROW_MAJOR, s[0], s[1])
+          .isWithin(
+              Tolerance.function(),
+              Definitions.constant(s[0], s[1], 20),
+              (backend, t, scope) ->
+                  backend
+                      .transformer()
+                      .decay(t.get("x"), t.get("shift"), t.get("rate"), t.get("y")));
+    }
+  }
+
+  @Test
+  void deltaRule() {
+    // heads, heads that keys have, size of a key, of a value, length, sequences
+    int[][] cases = {
+      {1, 1, 1, 1, 1, 1},
+      {2, 2, 4, 3, 5, 2},
+      {4, 2, 16, 16, 9, 1},
+      {6, 2, 8, 33, 3, 3},
+      {2, 1, 32, 130, 4, 1}
+    };
+    for (int[] c : cases) {
+      int tokens = c[4] * c[5];
+      double unit = 1 / Math.sqrt(c[2]);
+      activations("deltaRule " + Arrays.toString(c))
+          .in("q", inputs().normal(activation(), tokens, c[1] * c[2], 0, unit))
+          .in("k", inputs().normal(activation(), tokens, c[1] * c[2], 0, unit))
+          .in("v", normal(tokens, c[0] * c[3]))
+          .in("decay", Definitions.constant(tokens, c[0], 0.75))
+          .in("beta", inputs().normal(activation(), tokens, c[0], 0.5, 0.1))
+          .inOut("state", inputs().normal(F32, c[5] * c[0] * c[2], c[3], 0, 1))
+          .out("y", activation(), ROW_MAJOR, tokens, c[0] * c[3])
+          .isWithin(
+              Tolerance.dot(c[2] * c[4]),
+              20.0 * c[2],
+              (backend, t, scope) ->
+                  backend
+                      .transformer()
+                      .deltaRule(
+                          t.get("q"),
+                          t.get("k"),
+                          t.get("v"),
+                          t.get("decay"),
+                          t.get("beta"),
+                          t.get("state"),
+                          c[5],
+                          t.get("y")));
+    }
+  }
+
+  @Test
   void gatherRows() {
     for (int[] s : Shapes.MATRIX) {
       activations("gatherRows " + s[0] + " x " + s[1])

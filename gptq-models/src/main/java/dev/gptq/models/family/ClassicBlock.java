@@ -64,7 +64,8 @@ record ClassicBlock(
 
   /** Attention of {@code q}, {@code k} and {@code v}, which defines {@code a}. */
   Step attention(boolean alibi) {
-    return attention(alibi, 1 / Math.sqrt(hidden / heads));
+    int size = hidden / heads;
+    return attention(alibi, 1 / Math.sqrt(size));
   }
 
   /** The same with another scale. */

@@ -1,31 +1,78 @@
 package dev.gptq.models.family;
 
 import com.google.common.collect.ImmutableList;
+import java.util.Optional;
 
 /**
- * Feed-forward layers of which every token chooses some.
+ * Feed-forward layers of which every token chooses some, and perhaps one that all tokens take.
  *
  * @param router name of the router's module
- * @param chosen experts of a token
- * @param normalised whether the weights of a token's experts sum to one
+ * @param hidden features of the residual stream
+ * @param routing how a token chooses
  * @param experts the layers
+ * @param shared the layer of all tokens, if there is one
  */
 public record Experts(
-    String router, int chosen, boolean normalised, ImmutableList<FeedForward> experts) {
+    String router,
+    int hidden,
+    Routing routing,
+    ImmutableList<Body> experts,
+    Optional<Shared> shared) {
+
+  /**
+   * A layer that all tokens take.
+   *
+   * @param body the layer
+   * @param gate module of one output whose logistic function multiplies the result, if there is one
+   */
+  public record Shared(Body body, Optional<String> gate) {}
+
+  /** Without a shared layer. */
+  public Experts(String router, int hidden, Routing routing, ImmutableList<Body> experts) {
+    this(router, hidden, routing, experts, Optional.empty());
+  }
+
+  /** The same with a shared layer. */
+  public Experts withShared(Body body, Optional<String> gate) {
+    return new Experts(router, hidden, routing, experts, Optional.of(new Shared(body, gate)));
+  }
 
   /** The steps from a normalised activation into the residual stream, expert after expert. */
-  ImmutableList<Step> steps(String in, String to) {
+  public ImmutableList<Step> steps(String in, String to) {
     ImmutableList.Builder<Step> steps = ImmutableList.builder();
-    int hidden = experts.getFirst().hidden();
     LinearSpec gate = new LinearSpec(router, "routes", experts.size(), hidden, false);
-    steps.add(new Step.Route(in, gate, chosen, normalised));
+    steps.add(new Step.Route(in, gate, routing));
     for (int e = 0; e < experts.size(); e++) {
-      String rows = "expert" + e;
-      String result = "expert" + e + ".out";
-      steps.add(new Step.Gather(in, "routes", e, rows));
-      steps.addAll(experts.get(e).steps(rows, result));
-      steps.add(new Step.Scatter(result, "routes", e, to));
+      steps.addAll(expert(in, to, "routes", e, "expert" + e, experts.get(e)));
     }
+    shared.ifPresent(layer -> steps.addAll(steps(layer, in, to)));
     return steps.build();
+  }
+
+  private static ImmutableList<Step> expert(
+      String in, String to, String routes, int index, String rows, Body body) {
+    String result = rows + ".out";
+    return ImmutableList.<Step>builder()
+        .add(new Step.Gather(in, routes, index, rows))
+        .addAll(body.steps(rows, result))
+        .add(new Step.Scatter(result, routes, index, to))
+        .build();
+  }
+
+  /** A gate is a router with one expert that all tokens choose. */
+  private ImmutableList<Step> steps(Shared layer, String in, String to) {
+    if (layer.gate().isEmpty()) {
+      return ImmutableList.<Step>builder()
+          .addAll(layer.body().steps(in, "shared"))
+          .add(new Step.Add("shared", to))
+          .build();
+    }
+    LinearSpec gate = new LinearSpec(layer.gate().get(), "shared.routes", 1, hidden, false);
+    Routing all =
+        new Routing(1, Routing.Score.SIGMOID, false, 1, Optional.empty(), Routing.Groups.NONE);
+    return ImmutableList.<Step>builder()
+        .add(new Step.Route(in, gate, all))
+        .addAll(expert(in, to, "shared.routes", 0, "shared", layer.body()))
+        .build();
   }
 }

@@ -58,7 +58,8 @@ final class Gpt2Family implements ModelFamily {
       ModelConfig config, ClassicBlock parts, Activation function, int layer) {
     boolean scaled = config.booleanValue("scale_attn_weights", true);
     boolean byLayer = config.booleanValue("scale_attn_by_inverse_layer_idx", false);
-    double scale = scaled ? 1 / Math.sqrt(parts.hidden() / parts.heads()) : 1;
+    int size = parts.hidden() / parts.heads();
+    double scale = scaled ? 1 / Math.sqrt(size) : 1;
     return ImmutableList.<Step>builder()
         .add(parts.norm("x", "n", "ln_1"))
         .addAll(parts.fused("n", "attn.c_attn", 1))

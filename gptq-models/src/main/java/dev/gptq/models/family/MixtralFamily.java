@@ -19,10 +19,10 @@ final class MixtralFamily implements ModelFamily {
     Experts experts =
         new Experts(
             "block_sparse_moe.gate",
-            config.intValue("num_experts_per_tok"),
-            true,
+            config.intValue("hidden_size"),
+            Routing.softmax(config.intValue("num_experts_per_tok"), true),
             IntStream.range(0, config.intValue("num_local_experts"))
-                .mapToObj(e -> expert(config, "block_sparse_moe.experts." + e + "."))
+                .<Body>mapToObj(e -> expert(config, "block_sparse_moe.experts." + e + "."))
                 .collect(ImmutableList.toImmutableList()));
     return LlamaLayout.decoder(
         "Mixtral",
@@ -35,7 +35,7 @@ final class MixtralFamily implements ModelFamily {
                 experts));
   }
 
-  private static FeedForward expert(ModelConfig config, String prefix) {
+  static FeedForward expert(ModelConfig config, String prefix) {
     Activation function = Switches.activation(config, "hidden_act", "silu");
     return new FeedForward(
         prefix + "w1",

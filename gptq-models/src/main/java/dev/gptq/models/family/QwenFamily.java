@@ -4,6 +4,7 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Activation;
 import dev.gptq.models.config.ModelConfig;
+import java.util.Optional;
 import java.util.stream.IntStream;
 
 /**
@@ -14,7 +15,7 @@ final class QwenFamily implements ModelFamily {
 
   @Override
   public ImmutableSet<String> modelTypes() {
-    return ImmutableSet.of("qwen2", "qwen3", "qwen3_moe");
+    return ImmutableSet.of("qwen2", "qwen3", "qwen2_moe", "qwen3_moe");
   }
 
   @Override
@@ -22,6 +23,8 @@ final class QwenFamily implements ModelFamily {
     return switch (config.modelType()) {
       case "qwen2" -> LlamaLayout.decoder("Qwen2", config, false, layer -> dense(config, layer));
       case "qwen3" -> LlamaLayout.decoder("Qwen3", config, false, layer -> dense(config, layer));
+      case "qwen2_moe" ->
+          LlamaLayout.decoder("Qwen2-MoE", config, false, layer -> sparse(config, layer));
       default -> LlamaLayout.decoder("Qwen3-MoE", config, false, layer -> sparse(config, layer));
     };
   }
@@ -38,17 +41,26 @@ final class QwenFamily implements ModelFamily {
     if (dense) {
       return dense(config, layer);
     }
+    return LlamaLayout.block(config, attention(config, layer), experts(config));
+  }
+
+  /** The experts, and in the older version the layer that all tokens take behind a gate. */
+  static Experts experts(ModelConfig config) {
     int inner = config.intValue("moe_intermediate_size");
-    return LlamaLayout.block(
-        config,
-        attention(config, layer),
+    boolean normalised = config.booleanValue("norm_topk_prob", false);
+    Experts experts =
         new Experts(
             "mlp.gate",
-            config.intValue("num_experts_per_tok"),
-            config.booleanValue("norm_topk_prob", false),
+            config.intValue("hidden_size"),
+            Routing.softmax(config.intValue("num_experts_per_tok"), normalised),
             IntStream.range(0, config.anyInt("num_experts", "num_local_experts"))
-                .mapToObj(e -> named(config, "mlp.experts." + e + ".", inner))
-                .collect(ImmutableList.toImmutableList())));
+                .<Body>mapToObj(e -> named(config, "mlp.experts." + e + ".", inner))
+                .collect(ImmutableList.toImmutableList()));
+    return config.has("shared_expert_intermediate_size")
+        ? experts.withShared(
+            named(config, "mlp.shared_expert.", config.intValue("shared_expert_intermediate_size")),
+            Optional.of("mlp.shared_expert_gate"))
+        : experts;
   }
 
   private static SelfAttention attention(ModelConfig config, int layer) {
@@ -56,8 +68,8 @@ final class QwenFamily implements ModelFamily {
     boolean late = layer >= config.intValue("max_window_layers", 28);
     SelfAttention plain =
         SelfAttention.of(config, windows ? LlamaLayout.window(config, layer, late) : 0);
-    if (config.modelType().equals("qwen2")) {
-      return plain.withBias(true, false);
+    if (config.modelType().startsWith("qwen2")) {
+      return plain.withBias(config.booleanValue("qkv_bias", true), false);
     }
     boolean bias = config.booleanValue("attention_bias", false);
     return plain

@@ -61,6 +61,70 @@ public sealed interface Step {
   }
 
   /**
+   * A linear layer that stays in full precision.
+   *
+   * @param in its input
+   * @param module the layer
+   */
+  record Project(String in, LinearSpec module) implements Step {
+    @Override
+    public ImmutableSet<String> reads() {
+      return ImmutableSet.of(in);
+    }
+
+    @Override
+    public ImmutableSet<String> defines() {
+      return ImmutableSet.of(module.out());
+    }
+  }
+
+  /**
+   * The causal convolution of each feature over a few tokens.
+   *
+   * @param in its input
+   * @param module name of the module, whose weight is features × 1 × width
+   * @param features of input and output
+   * @param width tokens that an output sees
+   * @param out the result
+   */
+  record Convolve(String in, String module, int features, int width, String out) implements Step {
+    @Override
+    public ImmutableSet<String> reads() {
+      return ImmutableSet.of(in);
+    }
+
+    @Override
+    public ImmutableSet<String> defines() {
+      return ImmutableSet.of(out);
+    }
+  }
+
+  /**
+   * The gated delta rule over a state that is carried from token to token. Queries and keys have
+   * {@code keySize} features in each of their heads, which the heads of the values share.
+   *
+   * @param q queries
+   * @param k keys
+   * @param v values
+   * @param a what the decay is computed from: {@code exp(−e^rate·ln(1 + e^(a + shift)))}
+   * @param beta how much of a new value is taken
+   * @param spec shapes and names
+   * @param out the result, as v
+   */
+  record DeltaRule(String q, String k, String v, String a, String beta, DeltaSpec spec, String out)
+      implements Step {
+    @Override
+    public ImmutableSet<String> reads() {
+      return ImmutableSet.of(q, k, v, a, beta);
+    }
+
+    @Override
+    public ImmutableSet<String> defines() {
+      return ImmutableSet.of(out);
+    }
+  }
+
+  /**
    * Takes a fused output apart. With several runs, the parts of each run lie side by side in the
    * fused output and those of all runs in each part: {@code q0 k0 v0 q1 k1 v1 …}.
    *
@@ -80,6 +144,35 @@ public sealed interface Step {
     @Override
     public ImmutableSet<String> defines() {
       return parts.stream().map(Part::name).collect(ImmutableSet.toImmutableSet());
+    }
+  }
+
+  /**
+   * Puts parts side by side, head by head: {@code q0 r0 q1 r1 …}.
+   *
+   * @param parts what a head is made of, in order
+   * @param heads how many there are
+   * @param out the result
+   */
+  record Join(ImmutableList<Piece> parts, int heads, String out) implements Step {
+    /**
+     * A piece.
+     *
+     * @param name an activation
+     * @param columns of each head
+     * @param size columns that a head has in it, of which the first are taken; 0 if all heads share
+     *     its first columns
+     */
+    public record Piece(String name, int columns, int size) {}
+
+    @Override
+    public ImmutableSet<String> reads() {
+      return parts.stream().map(Piece::name).collect(ImmutableSet.toImmutableSet());
+    }
+
+    @Override
+    public ImmutableSet<String> defines() {
+      return ImmutableSet.of(out);
     }
   }
 
@@ -159,15 +252,13 @@ public sealed interface Step {
   }
 
   /**
-   * Chooses experts for every token: the {@code chosen} largest of softmax(x·Wᵀ), which are the
-   * weights of the experts' outputs.
+   * Chooses experts for every token by the logits x·Wᵀ + b.
    *
    * @param in what the router reads
    * @param router its weights, never quantized; {@code out} is the name of the routes
-   * @param chosen experts of a token
-   * @param normalised whether the weights of a token are divided by their sum
+   * @param routing what is chosen
    */
-  record Route(String in, LinearSpec router, int chosen, boolean normalised) implements Step {
+  record Route(String in, LinearSpec router, Routing routing) implements Step {
     @Override
     public ImmutableSet<String> reads() {
       return ImmutableSet.of(in);

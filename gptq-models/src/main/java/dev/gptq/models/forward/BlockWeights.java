@@ -1,6 +1,7 @@
 package dev.gptq.models.forward;
 
 import dev.gptq.models.family.BlockSpec;
+import dev.gptq.models.family.DeltaSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Step;
 import dev.gptq.tensor.Tensor;
@@ -13,13 +14,18 @@ import java.util.Map;
  *
  * @param linears linear layers, routers included
  * @param norms normalisations
- * @param tables tables of learned positions
+ * @param tables tables of learned positions, taps of convolutions, numbers of delta rules
+ * @param corrections what is added to scores of experts
  */
 record BlockWeights(
-    Map<String, Linear> linears, Map<String, Norm> norms, Map<String, Tensor> tables) {
+    Map<String, Linear> linears,
+    Map<String, Norm> norms,
+    Map<String, Tensor> tables,
+    Map<String, float[]> corrections) {
 
   static BlockWeights load(BlockSpec spec, WeightSource source, TensorScope scope) {
-    BlockWeights weights = new BlockWeights(new HashMap<>(), new HashMap<>(), new HashMap<>());
+    BlockWeights weights =
+        new BlockWeights(new HashMap<>(), new HashMap<>(), new HashMap<>(), new HashMap<>());
     for (Step step : spec.steps()) {
       switch (step) {
         case Step.Norm norm ->
@@ -31,14 +37,42 @@ record BlockWeights(
             weights.linears.put(module.module(), source.linear(spec.nameOf(module), module, scope));
           }
         }
-        case Step.Route route ->
+        case Step.Project project ->
             weights.linears.put(
-                route.router().module(),
-                source.linear(spec.nameOf(route.router()), route.router(), scope));
+                project.module().module(),
+                source.linear(spec.nameOf(project.module()), project.module(), scope));
+        case Step.Convolve c ->
+            weights.tables.put(
+                c.module(),
+                source.taps(
+                    spec.prefix() + c.module() + ".weight", c.features(), c.width(), scope));
+        case Step.DeltaRule rule -> {
+          DeltaSpec delta = rule.spec();
+          weights.tables.put(
+              delta.shift(),
+              scope.upload(source.floats(spec.prefix() + delta.shift(), delta.heads())));
+          float[] rates = source.floats(spec.prefix() + delta.rate(), delta.heads());
+          for (int head = 0; head < rates.length; head++) {
+            rates[head] = (float) Math.exp(rates[head]);
+          }
+          weights.tables.put(delta.rate(), scope.upload(rates));
+        }
+        case Step.Route route -> {
+          weights.linears.put(
+              route.router().module(),
+              source.linear(spec.nameOf(route.router()), route.router(), scope));
+          route
+              .routing()
+              .correction()
+              .ifPresent(name ->
+                  weights.corrections.put(
+                      name, source.floats(spec.prefix() + name, route.router().outputs())));
+        }
         case Step.Positions p ->
             weights.tables.put(
                 p.table(), source.matrix(spec.prefix() + p.table(), p.rows(), p.columns(), scope));
         case Step.Split _,
+            Step.Join _,
             Step.Scale _,
             Step.Rope _,
             Step.Attention _,

@@ -1,12 +1,15 @@
 package dev.gptq.models.forward;
 
 import dev.gptq.backend.Backend;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.Map;
 
-/** The keys and values of one block for all positions of one sequence so far. */
+/** The keys, values and states of one block for all positions of one sequence so far. */
 final class KeyValueCache {
   private final Backend backend;
   private final TensorScope scope;
@@ -22,6 +25,17 @@ final class KeyValueCache {
   /** Positions that the sequence may have. */
   int capacity() {
     return capacity;
+  }
+
+  /** A state that is carried from token to token, F32, zeros at first. */
+  Tensor state(String name, int rows, int columns) {
+    return stored.computeIfAbsent(name, key -> zeros(scope, rows, columns));
+  }
+
+  /** An F32 matrix of zeros. */
+  static Tensor zeros(TensorScope scope, int rows, int columns) {
+    float[] values = new float[Math.multiplyExact(rows, columns)];
+    return scope.upload(MemorySegment.ofArray(values), DType.F32, rows, columns, Layout.ROW_MAJOR);
   }
 
   /** Stores the rows of the positions from {@code first} on and returns all rows so far. */

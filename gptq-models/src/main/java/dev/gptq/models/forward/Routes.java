@@ -3,7 +3,9 @@ package dev.gptq.models.forward;
 import com.google.common.collect.ImmutableList;
 import com.google.common.primitives.ImmutableDoubleArray;
 import com.google.common.primitives.ImmutableIntArray;
+import dev.gptq.models.family.Routing;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
 
@@ -23,12 +25,13 @@ record Routes(ImmutableList<Expert> experts) {
   record Expert(ImmutableIntArray tokens, ImmutableDoubleArray weights) {}
 
   /**
-   * Routes every token to the experts with its largest logits, the first of equal ones. Weights are
-   * those of the softmax over all experts, perhaps divided by the sum of the chosen ones.
+   * Routes every token, to the first of equal experts.
    *
-   * @param logits tokens × count, row by row
+   * @param logits tokens × experts, row by row
+   * @param correction what is added to the scores when choosing, one for each expert
    */
-  static Routes of(float[] logits, int count, int chosen, boolean normalised) {
+  static Routes of(float[] logits, Routing routing, float[] correction) {
+    int count = correction.length;
     List<ImmutableIntArray.Builder> tokens = new ArrayList<>();
     List<ImmutableDoubleArray.Builder> weights = new ArrayList<>();
     for (int e = 0; e < count; e++) {
@@ -36,16 +39,18 @@ record Routes(ImmutableList<Expert> experts) {
       weights.add(ImmutableDoubleArray.builder());
     }
     for (int t = 0; t < logits.length / count; t++) {
-      int row = t * count;
-      int[] order = largest(logits, row, count, chosen);
-      float max = logits[row + order[0]];
-      double sum = 0;
-      for (int e = 0; e < (normalised ? chosen : count); e++) {
-        sum += Math.exp(logits[row + (normalised ? order[e] : e)] - max);
+      double[] scores = scores(logits, t * count, count, routing.score());
+      double[] corrected = scores.clone();
+      Arrays.setAll(corrected, e -> scores[e] + correction[e]);
+      exclude(corrected, routing.groups());
+      int[] order = largest(corrected, 0, count, routing.chosen());
+      double sum = 1;
+      if (routing.normalised()) {
+        sum = Arrays.stream(order).mapToDouble(e -> scores[e]).sum();
       }
-      for (int e = 0; e < chosen; e++) {
-        tokens.get(order[e]).add(t);
-        weights.get(order[e]).add(Math.exp(logits[row + order[e]] - max) / sum);
+      for (int e : order) {
+        tokens.get(e).add(t);
+        weights.get(e).add(routing.scaling() * scores[e] / sum);
       }
     }
     return new Routes(
@@ -54,12 +59,61 @@ record Routes(ImmutableList<Expert> experts) {
             .collect(ImmutableList.toImmutableList()));
   }
 
+  private static double[] scores(float[] logits, int from, int count, Routing.Score score) {
+    double[] scores = new double[count];
+    switch (score) {
+      case SIGMOID -> Arrays.setAll(scores, e -> 1 / (1 + Math.exp(-logits[from + e])));
+      case SOFTMAX -> {
+        float max = logits[from];
+        for (int e = 1; e < count; e++) {
+          max = Math.max(max, logits[from + e]);
+        }
+        double sum = 0;
+        for (int e = 0; e < count; e++) {
+          scores[e] = Math.exp(logits[from + e] - max);
+          sum += scores[e];
+        }
+        for (int e = 0; e < count; e++) {
+          scores[e] /= sum;
+        }
+      }
+    }
+    return scores;
+  }
+
+  /** Experts outside the groups that remain can no longer be chosen. */
+  private static void exclude(double[] scores, Routing.Groups groups) {
+    if (groups.remaining() >= groups.count()) {
+      return;
+    }
+    int size = scores.length / groups.count();
+    double[] ranks = new double[groups.count()];
+    for (int g = 0; g < ranks.length; g++) {
+      int[] best = largest(scores, g * size, size, Math.min(2, size));
+      ranks[g] =
+          switch (groups.ranking()) {
+            case BEST -> scores[g * size + best[0]];
+            case BEST_TWO -> {
+              int first = g * size;
+              yield Arrays.stream(best).mapToDouble(e -> scores[first + e]).sum();
+            }
+          };
+    }
+    int[] remaining = largest(ranks, 0, ranks.length, groups.remaining());
+    for (int g = 0; g < ranks.length; g++) {
+      int group = g;
+      if (Arrays.stream(remaining).noneMatch(r -> r == group)) {
+        Arrays.fill(scores, g * size, (g + 1) * size, Double.NEGATIVE_INFINITY);
+      }
+    }
+  }
+
   /** The largest of {@code count} numbers from {@code from} on, in descending order. */
-  private static int[] largest(float[] numbers, int from, int count, int chosen) {
+  private static int[] largest(double[] numbers, int from, int count, int chosen) {
     int[] order = new int[chosen];
     int found = 0;
     for (int e = 0; e < count; e++) {
-      float number = numbers[from + e];
+      double number = numbers[from + e];
       int at = found;
       while (at > 0 && number > numbers[from + order[at - 1]]) {
         at--;

@@ -3,6 +3,7 @@ package dev.gptq.models.forward;
 import com.google.common.primitives.Floats;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.TransformerOps;
+import dev.gptq.models.family.DeltaSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Step;
 import dev.gptq.models.family.Step.Split.Part;
@@ -41,6 +42,10 @@ final class StepRunner {
       case Step.Norm norm -> normalise(norm);
       case Step.Linears group -> multiply(group);
       case Step.Split split -> split(split);
+      case Step.Project project -> project(project);
+      case Step.Convolve convolve -> convolve(convolve);
+      case Step.DeltaRule rule -> remember(rule);
+      case Step.Join join -> join(join);
       case Step.Positions positions -> addPositions(positions);
       case Step.Scale scale -> ops.scale(scale.factor(), registers.get(scale.of()));
       case Step.Rope r -> rotate(r);
@@ -109,6 +114,75 @@ final class StepRunner {
         });
   }
 
+  private void project(Step.Project step) {
+    Tensor x = registers.get(step.in());
+    Linear linear = weights.linears().get(step.module().module());
+    registers.define(
+        step.module().out(), x.rows(), step.module().outputs(), y -> linear.apply(backend, x, y));
+  }
+
+  private void convolve(Step.Convolve step) {
+    Tensor x = registers.get(step.in());
+    registers.define(
+        step.out(),
+        x.rows(),
+        x.columns(),
+        y ->
+            ops.convolve(
+                withHistory(step.in()), weights.tables().get(step.module()), pass.sequences(), y));
+  }
+
+  private void remember(Step.DeltaRule step) {
+    DeltaSpec spec = step.spec();
+    Tensor v = registers.get(step.v());
+    int rows = pass.sequences() * spec.heads() * spec.keySize();
+    try (TensorScope local = backend.newScope()) {
+      Tensor state =
+          pass.cache()
+              .map(cache -> cache.state(step.out(), rows, spec.valueSize()))
+              .orElseGet(() -> KeyValueCache.zeros(local, rows, spec.valueSize()));
+      Tensor decay = local.rowMajor(DType.F32, v.rows(), spec.heads());
+      ops.decay(
+          registers.get(step.a()),
+          weights.tables().get(spec.shift()),
+          weights.tables().get(spec.rate()),
+          decay);
+      registers.define(
+          step.out(),
+          v.rows(),
+          v.columns(),
+          y ->
+              ops.deltaRule(
+                  registers.get(step.q()),
+                  registers.get(step.k()),
+                  v,
+                  decay,
+                  registers.get(step.beta()),
+                  state,
+                  pass.sequences(),
+                  y));
+    }
+  }
+
+  private void join(Step.Join step) {
+    int size = step.parts().stream().mapToInt(Step.Join.Piece::columns).sum();
+    registers.define(
+        step.out(),
+        registers.get(step.parts().getFirst().name()).rows(),
+        size * step.heads(),
+        y -> {
+          for (int head = 0; head < step.heads(); head++) {
+            int to = head * size;
+            for (Step.Join.Piece part : step.parts()) {
+              int from = head * part.size();
+              Tensor x = registers.get(part.name()).columns(from, from + part.columns());
+              backend.linalg().convert(x, y.columns(to, to + part.columns()));
+              to += part.columns();
+            }
+          }
+        });
+  }
+
   private void addPositions(Step.Positions step) {
     Tensor x = registers.get(step.to());
     int[] rows = new int[x.rows()];
@@ -160,7 +234,13 @@ final class StepRunner {
       weights.linears().get(step.router().module()).apply(backend, x, logits);
       registers.define(
           step.router().out(),
-          Routes.of(HostCopies.floats(logits), experts, step.chosen(), step.normalised()));
+          Routes.of(
+              HostCopies.floats(logits),
+              step.routing(),
+              step.routing()
+                  .correction()
+                  .map(name -> weights.corrections().get(name))
+                  .orElse(new float[experts])));
     }
   }
 

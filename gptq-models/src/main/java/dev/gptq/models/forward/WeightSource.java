@@ -1,5 +1,6 @@
 package dev.gptq.models.forward;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.formats.BadInputException;
@@ -12,6 +13,7 @@ import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.NormSpec;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.tensor.DType;
+import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
@@ -142,6 +144,32 @@ public final class WeightSource {
       throw wrongShape(stored, "[" + size + "]");
     }
     return converted(stored, 1, size, scope);
+  }
+
+  /** The taps of a convolution, width × features, of the activation type. */
+  Tensor taps(String name, int features, int width, TensorScope scope) {
+    StoredTensor stored = checkpoint.require(name);
+    if (!stored.shape().equals(ImmutableList.of((long) features, 1L, (long) width))) {
+      throw wrongShape(stored, "[" + features + ", 1, " + width + "]");
+    }
+    try (TensorScope local = backend.newScope()) {
+      Tensor taps = scope.rowMajor(backend.activationType(), width, features);
+      backend.linalg().convert(upload(stored, features, width, local).transposed(), taps);
+      return taps;
+    }
+  }
+
+  /** All elements of a small tensor, of whatever shape. */
+  float[] floats(String name, int size) {
+    StoredTensor stored = checkpoint.require(name);
+    if (stored.elements() != size) {
+      throw wrongShape(stored, "[" + size + "]");
+    }
+    try (TensorScope local = backend.newScope()) {
+      Tensor floats = local.rowMajor(DType.F32, 1, size);
+      backend.linalg().convert(upload(stored, 1, size, local), floats);
+      return HostCopies.floats(floats);
+    }
   }
 
   /** Gains of several heads, one after the other as a row vector of the activation type. */

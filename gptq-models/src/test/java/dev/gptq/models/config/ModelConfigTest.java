@@ -50,10 +50,10 @@ class ModelConfigTest {
     assertThat(plain.text()).isSameAs(plain);
     ModelConfig text =
         config(
-            """
-            {'model_type': 'any_vl', 'tie_word_embeddings': false, 'hidden_size': 3,
-             'text_config': {'model_type': 'llama', 'tie_word_embeddings': true, 'n': null}}\
-            """)
+                """
+                {'model_type': 'any_vl', 'tie_word_embeddings': false, 'hidden_size': 3,
+                 'text_config': {'model_type': 'llama', 'tie_word_embeddings': true, 'n': null}}\
+                """)
             .text();
     assertThat(text.modelType()).isEqualTo("llama");
     assertThat(text.booleanValue("tie_word_embeddings")).isFalse();

@@ -42,7 +42,20 @@ public final class SpecTensors {
         }
       }
       case Step.Linears group -> group.modules().forEach(module -> add(block, module));
-      case Step.Route route -> add(block, route.router());
+      case Step.Project project -> add(block, project.module());
+      case Step.Convolve c ->
+          add(block.prefix() + c.module() + ".weight", c.features(), 1, c.width());
+      case Step.DeltaRule rule -> {
+        add(block.prefix() + rule.spec().shift(), rule.spec().heads());
+        add(block.prefix() + rule.spec().rate(), rule.spec().heads());
+      }
+      case Step.Route route -> {
+        add(block, route.router());
+        route
+            .routing()
+            .correction()
+            .ifPresent(name -> add(block.prefix() + name, route.router().outputs()));
+      }
       case Step.Positions p -> add(block.prefix() + p.table(), p.rows(), p.columns());
       default -> {}
     }

@@ -170,6 +170,63 @@ public final class TinyConfigs {
               {"model_type": "gptj", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64,
                "rotary_dim": 4, "vocab_size": 96}
               """)
+          .put(
+              "qwen2-moe",
+              """
+              {"model_type": "qwen2_moe", "num_experts": 4, "num_experts_per_tok": 2,
+               "moe_intermediate_size": 32, "shared_expert_intermediate_size": 48,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "deepseek",
+              """
+              {"model_type": "deepseek_v2", "kv_lora_rank": 16, "qk_nope_head_dim": 8,
+               "qk_rope_head_dim": 8, "v_head_dim": 12, "n_routed_experts": 4,
+               "num_experts_per_tok": 2, "moe_intermediate_size": 32, "n_shared_experts": 1,
+               "topk_method": "group_limited_greedy", "n_group": 2, "topk_group": 1,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "deepseek-v3",
+              """
+              {"model_type": "deepseek_v3", "q_lora_rank": 16, "kv_lora_rank": 16,
+               "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 16,
+               "n_routed_experts": 4, "num_experts_per_tok": 4, "moe_intermediate_size": 32,
+               "n_shared_experts": 1, "first_k_dense_replace": 1, "n_group": 2, "topk_group": 2,
+               "routed_scaling_factor": 2.5,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "qwen3-next",
+              """
+              {"model_type": "qwen3_next", "head_dim": 16, "linear_num_key_heads": 2,
+               "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+               "layer_types": ["linear_attention", "full_attention"], "num_experts": 4,
+               "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+               "shared_expert_intermediate_size": 48, "mlp_only_layers": [0],
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "qwen3_5",
+              """
+              {"model_type": "qwen3_5_text", "head_dim": 16, "linear_num_key_heads": 2,
+               "linear_num_value_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 16,
+               "layer_types": ["linear_attention", "full_attention"],
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "lfm2",
+              """
+              {"model_type": "lfm2", "layer_types": ["conv", "full_attention"],
+               "block_multiple_of": 16,
+              """
+                  + ROTARY
+                  + "}")
           .buildOrThrow();
 
   private TinyConfigs() {}

@@ -67,7 +67,18 @@ class ArchitecturesTest {
           "phi",
           "nemotron",
           "falcon",
-          "gptj");
+          "gptj",
+          "qwen2-moe",
+          "glm4-moe",
+          "ernie4_5-moe",
+          "minimax-m2",
+          "deepseek-v2",
+          "deepseek-v3",
+          "qwen3-next",
+          "qwen3_5",
+          "qwen3_5-moe",
+          "qwen3_5-vlm",
+          "lfm2");
 
   /**
    * Largest difference that is allowed with float32 activations, as a share of the largest value.

@@ -3,8 +3,11 @@ package dev.gptq.models.forward;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import dev.gptq.models.family.Routing;
+import dev.gptq.models.family.Routing.Groups;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -34,7 +37,7 @@ final class RoutesTest {
   @Test
   void tokensGoToTheExpertsWithTheLargestLogitsTheFirstOfEqualOnes() {
     float[] logits = logits(50);
-    Routes routes = Routes.of(logits, EXPERTS, CHOSEN, true);
+    Routes routes = Routes.of(logits, Routing.softmax(CHOSEN, true), new float[EXPERTS]);
     for (int t = 0; t < 50; t++) {
       int token = t;
       assertThat(
@@ -48,7 +51,7 @@ final class RoutesTest {
   void weightsAreTheSoftmaxOverAllOrOverTheChosen() {
     float[] logits = logits(50);
     for (boolean normalised : new boolean[] {true, false}) {
-      Routes routes = Routes.of(logits, EXPERTS, CHOSEN, normalised);
+      Routes routes = Routes.of(logits, Routing.softmax(CHOSEN, normalised), new float[EXPERTS]);
       for (int t = 0; t < 50; t++) {
         int row = t * EXPERTS;
         List<Integer> summed =
@@ -61,6 +64,31 @@ final class RoutesTest {
               .isCloseTo(Math.exp(logits[row + e]) / sum, within(1e-12));
         }
       }
+    }
+  }
+
+  /** The correction decides who is chosen, not what the outputs are multiplied by. */
+  @Test
+  void correctionsOnlyChoose() {
+    Routing routing =
+        new Routing(1, Routing.Score.SIGMOID, false, 3, Optional.of("c"), Groups.NONE);
+    Routes routes = Routes.of(new float[] {1, 0, -1}, routing, new float[] {0, 0, 9});
+    assertThat(routes.experts().get(2).weights().get(0)).isCloseTo(3 / (1 + Math.E), within(1e-12));
+    assertThat(routes.experts().get(0).tokens().isEmpty()).isTrue();
+  }
+
+  /** The best expert is alone in its group; the other group has the best two. */
+  @Test
+  void onlyTheBestGroupsRemain() {
+    float[] logits = {5, -9, 4, 3};
+    for (Groups.Ranking ranking : Groups.Ranking.values()) {
+      Routing routing =
+          new Routing(
+              1, Routing.Score.SIGMOID, true, 1, Optional.empty(), new Groups(2, 1, ranking));
+      Routes routes = Routes.of(logits, routing, new float[4]);
+      int expected = ranking == Groups.Ranking.BEST ? 0 : 2;
+      assertThat(routes.experts().get(expected).tokens().asList()).containsExactly(0);
+      assertThat(routes.experts().get(expected).weights().get(0)).isCloseTo(1, within(1e-12));
     }
   }
 }

@@ -91,7 +91,7 @@ public record MemoryEstimate(long weights, long activations, long hessians) {
               steps.stream()
                   .filter(step -> step.defines().contains(gather.routes()))
                   .map(Step.Route.class::cast)
-                  .mapToLong(route -> tokens * route.chosen() / route.router().outputs())
+                  .mapToLong(route -> tokens * route.routing().chosen() / route.router().outputs())
                   .sum(),
           tokens);
     }

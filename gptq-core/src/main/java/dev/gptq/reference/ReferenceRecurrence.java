@@ -1,0 +1,96 @@
+package dev.gptq.reference;
+
+import dev.gptq.tensor.Tensor;
+
+/** Convolutions and states that are carried from token to token, by their formulas. */
+final class ReferenceRecurrence {
+  private ReferenceRecurrence() {}
+
+  static void convolve(Tensor x, Tensor weight, int sequences, Tensor y) {
+    int columns = x.columns();
+    int inputs = x.rows() / sequences;
+    int outputs = y.rows() / sequences;
+    int width = weight.rows();
+    float[] xv = Elements.load(x);
+    float[] w = Elements.load(weight);
+    float[] yv = new float[y.rows() * columns];
+    for (int r = 0; r < y.rows(); r++) {
+      int first = r % outputs + inputs - outputs - width + 1;
+      for (int c = 0; c < columns; c++) {
+        double sum = 0;
+        for (int j = Math.max(0, -first); j < width; j++) {
+          int row = r / outputs * inputs + first + j;
+          sum += (double) w[j * columns + c] * xv[row * columns + c];
+        }
+        yv[r * columns + c] = (float) sum;
+      }
+    }
+    Elements.store(yv, y);
+  }
+
+  static void decay(Tensor x, Tensor shift, Tensor rate, Tensor y) {
+    float[] xv = Elements.load(x);
+    float[] shifts = Elements.load(shift);
+    float[] rates = Elements.load(rate);
+    for (int i = 0; i < xv.length; i++) {
+      int c = i % rates.length;
+      double a = (double) xv[i] + shifts[c];
+      double softplus = Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));
+      xv[i] = (float) Math.exp(-rates[c] * softplus);
+    }
+    Elements.store(xv, y);
+  }
+
+  static void deltaRule(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      Tensor decay,
+      Tensor beta,
+      Tensor state,
+      int sequences,
+      Tensor y) {
+    int heads = decay.columns();
+    int keySize = state.rows() / (sequences * heads);
+    int size = state.columns();
+    int share = heads / (q.columns() / keySize);
+    int length = q.rows() / sequences;
+    float[] qv = Elements.load(q);
+    float[] kv = Elements.load(k);
+    float[] vv = Elements.load(v);
+    float[] gammas = Elements.load(decay);
+    float[] betas = Elements.load(beta);
+    float[] stored = Elements.load(state);
+    float[] yv = new float[vv.length];
+    double[] s = new double[stored.length];
+    for (int i = 0; i < s.length; i++) {
+      s[i] = stored[i];
+    }
+    for (int t = 0; t < q.rows(); t++) {
+      for (int head = 0; head < heads; head++) {
+        int from = (t / length * heads + head) * keySize * size;
+        int key = t * q.columns() + head / share * keySize;
+        for (int j = 0; j < size; j++) {
+          int value = (t * heads + head) * size + j;
+          double recalled = 0;
+          for (int i = 0; i < keySize; i++) {
+            s[from + i * size + j] *= gammas[t * heads + head];
+            recalled += kv[key + i] * s[from + i * size + j];
+          }
+          double change = betas[t * heads + head] * (vv[value] - recalled);
+          double sum = 0;
+          for (int i = 0; i < keySize; i++) {
+            s[from + i * size + j] += kv[key + i] * change;
+            sum += qv[key + i] * s[from + i * size + j];
+          }
+          yv[value] = (float) sum;
+        }
+      }
+    }
+    for (int i = 0; i < s.length; i++) {
+      stored[i] = (float) s[i];
+    }
+    Elements.store(stored, state);
+    Elements.store(yv, y);
+  }
+}

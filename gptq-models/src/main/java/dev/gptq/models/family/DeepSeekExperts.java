@@ -1,0 +1,75 @@
+package dev.gptq.models.family;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.backend.Activation;
+import dev.gptq.models.config.ModelConfig;
+import dev.gptq.models.family.Routing.Groups;
+import dev.gptq.models.family.Routing.Score;
+import java.util.Optional;
+import java.util.stream.IntStream;
+
+/** Experts as DeepSeek has them, which others took over: groups, a factor, shared experts. */
+final class DeepSeekExperts {
+  private DeepSeekExperts() {}
+
+  /** Version 3: logistic scores, corrected when choosing, groups compared by their two best. */
+  static Experts sigmoid(ModelConfig config) {
+    Groups groups = groups(config, Groups.Ranking.BEST_TWO);
+    Routing routing =
+        new Routing(
+            config.intValue("num_experts_per_tok"),
+            Score.SIGMOID,
+            config.booleanValue("norm_topk_prob", true),
+            (float) config.doubleValue("routed_scaling_factor", 1),
+            Optional.of("mlp.gate.e_score_correction_bias"),
+            groups);
+    return experts(config, routing);
+  }
+
+  /** Version 2: softmax scores, groups compared by their best, if there are groups. */
+  static Experts softmax(ModelConfig config) {
+    Switches.require(config, "norm_topk_prob", false);
+    String method = config.stringValue("topk_method", "greedy");
+    Groups groups =
+        switch (method) {
+          case "greedy" -> Groups.NONE;
+          case "group_limited_greedy" -> groups(config, Groups.Ranking.BEST);
+          default ->
+              throw Switches.refused(
+                  config, "topk_method", method, "greedy and group_limited_greedy are supported");
+        };
+    Routing routing =
+        new Routing(
+            config.intValue("num_experts_per_tok"),
+            Score.SOFTMAX,
+            false,
+            (float) config.doubleValue("routed_scaling_factor", 1),
+            Optional.empty(),
+            groups);
+    return experts(config, routing);
+  }
+
+  private static Groups groups(ModelConfig config, Groups.Ranking ranking) {
+    return new Groups(config.intValue("n_group", 1), config.intValue("topk_group", 1), ranking);
+  }
+
+  private static Experts experts(ModelConfig config, Routing routing) {
+    int inner = config.intValue("moe_intermediate_size");
+    int shared = config.intValue("n_shared_experts", 1);
+    Experts experts =
+        new Experts(
+            "mlp.gate",
+            config.intValue("hidden_size"),
+            routing,
+            IntStream.range(0, config.anyInt("n_routed_experts", "num_local_experts"))
+                .<Body>mapToObj(e -> named(config, "mlp.experts." + e + ".", inner))
+                .collect(ImmutableList.toImmutableList()));
+    return experts.withShared(
+        named(config, "mlp.shared_experts.", shared * inner), Optional.empty());
+  }
+
+  private static FeedForward named(ModelConfig config, String prefix, int inner) {
+    Activation function = Switches.activation(config, "hidden_act", "silu");
+    return FeedForward.named(prefix, config.intValue("hidden_size"), inner, function, false);
+  }
+}

@@ -1,0 +1,69 @@
+package dev.gptq.models.family;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSet;
+import dev.gptq.models.config.ModelConfig;
+import java.util.Optional;
+import java.util.stream.IntStream;
+
+/**
+ * ERNIE 4.5 with experts: softmax scores that are corrected when choosing, shared experts, some
+ * layers dense.
+ */
+final class ErnieMoeFamily implements ModelFamily {
+
+  @Override
+  public ImmutableSet<String> modelTypes() {
+    return ImmutableSet.of("ernie4_5_moe");
+  }
+
+  @Override
+  public DecoderSpec describe(ModelConfig given) {
+    ModelConfig config = given.or(ImmutableMap.of("rope_theta", 5e5));
+    boolean bias = config.booleanValue("use_bias", false);
+    SelfAttention attention = ErnieFamily.attention(config, bias);
+    return LlamaLayout.decoder(
+        "ERNIE 4.5 MoE",
+        config,
+        true,
+        layer ->
+            isSparse(config, layer)
+                ? LlamaLayout.block(config, attention, experts(config, bias))
+                : LlamaLayout.block(config, attention, LlamaLayout.feedForward(config, bias)));
+  }
+
+  private static boolean isSparse(ModelConfig config, int layer) {
+    int last = config.intValue("moe_layer_end_index", -1);
+    return (layer + 1) % config.intValue("moe_layer_interval", 1) == 0
+        && layer >= config.intValue("moe_layer_start_index", 1)
+        && (last == -1 || layer <= last);
+  }
+
+  private static Experts experts(ModelConfig config, boolean bias) {
+    int inner = config.intValue("moe_intermediate_size");
+    Experts experts =
+        new Experts(
+            "mlp.gate",
+            config.intValue("hidden_size"),
+            Routing.softmax(config.anyInt("moe_k", "num_experts_per_tok"), true)
+                .withCorrection("mlp.moe_statics.e_score_correction_bias"),
+            IntStream.range(0, config.anyInt("moe_num_experts", "num_experts"))
+                .<Body>mapToObj(e -> named(config, "mlp.experts." + e + ".", inner, bias))
+                .collect(ImmutableList.toImmutableList()));
+    int shared = config.intValue("moe_num_shared_experts", 2);
+    return shared == 0
+        ? experts
+        : experts.withShared(
+            named(config, "mlp.shared_experts.", shared * inner, bias), Optional.empty());
+  }
+
+  private static FeedForward named(ModelConfig config, String prefix, int inner, boolean bias) {
+    return FeedForward.named(
+        prefix,
+        config.intValue("hidden_size"),
+        inner,
+        Switches.activation(config, "hidden_act", "silu"),
+        bias);
+  }
+}

@@ -1,0 +1,110 @@
+package dev.gptq.models.family;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSet;
+import dev.gptq.backend.Activation;
+import dev.gptq.models.config.ModelConfig;
+import dev.gptq.models.family.NormSpec.Kind;
+import dev.gptq.models.family.SelfAttention.Names;
+import dev.gptq.models.family.SelfAttention.QueryKeyNorm;
+import dev.gptq.models.family.Step.Split.Part;
+import java.util.List;
+
+/** LFM2: gated short convolutions in most layers, attention with normalised heads in the others. */
+final class LfmFamily implements ModelFamily {
+
+  @Override
+  public ImmutableSet<String> modelTypes() {
+    return ImmutableSet.of("lfm2");
+  }
+
+  @Override
+  public DecoderSpec describe(ModelConfig given) {
+    ModelConfig config = given.or(ImmutableMap.of("rope_theta", 1e6));
+    Switches.require(config, "conv_bias", false);
+    int hidden = config.intValue("hidden_size");
+    FeedForward feedForward =
+        new FeedForward(
+            "feed_forward.w1",
+            "feed_forward.w3",
+            "feed_forward.w2",
+            hidden,
+            inner(config),
+            Activation.SILU,
+            false);
+    return LlamaLayout.decoder(
+        "LFM2",
+        config,
+        true,
+        norm(config, "embedding_norm"),
+        layer ->
+            Branch.block(
+                Branch.before(
+                    norm(config, "operator_norm"),
+                    isConvolution(config, layer)
+                        ? (in, out) -> convolution(config, hidden, in, out)
+                        : attention(config)),
+                Branch.before(norm(config, "ffn_norm"), feedForward)));
+  }
+
+  /** Two thirds of what the file says, times a factor, up to the next multiple. */
+  private static int inner(ModelConfig config) {
+    int stated = config.anyInt("block_ff_dim", "intermediate_size");
+    if (!config.booleanValue("block_auto_adjust_ff_dim", true)) {
+      return stated;
+    }
+    int adjusted =
+        (int) (config.doubleValue("block_ffn_dim_multiplier", 1) * (int) (2.0 * stated / 3));
+    int multiple = config.intValue("block_multiple_of", 256);
+    return Math.ceilDiv(adjusted, multiple) * multiple;
+  }
+
+  private static boolean isConvolution(ModelConfig config, int layer) {
+    List<String> types = config.stringList("layer_types");
+    if (layer >= types.size()) {
+      List<Integer> full = config.intList("full_attn_idxs");
+      return config.has("full_attn_idxs") && !full.contains(layer);
+    }
+    return switch (types.get(layer)) {
+      case "conv" -> true;
+      case "full_attention" -> false;
+      default ->
+          throw Switches.refused(
+              config, "layer_types", types.get(layer), "conv and full_attention are supported");
+    };
+  }
+
+  private static SelfAttention attention(ModelConfig config) {
+    float epsilon = (float) config.doubleValue("norm_eps", 1e-5);
+    return SelfAttention.of(config, 0)
+        .withNames(Names.withOutput("self_attn.out_proj"))
+        .withNorms(
+            new QueryKeyNorm(
+                new NormSpec("self_attn.q_layernorm", Kind.RMS, config.headDim(), epsilon),
+                new NormSpec("self_attn.k_layernorm", Kind.RMS, config.headDim(), epsilon),
+                false));
+  }
+
+  /** {@code out(c·conv(b·x))}, where b, c and x are one projection. */
+  private static ImmutableList<Step> convolution(
+      ModelConfig config, int hidden, String in, String out) {
+    return ImmutableList.of(
+        new Step.Linears(
+            in, ImmutableList.of(new LinearSpec("conv.in_proj", "bcx", 3 * hidden, hidden, false))),
+        new Step.Split(
+            "bcx",
+            1,
+            ImmutableList.of(
+                new Part("b", hidden), new Part("c", hidden), new Part("values", hidden))),
+        new Step.Gate(Activation.IDENTITY, "b", "values"),
+        new Step.Convolve("b", "conv.conv", hidden, config.intValue("conv_L_cache", 3), "mixed"),
+        new Step.Gate(Activation.IDENTITY, "c", "mixed"),
+        new Step.Linears(
+            "c", ImmutableList.of(new LinearSpec("conv.out_proj", out, hidden, hidden, false))));
+  }
+
+  private static NormSpec norm(ModelConfig config, String name) {
+    return LlamaLayout.norm(config, Kind.RMS, name, "norm_eps", 1e-5);
+  }
+}
