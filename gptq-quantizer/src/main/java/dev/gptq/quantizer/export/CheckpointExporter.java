@@ -78,11 +78,13 @@ public final class CheckpointExporter {
         CheckpointWriter.create(output, WriterOptions.DEFAULT.withOverwrite(overwrite))) {
       writer.addAll(
           () -> Stream.concat(others(model, packed), modules(work, blocks, config)).iterator());
-      writer.writeFile(QuantizationLog.FILE, log.toString().getBytes(StandardCharsets.UTF_8));
+      byte[] modules = log.toString().getBytes(StandardCharsets.UTF_8);
+      writer.writeFile(QuantizationLog.FILE, modules);
       for (Map.Entry<String, String> file : logs.entrySet()) {
         writer.writeFile(file.getKey(), file.getValue().getBytes(StandardCharsets.UTF_8));
       }
       writeSideFiles(model, config, writer);
+      work.announce(modules);
       writer.commit();
     }
   }

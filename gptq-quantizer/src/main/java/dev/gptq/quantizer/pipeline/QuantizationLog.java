@@ -1,5 +1,9 @@
 package dev.gptq.quantizer.pipeline;
 
+import com.google.common.collect.ImmutableList;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
@@ -55,6 +59,13 @@ public final class QuantizationLog {
         json.required("tokens").asLong(),
         json.path("fallback").asString(""),
         json.required("seconds").asDouble());
+  }
+
+  /** The log of a quantized checkpoint. */
+  public static ImmutableList<ModuleReport> read(Path folder) throws IOException {
+    return Files.readAllLines(folder.resolve(FILE)).stream()
+        .map(QuantizationLog::parse)
+        .collect(ImmutableList.toImmutableList());
   }
 
   private static void put(ObjectNode json, String key, double value) {

@@ -6,6 +6,7 @@ import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.observe.Setting;
+import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -32,17 +33,8 @@ final class QuantizationChecks {
               + " bits); start from the full-precision checkpoint");
     }
     Path output = request.output();
-    if (Files.exists(output) && !request.overwrite()) {
-      boolean empty = false;
-      if (Files.isDirectory(output)) {
-        try (Stream<Path> entries = Files.list(output)) {
-          empty = entries.findAny().isEmpty();
-        }
-      }
-      if (!empty) {
-        throw new BadInputException(
-            output + " exists and is not empty; choose another folder or add --overwrite");
-      }
+    if (!request.overwrite() && !WorkFolder.isAnnounced(output)) {
+      requireFree(output);
     }
     int selected = 0;
     for (BlockSpec block : model.spec().blocks()) {
@@ -62,6 +54,23 @@ final class QuantizationChecks {
     }
     if (request.observing().orElse(null) instanceof Observing.Budget budget) {
       checkBudget(budget.bitsPerWeight());
+    }
+  }
+
+  /** Throws if there is anything at the output. */
+  static void requireFree(Path output) throws IOException {
+    if (!Files.exists(output)) {
+      return;
+    }
+    boolean empty = false;
+    if (Files.isDirectory(output)) {
+      try (Stream<Path> entries = Files.list(output)) {
+        empty = entries.findAny().isEmpty();
+      }
+    }
+    if (!empty) {
+      throw new BadInputException(
+          output + " exists and is not empty; choose another folder or add --overwrite");
     }
   }
 

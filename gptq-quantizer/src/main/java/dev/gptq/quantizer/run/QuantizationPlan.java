@@ -21,6 +21,7 @@ import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.MemoryEstimate;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationJob;
+import dev.gptq.quantizer.pipeline.QuantizationLog;
 import dev.gptq.quantizer.store.OutputLock;
 import dev.gptq.quantizer.store.RunKey;
 import dev.gptq.quantizer.store.WeightFiles;
@@ -88,6 +89,15 @@ public final class QuantizationPlan implements AutoCloseable {
                 key(backend),
                 module -> source.find(module + ".bias"),
                 listener::note)) {
+      if (work.isWritten(request.output())) {
+        listener.note(request.output() + " was complete already; cleared away what was left");
+        work.delete();
+        ImmutableList<ModuleReport> reports = QuantizationLog.read(request.output());
+        return summary(backend, reports, ImmutableList.of(), (System.nanoTime() - start) / 1e9, 0);
+      }
+      if (!request.overwrite()) {
+        QuantizationChecks.requireFree(request.output());
+      }
       if (!request.resume()) {
         work.delete();
       }
@@ -112,11 +122,7 @@ public final class QuantizationPlan implements AutoCloseable {
           request.observing().isPresent()
               ? observe(request.observing().get(), backend, work, hessians, listener)
               : ImmutableList.of();
-      ImmutableList.Builder<ModuleReport> all = ImmutableList.builder();
-      for (int block = 0; block < model.spec().blocks().size(); block++) {
-        all.addAll(work.reports(block));
-      }
-      ImmutableList<ModuleReport> reports = all.build();
+      ImmutableList<ModuleReport> reports = reports(work);
       long blocksDone = System.nanoTime();
       listener.writing(request.output());
       write(work, reports, attempts);
@@ -125,6 +131,14 @@ public final class QuantizationPlan implements AutoCloseable {
       long end = System.nanoTime();
       return summary(backend, reports, attempts, (end - start) / 1e9, (end - blocksDone) / 1e9);
     }
+  }
+
+  private ImmutableList<ModuleReport> reports(WorkFolder work) {
+    ImmutableList.Builder<ModuleReport> all = ImmutableList.builder();
+    for (int block = 0; block < model.spec().blocks().size(); block++) {
+      all.addAll(work.reports(block));
+    }
+    return all.build();
   }
 
   /** Everything that decides the result. */

@@ -2,15 +2,19 @@ package dev.gptq.quantizer.store;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.hash.Hashing;
 import com.google.common.io.MoreFiles;
 import com.google.common.io.RecursiveDeleteOption;
+import dev.gptq.formats.DurableFiles;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.quantizer.pipeline.BlockStore;
 import dev.gptq.quantizer.pipeline.FinishedBlocks;
 import dev.gptq.quantizer.pipeline.ModuleReport;
+import dev.gptq.quantizer.pipeline.QuantizationLog;
 import dev.gptq.quantizer.pipeline.QuantizedModule;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -31,6 +35,9 @@ import java.util.stream.Stream;
  */
 public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseable {
   private static final String BLOCK = "block-";
+
+  /** Holds the hash of the log of a checkpoint that is about to get its name. */
+  private static final String ANNOUNCED = "announced.sha256";
 
   private final Path folder;
   private final RunKey key;
@@ -252,7 +259,47 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
     return files;
   }
 
-  /** Deletes the folder. */
+  /**
+   * Says that the checkpoint with this log is whole and about to get its name. The log has the
+   * times of all modules in it, so that no other run has the same.
+   */
+  public void announce(byte[] log) throws IOException {
+    Path file = folder.resolve(ANNOUNCED);
+    Files.deleteIfExists(file);
+    DurableFiles.write(file, hash(log).getBytes(StandardCharsets.UTF_8));
+  }
+
+  /**
+   * Whether the output is the checkpoint that this run announced, so that nothing is left to do.
+   */
+  public boolean isWritten(Path output) throws IOException {
+    return announced(folder, output);
+  }
+
+  /** Whether an unfinished run beside the output announced the checkpoint that is there. */
+  public static boolean isAnnounced(Path output) throws IOException {
+    String prefix = prefix(output);
+    for (Path sibling : entries(Path.of(prefix).getParent())) {
+      if (sibling.toString().startsWith(prefix) && announced(sibling, output)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private static boolean announced(Path work, Path output) throws IOException {
+    Path file = work.resolve(ANNOUNCED);
+    Path log = output.resolve(QuantizationLog.FILE);
+    return Files.isRegularFile(file)
+        && Files.isRegularFile(log)
+        && Files.readString(file).equals(hash(Files.readAllBytes(log)));
+  }
+
+  private static String hash(byte[] log) {
+    return Hashing.sha256().hashBytes(log).toString();
+  }
+
+  /** Deletes the folder, what says that the checkpoint is written last. */
   public void delete() throws IOException {
     close();
     if (Files.isDirectory(folder)) {
@@ -266,6 +313,7 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
   private static void deleteRun(Path run) throws IOException {
     try {
       entries(run).stream()
+          .filter(entry -> !entry.endsWith(ANNOUNCED))
           .parallel()
           .forEach(block -> {
             try {

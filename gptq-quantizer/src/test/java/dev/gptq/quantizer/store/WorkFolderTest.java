@@ -277,6 +277,28 @@ final class WorkFolderTest {
   }
 
   @Test
+  void anAnnouncedCheckpointIsKnownByItsLog() throws IOException {
+    Path output = Files.createDirectory(folder.resolve("out"));
+    byte[] log = {1, 2, 3};
+    try (WorkFolder work = work()) {
+      work.put(0, block(0));
+      Files.write(output.resolve("quantization-log.jsonl"), log);
+      assertThat(work.isWritten(output)).isFalse();
+      work.announce(log);
+      assertThat(work.isWritten(output)).isTrue();
+      assertThat(WorkFolder.isAnnounced(output)).isTrue();
+      try (WorkFolder other = work("other")) {
+        assertThat(other.isWritten(output)).isFalse();
+      }
+      Files.write(output.resolve("quantization-log.jsonl"), new byte[] {1, 2});
+      assertThat(work.isWritten(output)).isFalse();
+      assertThat(WorkFolder.isAnnounced(output)).isFalse();
+      Files.delete(output.resolve("quantization-log.jsonl"));
+      assertThat(WorkFolder.isAnnounced(output)).isFalse();
+    }
+  }
+
+  @Test
   void aRunDeletesOnlyItsOwnWork() throws IOException {
     try (WorkFolder mine = work("one");
         WorkFolder other = work("two")) {
