@@ -1,6 +1,7 @@
 package dev.gptq.cli;
 
 import com.google.common.base.Throwables;
+import dev.gptq.backend.BackendSettingException;
 import dev.gptq.backend.BackendUnavailableException;
 import dev.gptq.cli.console.ExitStatus;
 import dev.gptq.cli.console.UsageException;
@@ -55,6 +56,7 @@ final class Failures implements IExecutionExceptionHandler {
     return switch (failure) {
       case UsageException e -> ExitStatus.USAGE;
       case RequestException e -> ExitStatus.USAGE;
+      case BackendSettingException e -> ExitStatus.USAGE;
       case BadInputException e -> ExitStatus.BAD_INPUT;
       case CalibrationException e -> ExitStatus.BAD_INPUT;
       case OutOfMemoryException e -> ExitStatus.IO_ERROR;

@@ -1,11 +1,14 @@
 package dev.gptq.backend;
 
 import com.google.common.collect.ImmutableList;
+import dev.gptq.tensor.OutOfMemoryException;
 import java.util.Comparator;
 import java.util.Iterator;
+import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.ServiceConfigurationError;
 import java.util.ServiceLoader;
+import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 
@@ -33,12 +36,16 @@ public final class Backends {
 
   /**
    * Opens a backend. An explicit name that is missing or cannot run is an error; {@code auto} takes
-   * the best that can run and tells {@code refusals} about each better one that cannot.
+   * the best that can run and opens, and tells {@code refusals} about each better one that does
+   * not.
    *
    * @throws BackendUnavailableException with the reason and the remedy
+   * @throws BackendSettingException if the options have a setting that no backend understands, or
+   *     that another than the named one does, or a value that it cannot take
    */
   public static Backend open(String name, BackendOptions options, Consumer<Candidate> refusals) {
     ImmutableList<Found> found = find(options);
+    checkSettings(name, options, found);
     for (Found f : found) {
       boolean available = f.candidate().availability() instanceof Availability.Available;
       if (name.equals(AUTO) && !available) {
@@ -47,7 +54,20 @@ public final class Backends {
         if (f.candidate().availability() instanceof Availability.Unavailable why) {
           throw new BackendUnavailableException(name, why);
         }
-        return new CheckedBackend(f.provider().open(options));
+        try {
+          return new CheckedBackend(f.provider().open(options));
+        } catch (BackendUnavailableException | OutOfMemoryException e) {
+          boolean last = f.equals(found.getLast());
+          if (!name.equals(AUTO) || last) {
+            throw e;
+          }
+          refusals.accept(
+              new Candidate(
+                  f.candidate().name(),
+                  new Availability.Unavailable(
+                      "it did not open: " + e.getMessage(),
+                      "Name it with --backend to insist on it.")));
+        }
       }
     }
     throw new BackendUnavailableException(
@@ -58,6 +78,40 @@ public final class Backends {
             + ". Put its jar (gptq-"
             + name
             + "-*.jar) into the lib folder");
+  }
+
+  private static void checkSettings(
+      String name, BackendOptions options, ImmutableList<Found> found) {
+    Map<String, BackendSetting> known = new TreeMap<>();
+    Map<String, String> owners = new TreeMap<>();
+    for (Found f : found) {
+      if (f.provider() != null) {
+        for (BackendSetting setting : f.provider().settings()) {
+          known.put(setting.name(), setting);
+          owners.put(setting.name(), f.provider().name());
+        }
+      }
+    }
+    options
+        .settings()
+        .forEach((key, value) -> {
+          BackendSetting setting = known.get(key);
+          if (setting == null) {
+            throw new BackendSettingException(
+                "no backend has the option '"
+                    + key
+                    + "'; there are: "
+                    + String.join(", ", known.keySet()));
+          }
+          if (!setting.accepts().test(value)) {
+            throw new BackendSettingException(
+                key + " must be " + setting.values() + " but is '" + value + "'");
+          }
+          if (!name.equals(AUTO) && !name.equals(owners.get(key))) {
+            throw new BackendSettingException(
+                key + " is an option of backend " + owners.get(key) + ", not of " + name);
+          }
+        });
   }
 
   private static ImmutableList<Found> find(BackendOptions options) {

@@ -3,6 +3,7 @@ package dev.gptq.backend;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backends.Candidate;
 import dev.gptq.reference.ReferenceBackendProvider;
@@ -65,6 +66,32 @@ final class BackendsTest {
     }
   }
 
+  /** A backend that can run by its probe, but does not open. */
+  public static final class Occupied implements BackendProvider {
+    @Override
+    public String name() {
+      return "occupied";
+    }
+
+    @Override
+    public ImmutableList<BackendSetting> settings() {
+      return ImmutableList.of(
+          BackendSetting.oneOf("occupied.mode", "slow", "slower"),
+          BackendSetting.positive("occupied.lanes"));
+    }
+
+    @Override
+    public Availability probe(BackendOptions options) {
+      return new Availability.Available(100, "test", ImmutableMap.of());
+    }
+
+    @Override
+    public Backend open(BackendOptions options) {
+      throw new BackendUnavailableException(
+          name(), new Availability.Unavailable("another process holds it", "End that."));
+    }
+  }
+
   /** A provider whose constructor fails, as one does that links a missing class. */
   public static final class Failing implements BackendProvider {
     public Failing() {
@@ -117,6 +144,51 @@ final class BackendsTest {
     }
     assertThat(refusals).extracting(Candidate::name).containsExactly("missing");
     assertThat(names()).containsExactly("missing", "fast", "reference");
+  }
+
+  @Test
+  void autoTakesTheNextWhereTheBestDoesNotOpen() throws IOException {
+    services(Occupied.class.getName(), Fast.class.getName());
+    List<Candidate> refusals = new ArrayList<>();
+    try (Backend backend = Backends.open(Backends.AUTO, OPTIONS, refusals::add)) {
+      assertThat(backend.info().name()).isEqualTo("reference");
+    }
+    assertThat(refusals)
+        .singleElement()
+        .satisfies(refused -> {
+          assertThat(refused.name()).isEqualTo("occupied");
+          assertThat(refused.availability().toString()).contains("another process holds it");
+        });
+    assertThatThrownBy(() -> Backends.open("occupied", OPTIONS, refused -> {}))
+        .isInstanceOf(BackendUnavailableException.class)
+        .hasMessageContaining("another process holds it");
+  }
+
+  @Test
+  void settingsThatNobodyUnderstandsAreRefused() throws IOException {
+    services(Occupied.class.getName());
+    assertThatThrownBy(() -> open(Backends.AUTO, "occupied.mood", "slow"))
+        .isInstanceOf(BackendSettingException.class)
+        .hasMessage(
+            "no backend has the option 'occupied.mood'; there are: occupied.lanes,"
+                + " occupied.mode");
+    assertThatThrownBy(() -> open(Backends.AUTO, "occupied.mode", "fast"))
+        .isInstanceOf(BackendSettingException.class)
+        .hasMessage("occupied.mode must be one of slow, slower but is 'fast'");
+    for (String lanes : List.of("0", "-1", "many", "")) {
+      assertThatThrownBy(() -> open(Backends.AUTO, "occupied.lanes", lanes))
+          .isInstanceOf(BackendSettingException.class)
+          .hasMessage("occupied.lanes must be a positive number but is '" + lanes + "'");
+    }
+    assertThatThrownBy(() -> open("reference", "occupied.mode", "slow"))
+        .isInstanceOf(BackendSettingException.class)
+        .hasMessage("occupied.mode is an option of backend occupied, not of reference");
+    open(Backends.AUTO, "occupied.mode", "slow");
+  }
+
+  private static void open(String name, String key, String value) {
+    Backends.open(name, new BackendOptions(1, 0, ImmutableMap.of(key, value)), refused -> {})
+        .close();
   }
 
   @Test

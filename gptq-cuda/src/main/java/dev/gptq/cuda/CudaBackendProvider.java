@@ -1,12 +1,15 @@
 package dev.gptq.cuda;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Availability;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.BackendProvider;
+import dev.gptq.backend.BackendSetting;
 import dev.gptq.backend.BackendUnavailableException;
 import dev.gptq.cuda.driver.CudaException;
+import dev.gptq.cuda.driver.CudaFolders;
 import dev.gptq.cuda.driver.CudaUnavailableException;
 
 /** Offers the backend on NVIDIA GPUs of compute capability 8.0 and up. */
@@ -24,6 +27,15 @@ public final class CudaBackendProvider implements BackendProvider {
   }
 
   @Override
+  public ImmutableList<BackendSetting> settings() {
+    return ImmutableList.of(
+        BackendSetting.oneOf(CudaBackend.ACTIVATIONS, "bf16", "f32"),
+        BackendSetting.positive(CudaBackend.LANES),
+        BackendSetting.oneOf(CudaQueue.SYNCHRONOUS, "true", "false"),
+        BackendSetting.text(CudaFolders.SETTING, "the folder of a CUDA installation"));
+  }
+
+  @Override
   public Availability probe(BackendOptions options) {
     try {
       CudaPlatform platform = CudaPlatform.find(options);
@@ -32,9 +44,13 @@ public final class CudaBackendProvider implements BackendProvider {
     } catch (CudaUnavailableException e) {
       return e.unavailable();
     } catch (CudaException e) {
-      return new Availability.Unavailable(
-          e.getMessage(), "Check that nvidia-smi works and that no other process holds the GPU");
+      return busy(e);
     }
+  }
+
+  private static Availability.Unavailable busy(CudaException e) {
+    return new Availability.Unavailable(
+        e.getMessage(), "Check that nvidia-smi works and that no other process holds the GPU");
   }
 
   @Override
@@ -43,6 +59,8 @@ public final class CudaBackendProvider implements BackendProvider {
       return new CudaBackend(CudaPlatform.find(options), options);
     } catch (CudaUnavailableException e) {
       throw new BackendUnavailableException(NAME, e.unavailable());
+    } catch (CudaException e) {
+      throw new BackendUnavailableException(NAME, busy(e));
     }
   }
 }

@@ -1,10 +1,12 @@
 package dev.gptq.simd;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Availability;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.BackendProvider;
+import dev.gptq.backend.BackendSetting;
 import dev.gptq.backend.BackendUnavailableException;
 import java.util.Optional;
 
@@ -22,6 +24,17 @@ public final class SimdBackendProvider implements BackendProvider {
   @Override
   public String name() {
     return NAME;
+  }
+
+  @Override
+  public ImmutableList<BackendSetting> settings() {
+    return ImmutableList.of(
+        BackendSetting.oneOf(LaneWidth.SETTING, "128", "256", "512"),
+        new BackendSetting(
+            ActivationMode.SETTING,
+            "one of " + ActivationMode.known(),
+            id -> ActivationMode.of(id).isPresent()),
+        BackendSetting.positive(SimdBackend.LANES));
   }
 
   @Override
