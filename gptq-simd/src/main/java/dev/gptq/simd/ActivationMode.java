@@ -14,8 +14,8 @@ enum ActivationMode {
   INT8,
   /**
    * Rounded for a few rows, which is decoding, where vectors have 256 bits at most: 1.7 times as
-   * fast from memory there, for a perplexity 0.04 % higher. With 512 bits float32 decodes as fast or
-   * faster. Products of many rows, and with them every evaluation, stay as they are.
+   * fast from memory there, for a perplexity 0.04 % higher. With 512 bits float32 decodes as fast
+   * or faster. Products of many rows, and with them every evaluation, stay as they are.
    */
   AUTO;
 

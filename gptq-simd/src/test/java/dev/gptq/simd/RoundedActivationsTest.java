@@ -109,8 +109,7 @@ final class RoundedActivationsTest {
       float[] rounded = product("int8", w, x);
       float[] whole = product("float32", w, x);
       assertThat(rounded).isNotEqualTo(whole);
-      assertThat(product("auto", w, x)).isEqualTo(
-              tokens < 8 && Lanes.COUNT < 16 ? rounded : whole);
+      assertThat(product("auto", w, x)).isEqualTo(tokens < 8 && Lanes.COUNT < 16 ? rounded : whole);
     }
   }
 
