@@ -6,6 +6,9 @@ import dev.gptq.backend.BackendUnavailableException;
 import dev.gptq.cli.console.ExitStatus;
 import dev.gptq.cli.console.UsageException;
 import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.OutputPlaceException;
+import dev.gptq.formats.safetensors.MappedFiles;
+import dev.gptq.formats.safetensors.UnreadableFileException;
 import dev.gptq.hub.HubException;
 import dev.gptq.quantize.CalibrationException;
 import dev.gptq.quantizer.run.RequestException;
@@ -15,6 +18,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.NoSuchFileException;
 import java.util.Locale;
+import java.util.Optional;
 import picocli.CommandLine;
 import picocli.CommandLine.IExecutionExceptionHandler;
 import picocli.CommandLine.ParseResult;
@@ -29,6 +33,10 @@ final class Failures implements IExecutionExceptionHandler {
     if (status == ExitStatus.SOFTWARE
         && Throwables.getRootCause(failure) instanceof OutOfMemoryError full) {
       return heapIsFull(full, command);
+    }
+    Optional<UnreadableFileException> gone = MappedFiles.fault(failure);
+    if (status == ExitStatus.SOFTWARE && gone.isPresent()) {
+      return fileIsGone(gone.get(), command);
     }
     if (status == ExitStatus.SOFTWARE) {
       failure.printStackTrace(command.getErr());
@@ -52,11 +60,18 @@ final class Failures implements IExecutionExceptionHandler {
     return ExitStatus.IO_ERROR;
   }
 
+  /** What to say and return where a file that is mapped into memory can no longer be read. */
+  static int fileIsGone(UnreadableFileException fault, CommandLine command) {
+    command.getErr().println("gptq: " + fault.getMessage());
+    return ExitStatus.IO_ERROR;
+  }
+
   private static int status(Exception failure) {
     return switch (failure) {
       case UsageException e -> ExitStatus.USAGE;
       case RequestException e -> ExitStatus.USAGE;
       case BackendSettingException e -> ExitStatus.USAGE;
+      case OutputPlaceException e -> ExitStatus.USAGE;
       case BadInputException e -> ExitStatus.BAD_INPUT;
       case CalibrationException e -> ExitStatus.BAD_INPUT;
       case OutOfMemoryException e -> ExitStatus.IO_ERROR;

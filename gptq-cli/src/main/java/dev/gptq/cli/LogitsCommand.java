@@ -10,6 +10,7 @@ import dev.gptq.cli.options.BackendOption;
 import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.OutputOption;
 import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.OutputPlace;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.SingleTensor;
 import dev.gptq.formats.safetensors.StoredTensor;
@@ -68,7 +69,9 @@ final class LogitsCommand implements Callable<Integer> {
     List<int[]> windows =
         tokens.endsWith(".safetensors") ? read(Path.of(tokens)) : List.of(parse(tokens));
     int length = windows.getFirst().length;
-    try (Model opened = Model.open(model.folder(console))) {
+    Path folder = model.folder(console);
+    OutputPlace.requireApart(file, List.of(folder));
+    try (Model opened = Model.open(folder)) {
       check(windows, opened);
       try (Backend backend = backendOption.open(console);
           Decoder decoder = opened.load(backend);

@@ -1,6 +1,7 @@
 package dev.gptq.cli;
 
 import dev.gptq.cli.console.Version;
+import dev.gptq.formats.safetensors.MappedFiles;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
@@ -51,12 +52,17 @@ public final class Main implements Runnable {
     System.exit(run(commandLine(), arguments));
   }
 
-  /** The exit status of a command. An error other than a full heap is thrown on. */
+  /**
+   * The exit status of a command. An error other than a full heap or a mapped file that can no
+   * longer be read is thrown on.
+   */
   static int run(CommandLine command, String... arguments) {
     try {
       return command.execute(arguments);
     } catch (OutOfMemoryError e) {
       return Failures.heapIsFull(e, command);
+    } catch (InternalError e) {
+      return Failures.fileIsGone(MappedFiles.fault(e).orElseThrow(() -> e), command);
     }
   }
 

@@ -108,6 +108,32 @@ final class BadInputTest {
   }
 
   @Test
+  void outputThatIsTheModelOrContainsItOrLiesInIt() throws IOException {
+    Files.createSymbolicLink(folder.resolve("link"), model);
+    for (Path output : new Path[] {model, folder.resolve("link"), folder, model.resolve("w4")}) {
+      Cli.Outcome refused =
+          Cli.run(
+              "quantize", "--model", model, "--output", output, "--overwrite", "--method", "rtn");
+      assertThat(refused.status()).as(refused.err()).isEqualTo(2);
+      assertThat(refused.err()).contains("gptq: the output ", "read").hasLineCount(1);
+      assertThat(shard).exists();
+    }
+  }
+
+  @Test
+  void logitsInTheModelFolder() {
+    Cli.Outcome refused = Cli.run("logits", "--model", model, "--tokens", "1,2", "--output", shard);
+    assertThat(refused.status()).as(refused.err()).isEqualTo(2);
+  }
+
+  @Test
+  void aLinkOutOfTheModelFolder() throws IOException {
+    Path secret = Files.writeString(folder.resolve("secret"), "secret");
+    Files.createSymbolicLink(model.resolve("README.md"), secret);
+    assertRefused(65, "README.md is a link to", "outside the model's folder");
+  }
+
+  @Test
   void missingModelFolder() throws IOException {
     model = folder.resolve("nowhere");
     assertRefused(65, "nowhere");

@@ -66,8 +66,20 @@ final class FailuresTest {
   }
 
   @Test
+  void aMappedFileThatIsCutIsNoDefect() {
+    String fault = "a fault occurred in an unsafe memory access operation";
+    assertThat(status(null, new InternalError(fault))).isEqualTo(74);
+    assertThat(status(new IllegalStateException(new InternalError(fault)), null)).isEqualTo(74);
+    assertThat(err.toString())
+        .startsWith("gptq: a mapped file cannot be read or written; another program changed it")
+        .hasLineCount(2);
+  }
+
+  @Test
   void otherErrorsAreNotHidden() {
     assertThatThrownBy(() -> status(null, new AssertionError("a defect")))
         .isInstanceOf(AssertionError.class);
+    assertThatThrownBy(() -> status(null, new InternalError("a defect")))
+        .isInstanceOf(InternalError.class);
   }
 }

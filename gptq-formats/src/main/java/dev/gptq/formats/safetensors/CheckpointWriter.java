@@ -3,6 +3,8 @@ package dev.gptq.formats.safetensors;
 import com.google.common.base.Preconditions;
 import com.google.common.collect.ImmutableList;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -17,7 +19,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
-import java.util.zip.CRC32C;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
@@ -49,8 +50,18 @@ public final class CheckpointWriter implements AutoCloseable {
   }
 
   /**
-   * Begins a checkpoint. Throws {@link dev.gptq.formats.BadInputException} if the folder exists, is
-   * not empty and must not be overwritten, or if another process writes to it.
+   * Throws what {@link #create} would, so that it is known before the work, and leaves no file
+   * behind.
+   */
+  public static void check(Path folder, WriterOptions options) throws IOException {
+    StagingFolder.create(folder, options).close();
+  }
+
+  /**
+   * Begins a checkpoint. Throws {@link dev.gptq.formats.OutputPlaceException} if the folder is one
+   * that is read, and {@link dev.gptq.formats.BadInputException} if it exists, is not empty and
+   * must not be overwritten or holds what this program has not written, or if another process
+   * writes to it.
    */
   public static CheckpointWriter create(Path folder, WriterOptions options) throws IOException {
     return create(
@@ -66,7 +77,7 @@ public final class CheckpointWriter implements AutoCloseable {
 
   static CheckpointWriter create(Path folder, WriterOptions options, ShardWriter.Opener opener)
       throws IOException {
-    return new CheckpointWriter(StagingFolder.create(folder, options.overwrite()), options, opener);
+    return new CheckpointWriter(StagingFolder.create(folder, options), options, opener);
   }
 
   /** Adds a tensor. The segment holds the elements, little-endian, and may be reused afterwards. */
@@ -91,11 +102,15 @@ public final class CheckpointWriter implements AutoCloseable {
 
   /** Adds a tensor of another checkpoint as it is. */
   public void add(StoredTensor tensor) throws IOException {
-    add(
-        tensor.name(),
-        tensor.type(),
-        tensor.shape().stream().mapToLong(Long::longValue).toArray(),
-        tensor.data());
+    try {
+      add(
+          tensor.name(),
+          tensor.type(),
+          tensor.shape().stream().mapToLong(Long::longValue).toArray(),
+          tensor.data());
+    } catch (InternalError e) {
+      throw MappedFiles.fault(e).orElseThrow(() -> e);
+    }
   }
 
   /**
@@ -161,9 +176,14 @@ public final class CheckpointWriter implements AutoCloseable {
 
   /** Copies a side file, such as a tokenizer, under its own name. */
   public void copyFile(Path source) throws IOException {
-    Path target = staging.path().resolve(source.getFileName().toString());
-    try {
-      Files.copy(source, target, StandardCopyOption.REPLACE_EXISTING);
+    copyFile(source.getFileName().toString(), source);
+  }
+
+  /** Copies a side file under a name, which may be {@code FOLDER/NAME}. */
+  public void copyFile(String name, Path source) throws IOException {
+    try (InputStream input = Files.newInputStream(source)) {
+      // Its content only: permissions are those of the other files here.
+      Files.copy(input, place(name), StandardCopyOption.REPLACE_EXISTING);
     } catch (IOException e) {
       throw explained("file " + source, e);
     }
@@ -171,15 +191,25 @@ public final class CheckpointWriter implements AutoCloseable {
 
   /** Writes a side file. */
   public void writeFile(String name, byte[] content) throws IOException {
-    Preconditions.checkArgument(
-        Path.of(name).getNameCount() == 1 && !Path.of(name).isAbsolute(),
-        "'%s' is no plain file name",
-        name);
     try {
-      Files.write(staging.path().resolve(name), content);
+      Files.write(place(name), content);
     } catch (IOException e) {
       throw explained("file " + name, e);
     }
+  }
+
+  private Path place(String name) throws IOException {
+    Path path = staging.path().getFileSystem().getPath(name);
+    Preconditions.checkArgument(
+        path.getNameCount() <= 2
+            && !path.isAbsolute()
+            && !path.startsWith("..")
+            && path.equals(path.normalize()),
+        "'%s' is no plain file name",
+        name);
+    Path place = staging.path().resolve(path);
+    Files.createDirectories(place.getParent());
+    return place;
   }
 
   /**
@@ -239,19 +269,23 @@ public final class CheckpointWriter implements AutoCloseable {
             "%s: tensor '%s' reads back differently than it was written; check the disk"
                 .formatted(wrong.get().file(), wrong.get().name()));
       }
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
     }
   }
 
   private static long checksum(StoredTensor tensor) {
-    CRC32C checksum = new CRC32C();
-    long size = tensor.data().byteSize();
-    for (long at = 0; at < size; at += 1 << 30) {
-      checksum.update(tensor.data().asSlice(at, Math.min(1 << 30, size - at)).asByteBuffer());
+    try {
+      return MappedFiles.checksum(tensor);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
-    return checksum.getValue();
   }
 
   private IOException explained(String what, IOException e) {
+    if (e instanceof UnreadableFileException) {
+      return e;
+    }
     return new IOException(
         "writing %s to %s failed: %s; nothing is kept, free some space or give a folder on another disk"
             .formatted(what, staging.path(), e.getMessage()),

@@ -55,7 +55,9 @@ final class Shard {
       throw new BadInputException(file + " is no file; give a safetensors file");
     }
     try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
-      return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
+      long size = channel.size();
+      MappedFiles.remember(file.toAbsolutePath(), size);
+      return channel.map(FileChannel.MapMode.READ_ONLY, 0, size, arena);
     }
   }
 

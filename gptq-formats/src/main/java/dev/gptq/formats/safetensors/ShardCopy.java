@@ -4,6 +4,7 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
@@ -19,7 +20,7 @@ import java.util.zip.CRC32C;
  * is written first, and all processors bring tensors to their places.
  */
 final class ShardCopy {
-  private static final long PIECE = 4 << 20;
+  private static final int PIECE = 1 << 20;
 
   /** A tensor and where it goes. */
   private record Placed(StoredTensor tensor, long position) {}
@@ -74,10 +75,12 @@ final class ShardCopy {
     CRC32C checksum = new CRC32C();
     try {
       long size = tensor.data().byteSize();
-      for (long at = 0; at < size; at += PIECE) {
-        ByteBuffer piece = tensor.data().asSlice(at, Math.min(PIECE, size - at)).asByteBuffer();
-        checksum.update(piece.duplicate());
-        HeaderWriter.writeFully(out, piece, placed.position() + at);
+      byte[] bytes = new byte[(int) Math.min(PIECE, size)];
+      for (long at = 0; at < size; at += bytes.length) {
+        int count = (int) Math.min(bytes.length, size - at);
+        MappedFiles.copy(tensor, at, MemorySegment.ofArray(bytes), count);
+        checksum.update(bytes, 0, count);
+        HeaderWriter.writeFully(out, ByteBuffer.wrap(bytes, 0, count), placed.position() + at);
       }
     } catch (IOException e) {
       throw new UncheckedIOException(e);

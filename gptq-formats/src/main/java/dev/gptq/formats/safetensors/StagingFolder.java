@@ -3,11 +3,13 @@ package dev.gptq.formats.safetensors;
 import com.google.common.io.MoreFiles;
 import com.google.common.io.RecursiveDeleteOption;
 import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.OutputPlace;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
@@ -17,7 +19,7 @@ import java.util.stream.Stream;
  * A hidden folder beside the final one, in which output grows until it is whole: {@code
  * .NAME.partial}. {@link #commit} renames it; until then nothing stands under the final name, and
  * what stood there before stays. A lock keeps a second process out; what a killed process left is
- * cleared away by the next one.
+ * cleared away by the next one. Nothing is deleted that this program has not written.
  */
 final class StagingFolder implements AutoCloseable {
   private static final String LOCK = ".lock";
@@ -25,18 +27,21 @@ final class StagingFolder implements AutoCloseable {
   private final Path target;
   private final Path staging;
   private final Path retired;
+  private final WriterOptions options;
   private final FileChannel lock;
   private boolean open = true;
 
-  private StagingFolder(Path target, Path staging, Path retired, FileChannel lock) {
+  private StagingFolder(
+      Path target, Path staging, Path retired, WriterOptions options, FileChannel lock) {
     this.target = target;
     this.staging = staging;
     this.retired = retired;
+    this.options = options;
     this.lock = lock;
   }
 
   /** Prepares output to {@code folder}, whose parents are created. */
-  static StagingFolder create(Path folder, boolean overwrite) throws IOException {
+  static StagingFolder create(Path folder, WriterOptions options) throws IOException {
     Path target = folder.toAbsolutePath().normalize();
     if (Files.exists(target)) {
       target = target.toRealPath();
@@ -44,19 +49,34 @@ final class StagingFolder implements AutoCloseable {
     if (target.getFileName() == null) {
       throw new BadInputException(folder + " cannot be an output folder; give one inside it");
     }
+    OutputPlace.requireApart(target, options.sources());
     Path staging = target.resolveSibling("." + target.getFileName() + ".partial");
     Path retired = target.resolveSibling("." + target.getFileName() + ".replaced");
     if (Files.exists(target)) {
-      requireReplaceable(target, overwrite);
-      requireMovable(target, retired);
+      requireReplaceable(target, options);
     }
+    requireOwn(staging);
     Files.createDirectories(staging);
     FileChannel lock = lock(staging, target);
-    clear(staging);
-    return new StagingFolder(target, staging, retired, lock);
+    boolean ready = false;
+    try {
+      recover(target, retired, options);
+      if (Files.exists(target)) {
+        requireReplaceable(target, options);
+        requireMovable(target, retired);
+      }
+      clear(staging);
+      ready = true;
+      return new StagingFolder(target, staging, retired, options, lock);
+    } finally {
+      if (!ready) {
+        lock.close();
+        MoreFiles.deleteRecursively(staging, RecursiveDeleteOption.ALLOW_INSECURE);
+      }
+    }
   }
 
-  private static void requireReplaceable(Path target, boolean overwrite) throws IOException {
+  private static void requireReplaceable(Path target, WriterOptions options) throws IOException {
     if (!Files.isDirectory(target)) {
       throw new BadInputException(target + " is a file; give another output folder");
     }
@@ -65,27 +85,56 @@ final class StagingFolder implements AutoCloseable {
         return;
       }
     }
-    if (!overwrite) {
+    if (!options.overwrite()) {
       throw new BadInputException(
           target + " exists and is not empty; give another output folder or allow overwriting");
     }
-    if (!Files.exists(target.resolve("config.json"))
-        && !Files.exists(target.resolve(Checkpoint.SINGLE_FILE))
-        && !Files.exists(target.resolve(Checkpoint.INDEX_FILE))) {
-      throw new BadInputException(
-          target
-              + " does not look like a checkpoint, so it is not overwritten; give another output"
-              + " folder or delete this one yourself");
+    new OldOutput(target, options.sideFiles()).requireReplaceable();
+  }
+
+  /** What a killed writer left has its lock; a folder of the same name without one is another's. */
+  private static void requireOwn(Path staging) throws IOException {
+    if (!Files.exists(staging, LinkOption.NOFOLLOW_LINKS)
+        || Files.exists(staging.resolve(LOCK), LinkOption.NOFOLLOW_LINKS)) {
+      return;
     }
+    if (Files.isDirectory(staging, LinkOption.NOFOLLOW_LINKS)) {
+      try (Stream<Path> entries = Files.list(staging)) {
+        if (entries.findAny().isEmpty()) {
+          return;
+        }
+      }
+    }
+    throw new BadInputException(
+        "%s is in the way and was not made by this program; move it, or give another output folder"
+            .formatted(staging));
+  }
+
+  /**
+   * Mends what a run left that was killed while it replaced the target: before the new folder had
+   * the name, the old one gets it back; after that, the old one is deleted.
+   */
+  private static void recover(Path target, Path retired, WriterOptions options) throws IOException {
+    if (!Files.exists(retired, LinkOption.NOFOLLOW_LINKS)) {
+      return;
+    }
+    if (!Files.exists(target)) {
+      Files.move(retired, target, StandardCopyOption.ATOMIC_MOVE);
+      return;
+    }
+    if (!options.overwrite()) {
+      throw new BadInputException(
+          "%s is left of an earlier run that was interrupted while replacing %s; allow overwriting,"
+                  .formatted(retired, target)
+              + " move or delete it");
+    }
+    OldOutput old = new OldOutput(retired, options.sideFiles());
+    old.requireReplaceable();
+    old.delete();
   }
 
   /** Renames and renames back, because a mount point would only fail after all the work. */
   private static void requireMovable(Path target, Path elsewhere) throws IOException {
-    if (Files.exists(elsewhere)) {
-      throw new BadInputException(
-          "%s is left of an earlier run that was interrupted while replacing %s; move or delete it"
-              .formatted(elsewhere, target));
-    }
     try {
       Files.move(target, elsewhere, StandardCopyOption.ATOMIC_MOVE);
     } catch (IOException e) {
@@ -136,8 +185,12 @@ final class StagingFolder implements AutoCloseable {
 
   /** Gives the folder its final name. What stood there before is deleted last. */
   void commit() throws IOException {
-    Files.delete(staging.resolve(LOCK));
     boolean replaces = Files.exists(target);
+    if (replaces) {
+      // Again, because the work may have taken hours in which files came here.
+      requireReplaceable(target, options);
+    }
+    Files.delete(staging.resolve(LOCK));
     if (replaces) {
       Files.move(target, retired, StandardCopyOption.ATOMIC_MOVE);
     }
@@ -152,7 +205,7 @@ final class StagingFolder implements AutoCloseable {
     open = false;
     lock.close();
     if (replaces) {
-      MoreFiles.deleteRecursively(retired, RecursiveDeleteOption.ALLOW_INSECURE);
+      new OldOutput(retired, options.sideFiles()).delete();
     }
   }
 

@@ -1,5 +1,6 @@
 package dev.gptq.formats.gptq;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -37,6 +38,8 @@ class GptqTensorsTest {
     try (CheckpointWriter writer =
         CheckpointWriter.create(folder, WriterOptions.DEFAULT.withOverwrite(true))) {
       GptqTensors.write(writer, P, matrix, version, Optional.empty());
+      GptqConfig config = GptqConfig.of(new ModuleSettings(4, 32, true, false), version);
+      writer.writeFile(GptqConfig.FILE, config.toJson().toString().getBytes(UTF_8));
       writer.commit();
     }
     return folder;

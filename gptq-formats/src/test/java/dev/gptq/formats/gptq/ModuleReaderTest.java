@@ -1,5 +1,6 @@
 package dev.gptq.formats.gptq;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -77,6 +78,7 @@ class ModuleReaderTest {
         Part p = part.getValue();
         writer.add(P + "." + part.getKey(), p.type(), p.shape().toArray(), p.data());
       }
+      writer.writeFile(GptqConfig.FILE, config.toJson().toString().getBytes(UTF_8));
       writer.commit();
     }
     checkpoint = Checkpoint.open(folder);

@@ -229,6 +229,7 @@ class CheckpointWriterTest {
   void anEmptyFolderAndTheRestOfAKilledRunAreUsed() throws IOException {
     Path folder = Files.createDirectories(root.resolve("out"));
     Path rest = Files.createDirectories(root.resolve(".out.partial/sub"));
+    Files.createFile(root.resolve(".out.partial/.lock"));
     Files.writeString(rest.resolve("part-1.data"), "rest");
     try (CheckpointWriter writer = CheckpointWriter.create(folder, WriterOptions.DEFAULT)) {
       addThree(writer);

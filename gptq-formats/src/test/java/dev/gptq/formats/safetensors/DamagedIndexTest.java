@@ -1,5 +1,6 @@
 package dev.gptq.formats.safetensors;
 
+import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gptq.formats.BadInputException;
@@ -44,7 +45,6 @@ class DamagedIndexTest {
         "{'weight_map': {'a': '3.safetensors'}}             | shard 3.safetensors | is missing",
         "{'weight_map': {'a': '../outside.safetensors'}}    | lies outside        | copy the file",
         "{'weight_map': {'a': '/etc/passwd'}}               | lies outside        | /etc/passwd",
-        "{'weight_map': {'b': 'link.safetensors'}}          | lies outside        | copy the file",
         "{'weight_map': {'b': '1.safetensors'}}             | tensor 'a'          | does not list",
         "{'weight_map': {'a': '1.safetensors', 'c': '1.safetensors'}} | 'c'        | does not hold",
         "{'weight_map': {'a': '2.safetensors', 'b': '2.safetensors'}} | 'a'        | does not hold",
@@ -59,6 +59,17 @@ class DamagedIndexTest {
         .hasMessageContaining(folder.toString())
         .hasMessageContaining(what)
         .hasMessageContaining(remedy);
+  }
+
+  /** A name in an index may come from anywhere; a link was put there by who made the folder. */
+  @Test
+  void linksToShardsElsewhereAreReadAsThoseToASingleFileAre() throws IOException {
+    Files.writeString(
+        folder.resolve("model.safetensors.index.json"),
+        "{\"weight_map\": {\"b\": \"link.safetensors\"}}");
+    try (Checkpoint checkpoint = Checkpoint.open(folder)) {
+      assertThat(checkpoint.names()).containsExactly("b");
+    }
   }
 
   @Test

@@ -14,7 +14,6 @@ import dev.gptq.quantizer.pipeline.QuantizationLog;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.List;
@@ -27,27 +26,11 @@ import tools.jackson.databind.node.ObjectNode;
 
 /** Writes a quantized checkpoint: packed modules, all other tensors as they are, side files. */
 public final class CheckpointExporter {
-  /** Files of a model folder that belong to its weights or are written anew. */
-  private static final ImmutableSet<String> OWN_FILES =
-      ImmutableSet.of("config.json", "quantize_config.json", QuantizationLog.FILE);
-
-  private static final ImmutableSet<String> WEIGHT_ENDINGS =
-      ImmutableSet.of(
-          ".safetensors",
-          ".safetensors.index.json",
-          ".bin",
-          ".bin.index.json",
-          ".pt",
-          ".pth",
-          ".gguf",
-          ".h5",
-          ".msgpack",
-          ".onnx");
-
   private CheckpointExporter() {}
 
   /**
-   * Writes and verifies the checkpoint.
+   * Writes and verifies the checkpoint. Throws {@link dev.gptq.formats.OutputPlaceException} if the
+   * output is, contains, or lies inside the model.
    *
    * @param model the full-precision model
    * @param work its quantized blocks
@@ -74,8 +57,7 @@ public final class CheckpointExporter {
         log.append(QuantizationLog.line(report)).append('\n');
       }
     }
-    try (CheckpointWriter writer =
-        CheckpointWriter.create(output, WriterOptions.DEFAULT.withOverwrite(overwrite))) {
+    try (CheckpointWriter writer = CheckpointWriter.create(output, options(model, overwrite))) {
       writer.addAll(
           () -> Stream.concat(others(model, packed), modules(work, blocks, config)).iterator());
       byte[] modules = log.toString().getBytes(StandardCharsets.UTF_8);
@@ -116,20 +98,30 @@ public final class CheckpointExporter {
     document.set("quantization_config", config.toJson());
     writer.writeFile("config.json", pretty(document));
     writer.writeFile("quantize_config.json", pretty(config.toJson()));
-    try (Stream<Path> files = Files.list(model.folder())) {
-      List<Path> side =
-          files.filter(Files::isRegularFile).filter(CheckpointExporter::isSideFile).toList();
-      for (Path file : side) {
-        writer.copyFile(file);
-      }
+    for (Map.Entry<String, Path> file : SideFiles.of(model.folder()).entrySet()) {
+      writer.copyFile(file.getKey(), file.getValue());
     }
   }
 
-  private static boolean isSideFile(Path file) {
-    String name = file.getFileName().toString();
-    return !name.startsWith(".")
-        && !OWN_FILES.contains(name)
-        && WEIGHT_ENDINGS.stream().noneMatch(name::endsWith);
+  /**
+   * Throws what can be known to be wrong with the place of the output, and with links in the model
+   * folder, before the work begins.
+   */
+  public static void check(Model model, Path output, boolean overwrite) throws IOException {
+    CheckpointWriter.check(output, options(model, overwrite));
+  }
+
+  /** How a checkpoint is written that is made of a model. */
+  static WriterOptions options(Model model, boolean overwrite) throws IOException {
+    ImmutableSet.Builder<Path> sources = ImmutableSet.builder();
+    sources.add(model.folder());
+    for (String name : model.checkpoint().names()) {
+      sources.add(model.checkpoint().require(name).file());
+    }
+    return WriterOptions.DEFAULT
+        .withOverwrite(overwrite)
+        .withSources(sources.build())
+        .withSideFiles(SideFiles.of(model.folder()).keySet());
   }
 
   private static byte[] pretty(ObjectNode document) {

@@ -4,7 +4,6 @@ import dev.gptq.formats.gptq.GptqConfig;
 import dev.gptq.formats.gptq.GptqTensors;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.CheckpointWriter;
-import dev.gptq.formats.safetensors.WriterOptions;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
@@ -34,7 +33,7 @@ public final class FormatConverter {
       }
     }
     try (CheckpointWriter writer =
-        CheckpointWriter.create(output, WriterOptions.DEFAULT.withOverwrite(overwrite))) {
+        CheckpointWriter.create(output, CheckpointExporter.options(model, overwrite))) {
       for (String name : source.names()) {
         if (!parts.contains(name)) {
           writer.add(source.require(name));

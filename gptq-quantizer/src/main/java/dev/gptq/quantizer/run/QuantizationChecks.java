@@ -5,6 +5,7 @@ import dev.gptq.models.Model;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.observe.Setting;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
@@ -36,6 +37,7 @@ final class QuantizationChecks {
     if (!request.overwrite() && !WorkFolder.isAnnounced(output)) {
       requireFree(output);
     }
+    CheckpointExporter.check(model, output, request.overwrite());
     int selected = 0;
     for (BlockSpec block : model.spec().blocks()) {
       for (LinearSpec linear : block.linears().toList()) {

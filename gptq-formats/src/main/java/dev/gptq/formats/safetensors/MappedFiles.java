@@ -1,0 +1,99 @@
+package dev.gptq.formats.safetensors;
+
+import com.google.common.base.Throwables;
+import com.google.common.collect.ImmutableList;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.zip.CRC32C;
+
+/**
+ * What happens where a file that is mapped into memory can no longer be read: another program made
+ * it shorter, or its disk fails. The JVM turns the fault into an {@link InternalError} without a
+ * name, and only in copies and in its own accesses: a checksum or a system call that is handed such
+ * memory ends the process. So bytes are copied before anything else is done with them, and the
+ * files are remembered, so that the one that changed can be named.
+ */
+public final class MappedFiles {
+  /** Sizes that mapped files had, the latest of them. */
+  private static final Map<Path, Long> SIZES =
+      new LinkedHashMap<>() {
+        private static final long serialVersionUID = 1L;
+
+        @Override
+        protected boolean removeEldestEntry(Map.Entry<Path, Long> eldest) {
+          return size() > 10_000;
+        }
+      };
+
+  private static final int PIECE = 1 << 20;
+
+  private MappedFiles() {}
+
+  static void remember(Path file, long size) {
+    synchronized (SIZES) {
+      SIZES.remove(file);
+      SIZES.put(file, size);
+    }
+  }
+
+  /**
+   * The fault of a mapped file that is the cause of a failure, with the name of the file if one is
+   * shorter now than when it was opened; empty if the failure has another cause.
+   */
+  public static Optional<UnreadableFileException> fault(Throwable failure) {
+    for (Throwable cause : Throwables.getCausalChain(failure)) {
+      if (cause instanceof InternalError
+          && String.valueOf(cause.getMessage()).contains("unsafe memory access")) {
+        return Optional.of(
+            new UnreadableFileException(
+                shorter()
+                    + "; another program changed it while it was read, or its disk failed or is"
+                    + " full",
+                failure));
+      }
+    }
+    return Optional.empty();
+  }
+
+  private static String shorter() {
+    Map<Path, Long> sizes;
+    synchronized (SIZES) {
+      sizes = new LinkedHashMap<>(SIZES);
+    }
+    for (Map.Entry<Path, Long> file : ImmutableList.copyOf(sizes.entrySet()).reverse()) {
+      long size = file.getKey().toFile().length();
+      if (Files.exists(file.getKey()) && size < file.getValue()) {
+        return "%s has %d bytes where it had %d".formatted(file.getKey(), size, file.getValue());
+      }
+    }
+    return "a mapped file cannot be read or written";
+  }
+
+  /** CRC-32C of a tensor's bytes; {@link UnreadableFileException} if its file is gone. */
+  static long checksum(StoredTensor tensor) throws IOException {
+    CRC32C checksum = new CRC32C();
+    long size = tensor.data().byteSize();
+    byte[] piece = new byte[(int) Math.min(PIECE, size)];
+    for (long at = 0; at < size; at += piece.length) {
+      int count = (int) Math.min(piece.length, size - at);
+      copy(tensor, at, MemorySegment.ofArray(piece), count);
+      checksum.update(piece, 0, count);
+    }
+    return checksum.getValue();
+  }
+
+  /** Copies bytes of a tensor; {@link UnreadableFileException} if its file is gone. */
+  static void copy(StoredTensor tensor, long from, MemorySegment to, long count)
+      throws IOException {
+    try {
+      MemorySegment.copy(tensor.data(), from, to, 0, count);
+    } catch (InternalError e) {
+      throw fault(e).orElseThrow(() -> e);
+    }
+  }
+}
