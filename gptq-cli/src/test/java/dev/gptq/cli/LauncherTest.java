@@ -137,6 +137,23 @@ final class LauncherTest {
   }
 
   @Test
+  void argumentsOfAnyScriptReachJavaInTheLocaleOfContainers() throws Exception {
+    Path jdk = jdk("usr/lib/jvm/25", "25.0.3");
+    executable(
+        jdk.resolve("bin/java"), "#!/bin/sh\necho \"${LC_ALL:-} ${LC_CTYPE:-} ${LANG:-}\"\n");
+    for (String name : List.of("LC_ALL", "LC_CTYPE", "LANG")) {
+      environment.put(name, "");
+    }
+    assertThat(gptq("x").out()).isEqualTo(" C.UTF-8 \n");
+    environment.put("LANG", "C");
+    assertThat(gptq("x").out()).isEqualTo(" C.UTF-8 C\n");
+    environment.put("LC_ALL", "POSIX");
+    assertThat(gptq("x").out()).isEqualTo("C.UTF-8  C\n");
+    environment.put("LC_ALL", "de_DE.UTF-8");
+    assertThat(gptq("x").out()).isEqualTo("de_DE.UTF-8  C\n");
+  }
+
+  @Test
   void startsThroughSymbolicLinks() throws Exception {
     jdk("usr/lib/jvm/25", "25.0.3");
     Path links = Files.createDirectories(temp.resolve("links"));

@@ -143,6 +143,44 @@ final class QuantizeCommandTest {
         .hasSameBinaryContentAs(folder.resolve("b/model.safetensors"));
   }
 
+  /** What this program does not know of a checkpoint may matter to another. */
+  @Test
+  void convertingKeepsWhatWasDeclared() throws IOException {
+    Path v1 = folder.resolve("v1");
+    Path v2 = folder.resolve("v2");
+    Cli.run("quantize", "--model", Cli.TINY, "--output", v1, "--method", "rtn");
+    for (String name : List.of("config.json", "quantize_config.json")) {
+      Path file = v1.resolve(name);
+      Files.writeString(
+          file,
+          Files.readString(file)
+              .replace(
+                  "\"pack_dtype\"",
+                  "\"damp_percent\": 0.05, \"modules_in_block_to_quantize\": [[\"a\"]], "
+                      + "\"version\": \"gptq\", \"pack_dtype\""));
+    }
+    Cli.Outcome converted =
+        Cli.run("convert", "--model", v1, "--output", v2, "--format", "gptq_v2");
+    assertThat(converted.status()).as(converted.err()).isZero();
+    JsonNode settings = JsonMapper.shared().readTree(v2.resolve("quantize_config.json"));
+    assertThat(settings.path("damp_percent").asDouble()).isEqualTo(0.05);
+    assertThat(settings.path("modules_in_block_to_quantize").size()).isEqualTo(1);
+    for (String key : List.of("checkpoint_format", "format", "version")) {
+      assertThat(settings.path(key).asString()).as(key).isEqualTo("gptq_v2");
+    }
+    assertThat(settings.path("meta").toString()).contains("quantizer", "converter");
+    assertThat(JsonMapper.shared().readTree(v2.resolve("config.json")).get("quantization_config"))
+        .isEqualTo(settings);
+    assertThat(
+            Cli.run("convert", "--model", v1, "--output", v2, "--format", "gptq_v2", "--overwrite")
+                .status())
+        .isZero();
+    assertThat(
+            Cli.run("convert", "--model", v2, "--output", v2, "--format", "gptq", "--overwrite")
+                .status())
+        .isEqualTo(2);
+  }
+
   @Test
   void convertsWithoutLoss() {
     Path v1 = folder.resolve("v1");

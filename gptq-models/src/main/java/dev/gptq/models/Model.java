@@ -1,10 +1,13 @@
 package dev.gptq.models;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Backend;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gptq.GptqConfig;
+import dev.gptq.formats.gptq.GptqTensors;
+import dev.gptq.formats.json.JsonConfig;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.family.DecoderSpec;
@@ -14,6 +17,7 @@ import dev.gptq.models.forward.WeightSource;
 import dev.gptq.models.tokenizer.Tokenizer;
 import dev.gptq.pack.PackedMatrix;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashSet;
 import java.util.Optional;
@@ -21,6 +25,9 @@ import java.util.Set;
 
 /** A model folder as Hugging Face lays it out, full-precision or quantized. */
 public final class Model implements AutoCloseable {
+  /** Names of output layers. */
+  private static final ImmutableList<String> HEADS = ImmutableList.of("lm_head", "embed_out");
+
   private final Path folder;
   private final ModelConfig config;
   private final DecoderSpec spec;
@@ -52,12 +59,33 @@ public final class Model implements AutoCloseable {
     Checkpoint checkpoint = Checkpoint.open(folder);
     boolean described = false;
     try {
-      DecoderSpec spec = Families.describe(config, checkpoint);
+      requireDenseHead(folder, checkpoint);
+      DecoderSpec spec =
+          Families.describe(config, checkpoint).withEndTokens(generationEndTokens(folder));
       described = true;
       return new Model(folder, config, spec, quantization, checkpoint);
     } finally {
       if (!described) {
         checkpoint.close();
+      }
+    }
+  }
+
+  /** Chat models keep the token that ends a turn there, and only that of a text in config.json. */
+  private static ImmutableList<Integer> generationEndTokens(Path folder) throws IOException {
+    Path file = folder.resolve("generation_config.json");
+    return Files.isRegularFile(file)
+        ? JsonConfig.read(file).intList("eos_token_id")
+        : ImmutableList.of();
+  }
+
+  private static void requireDenseHead(Path folder, Checkpoint checkpoint) {
+    for (String head : HEADS) {
+      if (GptqTensors.has(checkpoint, head)) {
+        throw new BadInputException(
+            "%s: %s is quantized, and a quantized output layer cannot be read; take a checkpoint"
+                    .formatted(folder, head)
+                + " that was made with lm_head false");
       }
     }
   }
@@ -89,7 +117,7 @@ public final class Model implements AutoCloseable {
 
   /** Its tokenizer; the caller closes it. */
   public Tokenizer tokenizer() throws IOException {
-    return Tokenizer.open(folder);
+    return Tokenizer.open(folder, spec.vocabulary());
   }
 
   /** Its weights for a backend. */

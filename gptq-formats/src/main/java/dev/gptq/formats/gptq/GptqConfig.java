@@ -76,7 +76,8 @@ public record GptqConfig(
         ImmutableMap.of("quantizer", producer()));
   }
 
-  private static JsonNode producer() {
+  /** This program with its version, for {@code meta}. */
+  public static JsonNode producer() {
     return JsonMapper.shared().createArrayNode().add("gptq-java:" + ProductVersion.get());
   }
 

@@ -59,7 +59,7 @@ final class GptqConfigReader {
 
   private void requireGptq() {
     String method = first("quant_method", "method").orElse("gptq");
-    if (!method.equals("gptq")) {
+    if (!method.equalsIgnoreCase("gptq")) {
       throw bad("the model is quantized with " + method + "; only GPTQ checkpoints can be read");
     }
     if (json.booleanValue("is_marlin_format", false)) {

@@ -14,8 +14,9 @@ import java.util.Optional;
 
 /**
  * The tensors of a checkpoint folder, mapped into memory: {@code model.safetensors}, or the shards
- * that {@code model.safetensors.index.json} names. Everything that headers and index claim is
- * checked on opening, so a tensor that can be had is a whole one. May be read by several threads.
+ * that {@code model.safetensors.index.json} names, or the one safetensors file of another name.
+ * Everything that headers and index claim is checked on opening, so a tensor that can be had is a
+ * whole one. May be read by several threads.
  */
 public final class Checkpoint implements AutoCloseable {
   /** The name of an unsharded checkpoint's file. */
@@ -68,16 +69,7 @@ public final class Checkpoint implements AutoCloseable {
     if (Files.exists(index)) {
       return readShards(ShardIndex.read(index), arena);
     }
-    throw new BadInputException(
-        "%s holds neither %s nor %s; %s"
-            .formatted(
-                path,
-                SINGLE_FILE,
-                INDEX_FILE,
-                Files.exists(path.resolve("pytorch_model.bin"))
-                        || Files.exists(path.resolve("pytorch_model.bin.index.json"))
-                    ? "convert its PyTorch weights to safetensors first"
-                    : "give the folder of a checkpoint in safetensors format"));
+    return byName(Shard.read(OtherNames.find(path), arena));
   }
 
   private static ImmutableMap<String, StoredTensor> byName(List<StoredTensor> tensors) {

@@ -2,6 +2,7 @@ package dev.gptq.formats.safetensors;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.io.IOException;
 import java.io.RandomAccessFile;
@@ -78,7 +79,7 @@ class ShrinkingFileTest {
     try (Checkpoint source = Checkpoint.open(file)) {
       cut();
       InternalError raw =
-          org.assertj.core.api.Assertions.catchThrowableOfType(
+          catchThrowableOfType(
               InternalError.class,
               () ->
                   MemorySegment.copy(

@@ -1,7 +1,9 @@
 package dev.gptq.models.family;
 
 import com.google.common.collect.ImmutableList;
+import java.util.List;
 import java.util.function.UnaryOperator;
+import java.util.stream.Stream;
 
 /**
  * A decoder-only language model as data: the embedding puts {@code x} in its place, the opening and
@@ -77,6 +79,23 @@ public record DecoderSpec(
   public DecoderSpec withHead(Head other) {
     return new DecoderSpec(
         family, vocabulary, hidden, context, embedding, opening, blocks, closing, other, endTokens);
+  }
+
+  /** The same with further ids that end a generated text. */
+  public DecoderSpec withEndTokens(List<Integer> more) {
+    return new DecoderSpec(
+        family,
+        vocabulary,
+        hidden,
+        context,
+        embedding,
+        opening,
+        blocks,
+        closing,
+        head,
+        Stream.concat(endTokens.stream(), more.stream())
+            .distinct()
+            .collect(ImmutableList.toImmutableList()));
   }
 
   /** The same for a checkpoint with other names. */

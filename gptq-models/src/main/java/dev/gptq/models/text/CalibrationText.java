@@ -21,11 +21,17 @@ import tools.jackson.databind.MappingIterator;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * Documents of a text file: plain text is one document; {@code .jsonl} and {@code .json} hold an
- * object for each, with the text under {@code text} or the turns of a conversation under {@code
- * messages}. Each may be compressed ({@code .gz}).
+ * Documents of a text file: plain text is one document; {@code .jsonl}, {@code .ndjson} and {@code
+ * .json} hold an object for each, with the text under {@code text} or the turns of a conversation
+ * under {@code messages}; those whose text is null are left out. A byte order mark is no text. Each
+ * may be compressed ({@code .gz}).
  */
 public final class CalibrationText {
+  private static final ImmutableList<String> OBJECTS =
+      ImmutableList.of(".jsonl", ".ndjson", ".json");
+
+  private static final String BYTE_ORDER_MARK = "\ufeff";
+
   private CalibrationText() {}
 
   /** All documents of a file. */
@@ -42,9 +48,10 @@ public final class CalibrationText {
     boolean compressed = name.endsWith(".gz");
     String plain = compressed ? name.substring(0, name.length() - 3) : name;
     requireSupported(file, plain);
+    requireNoTable(file, plain);
     try (InputStream raw = Files.newInputStream(file);
         InputStream input = compressed ? new GZIPInputStream(raw, 1 << 16) : raw) {
-      return plain.endsWith(".jsonl") || plain.endsWith(".json")
+      return OBJECTS.stream().anyMatch(plain::endsWith)
           ? objects(file, input, characters)
           : ImmutableList.of(text(file, input));
     } catch (ZipException | EOFException e) {
@@ -63,10 +70,22 @@ public final class CalibrationText {
     }
   }
 
+  private static void requireNoTable(Path file, String name) {
+    if (name.endsWith(".csv") || name.endsWith(".tsv")) {
+      throw new BadInputException(
+          file
+              + ": a table would be taken as text with its commas and quotes; convert the column"
+              + " with the text to .jsonl with an object {\"text\": …} on each line, for instance"
+              + " with DuckDB: COPY (SELECT column AS text FROM 'FILE.csv') TO 'FILE.jsonl' (FORMAT"
+              + " JSON)");
+    }
+  }
+
   private static String text(Path file, InputStream input) throws IOException {
     ByteBuffer bytes = ByteBuffer.wrap(ByteStreams.toByteArray(input));
     try {
-      return StandardCharsets.UTF_8.newDecoder().decode(bytes).toString();
+      String text = StandardCharsets.UTF_8.newDecoder().decode(bytes).toString();
+      return text.startsWith(BYTE_ORDER_MARK) ? text.substring(1) : text;
     } catch (CharacterCodingException e) {
       throw new BadInputException(
           "%s is not UTF-8 text (byte %d); convert it first".formatted(file, bytes.position()), e);
@@ -81,10 +100,13 @@ public final class CalibrationText {
     try (MappingIterator<JsonNode> objects =
         JsonMapper.shared().readerFor(JsonNode.class).readValues(input)) {
       while (read < characters && objects.hasNext()) {
-        String document = document(file, count + 1, objects.next());
+        JsonNode object = objects.next();
         count++;
-        documents.add(document);
-        read += document.length();
+        if (!isBlank(object)) {
+          String document = document(file, count, object);
+          documents.add(document);
+          read += document.length();
+        }
       }
     } catch (JacksonIOException e) {
       throw e.getCause();
@@ -94,10 +116,19 @@ public final class CalibrationText {
               .formatted(file, count + 1, e.getOriginalMessage()),
           e);
     }
-    if (count == 0) {
-      throw new BadInputException(file + " holds no documents");
+    ImmutableList<String> found = documents.build();
+    if (found.isEmpty()) {
+      throw new BadInputException(
+          count == 0
+              ? file + " holds no documents"
+              : "%s: 'text' is null in all of its %d documents".formatted(file, count));
     }
-    return documents.build();
+    return found;
+  }
+
+  /** Sets such as C4 have rows whose text is null; they say nothing and are left out. */
+  private static boolean isBlank(JsonNode object) {
+    return object.path("text").isNull() && !object.has("messages");
   }
 
   private static String document(Path file, long number, JsonNode object) {

@@ -1,11 +1,12 @@
 package dev.gptq.models.tokenizer;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
-import ai.djl.huggingface.tokenizers.jni.LibUtils;
+import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.primitives.Ints;
 import dev.gptq.formats.BadInputException;
 import java.io.IOException;
+import java.lang.ref.Reference;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -14,28 +15,30 @@ import java.util.Arrays;
 public final class Tokenizer implements AutoCloseable {
   private static final String FILE = "tokenizer.json";
 
-  static {
-    // The library would look for a GPU build of its native part and try to download it.
-    keepOrSet("RUST_FLAVOR", "cpu");
-    keepOrSet("ai.djl.offline", "true");
-  }
+  /** Below that many characters room in the heap is not asked for beforehand. */
+  private static final int SHORT = 1 << 16;
 
   private final HuggingFaceTokenizer tokenizer;
-  private final int vocabularySize;
+  private final Vocabulary vocabulary;
+  private final int rows;
 
-  private Tokenizer(HuggingFaceTokenizer tokenizer, int vocabularySize) {
+  private Tokenizer(HuggingFaceTokenizer tokenizer, Vocabulary vocabulary, int rows) {
     this.tokenizer = tokenizer;
-    this.vocabularySize = vocabularySize;
-  }
-
-  private static void keepOrSet(String property, String value) {
-    if (System.getProperty(property) == null) {
-      System.setProperty(property, value);
-    }
+    this.vocabulary = vocabulary;
+    this.rows = rows;
   }
 
   /** Reads the tokenizer of a checkpoint folder. */
   public static Tokenizer open(Path folder) throws IOException {
+    return open(folder, Integer.MAX_VALUE);
+  }
+
+  /**
+   * Reads the tokenizer of a checkpoint folder for a model whose embedding has that many rows. A
+   * text with a token whose id has none is refused when it is encoded: a fine-tune may have added
+   * tokens and never resized the model.
+   */
+  public static Tokenizer open(Path folder, int rows) throws IOException {
     Path file = folder.resolve(FILE);
     if (!Files.isRegularFile(file)) {
       throw new BadInputException(
@@ -43,11 +46,12 @@ public final class Tokenizer implements AutoCloseable {
               + " is missing; copy it from the original model (a model that has only"
               + " tokenizer.model can be converted by loading it once with a fast tokenizer)");
     }
-    return new Tokenizer(load(file), Vocabulary.size(file));
+    Vocabulary vocabulary = Vocabulary.read(file);
+    return new Tokenizer(load(file), vocabulary, rows);
   }
 
   private static HuggingFaceTokenizer load(Path file) throws IOException {
-    LibUtils.checkStatus();
+    NativeLibrary.load();
     try {
       return HuggingFaceTokenizer.newInstance(
           file,
@@ -83,10 +87,46 @@ public final class Tokenizer implements AutoCloseable {
     return before < 0 ? whole : Arrays.copyOf(whole, before + plain.length);
   }
 
+  /** Only ids are asked for: tokens, spans and masks would take two hundred bytes a token. */
   private int[] encode(String text, boolean special) {
-    return Arrays.stream(tokenizer.encode(text, special, false).getIds())
-        .mapToInt(Math::toIntExact)
-        .toArray();
+    requireRoom(text);
+    long encoding = TokenizersLibrary.LIB.encode(tokenizer.getHandle(), text, special);
+    try {
+      long[] ids = TokenizersLibrary.LIB.getTokenIds(encoding);
+      for (long id : ids) {
+        if (id >= rows) {
+          String token =
+              TokenizersLibrary.LIB.decode(tokenizer.getHandle(), new long[] {id}, false);
+          throw vocabulary.beyond(Math.toIntExact(id), token, rows);
+        }
+      }
+      return Arrays.stream(ids).mapToInt(Math::toIntExact).toArray();
+    } finally {
+      TokenizersLibrary.LIB.deleteEncoding(encoding);
+    }
+  }
+
+  /**
+   * Where the heap has no room for the ids, the native library ends the process; here it is an
+   * {@link OutOfMemoryError}. A token takes a byte of text at least.
+   */
+  private static void requireRoom(String text) {
+    if (text.length() > SHORT) {
+      long bytes = text.codePoints().mapToLong(Tokenizer::utf8Length).sum();
+      long[] room = null;
+      try {
+        room = new long[(int) Math.min(bytes + SHORT, Integer.MAX_VALUE - 8)];
+      } finally {
+        Reference.reachabilityFence(room);
+      }
+    }
+  }
+
+  private static int utf8Length(int codePoint) {
+    if (codePoint < 0x80) {
+      return 1;
+    }
+    return codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4;
   }
 
   /** The text of token ids; special tokens are skipped. */
@@ -96,7 +136,12 @@ public final class Tokenizer implements AutoCloseable {
 
   /** One more than the largest id. */
   public int vocabularySize() {
-    return vocabularySize;
+    return vocabulary.size();
+  }
+
+  /** The ids that it knows. */
+  public Vocabulary vocabulary() {
+    return vocabulary;
   }
 
   /** A decoder for ids that come one by one. */

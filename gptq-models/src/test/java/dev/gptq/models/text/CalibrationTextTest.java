@@ -48,7 +48,7 @@ class CalibrationTextTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"a.jsonl", "A.JSONL", "a.json"})
+  @ValueSource(strings = {"a.jsonl", "A.JSONL", "a.ndjson", "a.json"})
   void objectsAreDocuments(String name) throws IOException {
     assertThat(CalibrationText.read(write(name, LINES)))
         .containsExactly("first\nline", "Why?\nBecause.\n");
@@ -65,6 +65,27 @@ class CalibrationTextTest {
   void readingStopsWhenThereIsEnough() throws IOException {
     Path file = write("a.jsonl", "{\"text\": \"abc\"}\n".repeat(10) + "broken");
     assertThat(CalibrationText.read(file, 7)).containsExactly("abc", "abc", "abc");
+  }
+
+  @Test
+  void aByteOrderMarkIsNoText() throws IOException {
+    assertThat(CalibrationText.read(write("a.txt", "\ufeffone"))).containsExactly("one");
+    assertThat(CalibrationText.read(write("a.jsonl", "\ufeff{\"text\": \"one\"}")))
+        .containsExactly("one");
+  }
+
+  @Test
+  void rowsWhoseTextIsNullAreLeftOut() throws IOException {
+    String rows = "{\"text\": null}\n{\"text\": \"a\"}\n{\"text\": null}\n";
+    assertThat(CalibrationText.read(write("a.jsonl", rows))).containsExactly("a");
+    assertFault(write("b.jsonl", "{\"text\": null}\n{\"text\": null}"), "null in all of its 2");
+    assertFault(write("c.jsonl", "{\"text\": null}\n{\"txt\": 1}"), "document 2");
+  }
+
+  @Test
+  void tablesAreRefusedWithAdvice() throws IOException {
+    assertFault(write("a.csv", "text\n\"a, b\"\n"), "DuckDB", ".jsonl");
+    assertFault(compress("a.tsv.gz", "text"), "DuckDB");
   }
 
   @Test

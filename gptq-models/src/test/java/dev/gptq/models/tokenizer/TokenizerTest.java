@@ -159,4 +159,45 @@ class TokenizerTest {
           .hasMessageContaining(file.toString());
     }
   }
+
+  /** The native library ends the process where the damage is inside the decoder. */
+  @Test
+  void aFileThatIsCutAnywhereIsReported(@TempDir Path folder) throws IOException {
+    String whole = Files.readString(SharedFiles.bundled("examples/tiny/tokenizer.json"));
+    int decoder = whole.indexOf("\"decoder\"");
+    for (int cut : new int[] {decoder, decoder + 20, decoder + 60, whole.length() - 2}) {
+      Files.writeString(folder.resolve("tokenizer.json"), whole.substring(0, cut));
+      assertThatThrownBy(() -> Tokenizer.open(folder))
+          .isInstanceOf(BadInputException.class)
+          .hasMessageContaining(folder + "/tokenizer.json is not valid");
+    }
+  }
+
+  @Test
+  void aTokenThatTheModelHasNoRowForIsNamed(@TempDir Path folder) throws IOException {
+    ObjectNode json =
+        (ObjectNode)
+            JsonMapper.shared()
+                .readTree(Files.readAllBytes(SharedFiles.bundled("examples/tiny/tokenizer.json")));
+    json.withArray("added_tokens")
+        .add(
+            JsonMapper.shared()
+                .readTree(
+                    """
+                    {"id": 4096, "content": "captain", "single_word": false, "lstrip": false,
+                     "rstrip": false, "normalized": false, "special": false}
+                    """));
+    Files.write(folder.resolve("tokenizer.json"), JsonMapper.shared().writeValueAsBytes(json));
+    try (Tokenizer tokenizer = Tokenizer.open(folder, 4096)) {
+      assertThat(tokenizer.vocabulary().mostId()).isEqualTo(4096);
+      assertThat(tokenizer.vocabulary().mostToken()).isEqualTo("captain");
+      assertThat(tokenizer.encode("The ship")).isNotEmpty();
+      assertThatThrownBy(() -> tokenizer.encode("The captain"))
+          .isInstanceOf(BadInputException.class)
+          .hasMessageContainingAll("'captain'", "id 4096", "4096 rows", "4097 ids");
+    }
+    try (Tokenizer tokenizer = Tokenizer.open(folder, 4097)) {
+      assertThat(tokenizer.encode("captain")).containsExactly(4096);
+    }
+  }
 }

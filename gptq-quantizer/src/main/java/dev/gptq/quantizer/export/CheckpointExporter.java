@@ -16,7 +16,6 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.HashSet;
-import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.IntStream;
@@ -65,7 +64,7 @@ public final class CheckpointExporter {
       for (Map.Entry<String, String> file : logs.entrySet()) {
         writer.writeFile(file.getKey(), file.getValue().getBytes(StandardCharsets.UTF_8));
       }
-      writeSideFiles(model, config, writer);
+      writeSideFiles(model, config.toJson(), writer);
       work.announce(modules);
       writer.commit();
     }
@@ -92,12 +91,12 @@ public final class CheckpointExporter {
   }
 
   /** Writes both places of the settings and copies tokenizer, generation settings and the like. */
-  static void writeSideFiles(Model model, GptqConfig config, CheckpointWriter writer)
+  static void writeSideFiles(Model model, ObjectNode settings, CheckpointWriter writer)
       throws IOException {
     ObjectNode document = model.config().json().deepCopy();
-    document.set("quantization_config", config.toJson());
+    document.set(GptqConfig.KEY, settings);
     writer.writeFile("config.json", pretty(document));
-    writer.writeFile("quantize_config.json", pretty(config.toJson()));
+    writer.writeFile(GptqConfig.FILE, pretty(settings));
     for (Map.Entry<String, Path> file : SideFiles.of(model.folder()).entrySet()) {
       writer.copyFile(file.getKey(), file.getValue());
     }
