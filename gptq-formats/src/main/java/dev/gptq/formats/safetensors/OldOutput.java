@@ -80,6 +80,16 @@ final class OldOutput {
     }
   }
 
+  /** Whether every file has a name that this program writes. */
+  boolean isKnown() throws IOException {
+    for (Path entry : entries()) {
+      if (!isKnown(entry, entry.getFileName().toString())) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   /** Deletes the folder; what says that its weights may be deleted goes last. */
   void delete() throws IOException {
     List<Path> entries =

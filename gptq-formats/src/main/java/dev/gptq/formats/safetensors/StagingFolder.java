@@ -55,7 +55,7 @@ final class StagingFolder implements AutoCloseable {
     if (Files.exists(target)) {
       requireReplaceable(target, options);
     }
-    requireOwn(staging);
+    requireOwn(staging, options);
     Files.createDirectories(staging);
     FileChannel lock = lock(staging, target);
     boolean ready = false;
@@ -93,17 +93,15 @@ final class StagingFolder implements AutoCloseable {
   }
 
   /** What a killed writer left has its lock; a folder of the same name without one is another's. */
-  private static void requireOwn(Path staging) throws IOException {
+  private static void requireOwn(Path staging, WriterOptions options) throws IOException {
     if (!Files.exists(staging, LinkOption.NOFOLLOW_LINKS)
         || Files.exists(staging.resolve(LOCK), LinkOption.NOFOLLOW_LINKS)) {
       return;
     }
-    if (Files.isDirectory(staging, LinkOption.NOFOLLOW_LINKS)) {
-      try (Stream<Path> entries = Files.list(staging)) {
-        if (entries.findAny().isEmpty()) {
-          return;
-        }
-      }
+    // One that was killed while it renamed the whole has only what it wrote.
+    if (Files.isDirectory(staging, LinkOption.NOFOLLOW_LINKS)
+        && new OldOutput(staging, options.sideFiles()).isKnown()) {
+      return;
     }
     throw new BadInputException(
         "%s is in the way and was not made by this program; move it, or give another output folder"
