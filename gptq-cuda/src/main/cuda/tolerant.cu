@@ -12,6 +12,7 @@
 #include "refit_scales.cu"
 #include "rope.cu"
 #include "rows.cu"
+#include "split.cu"
 #include "sums.cu"
 #include "symmetrize.cu"
 #include "triangular.cu"

@@ -71,6 +71,14 @@ record CudaDevice(
     return driver.version() / 1000 + "." + driver.version() % 1000 / 10;
   }
 
+  /**
+   * Whether products of bfloat16 are more than six times as fast as those of float32: on the GPUs
+   * of data centers (8.0, 9.0, 10.0), not on those for graphics.
+   */
+  boolean hasFastTensorCores() {
+    return minor == 0 && (major == 8 || major == 9 || major == 10);
+  }
+
   /** Compute capability as people write it. */
   String capability() {
     return major + "." + minor;

@@ -7,9 +7,11 @@ import dev.gptq.cuda.driver.CudaBlas.Operand;
 /** Products of tensors in any layout through cuBLAS, which knows contiguous columns only. */
 final class MatrixProducts {
   private final CudaContext context;
+  private final SplitProducts split;
 
   MatrixProducts(CudaContext context) {
     this.context = context;
+    this.split = new SplitProducts(context);
   }
 
   /** {@code C ← α·A·B + β·C}. */
@@ -20,6 +22,10 @@ final class MatrixProducts {
     if (c.isRowMajor()) {
       // Cᵀ = Bᵀ·Aᵀ has contiguous columns.
       gemm(alpha, b.transposed(), a.transposed(), beta, c.transposed(), operation);
+      return;
+    }
+    if (split.serves(a, b, c)) {
+      split.gemm(alpha, a, b, beta, c, operation);
       return;
     }
     CudaBlas blas = context.blas();

@@ -32,17 +32,20 @@ final class EmulatedProvider implements BackendProvider {
   }
 
   static CudaBackend backend(EmulatedDriver driver, BackendOptions options) {
+    CudaContext context = context(driver, options);
+    return new CudaBackend(
+        context, options, new BackendInfo(NAME, context.device().name(), ImmutableMap.of()));
+  }
+
+  static CudaContext context(EmulatedDriver driver, BackendOptions options) {
     CudaDevice device = CudaDevice.find(driver, options.device());
     driver.enterContext(device.index());
     CudaQueue queue = new CudaQueue(driver, true);
-    CudaContext context =
-        CudaContext.of(
-            device,
-            queue,
-            new KernelModules(driver, KernelImages.of(device), image -> driver.module()),
-            new CudaLibraries(
-                stream -> new EmulatedLibraries.Blas(), stream -> new EmulatedLibraries.Solver()));
-    return new CudaBackend(
-        context, options, new BackendInfo(NAME, device.name(), ImmutableMap.of()));
+    return CudaContext.of(
+        device,
+        queue,
+        new KernelModules(driver, KernelImages.of(device), image -> driver.module()),
+        new CudaLibraries(
+            stream -> new EmulatedLibraries.Blas(), stream -> new EmulatedLibraries.Solver()));
   }
 }
