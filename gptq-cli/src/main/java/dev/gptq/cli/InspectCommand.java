@@ -133,7 +133,7 @@ final class InspectCommand implements Callable<Integer> {
           module.stored());
     }
     table.lines().forEach(console::result);
-    Set<String> warnings = new LinkedHashSet<>();
+    Set<String> warnings = new LinkedHashSet<>(model.warnings());
     modules.forEach(module -> warnings.addAll(module.warnings()));
     warnings.forEach(warning -> console.result("warning: " + warning));
     console.result(warnings.isEmpty() ? "checks passed" : "checks passed with warnings");
@@ -161,6 +161,8 @@ final class InspectCommand implements Callable<Integer> {
             .put("context", model.spec().context())
             .put("tensors", model.checkpoint().names().size())
             .put("bytes", model.checkpoint().totalBytes());
+    ArrayNode oddities = document.putArray("warnings");
+    model.warnings().forEach(oddities::add);
     model.quantization().ifPresent(q -> document.set("quantization_config", q.toJson()));
     ArrayNode list = document.putArray("modules");
     for (Module module : modules) {

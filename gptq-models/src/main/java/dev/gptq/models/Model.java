@@ -49,23 +49,28 @@ public final class Model implements AutoCloseable {
   }
 
   /**
-   * Opens a folder with {@code config.json} and safetensors.
+   * Opens a folder with {@code config.json} and safetensors, and checks that every tensor of the
+   * model is there and fits. {@link #warnings} tells what is odd but does no harm.
    *
-   * @throws BadInputException if it is damaged or not supported
+   * @throws BadInputException if it is damaged, incomplete or not supported
    */
   public static Model open(Path folder) throws IOException {
     ModelConfig config = ModelConfig.read(folder);
     Optional<GptqConfig> quantization = GptqConfig.find(config, folder);
     Checkpoint checkpoint = Checkpoint.open(folder);
-    boolean described = false;
+    boolean sound = false;
     try {
       requireDenseHead(folder, checkpoint);
       DecoderSpec spec =
           Families.describe(config, checkpoint).withEndTokens(generationEndTokens(folder));
-      described = true;
-      return new Model(folder, config, spec, quantization, checkpoint);
+      ImmutableList<String> oddities =
+          CheckpointCheck.check(folder, config, spec, quantization, checkpoint);
+      Model model = new Model(folder, config, spec, quantization, checkpoint);
+      model.warnings.addAll(oddities);
+      sound = true;
+      return model;
     } finally {
-      if (!described) {
+      if (!sound) {
         checkpoint.close();
       }
     }
@@ -130,7 +135,7 @@ public final class Model implements AutoCloseable {
     return new WeightSource(backend, checkpoint, quantization, replaced, warnings::add);
   }
 
-  /** What was odd about the packed weights that have been loaded so far, each once. */
+  /** What was odd about the checkpoint and the packed weights loaded so far, each once. */
   public ImmutableSet<String> warnings() {
     return ImmutableSet.copyOf(warnings);
   }

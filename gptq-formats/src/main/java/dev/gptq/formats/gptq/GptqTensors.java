@@ -69,6 +69,15 @@ public final class GptqTensors {
   }
 
   /**
+   * Checks types and shapes of a module's tensors against settings and a layer, by the headers
+   * alone. Throws {@link dev.gptq.formats.BadInputException} if they do not fit.
+   */
+  public static void check(
+      Checkpoint checkpoint, String prefix, GptqConfig config, int outputs, int inputs) {
+    new ModuleReader(checkpoint, prefix, config).check(outputs, inputs);
+  }
+
+  /**
    * Reads a module. Throws {@link dev.gptq.formats.BadInputException} if its tensors contradict the
    * settings. The matrix is valid until the checkpoint is closed.
    */

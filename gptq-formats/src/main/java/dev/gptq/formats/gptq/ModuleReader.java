@@ -8,6 +8,7 @@ import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.grid.Scheme;
 import dev.gptq.pack.BitStream;
 import dev.gptq.pack.PackedMatrix;
+import dev.gptq.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.List;
@@ -35,7 +36,33 @@ final class ModuleReader {
                         .formatted(checkpoint.folder(), prefix)));
   }
 
-  StoredLinear read() {
+  /** Checks types and shapes against a layer; the data is not looked at. */
+  void check(int outputs, int inputs) {
+    Parts parts = parts();
+    if (parts.rows() != outputs || parts.columns() != inputs) {
+      throw new BadInputException(
+          "%s: module %s is packed as %d x %d but config.json makes it %d x %d; is one of the two of"
+                  .formatted(
+                      parts.qweight().file(),
+                      prefix,
+                      parts.rows(),
+                      parts.columns(),
+                      outputs,
+                      inputs)
+              + " another model?");
+    }
+  }
+
+  /** The tensors of the module, whose types and shapes agree. */
+  private record Parts(
+      StoredTensor qweight,
+      StoredTensor scales,
+      StoredTensor qzeros,
+      int rows,
+      int columns,
+      int groups) {}
+
+  private Parts parts() {
     StoredTensor qweight = checkpoint.require(prefix + ".qweight");
     require(qweight, StoredType.I32);
     int rows = qweight.columns();
@@ -47,11 +74,21 @@ final class ModuleReader {
     requireShape(qweight, BitStream.words(columns, settings.bits()), rows);
     StoredTensor scales = checkpoint.require(prefix + ".scales");
     requireShape(scales, groups, rows);
+    if (scales.type().toDType().filter(DType::isReal).isEmpty()) {
+      throw wrong(scales, "F16, BF16 or F32");
+    }
     StoredTensor qzeros = checkpoint.require(prefix + ".qzeros");
     require(qzeros, StoredType.I32);
     requireShape(qzeros, groups, BitStream.words(rows, settings.bits()));
+    return new Parts(qweight, scales, qzeros, rows, columns, groups);
+  }
 
-    ZeroPoints zeros = ZeroPoints.read(qzeros, rows, settings, config);
+  StoredLinear read() {
+    Parts parts = parts();
+    int rows = parts.rows();
+    int columns = parts.columns();
+    int groups = parts.groups();
+    ZeroPoints zeros = ZeroPoints.read(parts.qzeros(), rows, settings, config);
     PackedMatrix matrix =
         new PackedMatrix(
             zeros.fixed() ? Scheme.SYMMETRIC : Scheme.ASYMMETRIC,
@@ -59,8 +96,8 @@ final class ModuleReader {
             rows,
             columns,
             groups,
-            qweight.data(),
-            floats(scales),
+            parts.qweight().data(),
+            floats(parts.scales()),
             zeros.fixed() ? Optional.empty() : Optional.of(zeros.values()),
             groupOf(columns, groups));
     return new StoredLinear(matrix, ImmutableList.copyOf(zeros.warning().stream().toList()));

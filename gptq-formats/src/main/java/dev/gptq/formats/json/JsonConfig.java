@@ -124,6 +124,45 @@ public class JsonConfig {
     return value.isPresent() ? OptionalInt.of(value.get()) : OptionalInt.empty();
   }
 
+  /** The integer under a key, which must not be less or more than two bounds. */
+  public int intBetween(String key, int least, int most) {
+    return optionalIntBetween(key, least, most)
+        .orElseThrow(() -> missing(key, "an integer from " + least + " to " + most));
+  }
+
+  /** The integer under a key between two bounds, or a fallback where there is none. */
+  public int intBetween(String key, int least, int most, int fallback) {
+    return optionalIntBetween(key, least, most).orElse(fallback);
+  }
+
+  /** The integer under a key, if there is one; it must not be less or more than two bounds. */
+  public OptionalInt optionalIntBetween(String key, int least, int most) {
+    OptionalInt value = optionalInt(key);
+    if (value.isPresent() && (value.getAsInt() < least || value.getAsInt() > most)) {
+      throw wrong(key, "an integer from " + least + " to " + most, find(key).orElseThrow());
+    }
+    return value;
+  }
+
+  /** The number under a key between two bounds, or a fallback where there is none. */
+  public double doubleBetween(String key, double least, double most, double fallback) {
+    OptionalDouble value = optionalDouble(key);
+    if (value.isPresent() && !(value.getAsDouble() >= least && value.getAsDouble() <= most)) {
+      throw wrong(key, "a number from " + least + " to " + most, find(key).orElseThrow());
+    }
+    return value.orElse(fallback);
+  }
+
+  /** The first of several names of one setting that is there, or the first where none is. */
+  public String anyKey(String... keys) {
+    for (String key : keys) {
+      if (has(key)) {
+        return key;
+      }
+    }
+    return keys[0];
+  }
+
   /** The integer under the first of several names of one setting that is there. */
   public int anyInt(String... keys) {
     for (String key : keys) {

@@ -88,8 +88,11 @@ public record RopeParameters(
   }
 
   private static double partialRotaryFactor(JsonConfig config, JsonConfig rope) {
-    return rope.doubleValue(
+    return rope.doubleBetween(
         "partial_rotary_factor",
-        config.doubleValue("partial_rotary_factor", config.doubleValue("rotary_pct", 1)));
+        0,
+        1,
+        config.doubleBetween(
+            "partial_rotary_factor", 0, 1, config.doubleBetween("rotary_pct", 0, 1, 1)));
   }
 }

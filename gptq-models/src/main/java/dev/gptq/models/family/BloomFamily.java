@@ -20,27 +20,27 @@ final class BloomFamily implements ModelFamily {
 
   @Override
   public DecoderSpec describe(ModelConfig config) {
-    int hidden = config.anyInt("hidden_size", "n_embed");
+    int hidden = config.size("hidden_size", "n_embed");
     ClassicBlock parts =
         new ClassicBlock(
             hidden,
-            config.anyInt("n_head", "num_attention_heads"),
+            config.headsOf(hidden, "n_head", "num_attention_heads"),
             4 * hidden,
             (float) config.doubleValue("layer_norm_epsilon", 1e-5),
             true,
             LinearSpec.Storage.OUT_IN);
     boolean behind = config.booleanValue("apply_residual_connection_post_layernorm", false);
     ImmutableList.Builder<BlockSpec> blocks = ImmutableList.builder();
-    for (int layer = 0; layer < config.anyInt("n_layer", "num_hidden_layers"); layer++) {
+    for (int layer = 0; layer < config.blocks("n_layer", "num_hidden_layers"); layer++) {
       blocks.add(new BlockSpec("transformer.h." + layer + ".", steps(parts, behind)));
     }
     String embedding = "transformer.word_embeddings.weight";
     boolean tied = config.booleanValue("tie_word_embeddings", true);
     return new DecoderSpec(
         "BLOOM",
-        config.intValue("vocab_size"),
+        config.size("vocab_size"),
         hidden,
-        config.intValue("seq_length", 2048),
+        config.context("seq_length", 2048),
         new DecoderSpec.Embedding(embedding, hidden),
         new BlockSpec(
             "transformer.", ImmutableList.of(parts.norm("x", "x", "word_embeddings_layernorm"))),

@@ -56,9 +56,10 @@ final class CohereFamily implements ModelFamily {
   }
 
   private static SelfAttention windowed(ModelConfig config, int layer) {
-    int pattern = config.intValue("sliding_window_pattern", 4);
+    int pattern = config.intBetween("sliding_window_pattern", 1, Integer.MAX_VALUE, 4);
     boolean sliding = LlamaLayout.isSliding(config, layer, (layer + 1) % pattern != 0);
-    return SelfAttention.of(config, sliding ? config.intValue("sliding_window", 4096) : 0)
+    return SelfAttention.of(
+            config, sliding ? config.intBetween("sliding_window", 0, Integer.MAX_VALUE, 4096) : 0)
         .withRope(sliding ? Optional.of(rope(config)) : Optional.empty());
   }
 

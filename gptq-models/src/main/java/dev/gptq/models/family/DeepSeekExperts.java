@@ -17,7 +17,7 @@ final class DeepSeekExperts {
     Groups groups = groups(config, Groups.Ranking.BEST_TWO);
     Routing routing =
         new Routing(
-            config.intValue("num_experts_per_tok"),
+            config.intBetween("num_experts_per_tok", 1, count(config)),
             Score.SIGMOID,
             config.booleanValue("norm_topk_prob", true),
             (float) config.doubleValue("routed_scaling_factor", 1),
@@ -40,7 +40,7 @@ final class DeepSeekExperts {
         };
     Routing routing =
         new Routing(
-            config.intValue("num_experts_per_tok"),
+            config.intBetween("num_experts_per_tok", 1, count(config)),
             Score.SOFTMAX,
             false,
             (float) config.doubleValue("routed_scaling_factor", 1),
@@ -54,14 +54,14 @@ final class DeepSeekExperts {
   }
 
   private static Experts experts(ModelConfig config, Routing routing) {
-    int inner = config.intValue("moe_intermediate_size");
+    int inner = config.size("moe_intermediate_size");
     int shared = config.intValue("n_shared_experts", 1);
     Experts experts =
         new Experts(
             "mlp.gate",
-            config.intValue("hidden_size"),
+            config.size("hidden_size"),
             routing,
-            IntStream.range(0, config.anyInt("n_routed_experts", "num_local_experts"))
+            IntStream.range(0, count(config))
                 .<Body>mapToObj(e -> named(config, "mlp.experts." + e + ".", inner))
                 .collect(ImmutableList.toImmutableList()));
     return experts.withShared(
@@ -70,6 +70,11 @@ final class DeepSeekExperts {
 
   private static FeedForward named(ModelConfig config, String prefix, int inner) {
     Activation function = Switches.activation(config, "hidden_act", "silu");
-    return FeedForward.named(prefix, config.intValue("hidden_size"), inner, function, false);
+    return FeedForward.named(prefix, config.size("hidden_size"), inner, function, false);
+  }
+
+  private static int count(ModelConfig config) {
+    return config.experts(
+        config.blocks("num_hidden_layers"), "n_routed_experts", "num_local_experts");
   }
 }

@@ -35,20 +35,23 @@ final class ErnieMoeFamily implements ModelFamily {
 
   private static boolean isSparse(ModelConfig config, int layer) {
     int last = config.intValue("moe_layer_end_index", -1);
-    return (layer + 1) % config.intValue("moe_layer_interval", 1) == 0
+    return (layer + 1) % config.intBetween("moe_layer_interval", 1, Integer.MAX_VALUE, 1) == 0
         && layer >= config.intValue("moe_layer_start_index", 1)
         && (last == -1 || layer <= last);
   }
 
   private static Experts experts(ModelConfig config, boolean bias) {
-    int inner = config.intValue("moe_intermediate_size");
+    int inner = config.size("moe_intermediate_size");
     Experts experts =
         new Experts(
             "mlp.gate",
-            config.intValue("hidden_size"),
+            config.size("hidden_size"),
             Routing.softmax(config.anyInt("moe_k", "num_experts_per_tok"), true)
                 .withCorrection("mlp.moe_statics.e_score_correction_bias"),
-            IntStream.range(0, config.anyInt("moe_num_experts", "num_experts"))
+            IntStream.range(
+                    0,
+                    config.experts(
+                        config.blocks("num_hidden_layers"), "moe_num_experts", "num_experts"))
                 .<Body>mapToObj(e -> named(config, "mlp.experts." + e + ".", inner, bias))
                 .collect(ImmutableList.toImmutableList()));
     int shared = config.intValue("moe_num_shared_experts", 2);
@@ -61,7 +64,7 @@ final class ErnieMoeFamily implements ModelFamily {
   private static FeedForward named(ModelConfig config, String prefix, int inner, boolean bias) {
     return FeedForward.named(
         prefix,
-        config.intValue("hidden_size"),
+        config.size("hidden_size"),
         inner,
         Switches.activation(config, "hidden_act", "silu"),
         bias);

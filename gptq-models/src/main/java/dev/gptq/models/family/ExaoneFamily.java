@@ -26,7 +26,7 @@ final class ExaoneFamily implements ModelFamily {
   }
 
   private static SelfAttention attention(ModelConfig config, int layer) {
-    int window = config.intValue("sliding_window", 0);
+    int window = config.intBetween("sliding_window", 0, Integer.MAX_VALUE, 0);
     boolean sliding = LlamaLayout.isSliding(config, layer, window > 0 && inPattern(config, layer));
     SelfAttention attention =
         SelfAttention.of(config, sliding ? window : 0)
@@ -36,11 +36,12 @@ final class ExaoneFamily implements ModelFamily {
 
   /** The pattern is a text such as {@code LLLG}, or the number of layers after which it repeats. */
   private static boolean inPattern(ModelConfig config, int layer) {
-    boolean last = layer == config.intValue("num_hidden_layers") - 1;
+    boolean last = layer == config.blocks("num_hidden_layers") - 1;
     if (config.find("sliding_window_pattern").filter(node -> node.isString()).isPresent()) {
       String pattern = config.stringValue("sliding_window_pattern");
       return !last && pattern.charAt(layer % pattern.length()) == 'L';
     }
-    return !last && (layer + 1) % config.intValue("sliding_window_pattern", 4) != 0;
+    return !last
+        && (layer + 1) % config.intBetween("sliding_window_pattern", 1, Integer.MAX_VALUE, 4) != 0;
   }
 }

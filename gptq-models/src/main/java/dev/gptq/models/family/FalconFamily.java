@@ -25,18 +25,18 @@ final class FalconFamily implements ModelFamily {
 
   @Override
   public DecoderSpec describe(ModelConfig config) {
-    int hidden = config.intValue("hidden_size");
+    int hidden = config.size("hidden_size");
     ImmutableList<Step> block = block(config, hidden);
     String embedding = "transformer.word_embeddings.weight";
     boolean tied = config.booleanValue("tie_word_embeddings", true);
     return new DecoderSpec(
         "Falcon",
-        config.intValue("vocab_size"),
+        config.size("vocab_size"),
         hidden,
-        config.intValue("max_position_embeddings", 2048),
+        config.context("max_position_embeddings", 2048),
         new DecoderSpec.Embedding(embedding, hidden),
         new BlockSpec("", ImmutableList.of()),
-        IntStream.range(0, config.anyInt("num_hidden_layers", "n_layer"))
+        IntStream.range(0, config.blocks("num_hidden_layers", "n_layer"))
             .mapToObj(layer -> new BlockSpec("transformer.h." + layer + ".", block))
             .collect(ImmutableList.toImmutableList()),
         new BlockSpec(
@@ -54,7 +54,7 @@ final class FalconFamily implements ModelFamily {
             "mlp.dense_h_to_4h",
             "mlp.dense_4h_to_h",
             hidden,
-            config.intValue("ffn_hidden_size", 4 * hidden),
+            config.size("ffn_hidden_size", 4 * hidden),
             Switches.activation(config, "activation", "gelu"),
             config.booleanValue("bias", false));
     if (grouped && !parallel) {
@@ -81,11 +81,11 @@ final class FalconFamily implements ModelFamily {
 
   private static ImmutableList<Step> attention(
       ModelConfig config, int hidden, String in, String out) {
-    int heads = config.anyInt("num_attention_heads", "n_head");
+    int heads = config.heads("num_attention_heads", "n_head");
     int size = hidden / heads;
     boolean grouped = config.booleanValue("new_decoder_architecture", false);
     boolean shared = !grouped && config.booleanValue("multi_query", true);
-    int keys = shared ? 1 : grouped ? config.intValue("num_kv_heads", heads) : heads;
+    int keys = shared ? 1 : grouped ? config.heads("num_kv_heads", heads) : heads;
     boolean bias = config.booleanValue("bias", false);
     Switches.require(config, "alibi", false);
     float scale = (float) (1 / Math.sqrt(size));

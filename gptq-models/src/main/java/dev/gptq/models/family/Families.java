@@ -22,7 +22,7 @@ public final class Families {
    * of its bare decoder, or of either inside a model with other parts.
    */
   public static DecoderSpec describe(ModelConfig config, Checkpoint checkpoint) {
-    ModelConfig text = config.text();
+    ModelConfig text = config.text().boundedBy(checkpoint.names().size());
     ModelFamily family = find(text);
     DecoderSpec full = family.describe(text);
     String base = family.base();

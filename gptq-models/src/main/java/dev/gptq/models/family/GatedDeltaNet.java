@@ -36,12 +36,12 @@ record GatedDeltaNet(
 
   static GatedDeltaNet of(ModelConfig config, boolean fused) {
     return new GatedDeltaNet(
-        config.intValue("hidden_size"),
-        config.intValue("linear_num_key_heads", 16),
-        config.intValue("linear_num_value_heads", 32),
-        config.intValue("linear_key_head_dim", 128),
-        config.intValue("linear_value_head_dim", 128),
-        config.intValue("linear_conv_kernel_dim", 4),
+        config.size("hidden_size"),
+        config.heads("linear_num_key_heads", 16),
+        config.heads("linear_num_value_heads", 32),
+        config.heads("linear_key_head_dim", 128),
+        config.heads("linear_value_head_dim", 128),
+        config.heads("linear_conv_kernel_dim", 4),
         Switches.activation(config, "hidden_act", "silu"),
         (float) config.doubleValue("rms_norm_eps", 1e-6),
         fused);

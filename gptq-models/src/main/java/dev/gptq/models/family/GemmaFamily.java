@@ -35,7 +35,7 @@ final class GemmaFamily implements ModelFamily {
   public DecoderSpec describe(ModelConfig given) {
     ModelConfig config = given.modelType().equals("gemma3_text") ? given.or(OF_VERSION_3) : given;
     Switches.require(config, "use_bidirectional_attention", false);
-    int hidden = config.intValue("hidden_size");
+    int hidden = config.size("hidden_size");
     String name =
         switch (config.modelType()) {
           case "gemma" -> "Gemma";
@@ -59,11 +59,7 @@ final class GemmaFamily implements ModelFamily {
             "gelu_pytorch_tanh");
     FeedForward feedForward =
         FeedForward.named(
-            "mlp.",
-            config.intValue("hidden_size"),
-            config.intValue("intermediate_size"),
-            function,
-            false);
+            "mlp.", config.size("hidden_size"), config.size("intermediate_size"), function, false);
     boolean bias = config.booleanValue("attention_bias", false);
     if (config.modelType().equals("gemma")) {
       return Branch.block(
@@ -92,7 +88,8 @@ final class GemmaFamily implements ModelFamily {
     boolean sliding = LlamaLayout.isSliding(config, layer, (layer + 1) % pattern != 0);
     double scalar = config.doubleValue("query_pre_attn_scalar", 256);
     SelfAttention attention =
-        SelfAttention.of(config, sliding ? config.intValue("sliding_window", 0) : 0)
+        SelfAttention.of(
+                config, sliding ? config.intBetween("sliding_window", 0, Integer.MAX_VALUE, 0) : 0)
             .withScores((float) (1 / Math.sqrt(scalar)), cap(config, "attn_logit_softcapping"));
     return third
         ? attention

@@ -31,8 +31,8 @@ final class GlmFamily implements ModelFamily {
         new FusedFeedForward(
             "mlp.gate_up_proj",
             "mlp.down_proj",
-            config.intValue("hidden_size"),
-            config.intValue("intermediate_size"),
+            config.size("hidden_size"),
+            config.size("intermediate_size"),
             Switches.activation(config, "hidden_act", "silu"));
     ImmutableList<Step> block =
         sandwiched

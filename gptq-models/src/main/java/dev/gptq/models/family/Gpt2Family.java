@@ -21,19 +21,19 @@ final class Gpt2Family implements ModelFamily {
   @Override
   public DecoderSpec describe(ModelConfig config) {
     Switches.require(config, "add_cross_attention", false);
-    int hidden = config.intValue("n_embd");
-    int context = config.anyInt("n_positions", "n_ctx");
+    int hidden = config.size("n_embd");
+    int context = config.context("n_positions", "n_ctx");
     ClassicBlock parts =
         new ClassicBlock(
             hidden,
-            config.intValue("n_head"),
-            config.intValue("n_inner", 4 * hidden),
+            config.headsOf(hidden, "n_head"),
+            config.size("n_inner", 4 * hidden),
             (float) config.doubleValue("layer_norm_epsilon", 1e-5),
             true,
             LinearSpec.Storage.IN_OUT);
     Activation function = Switches.activation(config, "activation_function", "gelu_new");
     ImmutableList.Builder<BlockSpec> blocks = ImmutableList.builder();
-    for (int layer = 0; layer < config.intValue("n_layer"); layer++) {
+    for (int layer = 0; layer < config.blocks("n_layer"); layer++) {
       blocks.add(
           new BlockSpec("transformer.h." + layer + ".", steps(config, parts, function, layer)));
     }
@@ -41,7 +41,7 @@ final class Gpt2Family implements ModelFamily {
     boolean tied = config.booleanValue("tie_word_embeddings", true);
     return new DecoderSpec(
         "GPT-2",
-        config.intValue("vocab_size"),
+        config.size("vocab_size"),
         hidden,
         context,
         new DecoderSpec.Embedding(embedding, hidden),

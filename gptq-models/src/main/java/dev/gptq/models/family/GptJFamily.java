@@ -27,8 +27,8 @@ final class GptJFamily implements ModelFamily {
 
   @Override
   public DecoderSpec describe(ModelConfig config) {
-    int hidden = config.intValue("n_embd");
-    int heads = config.intValue("n_head");
+    int hidden = config.size("n_embd");
+    int heads = config.heads("n_head");
     int size = hidden / heads;
     int rotated = config.intValue("rotary_dim", size);
     float scale = (float) (1 / Math.sqrt(size));
@@ -46,7 +46,7 @@ final class GptJFamily implements ModelFamily {
             "mlp.fc_in",
             "mlp.fc_out",
             hidden,
-            config.intValue("n_inner", 4 * hidden),
+            config.size("n_inner", 4 * hidden),
             Switches.activation(config, "activation_function", "gelu_new"),
             true);
     ImmutableList<Step> block =
@@ -55,12 +55,12 @@ final class GptJFamily implements ModelFamily {
     boolean tied = config.booleanValue("tie_word_embeddings", false);
     return new DecoderSpec(
         "GPT-J",
-        config.intValue("vocab_size"),
+        config.size("vocab_size"),
         hidden,
-        config.intValue("n_positions", 2048),
+        config.context("n_positions", 2048),
         new DecoderSpec.Embedding(embedding, hidden),
         new BlockSpec("", ImmutableList.of()),
-        IntStream.range(0, config.intValue("n_layer"))
+        IntStream.range(0, config.blocks("n_layer"))
             .mapToObj(layer -> new BlockSpec("transformer.h." + layer + ".", block))
             .collect(ImmutableList.toImmutableList()),
         new BlockSpec(

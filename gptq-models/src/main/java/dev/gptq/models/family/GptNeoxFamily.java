@@ -19,12 +19,12 @@ final class GptNeoxFamily implements ModelFamily {
   @Override
   public DecoderSpec describe(ModelConfig config) {
     boolean bias = config.booleanValue("attention_bias", true);
-    int hidden = config.intValue("hidden_size");
+    int hidden = config.size("hidden_size");
     ClassicBlock parts =
         new ClassicBlock(
             hidden,
-            config.intValue("num_attention_heads"),
-            config.intValue("intermediate_size"),
+            config.headsOf(hidden, "num_attention_heads"),
+            config.size("intermediate_size"),
             (float) config.doubleValue("layer_norm_eps", 1e-5),
             true,
             LinearSpec.Storage.OUT_IN);
@@ -32,7 +32,7 @@ final class GptNeoxFamily implements ModelFamily {
     RopeSpec rope = Ropes.of(config, hidden / parts.heads());
     boolean parallel = config.booleanValue("use_parallel_residual", true);
     ImmutableList.Builder<BlockSpec> blocks = ImmutableList.builder();
-    for (int layer = 0; layer < config.intValue("num_hidden_layers"); layer++) {
+    for (int layer = 0; layer < config.blocks("num_hidden_layers"); layer++) {
       blocks.add(
           new BlockSpec(
               "gpt_neox.layers." + layer + ".", steps(parts, function, rope, parallel, bias)));
@@ -41,9 +41,9 @@ final class GptNeoxFamily implements ModelFamily {
     boolean tied = config.booleanValue("tie_word_embeddings", false);
     return new DecoderSpec(
         "GPT-NeoX",
-        config.intValue("vocab_size"),
+        config.size("vocab_size"),
         hidden,
-        config.intValue("max_position_embeddings", 2048),
+        config.context("max_position_embeddings", 2048),
         new DecoderSpec.Embedding(embedding, hidden),
         new BlockSpec("", ImmutableList.of()),
         blocks.build(),

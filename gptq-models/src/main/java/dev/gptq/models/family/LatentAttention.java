@@ -41,9 +41,9 @@ record LatentAttention(
     implements Body {
 
   static LatentAttention of(ModelConfig config, boolean adjacent) {
-    int still = config.intValue("qk_nope_head_dim");
-    int rotated = config.intValue("qk_rope_head_dim");
-    int value = config.intValue("v_head_dim");
+    int still = config.heads("qk_nope_head_dim");
+    int rotated = config.heads("qk_rope_head_dim");
+    int value = config.heads("v_head_dim");
     if (value > still + rotated || still + rotated > 2 * value) {
       throw Switches.refused(
           config,
@@ -54,10 +54,10 @@ record LatentAttention(
     RopeParameters rope = config.rope();
     boolean pairs = adjacent || config.booleanValue("rope_interleave", true);
     return new LatentAttention(
-        config.intValue("hidden_size"),
-        config.intValue("num_attention_heads"),
+        config.size("hidden_size"),
+        config.heads("num_attention_heads"),
         config.optionalInt("q_lora_rank"),
-        config.intValue("kv_lora_rank"),
+        config.size("kv_lora_rank"),
         still,
         rotated,
         value,

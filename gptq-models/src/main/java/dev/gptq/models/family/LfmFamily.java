@@ -23,7 +23,7 @@ final class LfmFamily implements ModelFamily {
   public DecoderSpec describe(ModelConfig given) {
     ModelConfig config = given.or(ImmutableMap.of("rope_theta", 1e6));
     Switches.require(config, "conv_bias", false);
-    int hidden = config.intValue("hidden_size");
+    int hidden = config.size("hidden_size");
     FeedForward feedForward =
         new FeedForward(
             "feed_forward.w1",

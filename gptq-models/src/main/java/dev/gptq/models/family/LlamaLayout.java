@@ -28,17 +28,17 @@ public final class LlamaLayout {
       boolean tied,
       NormSpec last,
       IntFunction<ImmutableList<Step>> steps) {
-    int hidden = config.intValue("hidden_size");
+    int hidden = config.size("hidden_size");
     ImmutableList.Builder<BlockSpec> blocks = ImmutableList.builder();
-    for (int layer = 0; layer < config.intValue("num_hidden_layers"); layer++) {
+    for (int layer = 0; layer < config.blocks("num_hidden_layers"); layer++) {
       blocks.add(new BlockSpec("model.layers." + layer + ".", steps.apply(layer)));
     }
     boolean one = config.booleanValue("tie_word_embeddings", tied);
     return new DecoderSpec(
         family,
-        config.intValue("vocab_size"),
+        config.size("vocab_size"),
         hidden,
-        config.intValue("max_position_embeddings", 2048),
+        config.context("max_position_embeddings", 2048),
         new DecoderSpec.Embedding(EMBEDDING, hidden),
         new BlockSpec("", ImmutableList.of()),
         blocks.build(),
@@ -80,15 +80,15 @@ public final class LlamaLayout {
   public static NormSpec norm(
       ModelConfig config, NormSpec.Kind kind, String name, String epsilon, double fallback) {
     return new NormSpec(
-        name, kind, config.intValue("hidden_size"), (float) config.doubleValue(epsilon, fallback));
+        name, kind, config.size("hidden_size"), (float) config.doubleValue(epsilon, fallback));
   }
 
   /** Llama's feed-forward layer. */
   public static FeedForward feedForward(ModelConfig config, boolean bias) {
     return FeedForward.named(
         "mlp.",
-        config.intValue("hidden_size"),
-        config.intValue("intermediate_size"),
+        config.size("hidden_size"),
+        config.size("intermediate_size"),
         Switches.activation(config, "hidden_act", "silu"),
         bias);
   }
@@ -98,7 +98,9 @@ public final class LlamaLayout {
    * have a window.
    */
   public static int window(ModelConfig config, int layer, boolean fallback) {
-    return isSliding(config, layer, fallback) ? config.intValue("sliding_window", 0) : 0;
+    return isSliding(config, layer, fallback)
+        ? config.intBetween("sliding_window", 0, Integer.MAX_VALUE, 0)
+        : 0;
   }
 
   /** Whether a layer is of the type {@code sliding_attention}. */

@@ -27,7 +27,11 @@ final class MiniMaxFamily implements ModelFamily {
         SelfAttention.of(config, 0).withWholeNorm(config.doubleValue("rms_norm_eps", 1e-6));
     Routing routing =
         new Routing(
-                config.intValue("num_experts_per_tok"),
+                config.intBetween(
+                    "num_experts_per_tok",
+                    1,
+                    config.experts(
+                        config.blocks("num_hidden_layers"), "num_local_experts", "num_experts")),
                 Score.SIGMOID,
                 true,
                 1,
@@ -37,9 +41,12 @@ final class MiniMaxFamily implements ModelFamily {
     Experts experts =
         new Experts(
             "block_sparse_moe.gate",
-            config.intValue("hidden_size"),
+            config.size("hidden_size"),
             routing,
-            IntStream.range(0, config.anyInt("num_local_experts", "num_experts"))
+            IntStream.range(
+                    0,
+                    config.experts(
+                        config.blocks("num_hidden_layers"), "num_local_experts", "num_experts"))
                 .<Body>mapToObj(
                     e -> MixtralFamily.expert(config, "block_sparse_moe.experts." + e + "."))
                 .collect(ImmutableList.toImmutableList()));

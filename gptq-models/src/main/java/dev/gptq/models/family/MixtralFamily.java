@@ -19,9 +19,15 @@ final class MixtralFamily implements ModelFamily {
     Experts experts =
         new Experts(
             "block_sparse_moe.gate",
-            config.intValue("hidden_size"),
-            Routing.softmax(config.intValue("num_experts_per_tok"), true),
-            IntStream.range(0, config.intValue("num_local_experts"))
+            config.size("hidden_size"),
+            Routing.softmax(
+                config.intBetween(
+                    "num_experts_per_tok",
+                    1,
+                    config.experts(config.blocks("num_hidden_layers"), "num_local_experts")),
+                true),
+            IntStream.range(
+                    0, config.experts(config.blocks("num_hidden_layers"), "num_local_experts"))
                 .<Body>mapToObj(e -> expert(config, "block_sparse_moe.experts." + e + "."))
                 .collect(ImmutableList.toImmutableList()));
     return LlamaLayout.decoder(
@@ -41,8 +47,8 @@ final class MixtralFamily implements ModelFamily {
         prefix + "w1",
         prefix + "w3",
         prefix + "w2",
-        config.intValue("hidden_size"),
-        config.intValue("intermediate_size"),
+        config.size("hidden_size"),
+        config.size("intermediate_size"),
         function,
         false);
   }

@@ -25,8 +25,8 @@ final class NemotronFamily implements ModelFamily {
         new PlainFeedForward(
             "mlp.up_proj",
             "mlp.down_proj",
-            config.intValue("hidden_size"),
-            config.intValue("intermediate_size"),
+            config.size("hidden_size"),
+            config.size("intermediate_size"),
             Switches.activation(config, "hidden_act", "relu2"),
             config.booleanValue("mlp_bias", false));
     ImmutableList<Step> block =

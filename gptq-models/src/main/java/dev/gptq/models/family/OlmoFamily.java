@@ -40,7 +40,11 @@ final class OlmoFamily implements ModelFamily {
               layer -> {
                 boolean sliding = LlamaLayout.isSliding(config, layer, (layer + 1) % 4 != 0);
                 SelfAttention attention =
-                    SelfAttention.of(config, sliding ? config.intValue("sliding_window", 4096) : 0)
+                    SelfAttention.of(
+                            config,
+                            sliding
+                                ? config.intBetween("sliding_window", 0, Integer.MAX_VALUE, 4096)
+                                : 0)
                         .withBias(bias, bias)
                         .withWholeNorm(epsilon)
                         .withRope(Optional.of(rope(config, sliding)));
@@ -79,6 +83,6 @@ final class OlmoFamily implements ModelFamily {
   }
 
   private static NormSpec plain(ModelConfig config, String name) {
-    return new NormSpec(name, NormSpec.Kind.LAYER_PLAIN, config.intValue("hidden_size"), 1e-5f);
+    return new NormSpec(name, NormSpec.Kind.LAYER_PLAIN, config.size("hidden_size"), 1e-5f);
   }
 }

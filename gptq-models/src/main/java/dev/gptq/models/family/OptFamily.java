@@ -26,14 +26,14 @@ final class OptFamily implements ModelFamily {
   @Override
   public DecoderSpec describe(ModelConfig config) {
     boolean affine = config.booleanValue("layer_norm_elementwise_affine", true);
-    int hidden = config.intValue("hidden_size");
-    int embedded = config.intValue("word_embed_proj_dim", hidden);
-    int context = config.intValue("max_position_embeddings");
+    int hidden = config.size("hidden_size");
+    int embedded = config.size("word_embed_proj_dim", hidden);
+    int context = config.context("max_position_embeddings");
     ClassicBlock parts =
         new ClassicBlock(
             hidden,
-            config.intValue("num_attention_heads"),
-            config.intValue("ffn_dim"),
+            config.headsOf(hidden, "num_attention_heads"),
+            config.size("ffn_dim"),
             1e-5f,
             config.booleanValue("enable_bias", true),
             LinearSpec.Storage.OUT_IN,
@@ -41,7 +41,7 @@ final class OptFamily implements ModelFamily {
     boolean before = config.booleanValue("do_layer_norm_before", true);
     Activation function = Switches.activation(config, "activation_function", "relu");
     ImmutableList.Builder<BlockSpec> blocks = ImmutableList.builder();
-    for (int layer = 0; layer < config.intValue("num_hidden_layers"); layer++) {
+    for (int layer = 0; layer < config.blocks("num_hidden_layers"); layer++) {
       blocks.add(new BlockSpec(BASE + "layers." + layer + ".", steps(parts, function, before)));
     }
     ImmutableList.Builder<Step> opening = ImmutableList.builder();
@@ -62,7 +62,7 @@ final class OptFamily implements ModelFamily {
     boolean tied = config.booleanValue("tie_word_embeddings", true);
     return new DecoderSpec(
         "OPT",
-        config.intValue("vocab_size"),
+        config.size("vocab_size"),
         hidden,
         context,
         new DecoderSpec.Embedding(embedding, embedded),

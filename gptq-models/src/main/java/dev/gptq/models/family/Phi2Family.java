@@ -21,7 +21,7 @@ final class Phi2Family implements ModelFamily {
   @Override
   public DecoderSpec describe(ModelConfig given) {
     ModelConfig config = given.or(ImmutableMap.of("partial_rotary_factor", 0.5));
-    int hidden = config.intValue("hidden_size");
+    int hidden = config.size("hidden_size");
     SelfAttention plain =
         SelfAttention.of(config, 0)
             .withNames(Names.withOutput("self_attn.dense"))
@@ -39,7 +39,7 @@ final class Phi2Family implements ModelFamily {
             "mlp.fc1",
             "mlp.fc2",
             hidden,
-            config.intValue("intermediate_size", 4 * hidden),
+            config.size("intermediate_size", 4 * hidden),
             Switches.activation(config, "hidden_act", "gelu_new"),
             true);
     ImmutableList<Step> block =

@@ -15,14 +15,14 @@ final class PhiFamily implements ModelFamily {
 
   @Override
   public DecoderSpec describe(ModelConfig config) {
-    int hidden = config.intValue("hidden_size");
+    int hidden = config.size("hidden_size");
     SelfAttention attention = SelfAttention.of(config, LlamaLayout.window(config, 0, true));
     FusedFeedForward feedForward =
         new FusedFeedForward(
             "mlp.gate_up_proj",
             "mlp.down_proj",
             hidden,
-            config.intValue("intermediate_size"),
+            config.size("intermediate_size"),
             Switches.activation(config, "hidden_act", "silu"));
     Body fused =
         (in, out) ->

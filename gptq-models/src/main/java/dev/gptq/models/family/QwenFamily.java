@@ -30,14 +30,14 @@ final class QwenFamily implements ModelFamily {
   }
 
   private static ImmutableList<Step> dense(ModelConfig config, int layer) {
-    int inner = config.intValue("intermediate_size");
+    int inner = config.size("intermediate_size");
     return LlamaLayout.block(config, attention(config, layer), named(config, "mlp.", inner));
   }
 
   private static ImmutableList<Step> sparse(ModelConfig config, int layer) {
     boolean dense =
         config.intList("mlp_only_layers").contains(layer)
-            || (layer + 1) % config.intValue("decoder_sparse_step", 1) != 0;
+            || (layer + 1) % config.intBetween("decoder_sparse_step", 1, Integer.MAX_VALUE, 1) != 0;
     if (dense) {
       return dense(config, layer);
     }
@@ -46,14 +46,23 @@ final class QwenFamily implements ModelFamily {
 
   /** The experts, and in the older version the layer that all tokens take behind a gate. */
   static Experts experts(ModelConfig config) {
-    int inner = config.intValue("moe_intermediate_size");
+    int inner = config.size("moe_intermediate_size");
     boolean normalised = config.booleanValue("norm_topk_prob", false);
     Experts experts =
         new Experts(
             "mlp.gate",
-            config.intValue("hidden_size"),
-            Routing.softmax(config.intValue("num_experts_per_tok"), normalised),
-            IntStream.range(0, config.anyInt("num_experts", "num_local_experts"))
+            config.size("hidden_size"),
+            Routing.softmax(
+                config.intBetween(
+                    "num_experts_per_tok",
+                    1,
+                    config.experts(
+                        config.blocks("num_hidden_layers"), "num_experts", "num_local_experts")),
+                normalised),
+            IntStream.range(
+                    0,
+                    config.experts(
+                        config.blocks("num_hidden_layers"), "num_experts", "num_local_experts"))
                 .<Body>mapToObj(e -> named(config, "mlp.experts." + e + ".", inner))
                 .collect(ImmutableList.toImmutableList()));
     return config.has("shared_expert_intermediate_size")
@@ -79,6 +88,6 @@ final class QwenFamily implements ModelFamily {
 
   private static FeedForward named(ModelConfig config, String prefix, int inner) {
     Activation function = Switches.activation(config, "hidden_act", "silu");
-    return FeedForward.named(prefix, config.intValue("hidden_size"), inner, function, false);
+    return FeedForward.named(prefix, config.size("hidden_size"), inner, function, false);
   }
 }

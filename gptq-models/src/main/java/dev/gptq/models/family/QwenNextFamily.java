@@ -56,13 +56,14 @@ final class QwenNextFamily implements ModelFamily {
   private static boolean isDense(ModelConfig config, int layer) {
     return config.modelType().equals("qwen3_5_text")
         || config.intList("mlp_only_layers").contains(layer)
-        || (layer + 1) % config.intValue("decoder_sparse_step", 1) != 0;
+        || (layer + 1) % config.intBetween("decoder_sparse_step", 1, Integer.MAX_VALUE, 1) != 0;
   }
 
   private static boolean isLinear(ModelConfig config, int layer) {
     List<String> types = config.stringList("layer_types");
     if (layer >= types.size()) {
-      return (layer + 1) % config.intValue("full_attention_interval", 4) != 0;
+      return (layer + 1) % config.intBetween("full_attention_interval", 1, Integer.MAX_VALUE, 4)
+          != 0;
     }
     return switch (types.get(layer)) {
       case "linear_attention" -> true;
@@ -83,7 +84,7 @@ final class QwenNextFamily implements ModelFamily {
         SelfAttention.of(config, 0)
             .withBias(bias, bias)
             .withHeadNorm(Kind.RMS_PLUS_ONE, config.doubleValue("rms_norm_eps", 1e-6));
-    int hidden = config.intValue("hidden_size");
+    int hidden = config.size("hidden_size");
     int queries = attention.queries();
     int keys = attention.keys();
     ImmutableList<Step> prepared = attention.prepared(out);

@@ -25,6 +25,12 @@ public final class Ropes {
   /** The same with parameters of some layers only. */
   public static RopeSpec of(ModelConfig config, RopeParameters rope, int headSize) {
     int rotated = (int) (headSize * rope.partialRotaryFactor());
+    if (rotated < 2 || rotated % 2 != 0 || rotated > headSize) {
+      throw new BadInputException(
+          "%s: %d channels of %d of a head would be rotated, which are no pairs; is it the file of"
+                  .formatted(config.file(), rotated, headSize)
+              + " another model?");
+    }
     double[] plain = Frequencies.plain(rope.theta(), rotated, rotated);
     return switch (rope.type()) {
       case "default" -> spec(plain, 1);
@@ -102,14 +108,14 @@ public final class Ropes {
   }
 
   private static int original(ModelConfig config, RopeParameters rope) {
-    return rope.originalMaxPosition().orElseGet(() -> config.intValue("max_position_embeddings"));
+    return rope.originalMaxPosition().orElseGet(() -> config.context("max_position_embeddings"));
   }
 
   /** By how much the context is longer than the original one; said, or seen. */
   private static double stretch(ModelConfig config, RopeParameters rope, int original) {
     return rope.hasFactor()
         ? rope.factor()
-        : (double) config.intValue("max_position_embeddings") / original;
+        : (double) config.context("max_position_embeddings") / original;
   }
 
   private static RopeSpec spec(double[] frequencies, double factor) {

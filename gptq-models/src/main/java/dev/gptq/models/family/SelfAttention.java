@@ -2,6 +2,7 @@ package dev.gptq.models.family;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.AttentionSpec;
+import dev.gptq.formats.BadInputException;
 import dev.gptq.models.config.ModelConfig;
 import java.util.Optional;
 
@@ -49,18 +50,18 @@ public record SelfAttention(
 
   /** Without bias and normalisation, rotated, scaled by the root of the head size. */
   public static SelfAttention of(ModelConfig config, int window) {
-    int heads = config.intValue("num_attention_heads");
+    int heads = config.heads("num_attention_heads");
+    int shared = config.heads("num_key_value_heads", heads);
     int size = config.headDim();
+    if (heads % shared != 0) {
+      throw new BadInputException(
+          "%s: %d attention heads cannot share %d key/value heads evenly; is it the file of another"
+                  .formatted(config.file(), heads, shared)
+              + " model?");
+    }
     return new SelfAttention(
-        config.intValue("hidden_size"),
-        new AttentionSpec(
-            heads,
-            config.intValue("num_key_value_heads", heads),
-            size,
-            (float) (1 / Math.sqrt(size)),
-            window,
-            0,
-            false),
+        config.size("hidden_size"),
+        new AttentionSpec(heads, shared, size, (float) (1 / Math.sqrt(size)), window, 0, false),
         Names.LLAMA,
         false,
         false,

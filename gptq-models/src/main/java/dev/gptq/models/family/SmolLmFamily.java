@@ -37,6 +37,6 @@ final class SmolLmFamily implements ModelFamily {
     List<Integer> rotated = config.intList("no_rope_layers");
     return layer < rotated.size()
         ? rotated.get(layer) != 0
-        : (layer + 1) % config.intValue("no_rope_layer_interval", 4) != 0;
+        : (layer + 1) % config.intBetween("no_rope_layer_interval", 1, Integer.MAX_VALUE, 4) != 0;
   }
 }

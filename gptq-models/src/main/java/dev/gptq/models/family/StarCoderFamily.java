@@ -18,13 +18,14 @@ final class StarCoderFamily implements ModelFamily {
   public DecoderSpec describe(ModelConfig config) {
     boolean bias = config.booleanValue("use_bias", true);
     SelfAttention attention =
-        SelfAttention.of(config, config.intValue("sliding_window", 0)).withBias(bias, bias);
+        SelfAttention.of(config, config.intBetween("sliding_window", 0, Integer.MAX_VALUE, 0))
+            .withBias(bias, bias);
     PlainFeedForward feedForward =
         new PlainFeedForward(
             "mlp.c_fc",
             "mlp.c_proj",
-            config.intValue("hidden_size"),
-            config.intValue("intermediate_size"),
+            config.size("hidden_size"),
+            config.size("intermediate_size"),
             Switches.activation(config, "hidden_act", "gelu_pytorch_tanh"),
             bias);
     ImmutableList<Step> block =

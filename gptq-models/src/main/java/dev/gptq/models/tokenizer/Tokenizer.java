@@ -13,8 +13,6 @@ import java.util.Arrays;
 
 /** Text to token ids and back, as {@code tokenizer.json} says, without truncation and padding. */
 public final class Tokenizer implements AutoCloseable {
-  private static final String FILE = "tokenizer.json";
-
   /** Below that many characters room in the heap is not asked for beforehand. */
   private static final int SHORT = 1 << 16;
 
@@ -39,7 +37,7 @@ public final class Tokenizer implements AutoCloseable {
    * tokens and never resized the model.
    */
   public static Tokenizer open(Path folder, int rows) throws IOException {
-    Path file = folder.resolve(FILE);
+    Path file = folder.resolve(Vocabulary.FILE);
     if (!Files.isRegularFile(file)) {
       throw new BadInputException(
           file

@@ -119,7 +119,7 @@ class ModelConfigTest {
 
   @Test
   void theOldAndTheNewFormOfRotaryParametersMeanTheSame() throws IOException {
-    Path model = SharedFiles.require("models/architectures/llama-gqa-rope3");
+    Path model = SharedFiles.architecture("llama-gqa-rope3");
     RopeParameters current = ModelConfig.read(model).rope();
     RopeParameters old = ModelConfig.of(JsonConfig.read(model.resolve("config.v4.json"))).rope();
     assertThat(old).isEqualTo(current);

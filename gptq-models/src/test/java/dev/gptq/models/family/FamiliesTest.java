@@ -83,7 +83,7 @@ class FamiliesTest {
         "lfm2"
       })
   void describesEveryTensorOfACheckpoint(String name) throws IOException {
-    Path checkpoint = SharedFiles.require("models/architectures/" + name);
+    Path checkpoint = SharedFiles.architecture(name);
     Map<String, Object> stored = new TreeMap<>();
     try (Checkpoint tensors = Checkpoint.open(checkpoint)) {
       tensors.names().forEach(tensor -> stored.put(tensor, tensors.require(tensor).shape()));
@@ -135,7 +135,7 @@ class FamiliesTest {
         "gpt-neox"
       })
   void olderConfigurationsSayTheSame(String name) throws IOException {
-    Path current = SharedFiles.require("models/architectures/" + name);
+    Path current = SharedFiles.architecture(name);
     ObjectNode config = ModelConfig.read(current).json();
     JsonNode rope = config.remove("rope_parameters");
     boolean neox = name.equals("gpt-neox");
@@ -154,7 +154,7 @@ class FamiliesTest {
 
   @Test
   void rescaledPositionsOfBothVersionsAreTheSame() throws IOException {
-    Path current = SharedFiles.require("models/architectures/llama-gqa-rope3");
+    Path current = SharedFiles.architecture("llama-gqa-rope3");
     Files.copy(current.resolve("config.v4.json"), folder.resolve(ModelConfig.FILE));
     assertThat(Families.describe(ModelConfig.read(folder)))
         .isEqualTo(Families.describe(ModelConfig.read(current)));

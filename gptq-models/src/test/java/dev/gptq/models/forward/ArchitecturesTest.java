@@ -106,7 +106,7 @@ class ArchitecturesTest {
   }
 
   private static Path folder(String checkpoint) {
-    return SharedFiles.require("models/architectures/" + checkpoint);
+    return SharedFiles.architecture(checkpoint);
   }
 
   @ParameterizedTest(name = "{0} on {1}")

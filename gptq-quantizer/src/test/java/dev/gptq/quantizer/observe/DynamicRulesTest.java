@@ -119,7 +119,7 @@ final class DynamicRulesTest {
   @Test
   void allExpertsOfABlockAreOneUnitAndOneRule() throws IOException {
     for (String family : new String[] {"mixtral", "qwen3-moe"}) {
-      try (Model model = Model.open(SharedFiles.require("models/architectures").resolve(family))) {
+      try (Model model = Model.open(SharedFiles.architecture(family))) {
         assertThat(Unit.of(model.spec(), name -> true).stream().filter(Unit::experts))
             .hasSize(model.spec().blocks().size());
         Setting eight = new Setting(8, 128);

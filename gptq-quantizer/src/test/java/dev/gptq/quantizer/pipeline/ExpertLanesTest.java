@@ -184,7 +184,7 @@ final class ExpertLanesTest {
   @ParameterizedTest
   @ValueSource(strings = {"mixtral", "qwen3-moe"})
   void publishedLayoutsGiveTheSameFiles(String architecture) throws IOException {
-    Path checkpoint = SharedFiles.require("models/architectures/" + architecture);
+    Path checkpoint = SharedFiles.architecture(architecture);
     QuantizationSettings settings = settings(Method.GPTQ, Target.PLAIN, true);
     Outcome one = quantize(checkpoint, settings, 1);
     Outcome many = quantize(checkpoint, settings, 4);
