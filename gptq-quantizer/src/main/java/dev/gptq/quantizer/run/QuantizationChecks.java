@@ -37,7 +37,8 @@ final class QuantizationChecks {
     if (!request.overwrite() && !WorkFolder.isAnnounced(output)) {
       requireFree(output);
     }
-    CheckpointExporter.check(model, output, request.overwrite());
+    // A run that was killed after its output was complete only clears away what it left.
+    CheckpointExporter.check(model, output, request.overwrite() || WorkFolder.isAnnounced(output));
     int selected = 0;
     for (BlockSpec block : model.spec().blocks()) {
       for (LinearSpec linear : block.linears().toList()) {
