@@ -51,7 +51,9 @@ public class PackedMatmulBenchmark extends BackendBenchmark {
 
   @Override
   ImmutableMap<String, String> settings() {
-    return ImmutableMap.of("simd.activations", activations);
+    return backend.equals("simd")
+        ? ImmutableMap.of("simd.activations", activations)
+        : ImmutableMap.of();
   }
 
   @Override
