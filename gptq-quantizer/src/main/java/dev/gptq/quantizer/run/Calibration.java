@@ -35,7 +35,7 @@ public record Calibration(
   /** Checks the ranges. */
   public Calibration {
     if (files.isEmpty()) {
-      throw new RequestException("GPTQ needs calibration text; give at least one file");
+      throw missing();
     }
     if (samples.isPresent() && samples.getAsInt() < 1) {
       throw new RequestException("--samples must be at least 1 but is " + samples.getAsInt());
@@ -43,6 +43,11 @@ public record Calibration(
     if (length < 1) {
       throw new RequestException("--seq-len must be at least 1 but is " + length);
     }
+  }
+
+  /** What to say where there is no text. */
+  static RequestException missing() {
+    return new RequestException("GPTQ needs calibration text; give at least one file");
   }
 
   /** As many random windows as the quality asks for. */

@@ -195,8 +195,7 @@ public final class Quantization {
       return windows.get();
     }
     return calibration
-        .orElseThrow(
-            () -> new RequestException("GPTQ needs calibration text; give at least one file"))
+        .orElseThrow(Calibration::missing)
         .draws(opened, quality.samples(), 1)
         .getFirst();
   }

@@ -34,11 +34,12 @@ final class QuantizationChecks {
               + " bits); start from the full-precision checkpoint");
     }
     Path output = request.output();
-    if (!request.overwrite() && !WorkFolder.isAnnounced(output)) {
+    // A run that was killed after its output was complete only clears away what it left.
+    boolean mayStand = request.overwrite() || WorkFolder.isAnnounced(output);
+    if (!mayStand) {
       requireFree(output);
     }
-    // A run that was killed after its output was complete only clears away what it left.
-    CheckpointExporter.check(model, output, request.overwrite() || WorkFolder.isAnnounced(output));
+    CheckpointExporter.check(model, output, mayStand);
     int selected = 0;
     for (BlockSpec block : model.spec().blocks()) {
       for (LinearSpec linear : block.linears().toList()) {
