@@ -34,18 +34,18 @@ final class BackendsCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     Console console = new Console(spec, Console.ProgressMode.NONE);
-    var candidates = Backends.discover(backend.options());
+    var all = Backends.discover(backend.options());
     if (json) {
       ObjectNode document = JsonOutput.object();
       ArrayNode list = document.putArray("backends");
-      candidates.forEach(candidate -> describe(candidate, list.addObject()));
+      all.forEach(found -> describe(found, list.addObject()));
       console.result(JsonOutput.line(document));
       return ExitStatus.DONE;
     }
-    for (Backends.Candidate candidate : candidates) {
-      switch (candidate.availability()) {
+    for (Backends.Discovered found : all) {
+      switch (found.availability()) {
         case Availability.Available a -> {
-          console.result(candidate.name() + ": available, rank " + a.rank() + ", " + a.device());
+          console.result(found.name() + ": available, rank " + a.rank() + ", " + a.device());
           if (!a.features().isEmpty()) {
             console.result(
                 "    "
@@ -55,7 +55,7 @@ final class BackendsCommand implements Callable<Integer> {
           }
         }
         case Availability.Unavailable u -> {
-          console.result(candidate.name() + ": not available: " + u.reason());
+          console.result(found.name() + ": not available: " + u.reason());
           console.result("    " + u.remedy());
         }
       }
@@ -63,9 +63,9 @@ final class BackendsCommand implements Callable<Integer> {
     return ExitStatus.DONE;
   }
 
-  private static void describe(Backends.Candidate candidate, ObjectNode entry) {
-    entry.put("name", candidate.name());
-    switch (candidate.availability()) {
+  private static void describe(Backends.Discovered found, ObjectNode entry) {
+    entry.put("name", found.name());
+    switch (found.availability()) {
       case Availability.Available a -> {
         entry.put("available", true);
         entry.put("rank", a.rank());

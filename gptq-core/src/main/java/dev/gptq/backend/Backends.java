@@ -23,15 +23,15 @@ public final class Backends {
    * @param name name of its provider, or of the provider class if that failed to load
    * @param availability what its probe said
    */
-  public record Candidate(String name, Availability availability) {}
+  public record Discovered(String name, Availability availability) {}
 
-  private record Found(Candidate candidate, BackendProvider provider) {}
+  private record Found(Discovered discovered, BackendProvider provider) {}
 
   private Backends() {}
 
   /** All backends on the class path, the most preferred first, broken providers included. */
-  public static ImmutableList<Candidate> discover(BackendOptions options) {
-    return find(options).stream().map(Found::candidate).collect(ImmutableList.toImmutableList());
+  public static ImmutableList<Discovered> discover(BackendOptions options) {
+    return find(options).stream().map(Found::discovered).collect(ImmutableList.toImmutableList());
   }
 
   /**
@@ -43,15 +43,15 @@ public final class Backends {
    * @throws BackendSettingException if the options have a setting that no backend understands, or
    *     that another than the named one does, or a value that it cannot take
    */
-  public static Backend open(String name, BackendOptions options, Consumer<Candidate> refusals) {
+  public static Backend open(String name, BackendOptions options, Consumer<Discovered> refusals) {
     ImmutableList<Found> found = find(options);
     checkSettings(name, options, found);
     for (Found f : found) {
-      boolean available = f.candidate().availability() instanceof Availability.Available;
+      boolean available = f.discovered().availability() instanceof Availability.Available;
       if (name.equals(AUTO) && !available) {
-        refusals.accept(f.candidate());
-      } else if (name.equals(AUTO) || name.equals(f.candidate().name())) {
-        if (f.candidate().availability() instanceof Availability.Unavailable why) {
+        refusals.accept(f.discovered());
+      } else if (name.equals(AUTO) || name.equals(f.discovered().name())) {
+        if (f.discovered().availability() instanceof Availability.Unavailable why) {
           throw new BackendUnavailableException(name, why);
         }
         try {
@@ -62,8 +62,8 @@ public final class Backends {
             throw e;
           }
           refusals.accept(
-              new Candidate(
-                  f.candidate().name(),
+              new Discovered(
+                  f.discovered().name(),
                   new Availability.Unavailable(
                       "it did not open: " + e.getMessage(),
                       "Name it with --backend to insist on it.")));
@@ -74,7 +74,7 @@ public final class Backends {
         "no backend '"
             + name
             + "' on the class path; found: "
-            + found.stream().map(f -> f.candidate().name()).collect(Collectors.joining(", "))
+            + found.stream().map(f -> f.discovered().name()).collect(Collectors.joining(", "))
             + ". Put its jar (gptq-"
             + name
             + "-*.jar) into the lib folder");
@@ -122,13 +122,13 @@ public final class Backends {
       // A broken entry throws from hasNext or next; the entries after it are still good.
       try {
         BackendProvider provider = providers.next().get();
-        found.add(new Found(new Candidate(provider.name(), provider.probe(options)), provider));
+        found.add(new Found(new Discovered(provider.name(), provider.probe(options)), provider));
       } catch (NoSuchElementException end) {
         break;
       } catch (ServiceConfigurationError e) {
         found.add(
             new Found(
-                new Candidate(
+                new Discovered(
                     "broken provider",
                     new Availability.Unavailable(
                         "its provider failed to load: " + describe(e),
@@ -137,7 +137,7 @@ public final class Backends {
       }
     }
     return ImmutableList.sortedCopyOf(
-        Comparator.comparingInt((Found f) -> rank(f.candidate().availability())).reversed(),
+        Comparator.comparingInt((Found f) -> rank(f.discovered().availability())).reversed(),
         found.build());
   }
 

@@ -3,7 +3,7 @@ package dev.gptq.grid;
 import com.google.common.collect.ImmutableList;
 
 /**
- * The candidates of a grid search. Each multiplies the range of the min-max grid by a shrink p; an
+ * The rungs of a grid search. Each multiplies the range of the min-max grid by a shrink p; an
  * asymmetric scheme also moves the zero point by up to {@code zeroReach} codes.
  *
  * @param shrinks the factors p in the order in which they are tried; negative ones turn the grid
@@ -17,8 +17,8 @@ public record GridLadder(ImmutableList<Float> shrinks, int zeroReach) {
   /** Steps of one that costs much: its error is flat around the best of them. */
   public static final int COARSE = 18;
 
-  /** One candidate. */
-  public record Candidate(float shrink, int zeroShift) {}
+  /** One candidate grid. */
+  public record Rung(float shrink, int zeroShift) {}
 
   /**
    * Shrinks in equal steps: from 1.1 for schemes with a fixed zero, from 1 for the others, down to
@@ -43,14 +43,14 @@ public record GridLadder(ImmutableList<Float> shrinks, int zeroReach) {
     return new GridLadder(shrinks.build(), asymmetric ? 1 : 0);
   }
 
-  /** All candidates in order: for each shrink the zero shifts 0, −1, +1 within reach. */
-  public ImmutableList<Candidate> candidates() {
-    ImmutableList.Builder<Candidate> all = ImmutableList.builder();
+  /** All rungs in order: for each shrink the zero shifts 0, −1, +1 within reach. */
+  public ImmutableList<Rung> rungs() {
+    ImmutableList.Builder<Rung> all = ImmutableList.builder();
     for (float p : shrinks) {
-      all.add(new Candidate(p, 0));
+      all.add(new Rung(p, 0));
       for (int d = 1; d <= zeroReach; d++) {
-        all.add(new Candidate(p, -d));
-        all.add(new Candidate(p, d));
+        all.add(new Rung(p, -d));
+        all.add(new Rung(p, d));
       }
     }
     return all.build();

@@ -51,7 +51,7 @@ final class BeamLoop {
   }
 
   /** A block's codes, and where each path's row was before the block. */
-  private record Step(int from, Tensor codes, Tensor source) {}
+  private record Stage(int from, Tensor codes, Tensor source) {}
 
   /** A matrix whose rows change places, and room for them to do so. */
   private static final class Rows {
@@ -90,19 +90,19 @@ final class BeamLoop {
           .convert(local.filled(Float.POSITIVE_INFINITY, m, paths - 1), cost.columns(1, paths));
       Rows differences = new Rows(local, paths * m, n);
       Rows weights = new Rows(local, paths * m, unit);
-      List<Step> steps = new ArrayList<>();
+      List<Stage> stages = new ArrayList<>();
       for (int from = 0; from < n; from += unit) {
         int to = Math.min(from + unit, n);
         begin(w, u.rows(from, to), differences.now, weights.now, from);
         for (int at = from; at < to; ) {
           int end = Math.min(to, Math.min(at + block, (at / segment + 1) * segment));
-          Step step = step(weights, cost, u.rows(from, to), from, at, end, local);
-          follow(w, differences, step, end);
-          steps.add(step);
+          Stage stage = stage(weights, cost, u.rows(from, to), from, at, end, local);
+          follow(w, differences, stage, end);
+          stages.add(stage);
           at = end;
         }
       }
-      trace(steps, m, codes, local);
+      trace(stages, m, codes, local);
       return cost.columns(0, 1);
     }
   }
@@ -123,7 +123,7 @@ final class BeamLoop {
   }
 
   /** Quantizes columns {@code at} to {@code end} of the unit that begins at {@code from}. */
-  private Step step(
+  private Stage stage(
       Rows weights, Tensor cost, Tensor own, int from, int at, int end, TensorScope scope) {
     int rows = weights.now.rows();
     int width = own.rows();
@@ -133,8 +133,8 @@ final class BeamLoop {
     }
     Tensor errors = weights.now.columns(at - from, end - from);
     Tensor factors = own.rows(at - from, end - from);
-    Step step =
-        new Step(
+    Stage stage =
+        new Stage(
             at, scope.columnMajor(DType.U8, rows, end - at), scope.rowMajor(DType.I32, 1, rows));
     backend
         .quantization()
@@ -143,27 +143,27 @@ final class BeamLoop {
             cost,
             factors.columns(at - from, end - from),
             grid.columns(at, end),
-            step.codes(),
-            step.source());
+            stage.codes(),
+            stage.source());
     if (end - from < width) {
       Tensor rest = weights.spare.columns(end - from, width);
-      gatherRows(weights.now.columns(end - from, width), step.source(), rest);
+      gatherRows(weights.now.columns(end - from, width), stage.source(), rest);
       backend.linalg().gemm(-1, errors, factors.columns(end - from, width), 1, rest);
       weights.swap();
     }
-    return step;
+    return stage;
   }
 
-  /** Lets D follow the paths of a step, and adds the step's columns to it. */
-  private void follow(Tensor w, Rows differences, Step step, int end) {
+  /** Lets D follow the paths of a stage, and adds the stage's columns to it. */
+  private void follow(Tensor w, Rows differences, Stage stage, int end) {
     int m = w.rows();
-    int from = step.from();
+    int from = stage.from();
     if (end == w.columns()) {
       return;
     }
     if (from > 0) {
       Tensor done = differences.spare.columns(0, from);
-      gatherRows(differences.now.columns(0, from), step.source(), done);
+      gatherRows(differences.now.columns(0, from), stage.source(), done);
       differences.swap();
     }
     Tensor difference = differences.now.columns(from, end);
@@ -171,7 +171,7 @@ final class BeamLoop {
     try (TensorScope local = backend.newScope()) {
       Tensor q = local.columnMajor(DType.F32, difference.rows(), end - from);
       for (int p = 0; p < paths; p++) {
-        Tensor chosen = step.codes().rows(p * m, (p + 1) * m);
+        Tensor chosen = stage.codes().rows(p * m, (p + 1) * m);
         backend
             .quantization()
             .dequantize(chosen, grid.columns(from, end), q.rows(p * m, (p + 1) * m));
@@ -189,14 +189,14 @@ final class BeamLoop {
   }
 
   /** Follows the best path of each row back through the blocks. */
-  private void trace(List<Step> steps, int m, Tensor codes, TensorScope scope) {
+  private void trace(List<Stage> stages, int m, Tensor codes, TensorScope scope) {
     int[] row = new int[m];
     Arrays.setAll(row, r -> r);
-    Collections.reverse(steps);
-    for (Step step : steps) {
-      int to = step.from() + step.codes().columns();
-      gatherRows(step.codes(), scope.upload(row), codes.columns(step.from(), to));
-      int[] source = HostCopies.ints(step.source());
+    Collections.reverse(stages);
+    for (Stage stage : stages) {
+      int to = stage.from() + stage.codes().columns();
+      gatherRows(stage.codes(), scope.upload(row), codes.columns(stage.from(), to));
+      int[] source = HostCopies.ints(stage.source());
       row = Arrays.stream(row).map(r -> source[r]).toArray();
     }
   }

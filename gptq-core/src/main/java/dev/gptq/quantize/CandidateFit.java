@@ -45,7 +45,7 @@ record CandidateFit(Backend backend, GridSpec spec, GridLadder ladder, GroupErro
               local.columnMajor(DType.F32, rows, 1),
               local.columnMajor(DType.F32, rows, 1),
               local.upload(new int[group.w().columns()]));
-      for (GridLadder.Candidate c : ladder.candidates()) {
+      for (GridLadder.Rung c : ladder.rungs()) {
         backend
             .quantization()
             .candidateGrid(group.w(), spec, c.shrink(), c.zeroShift(), grid.scale(), grid.zero());

@@ -46,7 +46,7 @@ final class ReferenceQuantizationOps implements QuantizationOps {
         row -> {
           Range range = Range.of(row, spec);
           return best(
-              ladder.candidates().stream()
+              ladder.rungs().stream()
                   .map(c -> range.shrunk(c.shrink()).fit(spec, c.zeroShift()))
                   .toList(),
               fit -> {

@@ -5,7 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
-import dev.gptq.backend.Backends.Candidate;
+import dev.gptq.backend.Backends.Discovered;
 import dev.gptq.reference.ReferenceBackendProvider;
 import java.io.IOException;
 import java.net.URL;
@@ -123,7 +123,7 @@ final class BackendsTest {
   }
 
   private static List<String> names() {
-    return Backends.discover(OPTIONS).stream().map(Candidate::name).toList();
+    return Backends.discover(OPTIONS).stream().map(Discovered::name).toList();
   }
 
   @Test
@@ -138,18 +138,18 @@ final class BackendsTest {
   @Test
   void autoTakesTheHighestRankAndReportsBetterOnes() throws IOException {
     services(MissingDevice.class.getName(), Fast.class.getName());
-    List<Candidate> refusals = new ArrayList<>();
+    List<Discovered> refusals = new ArrayList<>();
     try (Backend backend = Backends.open(Backends.AUTO, OPTIONS, refusals::add)) {
       assertThat(backend).isInstanceOf(CheckedBackend.class);
     }
-    assertThat(refusals).extracting(Candidate::name).containsExactly("missing");
+    assertThat(refusals).extracting(Discovered::name).containsExactly("missing");
     assertThat(names()).containsExactly("missing", "fast", "reference");
   }
 
   @Test
   void autoTakesTheNextWhereTheBestDoesNotOpen() throws IOException {
     services(Occupied.class.getName(), Fast.class.getName());
-    List<Candidate> refusals = new ArrayList<>();
+    List<Discovered> refusals = new ArrayList<>();
     try (Backend backend = Backends.open(Backends.AUTO, OPTIONS, refusals::add)) {
       assertThat(backend.info().name()).isEqualTo("reference");
     }
@@ -216,11 +216,11 @@ final class BackendsTest {
         BackendsTest.class.getName(),
         Failing.class.getName(),
         Fast.class.getName());
-    List<Candidate> refusals = new ArrayList<>();
+    List<Discovered> refusals = new ArrayList<>();
     try (Backend backend = Backends.open(Backends.AUTO, OPTIONS, refusals::add)) {
       assertThat(backend.info().name()).isEqualTo("reference");
     }
-    assertThat(refusals).hasSize(3).extracting(Candidate::name).containsOnly("broken provider");
+    assertThat(refusals).hasSize(3).extracting(Discovered::name).containsOnly("broken provider");
     assertThat(refusals.getFirst().availability().toString()).contains("dev.gptq.absent.Provider");
     assertThat(refusals.getLast().availability().toString()).contains("some/absent/Vector");
     assertThat(names()).contains("fast", "reference");

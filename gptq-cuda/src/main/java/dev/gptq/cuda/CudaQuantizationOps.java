@@ -74,7 +74,7 @@ final class CudaQuantizationOps implements QuantizationOps {
         .add(ladder)
         .add(context.tensor(scale))
         .add(context.tensor(zero));
-    int own = Math.ceilDiv(ladder.candidates().size(), FIT_SLICES);
+    int own = Math.ceilDiv(ladder.rungs().size(), FIT_SLICES);
     int kernel = own <= 3 ? 3 : own <= 5 ? 5 : 7;
     launchFit(t, "fitGridWeighted_" + kernel, "fitGridWeighted");
   }

@@ -14,7 +14,7 @@ import jdk.incubator.vector.VectorOperators;
  */
 final class BeamRow {
   private static final int PANEL = Lanes.COUNT;
-  private static final long ROW = 4L * ColumnLoop.ROWS;
+  private static final long ROW = 4L * ColumnStrips.ROWS;
 
   private final int n;
   private final int paths;
@@ -112,7 +112,7 @@ final class BeamRow {
     for (int j = n - 1; j >= 0; j--) {
       int i = j * paths + p;
       strip.set(Lanes.FLOAT, at + ROW * j, errorOf[i]);
-      strip.set(ValueLayout.JAVA_BYTE, codesAt + (long) j * ColumnLoop.ROWS, codes[i]);
+      strip.set(ValueLayout.JAVA_BYTE, codesAt + (long) j * ColumnStrips.ROWS, codes[i]);
       p = from[i];
     }
   }

@@ -4,7 +4,7 @@ import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
 
 /**
- * The delayed updates of {@link ColumnLoop} and {@link Descent}: {@code w_k ← fma(−e_j, U[j][k],
+ * The delayed updates of {@link ColumnStrips} and {@link Descent}: {@code w_k ← fma(−e_j, U[j][k],
  * w_k)} for the four columns k of a panel and a run of j, in order of j; 2 vectors of rows, eight
  * chains of fused multiply-adds in registers.
  */

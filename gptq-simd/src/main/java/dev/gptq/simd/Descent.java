@@ -5,14 +5,14 @@ import jdk.incubator.vector.FloatVector;
 
 /**
  * One sweep of coordinate descent on a strip of rows, one row a lane, see {@link
- * dev.gptq.backend.QuantizationOps#descendBlock}. As in {@link ColumnLoop} the gradients receive
+ * dev.gptq.backend.QuantizationOps#descendBlock}. As in {@link ColumnStrips} the gradients receive
  * their updates late but in order: before a panel of columns those of all earlier steps, within it
  * one by one, and at the end those of the later steps. The strip holds the gradients, behind them
  * −d of every column, the scales and zeros of the present group, and a column of codes.
  */
 final class Descent {
   private static final int PANEL = ColumnLoopKernel.COLUMNS;
-  private static final long BYTES = 4L * ColumnLoop.ROWS;
+  private static final long BYTES = 4L * ColumnStrips.ROWS;
 
   private final Matrix gradient;
   private final GridView grid;
@@ -38,8 +38,8 @@ final class Descent {
 
   static void run(
       Execution execution, Matrix gradient, Matrix h, GridView grid, Matrix codes, Matrix delta) {
-    int strips = (gradient.rows() + ColumnLoop.ROWS - 1) / ColumnLoop.ROWS;
-    float[] panels = ColumnLoop.panels(execution, h, false);
+    int strips = (gradient.rows() + ColumnStrips.ROWS - 1) / ColumnStrips.ROWS;
+    float[] panels = ColumnStrips.panels(execution, h, false);
     Descent descent = new Descent(gradient, grid, codes, delta, panels);
     MemorySegment[] scratch =
         execution
@@ -47,16 +47,16 @@ final class Descent {
             .get(Workspace.Use.STRIP, execution.pool().workers(), descent.spare + BYTES);
     execution
         .pool()
-        .forEach(strips, (i, worker) -> descent.strip(i * ColumnLoop.ROWS, scratch[worker]));
+        .forEach(strips, (i, worker) -> descent.strip(i * ColumnStrips.ROWS, scratch[worker]));
   }
 
   private void strip(int row, MemorySegment strip) {
-    int rows = Math.min(ColumnLoop.ROWS, gradient.rows() - row);
+    int rows = Math.min(ColumnStrips.ROWS, gradient.rows() - row);
     Strips.load(gradient, row, rows, strip);
     strip.asSlice(BYTES * n, BYTES * PANEL).fill((byte) 0);
     int group = -1;
     for (int p = 0; p < n; p += PANEL) {
-      ColumnLoopKernel.update(strip, BYTES * p, steps, p, panels, ColumnLoop.panelOffset(p, n));
+      ColumnLoopKernel.update(strip, BYTES * p, steps, p, panels, ColumnStrips.panelOffset(p, n));
       for (int j = p; j < Math.min(n, p + PANEL); j++) {
         if (grid.group(j) != group) {
           group = grid.group(j);
@@ -69,17 +69,17 @@ final class Descent {
     }
     for (int p = 0; p < n; p += PANEL) {
       int end = Math.min(n, p + PANEL);
-      int later = ColumnLoop.panelOffset(p, n) + PANEL * end;
+      int later = ColumnStrips.panelOffset(p, n) + PANEL * end;
       ColumnLoopKernel.update(strip, BYTES * p, steps + BYTES * end, n - end, panels, later);
     }
     Strips.store(strip, gradient, row, rows);
-    ColumnLoop.negate(strip, steps, n);
+    ColumnStrips.negate(strip, steps, n);
     Strips.store(strip.asSlice(steps), delta, row, rows);
   }
 
   /** Moves the codes of column j and updates its panel. */
   private void step(MemorySegment strip, int p, int j) {
-    int urow = ColumnLoop.panelOffset(p, n) + j * PANEL;
+    int urow = ColumnStrips.panelOffset(p, n) + j * PANEL;
     float curvature = panels[urow + j - p];
     for (int half = 0; half < 2; half++) {
       long lane = (long) half * Lanes.BYTES;

@@ -13,7 +13,7 @@ import jdk.incubator.vector.VectorOperators;
  */
 final class GridStrips {
   /** Bytes of a column of a strip. */
-  static final long BYTES = 4L * ColumnLoop.ROWS;
+  static final long BYTES = 4L * ColumnStrips.ROWS;
 
   private GridStrips() {}
 
@@ -35,7 +35,7 @@ final class GridStrips {
   static void run(
       Execution execution, Matrix w, GridSpec spec, Matrix scale, Matrix zero, int spare, Fit fit) {
     int columns = w.columns();
-    int strips = (w.rows() + ColumnLoop.ROWS - 1) / ColumnLoop.ROWS;
+    int strips = (w.rows() + ColumnStrips.ROWS - 1) / ColumnStrips.ROWS;
     long bytes = spareAt(columns) + (long) spare * columns * Lanes.BYTES + 8L * Lanes.BYTES;
     MemorySegment[] scratch =
         execution.workspace().get(Workspace.Use.STRIP, execution.pool().workers(), bytes);
@@ -45,8 +45,8 @@ final class GridStrips {
             strips,
             (i, worker) -> {
               MemorySegment strip = scratch[worker];
-              int row = i * ColumnLoop.ROWS;
-              int rows = Math.min(ColumnLoop.ROWS, w.rows() - row);
+              int row = i * ColumnStrips.ROWS;
+              int rows = Math.min(ColumnStrips.ROWS, w.rows() - row);
               Strips.load(w, row, rows, strip);
               for (long lane = 0; lane < BYTES; lane += Lanes.BYTES) {
                 range(strip, columns, lane, spec);

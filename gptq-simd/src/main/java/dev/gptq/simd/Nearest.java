@@ -5,7 +5,7 @@ import jdk.incubator.vector.FloatVector;
 
 /** Rounding to the nearest code and back, one row a lane, in strips of rows. */
 final class Nearest {
-  private static final long BYTES = 4L * ColumnLoop.ROWS;
+  private static final long BYTES = 4L * ColumnStrips.ROWS;
 
   private Nearest() {}
 
@@ -92,7 +92,7 @@ final class Nearest {
   }
 
   private static void forStrips(Execution execution, Matrix w, Strip body) {
-    int strips = (w.rows() + ColumnLoop.ROWS - 1) / ColumnLoop.ROWS;
+    int strips = (w.rows() + ColumnStrips.ROWS - 1) / ColumnStrips.ROWS;
     MemorySegment[] scratch =
         execution
             .workspace()
@@ -102,8 +102,8 @@ final class Nearest {
         .forEach(
             strips,
             (i, worker) -> {
-              int row = i * ColumnLoop.ROWS;
-              body.run(row, Math.min(ColumnLoop.ROWS, w.rows() - row), scratch[worker]);
+              int row = i * ColumnStrips.ROWS;
+              body.run(row, Math.min(ColumnStrips.ROWS, w.rows() - row), scratch[worker]);
             });
   }
 

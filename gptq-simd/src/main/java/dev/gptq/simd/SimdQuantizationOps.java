@@ -26,7 +26,7 @@ final class SimdQuantizationOps implements QuantizationOps {
 
   @Override
   public void quantizeBlock(Tensor w, Tensor u, Grid grid, Tensor codes) {
-    ColumnLoop.run(
+    ColumnStrips.run(
         execution, Rows.columns("w", w), Matrix.of(u), view(grid), Rows.columns("codes", codes));
   }
 
@@ -68,7 +68,7 @@ final class SimdQuantizationOps implements QuantizationOps {
 
   @Override
   public void beamBlock(Tensor w, Tensor cost, Tensor u, Grid grid, Tensor codes, Tensor source) {
-    BeamLoop.run(
+    BeamStrips.run(
         execution,
         Rows.columns("w", w),
         Rows.columns("cost", cost),

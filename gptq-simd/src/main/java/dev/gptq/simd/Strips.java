@@ -2,15 +2,15 @@ package dev.gptq.simd;
 
 import java.lang.foreign.MemorySegment;
 
-/** Strips of {@link ColumnLoop#ROWS} rows in dense scratch, column after column. */
+/** Strips of {@link ColumnStrips#ROWS} rows in dense scratch, column after column. */
 final class Strips {
-  private static final long BYTES = 4L * ColumnLoop.ROWS;
+  private static final long BYTES = 4L * ColumnStrips.ROWS;
 
   private Strips() {}
 
   /** Copies rows row … row + rows − 1 of w; the rows that are missing become zeros. */
   static void load(Matrix w, int row, int rows, MemorySegment strip) {
-    if (rows < ColumnLoop.ROWS) {
+    if (rows < ColumnStrips.ROWS) {
       strip.asSlice(0, BYTES * w.columns()).fill((byte) 0);
       for (int j = 0; j < w.columns(); j++) {
         MemorySegment.copy(w.segment(), w.at(row, j), strip, BYTES * j, 4L * rows);
@@ -27,7 +27,7 @@ final class Strips {
 
   /** The way back of {@link #load}. */
   static void store(MemorySegment strip, Matrix w, int row, int rows) {
-    if (rows < ColumnLoop.ROWS) {
+    if (rows < ColumnStrips.ROWS) {
       for (int j = 0; j < w.columns(); j++) {
         MemorySegment.copy(strip, BYTES * j, w.segment(), w.at(row, j), 4L * rows);
       }
@@ -44,7 +44,7 @@ final class Strips {
   /** Scales and behind them zeros of one group; missing rows get the scale 1 and the zero 0. */
   static void loadGrid(
       GridView grid, int group, int row, int rows, MemorySegment strip, long offset) {
-    for (int i = rows; i < ColumnLoop.ROWS; i++) {
+    for (int i = rows; i < ColumnStrips.ROWS; i++) {
       strip.set(Lanes.FLOAT, offset + 4L * i, 1f);
       strip.set(Lanes.FLOAT, offset + BYTES + 4L * i, 0f);
     }

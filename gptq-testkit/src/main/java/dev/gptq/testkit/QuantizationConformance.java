@@ -75,12 +75,12 @@ public abstract class QuantizationConformance extends Conformance {
   @Test
   void candidateGridForEverySpec() {
     forEachSpec(spec -> {
-      for (GridLadder.Candidate c :
-          new GridLadder.Candidate[] {
-            new GridLadder.Candidate(1, 0),
-            new GridLadder.Candidate(0.4f, 1),
-            new GridLadder.Candidate(1.1f, -1),
-            new GridLadder.Candidate(-0.7f, 0)
+      for (GridLadder.Rung c :
+          new GridLadder.Rung[] {
+            new GridLadder.Rung(1, 0),
+            new GridLadder.Rung(0.4f, 1),
+            new GridLadder.Rung(1.1f, -1),
+            new GridLadder.Rung(-0.7f, 0)
           }) {
         Matrix w = peculiarRows(inputs(), 24, 33);
         operation("candidateGrid " + spec + ", " + c)

@@ -20,8 +20,8 @@ final class TestBackends {
   /** Their names; the reference is always among them. */
   static List<String> names() {
     return Backends.discover(BackendOptions.defaults()).stream()
-        .filter(candidate -> candidate.availability() instanceof Availability.Available)
-        .map(Backends.Candidate::name)
+        .filter(found -> found.availability() instanceof Availability.Available)
+        .map(Backends.Discovered::name)
         .flatMap(name -> name.equals(CUDA) ? Stream.of(CUDA, CUDA_WITH_FLOATS) : Stream.of(name))
         .sorted()
         .toList();

@@ -9,14 +9,14 @@ import java.util.PriorityQueue;
 /**
  * Chooses one candidate for every unit so that all fit into a number of bytes. Of each unit only
  * the candidates on the lower convex hull of error over bytes count; from the smallest ones on, the
- * step that takes most off the weighted relative error for each byte is taken again and again. This
- * is the greedy solution of the multiple-choice knapsack, at most one step away from the best.
+ * upgrade that takes most off the weighted relative error for each byte is taken again and again.
+ * This is the greedy solution of the multiple-choice knapsack, at most one step away from the best.
  */
 final class BitBudget {
   private BitBudget() {}
 
-  /** A unit's next step. */
-  private record Step(int unit, int next, double benefit) {}
+  /** A unit and the setting it could go on to. */
+  private record Upgrade(int unit, int next, double benefit) {}
 
   /**
    * The choice, a candidate for each unit.
@@ -30,21 +30,23 @@ final class BitBudget {
     List<List<Candidate>> hulls = tried.stream().map(BitBudget::hull).toList();
     int[] at = new int[hulls.size()];
     long left = bytes - tried.stream().mapToLong(unit -> unit.getFirst().bytes()).sum();
-    PriorityQueue<Step> steps =
+    PriorityQueue<Upgrade> upgrades =
         new PriorityQueue<>(
-            Comparator.comparingDouble(Step::benefit).reversed().thenComparingInt(Step::unit));
+            Comparator.comparingDouble(Upgrade::benefit)
+                .reversed()
+                .thenComparingInt(Upgrade::unit));
     for (int unit = 0; unit < at.length; unit++) {
-      offer(steps, hulls, weights, unit, 1);
+      offer(upgrades, hulls, weights, unit, 1);
     }
-    while (!steps.isEmpty()) {
-      Step step = steps.remove();
-      List<Candidate> hull = hulls.get(step.unit());
-      long cost = hull.get(step.next()).bytes() - hull.get(step.next() - 1).bytes();
-      // A step that does not fit ends its unit: the steps after it are no use without it.
+    while (!upgrades.isEmpty()) {
+      Upgrade upgrade = upgrades.remove();
+      List<Candidate> hull = hulls.get(upgrade.unit());
+      long cost = hull.get(upgrade.next()).bytes() - hull.get(upgrade.next() - 1).bytes();
+      // An upgrade that does not fit ends its unit: the upgrades after it are no use without it.
       if (cost <= left) {
         left -= cost;
-        at[step.unit()] = step.next();
-        offer(steps, hulls, weights, step.unit(), step.next() + 1);
+        at[upgrade.unit()] = upgrade.next();
+        offer(upgrades, hulls, weights, upgrade.unit(), upgrade.next() + 1);
       }
     }
     ImmutableList.Builder<Candidate> chosen = ImmutableList.builder();
@@ -55,7 +57,7 @@ final class BitBudget {
   }
 
   private static void offer(
-      PriorityQueue<Step> steps,
+      PriorityQueue<Upgrade> upgrades,
       List<List<Candidate>> hulls,
       List<Double> weights,
       int unit,
@@ -63,7 +65,7 @@ final class BitBudget {
     List<Candidate> hull = hulls.get(unit);
     if (next < hull.size()) {
       double benefit = hull.get(next).benefitPerByte(hull.get(next - 1));
-      steps.add(new Step(unit, next, weights.get(unit) * benefit));
+      upgrades.add(new Upgrade(unit, next, weights.get(unit) * benefit));
     }
   }
 

@@ -17,7 +17,7 @@ import jdk.incubator.vector.FloatVector;
  * one after the other. A strip is 2 vectors wide and lies densely, column after column, in scratch;
  * rows beyond the matrix are zeros on a grid of scale 1.
  */
-final class ColumnLoop {
+final class ColumnStrips {
   /** Columns updated together. */
   static final int PANEL = ColumnLoopKernel.COLUMNS;
 
@@ -26,7 +26,7 @@ final class ColumnLoop {
 
   private static final long BYTES = 4L * ROWS;
 
-  private ColumnLoop() {}
+  private ColumnStrips() {}
 
   /** Runs the block: w becomes the scaled errors, codes the codes. */
   static void run(Execution execution, Matrix w, Matrix u, GridView grid, Matrix codes) {

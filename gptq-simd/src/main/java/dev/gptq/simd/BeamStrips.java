@@ -7,8 +7,8 @@ import java.lang.foreign.MemorySegment;
  * dev.gptq.backend.QuantizationOps#beamBlock}. Rows are taken in strips, so that columns far apart
  * in memory are read by whole cache lines; each row runs by itself in {@link BeamRow}.
  */
-final class BeamLoop {
-  private static final int ROWS = ColumnLoop.ROWS;
+final class BeamStrips {
+  private static final int ROWS = ColumnStrips.ROWS;
   private static final long BYTES = 4L * ROWS;
 
   private final Matrix w;
@@ -19,7 +19,7 @@ final class BeamLoop {
   private final int rows;
   private final int paths;
 
-  private BeamLoop(Matrix w, Matrix cost, Matrix codes, Matrix source) {
+  private BeamStrips(Matrix w, Matrix cost, Matrix codes, Matrix source) {
     this.w = w;
     this.cost = cost;
     this.codes = codes;
@@ -37,7 +37,7 @@ final class BeamLoop {
       GridView grid,
       Matrix codes,
       Matrix source) {
-    BeamLoop loop = new BeamLoop(w, cost, codes, source);
+    BeamStrips loop = new BeamStrips(w, cost, codes, source);
     int n = w.columns();
     int paths = cost.columns();
     int workers = execution.pool().workers();
