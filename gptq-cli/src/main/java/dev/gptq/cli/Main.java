@@ -2,6 +2,7 @@ package dev.gptq.cli;
 
 import dev.gptq.cli.console.Version;
 import dev.gptq.formats.safetensors.MappedFiles;
+import picocli.AutoComplete.GenerateCompletion;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
@@ -40,6 +41,8 @@ import picocli.CommandLine.Spec;
       DownloadCommand.class,
       UploadCommand.class,
       BackendsCommand.class,
+      DoctorCommand.class,
+      GenerateCompletion.class,
       HelpCommand.class
     })
 public final class Main implements Runnable {

@@ -96,6 +96,11 @@ public final class HubSettings {
     return offline;
   }
 
+  /** Whether requests name a user. */
+  public boolean hasToken() {
+    return token.isPresent();
+  }
+
   Optional<Token> token() {
     return token;
   }
