@@ -1,7 +1,9 @@
 package dev.gptq.formats;
 
+import java.io.ByteArrayInputStream;
 import java.io.File;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
@@ -11,15 +13,25 @@ import java.nio.file.StandardOpenOption;
 
 /** What it takes for files to be whole after the power has failed. */
 public final class DurableFiles {
+  private static final int PIECE = 1 << 16;
+
   private DurableFiles() {}
 
   /** Writes a new file and waits until the disk has it. */
   public static void write(Path file, byte[] content) throws IOException {
+    write(file, new ByteArrayInputStream(content));
+  }
+
+  /** Writes all that is left of a stream to a new file and waits until the disk has it. */
+  public static void write(Path file, InputStream content) throws IOException {
+    byte[] piece = new byte[PIECE];
     try (FileChannel channel =
         FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-      ByteBuffer rest = ByteBuffer.wrap(content);
-      while (rest.hasRemaining()) {
-        channel.write(rest);
+      for (int count = content.read(piece); count >= 0; count = content.read(piece)) {
+        ByteBuffer rest = ByteBuffer.wrap(piece, 0, count);
+        while (rest.hasRemaining()) {
+          channel.write(rest);
+        }
       }
       channel.force(true);
     }

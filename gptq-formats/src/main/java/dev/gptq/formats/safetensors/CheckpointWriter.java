@@ -2,15 +2,14 @@ package dev.gptq.formats.safetensors;
 
 import com.google.common.base.Preconditions;
 import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.DurableFiles;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -183,7 +182,7 @@ public final class CheckpointWriter implements AutoCloseable {
   public void copyFile(String name, Path source) throws IOException {
     try (InputStream input = Files.newInputStream(source)) {
       // Its content only: permissions are those of the other files here.
-      Files.copy(input, place(name), StandardCopyOption.REPLACE_EXISTING);
+      DurableFiles.write(place(name), input);
     } catch (IOException e) {
       throw explained("file " + source, e);
     }
@@ -192,7 +191,7 @@ public final class CheckpointWriter implements AutoCloseable {
   /** Writes a side file. */
   public void writeFile(String name, byte[] content) throws IOException {
     try {
-      Files.write(place(name), content);
+      DurableFiles.write(place(name), content);
     } catch (IOException e) {
       throw explained("file " + name, e);
     }
@@ -209,14 +208,18 @@ public final class CheckpointWriter implements AutoCloseable {
         name);
     Path place = staging.path().resolve(path);
     Files.createDirectories(place.getParent());
+    Files.deleteIfExists(place);
     return place;
   }
 
   /**
    * Finishes the files, reads every tensor back and compares it with what was added, and gives the
    * folder its final name. Throws {@link IOException} if the disk returns other bytes.
+   *
+   * @return why they may have been read from the system's cache and not from the disk; empty if
+   *     they came from the disk
    */
-  public void commit() throws IOException {
+  public Optional<String> commit() throws IOException {
     Preconditions.checkState(!committed, "the checkpoint is committed");
     Preconditions.checkState(!checksums.isEmpty(), "a checkpoint needs a tensor");
     try {
@@ -225,9 +228,10 @@ public final class CheckpointWriter implements AutoCloseable {
     } catch (IOException e) {
       throw explained("the last shard", e);
     }
-    verify();
+    Optional<String> cached = ReadBack.verify(staging.path(), checksums);
     staging.commit();
     committed = true;
+    return cached;
   }
 
   private void nameShards() throws IOException {
@@ -246,40 +250,9 @@ public final class CheckpointWriter implements AutoCloseable {
       Files.move(finished.get(i).file(), staging.path().resolve(name));
       finished.get(i).tensors().forEach(tensor -> weightMap.put(tensor, name));
     }
-    Files.write(
+    DurableFiles.write(
         staging.path().resolve(Checkpoint.INDEX_FILE),
         Json.MAPPER.writerWithDefaultPrettyPrinter().writeValueAsBytes(index));
-  }
-
-  private void verify() throws IOException {
-    try (Checkpoint written = Checkpoint.open(staging.path())) {
-      Optional<StoredTensor> wrong =
-          checksums.entrySet().stream()
-              .parallel()
-              .map(expected -> {
-                StoredTensor tensor = written.require(expected.getKey());
-                return checksum(tensor) == expected.getValue()
-                    ? Optional.<StoredTensor>empty()
-                    : Optional.of(tensor);
-              })
-              .flatMap(Optional::stream)
-              .findFirst();
-      if (wrong.isPresent()) {
-        throw new IOException(
-            "%s: tensor '%s' reads back differently than it was written; check the disk"
-                .formatted(wrong.get().file(), wrong.get().name()));
-      }
-    } catch (UncheckedIOException e) {
-      throw e.getCause();
-    }
-  }
-
-  private static long checksum(StoredTensor tensor) {
-    try {
-      return MappedFiles.checksum(tensor);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
   }
 
   private IOException explained(String what, IOException e) {

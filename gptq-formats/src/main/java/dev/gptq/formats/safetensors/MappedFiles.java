@@ -9,7 +9,6 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
-import java.util.zip.CRC32C;
 
 /**
  * What happens where a file that is mapped into memory can no longer be read: another program made
@@ -29,8 +28,6 @@ public final class MappedFiles {
           return size() > 10_000;
         }
       };
-
-  private static final int PIECE = 1 << 20;
 
   private MappedFiles() {}
 
@@ -72,19 +69,6 @@ public final class MappedFiles {
       }
     }
     return "a mapped file cannot be read or written";
-  }
-
-  /** CRC-32C of a tensor's bytes; {@link UnreadableFileException} if its file is gone. */
-  static long checksum(StoredTensor tensor) throws IOException {
-    CRC32C checksum = new CRC32C();
-    long size = tensor.data().byteSize();
-    byte[] piece = new byte[(int) Math.min(PIECE, size)];
-    for (long at = 0; at < size; at += piece.length) {
-      int count = (int) Math.min(piece.length, size - at);
-      copy(tensor, at, MemorySegment.ofArray(piece), count);
-      checksum.update(piece, 0, count);
-    }
-    return checksum.getValue();
   }
 
   /** Copies bytes of a tensor; {@link UnreadableFileException} if its file is gone. */

@@ -1,5 +1,6 @@
 package dev.gptq.formats.safetensors;
 
+import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -28,17 +29,37 @@ final class Shard {
 
   private Shard() {}
 
-  /** The tensors of a file, in the order of the data. The mapping lives as long as the arena. */
-  static List<StoredTensor> read(Path file, Arena arena) throws IOException {
-    MemorySegment mapped = map(file, arena);
+  /**
+   * Where the tensors of a file are.
+   *
+   * @param data the byte of the file at which the elements begin, and the entries count from 0
+   * @param entries in the order of the data
+   */
+  record Places(long data, ImmutableList<TensorEntry> entries) {}
+
+  /** Where the tensors of a file are. */
+  static Places places(Path file) throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      return places(file, map(file, arena));
+    }
+  }
+
+  private static Places places(Path file, MemorySegment mapped) {
     long header = headerLength(file, mapped);
     List<TensorEntry> entries =
         HeaderReader.read(
             file, mapped.asSlice(Long.BYTES, header).asByteBuffer().asReadOnlyBuffer());
-    MemorySegment data = mapped.asSlice(Long.BYTES + header);
-    checkRanges(file, entries, data.byteSize());
-    List<StoredTensor> tensors = new ArrayList<>(entries.size());
-    for (TensorEntry entry : entries) {
+    checkRanges(file, entries, mapped.byteSize() - Long.BYTES - header);
+    return new Places(Long.BYTES + header, ImmutableList.copyOf(entries));
+  }
+
+  /** The tensors of a file, in the order of the data. The mapping lives as long as the arena. */
+  static List<StoredTensor> read(Path file, Arena arena) throws IOException {
+    MemorySegment mapped = map(file, arena);
+    Places places = places(file, mapped);
+    MemorySegment data = mapped.asSlice(places.data());
+    List<StoredTensor> tensors = new ArrayList<>(places.entries().size());
+    for (TensorEntry entry : places.entries()) {
       tensors.add(
           new StoredTensor(
               entry.name(),

@@ -3,6 +3,7 @@ package dev.gptq.formats.safetensors;
 import com.google.common.io.MoreFiles;
 import com.google.common.io.RecursiveDeleteOption;
 import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.DurableFiles;
 import dev.gptq.formats.OutputPlace;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
@@ -181,7 +182,10 @@ final class StagingFolder implements AutoCloseable {
     return staging;
   }
 
-  /** Gives the folder its final name. What stood there before is deleted last. */
+  /**
+   * Gives the folder its final name, which holds after the power has failed, too: the disk has the
+   * names in it first, then its own. What stood there before is deleted last.
+   */
   void commit() throws IOException {
     boolean replaces = Files.exists(target);
     if (replaces) {
@@ -189,11 +193,12 @@ final class StagingFolder implements AutoCloseable {
       requireReplaceable(target, options);
     }
     Files.delete(staging.resolve(LOCK));
+    syncFoldersIn(staging);
     if (replaces) {
       Files.move(target, retired, StandardCopyOption.ATOMIC_MOVE);
     }
     try {
-      Files.move(staging, target, StandardCopyOption.ATOMIC_MOVE);
+      DurableFiles.publishFolder(staging, target);
     } catch (IOException e) {
       if (replaces) {
         Files.move(retired, target, StandardCopyOption.ATOMIC_MOVE);
@@ -204,6 +209,14 @@ final class StagingFolder implements AutoCloseable {
     lock.close();
     if (replaces) {
       new OldOutput(retired, options.sideFiles()).delete();
+    }
+  }
+
+  private static void syncFoldersIn(Path folder) throws IOException {
+    try (Stream<Path> entries = Files.list(folder)) {
+      for (Path entry : (Iterable<Path>) entries.filter(Files::isDirectory)::iterator) {
+        DurableFiles.syncFolder(entry);
+      }
     }
   }
 

@@ -65,16 +65,6 @@ class ShrinkingFileTest {
   }
 
   @Test
-  void itsChecksumNamesIt() throws IOException {
-    try (Checkpoint source = Checkpoint.open(file)) {
-      cut();
-      assertThatThrownBy(() -> MappedFiles.checksum(source.require("b")))
-          .isInstanceOf(UnreadableFileException.class)
-          .hasMessageContaining(file.toString());
-    }
-  }
-
-  @Test
   void aFaultElsewhereIsExplainedAndOtherErrorsAreNot() throws IOException {
     try (Checkpoint source = Checkpoint.open(file)) {
       cut();

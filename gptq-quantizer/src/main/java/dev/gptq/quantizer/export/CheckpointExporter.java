@@ -17,6 +17,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -37,8 +38,9 @@ public final class CheckpointExporter {
    * @param logs further files to write beside {@link QuantizationLog#FILE}, by name
    * @param output the folder to make
    * @param overwrite whether an existing folder may be replaced
+   * @return why the check may have seen the system's cache and not the disk; empty if it saw that
    */
-  public static void export(
+  public static Optional<String> export(
       Model model,
       WorkFolder work,
       GptqConfig config,
@@ -66,7 +68,7 @@ public final class CheckpointExporter {
       }
       writeSideFiles(model, config.toJson(), writer);
       work.announce(modules);
-      writer.commit();
+      return writer.commit();
     }
   }
 

@@ -28,6 +28,7 @@ import dev.gptq.quantizer.store.WeightFiles;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalLong;
 
 /**
@@ -125,7 +126,12 @@ public final class QuantizationPlan implements AutoCloseable {
       ImmutableList<ModuleReport> reports = reports(work);
       long blocksDone = System.nanoTime();
       listener.writing(request.output());
-      write(work, reports, attempts);
+      write(work, reports, attempts)
+          .ifPresent(reason ->
+              listener.note(
+                  "the checkpoint was compared through the system's cache and not with what the disk"
+                      + " returns: "
+                      + reason));
       work.delete();
       listener.done();
       long end = System.nanoTime();
@@ -175,7 +181,7 @@ public final class QuantizationPlan implements AutoCloseable {
         () -> new Sensitivity(backend, model.spec(), model.weights(backend), windows));
   }
 
-  private void write(
+  private Optional<String> write(
       WorkFolder work, ImmutableList<ModuleReport> reports, ImmutableList<Attempt> attempts)
       throws IOException {
     ImmutableMap.Builder<String, String> logs = ImmutableMap.builder();
@@ -192,7 +198,7 @@ public final class QuantizationPlan implements AutoCloseable {
         request
             .config()
             .withDynamic(DynamicRules.of(model.spec(), reports, request.config().settings()));
-    CheckpointExporter.export(
+    return CheckpointExporter.export(
         model, work, config, logs.buildOrThrow(), request.output(), request.overwrite());
   }
 
