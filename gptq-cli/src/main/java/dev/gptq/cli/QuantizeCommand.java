@@ -18,6 +18,7 @@ import dev.gptq.cli.report.QuantizationReport;
 import dev.gptq.cli.report.RunReport;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.run.KeptStates;
 import dev.gptq.quantizer.run.Quantization;
 import dev.gptq.quantizer.run.QuantizationPlan;
 import dev.gptq.quantizer.run.QuantizationSummary;
@@ -125,6 +126,14 @@ final class QuantizeCommand implements Callable<Integer> {
   private boolean resume;
 
   @Option(
+      names = "--keep-states",
+      paramLabel = "WHEN",
+      description =
+          "auto, always or never: keep the newest hidden states beside the finished blocks, so that"
+              + " going on does not compute those again (default: auto, where the disk has room)")
+  private KeptStates keptStates = KeptStates.AUTO;
+
+  @Option(
       names = "--dry-run",
       description =
           "check everything, say what would be done and how much memory it needs, and stop")
@@ -177,6 +186,7 @@ final class QuantizeCommand implements Callable<Integer> {
             .to(output)
             .overwrite(overwrite)
             .resume(resume)
+            .keepStates(keptStates)
             .classicLog(logFormat == LogFormat.CLASSIC);
     if (method == Method.GPTQ) {
       quantization.calibration(calibration.calibration(console));

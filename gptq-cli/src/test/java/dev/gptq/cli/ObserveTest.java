@@ -131,6 +131,6 @@ final class ObserveTest {
   @Test
   void aDryRunTellsTheRoomOfTheHessians() {
     Cli.Outcome planned = quantize(folder.resolve("planned"), "--observe", "2", "--dry-run");
-    assertThat(planned.out()).contains("disk for Hessians: at most ");
+    assertThat(planned.out()).contains("Hessians, at most ");
   }
 }

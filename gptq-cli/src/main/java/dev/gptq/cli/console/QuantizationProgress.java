@@ -26,6 +26,11 @@ public final class QuantizationProgress implements QuantizationListener, AutoClo
   }
 
   @Override
+  public void disk(String sentence) {
+    console.note(sentence);
+  }
+
+  @Override
   public void working(Path workFolder, int finishedBlocks) {
     if (finishedBlocks > 0) {
       console.note("going on after " + finishedBlocks + " finished blocks in " + workFolder);

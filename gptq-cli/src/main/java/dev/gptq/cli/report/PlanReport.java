@@ -1,6 +1,7 @@
 package dev.gptq.cli.report;
 
 import dev.gptq.quantizer.run.QuantizationPlan;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -10,7 +11,7 @@ public final class PlanReport {
   private PlanReport() {}
 
   /** As lines of text. */
-  public static List<String> lines(QuantizationPlan plan) {
+  public static List<String> lines(QuantizationPlan plan) throws IOException {
     List<String> lines = new ArrayList<>();
     lines.add(
         String.format(
@@ -24,10 +25,7 @@ public final class PlanReport {
             plan.windows().size(),
             plan.windows().isEmpty() ? 0 : plan.windows().getFirst().length));
     lines.addAll(plan.memory().lines());
-    plan.hessianBytes()
-        .ifPresent(bytes ->
-            lines.add(
-                "disk for Hessians: at most " + (bytes >> 20) + " MiB beside the output folder"));
+    lines.addAll(plan.disk().lines(plan.wouldKeepStates()));
     return lines;
   }
 }

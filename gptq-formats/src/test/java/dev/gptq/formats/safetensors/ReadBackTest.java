@@ -109,6 +109,7 @@ final class ReadBackTest {
   @Test
   void aFileThatLostItsEndIsRefused() throws IOException {
     change(1, true);
-    assertThatThrownBy(() -> ReadBack.verify(folder, checksums)).hasMessageContaining("ends at byte");
+    assertThatThrownBy(() -> ReadBack.verify(folder, checksums))
+        .hasMessageContaining("ends at byte");
   }
 }

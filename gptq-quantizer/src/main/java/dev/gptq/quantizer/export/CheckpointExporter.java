@@ -125,6 +125,13 @@ public final class CheckpointExporter {
         .withSideFiles(SideFiles.of(model.folder()).keySet());
   }
 
+  /** Bytes of the files that go along with the weights. */
+  public static long sideBytes(Model model) throws IOException {
+    return SideFiles.of(model.folder()).values().stream()
+        .mapToLong(file -> file.toFile().length())
+        .sum();
+  }
+
   private static byte[] pretty(ObjectNode document) {
     return JsonMapper.shared()
         .writerWithDefaultPrettyPrinter()

@@ -32,21 +32,22 @@ final class BackgroundStore implements BlockStore, AutoCloseable {
 
   @Override
   public void put(int block, ImmutableMap<String, QuantizedModule> modules) {
-    await();
+    flush();
     last = writer.submit(() -> store.put(block, modules));
   }
 
-  /** Waits until all blocks are kept. */
+  /** Waits until all blocks are kept, and ends. */
   @Override
   public void close() {
     try {
-      await();
+      flush();
     } finally {
       writer.close();
     }
   }
 
-  private void await() {
+  /** Waits until all blocks are kept. */
+  void flush() {
     Future<?> awaited = last;
     // A failure is reported once.
     last = CompletableFuture.completedFuture(null);

@@ -11,11 +11,18 @@ import java.util.Optional;
  * @param full the activations of the full-precision model there, if a target needs them
  * @param sequences number of windows
  */
-record CalibrationBatch(Registers registers, Optional<Registers> full, int sequences) {
+record CalibrationBatch(Registers registers, Optional<Registers> full, int sequences)
+    implements AutoCloseable {
 
   /** Runs steps of the block, and in full precision those of the original. */
   void run(Block block, Optional<Block> original, int from, int to) {
     block.run(registers, sequences, from, to);
     original.ifPresent(o -> o.run(full.orElseThrow(), sequences, from, to));
+  }
+
+  @Override
+  public void close() {
+    registers.close();
+    full.ifPresent(Registers::close);
   }
 }

@@ -9,16 +9,19 @@ import dev.gptq.formats.BadInputException;
 import dev.gptq.models.evaluation.Perplexity;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.models.family.Step;
 import dev.gptq.models.forward.Block;
 import dev.gptq.models.forward.Ends;
 import dev.gptq.models.forward.Registers;
 import dev.gptq.models.forward.RopeTables;
 import dev.gptq.models.forward.WeightSource;
+import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /**
  * Quantizes a model block by block. The calibration windows pass through the model once: each block
@@ -69,16 +72,80 @@ public final class QuantizationJob {
 
   /** Quantizes all blocks that the store does not have yet. */
   public void run() {
+    run(StateStore.NONE);
+  }
+
+  /**
+   * Quantizes all blocks that the store does not have yet, and begins with the states before one of
+   * them where those are kept.
+   */
+  public void run(StateStore states) {
+    int count = spec.blocks().size();
+    int finished = finished();
     try (TensorScope scope = backend.newScope();
         LaneGroup lanes = new LaneGroup(backend);
         BackgroundStore background = new BackgroundStore(store)) {
       RopeTables ropes = new RopeTables(scope);
-      List<CalibrationBatch> batches = embed(scope);
-      for (int i = 0; i < spec.blocks().size(); i++) {
-        listener.block(i, spec.blocks().size());
-        quantize(i, ropes, batches, lanes, background);
+      int first = finished;
+      List<CalibrationBatch> batches = List.of();
+      if (!windows.isEmpty() && finished < count) {
+        first = states.newest(finished).orElse(0);
+        batches = first == 0 ? embed(scope) : allocate(scope);
+        if (first > 0 && !states.load(first, backend, tensors(batches))) {
+          batches.forEach(CalibrationBatch::close);
+          first = 0;
+          batches = embed(scope);
+        }
+      }
+      for (int i = 0; i < count; i++) {
+        listener.block(i, count);
+        if (i < first) {
+          requireWhole(spec.blocks().get(i), store.find(i).orElseThrow().keySet());
+        } else {
+          quantize(i, ropes, batches, lanes, background);
+          if (!batches.isEmpty() && i + 1 < count) {
+            states.put(i + 1, tensors(batches), background::flush);
+          }
+        }
       }
     }
+  }
+
+  /** Number of blocks that the store has, up to the first that it has not. */
+  private int finished() {
+    int count = 0;
+    while (count < spec.blocks().size() && store.find(count).isPresent()) {
+      count++;
+    }
+    return count;
+  }
+
+  /** The residual streams of all batches. */
+  private static List<Tensor> tensors(List<CalibrationBatch> batches) {
+    return batches.stream()
+        .flatMap(batch -> Stream.concat(Stream.of(batch.registers()), batch.full().stream()))
+        .map(registers -> registers.get(Step.RESIDUAL))
+        .toList();
+  }
+
+  /** Batches whose residual streams are yet to be filled. */
+  private List<CalibrationBatch> allocate(TensorScope scope) {
+    List<CalibrationBatch> batches = new ArrayList<>();
+    for (List<int[]> batch : Perplexity.batches(windows, BATCH_TOKENS)) {
+      int rows = Math.toIntExact(batch.stream().mapToLong(window -> window.length).sum());
+      batches.add(
+          new CalibrationBatch(
+              unfilled(rows, scope),
+              settings.needsFullPrecision() ? Optional.of(unfilled(rows, scope)) : Optional.empty(),
+              batch.size()));
+    }
+    return batches;
+  }
+
+  private Registers unfilled(int rows, TensorScope scope) {
+    Registers registers = new Registers(backend, scope);
+    registers.define(Step.RESIDUAL, rows, spec.hidden(), tensor -> {});
+    return registers;
   }
 
   private long calibrationTokens() {

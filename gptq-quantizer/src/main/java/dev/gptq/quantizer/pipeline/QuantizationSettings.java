@@ -39,7 +39,7 @@ public record QuantizationSettings(
   }
 
   /** Whether the full-precision activations have to pass through the model as well. */
-  boolean needsFullPrecision() {
+  public boolean needsFullPrecision() {
     return method == Method.GPTQ && target.needsFullPrecision();
   }
 

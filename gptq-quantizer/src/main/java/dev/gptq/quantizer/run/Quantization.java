@@ -44,6 +44,7 @@ public final class Quantization {
   private Optional<Backend> backend = Optional.empty();
   private boolean overwrite;
   private boolean resume = true;
+  private KeptStates keptStates = KeptStates.AUTO;
   private boolean classicLog;
 
   private Quantization(Path model) {
@@ -121,6 +122,14 @@ public final class Quantization {
     return this;
   }
 
+  /**
+   * Whether the newest hidden states are kept, so that going on does not repeat finished blocks.
+   */
+  public Quantization keepStates(KeptStates when) {
+    keptStates = when;
+    return this;
+  }
+
   /** Whether to write the log in the lines of GPTQ-for-LLaMa too. */
   public Quantization classicLog(boolean wanted) {
     classicLog = wanted;
@@ -155,6 +164,7 @@ public final class Quantization {
             output.orElseThrow(() -> new RequestException("say where to write the checkpoint")),
             overwrite,
             resume,
+            keptStates,
             observing,
             classicLog);
     Model opened = Model.open(model);

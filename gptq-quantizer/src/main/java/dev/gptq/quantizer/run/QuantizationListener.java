@@ -9,6 +9,9 @@ public interface QuantizationListener extends JobListener {
   /** A sentence for people about what was found or decided. */
   default void note(String sentence) {}
 
+  /** What the run will write to the disk, and what is free there; said before it begins. */
+  default void disk(String sentence) {}
+
   /** Work on blocks begins; from here on an interrupted run can be resumed. */
   default void working(Path workFolder, int finishedBlocks) {}
 

@@ -22,14 +22,17 @@ import dev.gptq.quantizer.pipeline.MemoryEstimate;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationJob;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
+import dev.gptq.quantizer.pipeline.StateStore;
 import dev.gptq.quantizer.store.OutputLock;
 import dev.gptq.quantizer.store.RunKey;
+import dev.gptq.quantizer.store.StateFolder;
 import dev.gptq.quantizer.store.WeightFiles;
 import dev.gptq.quantizer.store.WorkFolder;
+import dev.gptq.tensor.DType;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
-import java.util.OptionalLong;
 
 /**
  * A quantization that has been checked: model, settings and windows are known. Closing it closes
@@ -66,12 +69,19 @@ public final class QuantizationPlan implements AutoCloseable {
     return MemoryEstimate.of(model.spec(), request.settings(), windows);
   }
 
-  /** Bytes of disk that Hessians for observing take at most, if there is to be any. */
-  public OptionalLong hessianBytes() {
-    return request
-        .observing()
-        .map(observing -> OptionalLong.of(HessianKeeper.mostBytes(model.spec(), observing.worst())))
-        .orElse(OptionalLong.empty());
+  /** What it needs of the disk of its output, with hidden states of the widest type. */
+  public DiskEstimate disk() throws IOException {
+    return DiskEstimate.of(model, request, windows, DType.F32);
+  }
+
+  /**
+   * Whether hidden states would be kept with what is free now.
+   *
+   * @throws IOException if the disk has no room for what would be written
+   */
+  public boolean wouldKeepStates() throws IOException {
+    Path output = request.output();
+    return disk().keepsStates(request.keptStates(), DiskEstimate.free(output, output), output);
   }
 
   /**
@@ -102,6 +112,8 @@ public final class QuantizationPlan implements AutoCloseable {
       if (!request.resume()) {
         work.delete();
       }
+      StateFolder states = work.states(listener::note);
+      boolean keepsStates = keepsStates(backend, work, listener);
       listener.working(work.folder(), work.finished());
       HessianFolder hessians = new HessianFolder(work.folder().resolve("hessians"));
       JobListener heard =
@@ -118,7 +130,8 @@ public final class QuantizationPlan implements AutoCloseable {
               windows,
               work,
               heard)
-          .run();
+          .run(keepsStates ? states : StateStore.NONE);
+      states.delete();
       ImmutableList<Attempt> attempts =
           request.observing().isPresent()
               ? observe(request.observing().get(), backend, work, hessians, listener)
@@ -137,6 +150,16 @@ public final class QuantizationPlan implements AutoCloseable {
       long end = System.nanoTime();
       return summary(backend, reports, attempts, (end - start) / 1e9, (end - blocksDone) / 1e9);
     }
+  }
+
+  /** Whether hidden states are kept; throws if the disk has no room for what will be written. */
+  private boolean keepsStates(Backend backend, WorkFolder work, QuantizationListener listener)
+      throws IOException {
+    DiskEstimate disk = DiskEstimate.of(model, request, windows, backend.activationType());
+    long free = DiskEstimate.free(request.output(), work.folder());
+    boolean keeps = disk.keepsStates(request.keptStates(), free, request.output());
+    listener.disk(disk.sentence(keeps, free));
+    return keeps;
   }
 
   private ImmutableList<ModuleReport> reports(WorkFolder work) {

@@ -13,6 +13,7 @@ import java.util.Optional;
  * @param output the folder to write
  * @param overwrite whether it may be replaced
  * @param resume whether to go on from finished blocks
+ * @param keptStates whether hidden states are kept beside them
  * @param observing what to do afterwards
  * @param classicLog whether to write the log in lines of text too
  */
@@ -22,5 +23,6 @@ public record RunRequest(
     Path output,
     boolean overwrite,
     boolean resume,
+    KeptStates keptStates,
     Optional<Observing> observing,
     boolean classicLog) {}

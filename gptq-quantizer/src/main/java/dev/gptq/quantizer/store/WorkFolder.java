@@ -127,6 +127,15 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
     return folder;
   }
 
+  /**
+   * The newest hidden states of the run.
+   *
+   * @param notes hears which could not be used or kept, and why
+   */
+  public StateFolder states(Consumer<String> notes) {
+    return new StateFolder(folder, key.text(), notes, System::nanoTime);
+  }
+
   /** Number of blocks that are finished, up to the first that is not. */
   public int finished() {
     int count = 0;

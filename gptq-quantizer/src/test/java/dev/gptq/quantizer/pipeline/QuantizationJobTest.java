@@ -24,17 +24,28 @@ import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.store.RunKey;
 import dev.gptq.quantizer.store.WorkFolder;
+import dev.gptq.tensor.HostCopies;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.Set;
 import java.util.SplittableRandom;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 final class QuantizationJobTest {
   private static final Path TINY =
@@ -74,15 +85,7 @@ final class QuantizationJobTest {
   }
 
   private void run(QuantizationSettings settings, BlockStore store, JobListener listener) {
-    new QuantizationJob(
-            backend,
-            model.spec(),
-            model.weights(backend),
-            settings,
-            settings.method() == Method.RTN ? ImmutableList.of() : windows,
-            store,
-            listener)
-        .run();
+    run(settings, store, StateStore.NONE, listener);
   }
 
   private MemoryStore quantized(Method method, boolean trueSequential) {
@@ -194,6 +197,113 @@ final class QuantizationJobTest {
     assertThat(quantizedAgain).isNotEmpty().allMatch(layer -> layer >= 3);
     assertThat(resumed.resolve("model.safetensors"))
         .hasSameBinaryContentAs(whole.resolve("model.safetensors"));
+  }
+
+  /** Keeps all states in memory, and forgets none. */
+  private static final class MemoryStates implements StateStore {
+    private final Map<Integer, List<float[]>> kept = new TreeMap<>();
+    private final Set<Integer> offered = new TreeSet<>();
+    private boolean damaged;
+    private int loaded;
+
+    @Override
+    public OptionalInt newest(int last) {
+      return kept.keySet().stream().mapToInt(block -> block).filter(b -> b <= last).max();
+    }
+
+    @Override
+    public boolean load(int block, Backend backend, List<Tensor> states) {
+      loaded = block;
+      for (int i = 0; i < states.size(); i++) {
+        Tensor to = states.get(i);
+        try (TensorScope scope = backend.newScope()) {
+          backend
+              .linalg()
+              .convert(
+                  scope.upload(
+                      MemorySegment.ofArray(kept.get(block).get(i)),
+                      to.type(),
+                      to.rows(),
+                      to.columns(),
+                      Layout.ROW_MAJOR),
+                  to);
+        }
+      }
+      return !damaged;
+    }
+
+    @Override
+    public void put(int block, List<Tensor> states, Runnable stored) {
+      stored.run();
+      offered.add(block);
+      kept.put(block, states.stream().map(HostCopies::floats).toList());
+    }
+  }
+
+  private void run(
+      QuantizationSettings settings, BlockStore store, StateStore states, JobListener listener) {
+    new QuantizationJob(
+            backend,
+            model.spec(),
+            model.weights(backend),
+            settings,
+            settings.method() == Method.RTN ? ImmutableList.of() : windows,
+            store,
+            listener)
+        .run(states);
+  }
+
+  @ParameterizedTest
+  @EnumSource(Target.Kind.class)
+  void keptStatesTakeTheRunPastFinishedBlocks(Target.Kind kind) throws IOException {
+    QuantizationSettings settings =
+        settings(Method.GPTQ, true)
+            .withTarget(kind == Target.Kind.PLAIN ? Target.PLAIN : new Target(kind, 0.5));
+    MemoryStates states = new MemoryStates();
+    MemoryStore whole = new MemoryStore();
+    run(settings, whole, states, JobListener.SILENT);
+    int last = model.spec().blocks().size() - 1;
+    assertThat(states.kept.keySet()).hasSize(last).contains(1, last);
+    for (boolean damaged : new boolean[] {false, true}) {
+      try (WorkFolder work = workFolder(folder.resolve("out"))) {
+        for (int block = 0; block < 3; block++) {
+          work.put(block, modules(whole, block));
+        }
+        states.kept.keySet().remove(3);
+        states.damaged = damaged;
+        states.offered.clear();
+        run(settings, work, states, JobListener.SILENT);
+        assertThat(states.loaded).isEqualTo(2);
+        assertThat(states.offered).hasSize(damaged ? last : last - 2).contains(3, last);
+        for (int block = 0; block <= last; block++) {
+          Map<String, PackedMatrix> expected = whole.packed();
+          work.find(block)
+              .orElseThrow()
+              .forEach((name, module) ->
+                  assertThat(same(module.packed(), expected.get(name))).as(name).isTrue());
+        }
+        work.delete();
+      }
+    }
+  }
+
+  private static ImmutableMap<String, QuantizedModule> modules(MemoryStore store, int block) {
+    Map<String, PackedMatrix> packed = store.packed();
+    return store.reports(block).stream()
+        .collect(
+            ImmutableMap.toImmutableMap(
+                ModuleReport::name,
+                report -> new QuantizedModule(packed.get(report.name()), report)));
+  }
+
+  @Test
+  void nothingRunsAgainWhereAllBlocksAreFinished() throws IOException {
+    try (WorkFolder work = workFolder(folder.resolve("out"))) {
+      run(settings(Method.GPTQ, true), work, JobListener.SILENT);
+      MemoryStates states = new MemoryStates();
+      run(settings(Method.GPTQ, true), work, states, JobListener.SILENT);
+      assertThat(states.offered).isEmpty();
+    }
   }
 
   private WorkFolder workFolder(Path output) throws IOException {
