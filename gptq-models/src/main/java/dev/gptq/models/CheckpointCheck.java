@@ -101,7 +101,7 @@ final class CheckpointCheck {
     used.add(name);
     if (stored.type().toDType().filter(DType::isReal).isEmpty()) {
       throw new BadInputException(
-          "%s: tensor %s has dtype %s; weights must be F32, F16 or BF16: convert the checkpoint"
+          "%s: tensor %s has dtype %s; weights must be F64, F32, F16, BF16 or F8: convert the checkpoint"
               .formatted(stored.file(), name, stored.type()));
     }
     if (!fits(stored.shape(), parameter)) {

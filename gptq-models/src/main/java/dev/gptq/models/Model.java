@@ -5,6 +5,7 @@ import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Backend;
 import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.codec.Sources;
 import dev.gptq.formats.gptq.GptqConfig;
 import dev.gptq.formats.gptq.GptqTensors;
 import dev.gptq.formats.json.JsonConfig;
@@ -56,13 +57,18 @@ public final class Model implements AutoCloseable {
    */
   public static Model open(Path folder) throws IOException {
     ModelConfig config = ModelConfig.read(folder);
-    Optional<GptqConfig> quantization = GptqConfig.find(config, folder);
-    Checkpoint checkpoint = Checkpoint.open(folder);
+    Optional<Sources> sources = Sources.find(config);
+    Optional<GptqConfig> quantization =
+        sources.isPresent() ? Optional.empty() : GptqConfig.find(config, folder);
+    Checkpoint files = Checkpoint.open(folder);
     boolean sound = false;
     try {
-      requireDenseHead(folder, checkpoint);
+      Sources encoding = sources.orElse(Sources.PLAIN);
+      Checkpoint decoded = encoding.decoded(files);
+      requireDenseHead(folder, decoded);
       DecoderSpec spec =
-          Families.describe(config, checkpoint).withEndTokens(generationEndTokens(folder));
+          Families.describe(config, decoded).withEndTokens(generationEndTokens(folder));
+      Checkpoint checkpoint = SplitExperts.of(decoded, spec, encoding);
       ImmutableList<String> oddities =
           CheckpointCheck.check(folder, config, spec, quantization, checkpoint);
       Model model = new Model(folder, config, spec, quantization, checkpoint);
@@ -71,7 +77,7 @@ public final class Model implements AutoCloseable {
       return model;
     } finally {
       if (!sound) {
-        checkpoint.close();
+        files.close();
       }
     }
   }

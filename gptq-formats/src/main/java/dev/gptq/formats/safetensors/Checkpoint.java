@@ -1,5 +1,6 @@
 package dev.gptq.formats.safetensors;
 
+import com.google.common.collect.ImmutableCollection;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.BadInputException;
@@ -27,11 +28,17 @@ public final class Checkpoint implements AutoCloseable {
 
   private final Path folder;
   private final Arena arena;
+  private final ImmutableMap<String, StoredTensor> inFiles;
   private final ImmutableMap<String, StoredTensor> tensors;
 
-  private Checkpoint(Path folder, Arena arena, ImmutableMap<String, StoredTensor> tensors) {
+  private Checkpoint(
+      Path folder,
+      Arena arena,
+      ImmutableMap<String, StoredTensor> inFiles,
+      ImmutableMap<String, StoredTensor> tensors) {
     this.folder = folder;
     this.arena = arena;
+    this.inFiles = inFiles;
     this.tensors = tensors;
   }
 
@@ -46,7 +53,8 @@ public final class Checkpoint implements AutoCloseable {
     Arena arena = Arena.ofShared();
     boolean opened = false;
     try {
-      Checkpoint checkpoint = new Checkpoint(path, arena, read(path, arena));
+      ImmutableMap<String, StoredTensor> tensors = read(path, arena);
+      Checkpoint checkpoint = new Checkpoint(path, arena, tensors, tensors);
       opened = true;
       return checkpoint;
     } finally {
@@ -104,6 +112,18 @@ public final class Checkpoint implements AutoCloseable {
     return ImmutableMap.copyOf(tensors);
   }
 
+  /**
+   * The same files seen as other tensors, such as decoded ones. Closing one of the two closes both.
+   */
+  public Checkpoint seenAs(ImmutableMap<String, StoredTensor> others) {
+    return new Checkpoint(folder, arena, inFiles, others);
+  }
+
+  /** The tensors as the files hold them. */
+  public ImmutableCollection<StoredTensor> inFiles() {
+    return inFiles.values();
+  }
+
   /** The folder, or the file, as given. */
   public Path folder() {
     return folder;
@@ -128,9 +148,9 @@ public final class Checkpoint implements AutoCloseable {
                     .formatted(folder, name, String.join(", ", NearNames.of(name, names())))));
   }
 
-  /** Bytes of all tensors. */
+  /** Bytes of all tensors in the files. */
   public long totalBytes() {
-    return tensors.values().stream().mapToLong(t -> t.data().byteSize()).sum();
+    return inFiles.values().stream().mapToLong(StoredTensor::byteSize).sum();
   }
 
   /** Unmaps the files; tensors cannot be read afterwards. */

@@ -123,13 +123,13 @@ public final class CheckpointWriter implements AutoCloseable {
     try {
       finishGrowing();
       for (StoredTensor tensor : tensors) {
-        if (!shard.isEmpty() && bytes + tensor.data().byteSize() > options.shardLimit()) {
+        if (!shard.isEmpty() && bytes + tensor.byteSize() > options.shardLimit()) {
           addShard(shard, bytes);
           shard.clear();
           bytes = 0;
         }
         shard.add(tensor);
-        bytes += tensor.data().byteSize();
+        bytes += tensor.byteSize();
       }
       if (!shard.isEmpty()) {
         addShard(shard, bytes);

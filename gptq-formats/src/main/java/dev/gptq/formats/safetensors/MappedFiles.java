@@ -72,10 +72,9 @@ public final class MappedFiles {
   }
 
   /** Copies bytes of a tensor; {@link UnreadableFileException} if its file is gone. */
-  static void copy(StoredTensor tensor, long from, MemorySegment to, long count)
-      throws IOException {
+  static void copy(MemorySegment data, long from, MemorySegment to, long count) throws IOException {
     try {
-      MemorySegment.copy(tensor.data(), from, to, 0, count);
+      MemorySegment.copy(data, from, to, 0, count);
     } catch (InternalError e) {
       throw fault(e).orElseThrow(() -> e);
     }

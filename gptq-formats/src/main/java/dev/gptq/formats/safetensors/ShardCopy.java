@@ -44,7 +44,7 @@ final class ShardCopy {
     long end = 0;
     for (StoredTensor tensor : sorted) {
       long begin = end;
-      end += tensor.data().byteSize();
+      end += tensor.byteSize();
       entries.add(new TensorEntry(tensor.name(), tensor.type(), tensor.shape(), begin, end));
     }
     ByteBuffer header = HeaderWriter.header(entries.build(), metadata);
@@ -52,7 +52,7 @@ final class ShardCopy {
     long position = header.limit();
     for (StoredTensor tensor : sorted) {
       placed.add(new Placed(tensor, position));
-      position += tensor.data().byteSize();
+      position += tensor.byteSize();
     }
     try (FileChannel out = opener.open(file)) {
       HeaderWriter.writeFully(out, header, 0);
@@ -74,11 +74,12 @@ final class ShardCopy {
     StoredTensor tensor = placed.tensor();
     CRC32C checksum = new CRC32C();
     try {
-      long size = tensor.data().byteSize();
+      MemorySegment data = tensor.data();
+      long size = data.byteSize();
       byte[] bytes = new byte[(int) Math.min(PIECE, size)];
       for (long at = 0; at < size; at += bytes.length) {
         int count = (int) Math.min(bytes.length, size - at);
-        MappedFiles.copy(tensor, at, MemorySegment.ofArray(bytes), count);
+        MappedFiles.copy(data, at, MemorySegment.ofArray(bytes), count);
         checksum.update(bytes, 0, count);
         HeaderWriter.writeFully(out, ByteBuffer.wrap(bytes, 0, count), placed.position() + at);
       }

@@ -4,23 +4,96 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
+import java.util.function.Supplier;
 
 /**
- * A tensor of a checkpoint, left where it is: in the memory-mapped file.
- *
- * @param name the name in the file
- * @param type element type
- * @param shape sizes of the dimensions, the last one contiguous; empty for a scalar
- * @param file the file that holds it
- * @param data the elements, little-endian, read-only, without any alignment; valid until the
- *     checkpoint is closed
+ * A tensor of a checkpoint: left where it is, in the memory-mapped file, or computed from such
+ * tensors whenever its elements are asked for.
  */
-public record StoredTensor(
-    String name, StoredType type, ImmutableList<Long> shape, Path file, MemorySegment data) {
+public final class StoredTensor {
+  private final String name;
+  private final StoredType type;
+  private final ImmutableList<Long> shape;
+  private final Path file;
+  private final Supplier<MemorySegment> data;
+
+  private StoredTensor(
+      String name,
+      StoredType type,
+      ImmutableList<Long> shape,
+      Path file,
+      Supplier<MemorySegment> data) {
+    this.name = name;
+    this.type = type;
+    this.shape = shape;
+    this.file = file;
+    this.data = data;
+  }
+
+  /**
+   * A tensor that lies in memory.
+   *
+   * @param name the name in the file
+   * @param type element type
+   * @param shape sizes of the dimensions, the last one contiguous; empty for a scalar
+   * @param file the file that holds it
+   * @param data the elements, little-endian, without any alignment
+   */
+  public StoredTensor(
+      String name, StoredType type, ImmutableList<Long> shape, Path file, MemorySegment data) {
+    this(name, type, shape, file, () -> data);
+  }
+
+  /**
+   * A tensor whose elements are computed each time that {@link #data} is called.
+   *
+   * @param file the file that holds what it is computed from
+   */
+  public static StoredTensor computed(
+      String name,
+      StoredType type,
+      ImmutableList<Long> shape,
+      Path file,
+      Supplier<MemorySegment> data) {
+    return new StoredTensor(name, type, shape, file, data);
+  }
+
+  /** The name in the file. */
+  public String name() {
+    return name;
+  }
+
+  /** Element type. */
+  public StoredType type() {
+    return type;
+  }
+
+  /** Sizes of the dimensions, the last one contiguous; empty for a scalar. */
+  public ImmutableList<Long> shape() {
+    return shape;
+  }
+
+  /** The file that holds it, or what it is computed from. */
+  public Path file() {
+    return file;
+  }
+
+  /**
+   * The elements, little-endian, read-only, without any alignment; valid until the checkpoint is
+   * closed. Those of a tensor that is computed are computed anew with every call.
+   */
+  public MemorySegment data() {
+    return data.get();
+  }
 
   /** Number of elements. */
   public long elements() {
-    return data.byteSize() / type.bytes();
+    return shape.stream().reduce(1L, Math::multiplyExact);
+  }
+
+  /** Bytes of the elements. */
+  public long byteSize() {
+    return Math.multiplyExact(elements(), (long) type.bytes());
   }
 
   /** First dimension of a matrix. */
@@ -48,5 +121,10 @@ public record StoredTensor(
   /** The name, type and shape as in {@code lm_head.weight BF16 [4096, 256]}. */
   public String describe() {
     return name + " " + type + " " + shape;
+  }
+
+  @Override
+  public String toString() {
+    return describe();
   }
 }

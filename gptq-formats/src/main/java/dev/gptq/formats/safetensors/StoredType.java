@@ -13,8 +13,22 @@ public enum StoredType {
   F16(2),
   /** bfloat16: the upper half of a binary32. */
   BF16(2),
+  /** 8 bits: 4 of exponent, 3 of mantissa, no infinities. */
+  F8_E4M3(1),
+  /** 8 bits: 5 of exponent, 2 of mantissa. */
+  F8_E5M2(1),
+  /** A power of two: 8 bits of exponent. */
+  F8_E8M0(1),
+  /** Two IEEE binary32. */
+  C64(8),
   /** Signed 64-bit integer. */
   I64(8),
+  /** Unsigned 64-bit integer. */
+  U64(8),
+  /** Unsigned 32-bit integer. */
+  U32(4),
+  /** Unsigned 16-bit integer. */
+  U16(2),
   /** Signed 32-bit integer. */
   I32(4),
   /** Signed 16-bit integer. */
@@ -56,7 +70,7 @@ public enum StoredType {
       case BF16 -> Optional.of(DType.BF16);
       case I32 -> Optional.of(DType.I32);
       case U8 -> Optional.of(DType.U8);
-      case I64, I16, I8, BOOL -> Optional.empty();
+      case F8_E4M3, F8_E5M2, F8_E8M0, C64, I64, U64, U32, U16, I16, I8, BOOL -> Optional.empty();
     };
   }
 

@@ -62,7 +62,9 @@ final class DeepSeekExperts {
             config.size("hidden_size"),
             routing,
             IntStream.range(0, count(config))
-                .<Body>mapToObj(e -> named(config, "mlp.experts." + e + ".", inner))
+                .<Body>mapToObj(e ->
+                    named(config, "mlp.experts." + e + ".", inner)
+                        .asExpert(e, FusedExperts.below("mlp.experts.")))
                 .collect(ImmutableList.toImmutableList()));
     return experts.withShared(
         named(config, "mlp.shared_experts.", shared * inner), Optional.empty());

@@ -52,7 +52,9 @@ final class ErnieMoeFamily implements ModelFamily {
                     0,
                     config.experts(
                         config.blocks("num_hidden_layers"), "moe_num_experts", "num_experts"))
-                .<Body>mapToObj(e -> named(config, "mlp.experts." + e + ".", inner, bias))
+                .<Body>mapToObj(e ->
+                    named(config, "mlp.experts." + e + ".", inner, bias)
+                        .asExpert(e, FusedExperts.below("mlp.experts.")))
                 .collect(ImmutableList.toImmutableList()));
     int shared = config.intValue("moe_num_shared_experts", 2);
     return shared == 0

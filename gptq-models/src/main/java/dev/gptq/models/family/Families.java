@@ -1,9 +1,11 @@
 package dev.gptq.models.family;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.primitives.Ints;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.models.config.ModelConfig;
+import java.util.List;
 import java.util.ServiceLoader;
 import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
@@ -15,6 +17,9 @@ public final class Families {
           .flatMap(provider -> provider.get().families().stream())
           .collect(ImmutableList.toImmutableList());
 
+  /** More than any layer has. */
+  private static final int MOST_EXPERTS = 1 << 14;
+
   private Families() {}
 
   /**
@@ -22,7 +27,7 @@ public final class Families {
    * of its bare decoder, or of either inside a model with other parts.
    */
   public static DecoderSpec describe(ModelConfig config, Checkpoint checkpoint) {
-    ModelConfig text = config.text().boundedBy(checkpoint.names().size());
+    ModelConfig text = config.text().boundedBy(matrices(checkpoint));
     ModelFamily family = find(text);
     DecoderSpec full = family.describe(text);
     String base = family.base();
@@ -39,6 +44,18 @@ public final class Families {
       }
     }
     return full;
+  }
+
+  /** Tensors, where one of several matrices counts as so many. */
+  private static int matrices(Checkpoint checkpoint) {
+    long count = 0;
+    for (String name : checkpoint.names()) {
+      List<Long> shape = checkpoint.require(name).shape();
+      // The filters of a convolution are vectors.
+      boolean several = shape.size() > 2 && shape.get(1) > 1 && shape.get(2) > 1;
+      count += several ? Math.clamp(shape.getFirst(), 1, MOST_EXPERTS) : 1;
+    }
+    return Ints.saturatedCast(count);
   }
 
   /** The description of a model by its configuration alone. */

@@ -2,6 +2,7 @@ package dev.gptq.models.family;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Activation;
+import java.util.Optional;
 
 /**
  * A gated feed-forward layer {@code down(f(gate(x))·up(x))}.
@@ -13,10 +14,38 @@ import dev.gptq.backend.Activation;
  * @param inner features between
  * @param function of the gate
  * @param bias whether all three have a bias
+ * @param expert which of some experts it is whose weights may be together
  */
 public record FeedForward(
-    String gate, String up, String down, int hidden, int inner, Activation function, boolean bias)
+    String gate,
+    String up,
+    String down,
+    int hidden,
+    int inner,
+    Activation function,
+    boolean bias,
+    Optional<Expert> expert)
     implements Body {
+
+  /**
+   * One of some experts.
+   *
+   * @param together how a checkpoint may keep their weights
+   * @param index which one
+   */
+  record Expert(FusedExperts together, int index) {}
+
+  /** With a tensor for each layer. */
+  public FeedForward(
+      String gate,
+      String up,
+      String down,
+      int hidden,
+      int inner,
+      Activation function,
+      boolean bias) {
+    this(gate, up, down, hidden, inner, function, bias, Optional.empty());
+  }
 
   /** With the names that Llama gave the modules, below a prefix. */
   public static FeedForward named(
@@ -31,17 +60,37 @@ public record FeedForward(
         bias);
   }
 
+  /** The same as one of some experts. */
+  FeedForward asExpert(int index, FusedExperts together) {
+    return new FeedForward(
+        gate, up, down, hidden, inner, function, bias, Optional.of(new Expert(together, index)));
+  }
+
+  /** The layers that read the input: {@code up} and {@code gate} define those activations. */
+  Step.Linears first(String in, String gated, String passed) {
+    LinearSpec upper = new LinearSpec(up, passed, inner, hidden, bias);
+    LinearSpec gating = new LinearSpec(gate, gated, inner, hidden, bias);
+    return new Step.Linears(
+        in,
+        ImmutableList.of(
+            expert.map(e -> upper.within(e.together().up(e.index()))).orElse(upper),
+            expert.map(e -> gating.within(e.together().gate(e.index()))).orElse(gating)));
+  }
+
+  /** The layer behind them. */
+  Step.Linears last(String in, String out) {
+    LinearSpec linear = new LinearSpec(down, out, hidden, inner, bias);
+    return new Step.Linears(
+        in,
+        ImmutableList.of(
+            expert.map(e -> linear.within(e.together().down(e.index()))).orElse(linear)));
+  }
+
   @Override
   public ImmutableList<Step> steps(String in, String out) {
     String gated = out + ".gate";
     String passed = out + ".up";
     return ImmutableList.of(
-        new Step.Linears(
-            in,
-            ImmutableList.of(
-                new LinearSpec(up, passed, inner, hidden, bias),
-                new LinearSpec(gate, gated, inner, hidden, bias))),
-        new Step.Gate(function, gated, passed),
-        new Step.Linears(gated, ImmutableList.of(new LinearSpec(down, out, hidden, inner, bias))));
+        first(in, gated, passed), new Step.Gate(function, gated, passed), last(gated, out));
   }
 }

@@ -1,5 +1,7 @@
 package dev.gptq.models.family;
 
+import java.util.Optional;
+
 /**
  * A linear layer {@code y = x·Wᵀ + b} of a block.
  *
@@ -10,9 +12,16 @@ package dev.gptq.models.family;
  * @param inputs input features
  * @param bias whether it has a bias
  * @param storage which dimension of the stored weight comes first
+ * @param fused where the weight is in checkpoints that keep those of all experts in one tensor
  */
 public record LinearSpec(
-    String module, String out, int outputs, int inputs, boolean bias, Storage storage) {
+    String module,
+    String out,
+    int outputs,
+    int inputs,
+    boolean bias,
+    Storage storage,
+    Optional<FusedSpec> fused) {
 
   /** Order of the dimensions of a full-precision weight; quantized ones are all stored alike. */
   public enum Storage {
@@ -22,8 +31,19 @@ public record LinearSpec(
     IN_OUT
   }
 
+  /** A layer that has a tensor of its own. */
+  public LinearSpec(
+      String module, String out, int outputs, int inputs, boolean bias, Storage storage) {
+    this(module, out, outputs, inputs, bias, storage, Optional.empty());
+  }
+
   /** A layer that is stored out × in. */
   public LinearSpec(String module, String out, int outputs, int inputs, boolean bias) {
     this(module, out, outputs, inputs, bias, Storage.OUT_IN);
+  }
+
+  /** The same, which may be a part of a tensor. */
+  public LinearSpec within(FusedSpec tensor) {
+    return new LinearSpec(module, out, outputs, inputs, bias, storage, Optional.of(tensor));
   }
 }

@@ -47,8 +47,7 @@ final class MiniMaxFamily implements ModelFamily {
                     0,
                     config.experts(
                         config.blocks("num_hidden_layers"), "num_local_experts", "num_experts"))
-                .<Body>mapToObj(
-                    e -> MixtralFamily.expert(config, "block_sparse_moe.experts." + e + "."))
+                .<Body>mapToObj(e -> MixtralFamily.expert(config, "block_sparse_moe.experts.", e))
                 .collect(ImmutableList.toImmutableList()));
     return LlamaLayout.decoder(
         "MiniMax M2", config, false, layer -> LlamaLayout.block(config, attention, experts));

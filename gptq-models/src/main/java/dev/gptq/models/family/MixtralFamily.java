@@ -28,7 +28,7 @@ final class MixtralFamily implements ModelFamily {
                 true),
             IntStream.range(
                     0, config.experts(config.blocks("num_hidden_layers"), "num_local_experts"))
-                .<Body>mapToObj(e -> expert(config, "block_sparse_moe.experts." + e + "."))
+                .<Body>mapToObj(e -> expert(config, "block_sparse_moe.experts.", e))
                 .collect(ImmutableList.toImmutableList()));
     return LlamaLayout.decoder(
         "Mixtral",
@@ -41,15 +41,17 @@ final class MixtralFamily implements ModelFamily {
                 experts));
   }
 
-  static FeedForward expert(ModelConfig config, String prefix) {
+  static FeedForward expert(ModelConfig config, String experts, int index) {
+    String prefix = experts + index + ".";
     Activation function = Switches.activation(config, "hidden_act", "silu");
     return new FeedForward(
-        prefix + "w1",
-        prefix + "w3",
-        prefix + "w2",
-        config.size("hidden_size"),
-        config.size("intermediate_size"),
-        function,
-        false);
+            prefix + "w1",
+            prefix + "w3",
+            prefix + "w2",
+            config.size("hidden_size"),
+            config.size("intermediate_size"),
+            function,
+            false)
+        .asExpert(index, FusedExperts.below(experts));
   }
 }

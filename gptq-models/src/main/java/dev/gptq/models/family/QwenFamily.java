@@ -63,7 +63,9 @@ final class QwenFamily implements ModelFamily {
                     0,
                     config.experts(
                         config.blocks("num_hidden_layers"), "num_experts", "num_local_experts"))
-                .<Body>mapToObj(e -> named(config, "mlp.experts." + e + ".", inner))
+                .<Body>mapToObj(e ->
+                    named(config, "mlp.experts." + e + ".", inner)
+                        .asExpert(e, FusedExperts.below("mlp.experts.")))
                 .collect(ImmutableList.toImmutableList()));
     return config.has("shared_expert_intermediate_size")
         ? experts.withShared(

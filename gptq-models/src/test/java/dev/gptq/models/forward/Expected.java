@@ -31,7 +31,10 @@ final class Expected {
     return windows;
   }
 
-  /** The residual stream before each block and, last, what the head reads. */
+  /**
+   * The residual stream before each block and, last, what the head reads; empty where only the
+   * logits are known.
+   */
   List<float[]> hidden() {
     return hidden;
   }

@@ -33,8 +33,7 @@ public record WeightFiles(ImmutableMap<String, String> parts) {
   /** Looks at the files of a checkpoint. */
   public static WeightFiles of(Checkpoint checkpoint) throws IOException {
     Map<Path, CRC32C> samples = new TreeMap<>();
-    for (String name : checkpoint.names()) {
-      StoredTensor tensor = checkpoint.require(name);
+    for (StoredTensor tensor : checkpoint.inFiles()) {
       sample(tensor, samples.computeIfAbsent(tensor.file(), file -> new CRC32C()));
     }
     ImmutableMap.Builder<String, String> parts = ImmutableMap.builder();
@@ -53,13 +52,14 @@ public record WeightFiles(ImmutableMap<String, String> parts) {
   }
 
   private static void sample(StoredTensor tensor, CRC32C checksum) {
-    long size = tensor.data().byteSize();
+    MemorySegment data = tensor.data();
+    long size = data.byteSize();
     long last = Math.max(0, size - PAGE);
     byte[] page = new byte[PAGE];
     for (long i = 0; i < PAGES; i++) {
       long at = i == PAGES - 1 ? last : last / (PAGES - 1) * i;
       int length = (int) Math.min(PAGE, size - at);
-      MemorySegment.copy(tensor.data(), ValueLayout.JAVA_BYTE, at, page, 0, length);
+      MemorySegment.copy(data, ValueLayout.JAVA_BYTE, at, page, 0, length);
       checksum.update(page, 0, length);
     }
   }
