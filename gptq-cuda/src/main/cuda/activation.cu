@@ -2,7 +2,7 @@
 #include "elementwise.cuh"
 
 /** Activation functions, numbered as dev.gptq.cuda.KernelCodes does. */
-enum Function { SILU, GELU, GELU_TANH, RELU, RELU_SQUARED, SIGMOID, IDENTITY };
+enum Function { SILU, GELU, GELU_TANH, RELU, RELU_SQUARED, SIGMOID, IDENTITY, ELU_EXCESS };
 
 __device__ inline float activation(int function, float x) {
   switch (function) {
@@ -18,6 +18,8 @@ __device__ inline float activation(int function, float x) {
       return 1.0f / (1.0f + expf(-x));
     case IDENTITY:
       return x;
+    case ELU_EXCESS:
+      return x < 0 ? expm1f(x) - x : 0;
     default:
       return x > 0 ? x : 0;
   }
@@ -68,6 +70,14 @@ extern "C" __global__ void scale(float factor, Matrix x) {
   forEachElement(x, [&](long long r, long long c) {
     long long i = x.index(r, c);
     storeReal(x, i, factor * loadReal(x, i));
+  });
+}
+
+/** x = min(max(x, low), high). */
+extern "C" __global__ void clamp(float low, float high, Matrix x) {
+  forEachElement(x, [&](long long r, long long c) {
+    long long i = x.index(r, c);
+    storeReal(x, i, fminf(fmaxf(loadReal(x, i), low), high));
   });
 }
 

@@ -22,6 +22,8 @@ struct Attention {
   int alibi;
   float scale;
   float softCap;
+  // One more score in the softmax of each head, which has no value; null if there are none.
+  const float* sinks;
 };
 
 /** The ALiBi slope of a head: 2^(−8(i+1)/n) for a power of two n of heads. */
@@ -74,8 +76,8 @@ __device__ inline void attentionOf(Matrix q, Matrix k, Matrix v, Attention spec,
   float sum[WARP_QUERIES][CHANNELS];
 #pragma unroll
   for (int i = 0; i < WARP_QUERIES; i++) {
-    most[i] = -infinity;
-    total[i] = 0;
+    most[i] = spec.sinks ? spec.sinks[head] : -infinity;
+    total[i] = spec.sinks ? 1.0f : 0.0f;
 #pragma unroll
     for (int c = 0; c < CHANNELS; c++) {
       sum[i][c] = 0;

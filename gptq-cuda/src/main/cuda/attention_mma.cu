@@ -73,9 +73,11 @@ __device__ inline void attentionMmaOf(Matrix q, Matrix k, Matrix v, Attention sp
       output[n][i] = 0;
     }
   }
-  // Of the two rows of this lane, g and g + 8.
-  float most[2] = {-infinity, -infinity};
-  float total[2] = {0, 0};
+  // Of the two rows of this lane, g and g + 8. A sink is counted by one of the four lanes of a row.
+  float sink = spec.sinks ? spec.sinks[head] : -infinity;
+  float sinkWeight = spec.sinks && t == 0 ? 1.0f : 0.0f;
+  float most[2] = {sink, sink};
+  float total[2] = {sinkWeight, sinkWeight};
   int position = offset + tile + warp * 16 + g;
 
   int buffer = 0;

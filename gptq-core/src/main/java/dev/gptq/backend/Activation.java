@@ -15,5 +15,7 @@ public enum Activation {
   /** {@code x}. */
   IDENTITY,
   /** {@code 1/(1 + e^−x)}. */
-  SIGMOID
+  SIGMOID,
+  /** {@code e^x − 1 − x} where x is negative, else 0. */
+  ELU_EXCESS
 }

@@ -2,6 +2,7 @@ package dev.gptq.backend;
 
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Tensor;
+import java.util.Optional;
 
 /** Checks arguments, then delegates. */
 record CheckedTransformerOps(TransformerOps delegate, DType activation) implements TransformerOps {
@@ -54,7 +55,14 @@ record CheckedTransformerOps(TransformerOps delegate, DType activation) implemen
   }
 
   @Override
-  public void attention(Tensor q, Tensor k, Tensor v, AttentionSpec spec, int sequences, Tensor y) {
+  public void attention(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      AttentionSpec spec,
+      Optional<Tensor> sinks,
+      int sequences,
+      Tensor y) {
     Shapes shapes = activations(Shapes.of("attention"), "q", q);
     activations(shapes, "k", k);
     activations(shapes, "v", v);
@@ -66,7 +74,8 @@ record CheckedTransformerOps(TransformerOps delegate, DType activation) implemen
         .shape("v", v, k.rows(), k.columns())
         .shape("y", y, q.rows(), q.columns())
         .that(q.rows() <= k.rows(), "there are more queries than keys");
-    delegate.attention(q, k, v, spec, sequences, y);
+    sinks.ifPresent(s -> shapes.row("sinks", s, DType.F32, spec.heads()));
+    delegate.attention(q, k, v, spec, sinks, sequences, y);
   }
 
   @Override
@@ -116,17 +125,47 @@ record CheckedTransformerOps(TransformerOps delegate, DType activation) implemen
         .shape("beta", beta, q.rows(), heads)
         .shape("y", y, v.rows(), v.columns())
         .type("decay", decay, DType.F32)
-        .rowMajor("decay", decay)
-        .type("state", state, DType.F32)
-        .rowMajor("state", state)
-        .that(
-            state.rows() % (sequences * heads) == 0,
-            "the states of " + sequences * heads + " heads do not divide the rows of state");
-    int keySize = state.rows() / (sequences * heads);
-    shapes.that(
-        q.columns() % keySize == 0 && heads % (q.columns() / keySize) == 0,
-        heads + " heads cannot share queries of " + q.columns() + " columns evenly");
+        .rowMajor("decay", decay);
+    states(shapes, q, state, sequences, heads);
     delegate.deltaRule(q, k, v, decay, beta, state, sequences, y);
+  }
+
+  @Override
+  public void softplus(Tensor x, Tensor shift, float low, float high, Tensor y) {
+    activations(Shapes.of("softplus"), "x", x)
+        .row("shift", shift, DType.F32, x.columns())
+        .that(low <= high, "the lower bound " + low + " exceeds the upper one " + high)
+        .type("y", y, DType.F32)
+        .rowMajor("y", y)
+        .shape("y", y, x.rows(), x.columns());
+    delegate.softplus(x, shift, low, high, y);
+  }
+
+  @Override
+  public void stateSpace(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      Tensor step,
+      Tensor rate,
+      Tensor state,
+      int sequences,
+      Tensor y) {
+    Shapes shapes = activations(Shapes.of("stateSpace"), "q", q);
+    activations(shapes, "k", k);
+    activations(shapes, "v", v);
+    activations(shapes, "y", y);
+    int heads = step.columns();
+    sequences(shapes, q, sequences)
+        .shape("k", k, q.rows(), q.columns())
+        .shape("v", v, q.rows(), heads * state.columns())
+        .type("step", step, DType.F32)
+        .rowMajor("step", step)
+        .shape("step", step, q.rows(), heads)
+        .row("rate", rate, DType.F32, heads)
+        .shape("y", y, v.rows(), v.columns());
+    states(shapes, q, state, sequences, heads);
+    delegate.stateSpace(q, k, v, step, rate, state, sequences, y);
   }
 
   @Override
@@ -158,6 +197,13 @@ record CheckedTransformerOps(TransformerOps delegate, DType activation) implemen
   public void scale(float factor, Tensor x) {
     activations(Shapes.of("scale"), "x", x);
     delegate.scale(factor, x);
+  }
+
+  @Override
+  public void clamp(float low, float high, Tensor x) {
+    activations(Shapes.of("clamp"), "x", x)
+        .that(low <= high, "the lower bound " + low + " exceeds the upper one " + high);
+    delegate.clamp(low, high, x);
   }
 
   @Override
@@ -195,6 +241,19 @@ record CheckedTransformerOps(TransformerOps delegate, DType activation) implemen
         .index("targets", targets, logits.rows())
         .row("loss", loss, DType.F32, logits.rows());
     delegate.crossEntropy(logits, targets, loss);
+  }
+
+  private static void states(Shapes shapes, Tensor q, Tensor state, int sequences, int heads) {
+    shapes
+        .type("state", state, DType.F32)
+        .rowMajor("state", state)
+        .that(
+            state.rows() % (sequences * heads) == 0,
+            "the states of " + sequences * heads + " heads do not divide the rows of state");
+    int keySize = state.rows() / (sequences * heads);
+    shapes.that(
+        q.columns() % keySize == 0 && heads % (q.columns() / keySize) == 0,
+        heads + " heads cannot share queries of " + q.columns() + " columns evenly");
   }
 
   private Shapes activations(Shapes shapes, String name, Tensor t) {

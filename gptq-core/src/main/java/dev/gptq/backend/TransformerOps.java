@@ -1,6 +1,7 @@
 package dev.gptq.backend;
 
 import dev.gptq.tensor.Tensor;
+import java.util.Optional;
 
 /**
  * The operations of a transformer's forward pass. Activations have one token a row, contiguous
@@ -50,9 +51,24 @@ public interface TransformerOps {
    * @param q tokens × heads·headSize
    * @param k keys × keyValueHeads·headSize
    * @param v as k
+   * @param sinks F32, 1 × heads: in each head the softmax has one score more, which takes its share
+   *     of the weight and has no value
    * @param y as q
    */
-  void attention(Tensor q, Tensor k, Tensor v, AttentionSpec spec, int sequences, Tensor y);
+  void attention(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      AttentionSpec spec,
+      Optional<Tensor> sinks,
+      int sequences,
+      Tensor y);
+
+  /** The same without sinks. */
+  default void attention(
+      Tensor q, Tensor k, Tensor v, AttentionSpec spec, int sequences, Tensor y) {
+    attention(q, k, v, spec, Optional.empty(), sequences, y);
+  }
 
   /**
    * The causal convolution of each column over w tokens. In each sequence the rows of y are the
@@ -100,6 +116,41 @@ public interface TransformerOps {
       int sequences,
       Tensor y);
 
+  /**
+   * {@code y ← min(max(ln(1 + e^(x + shift)), low), high)}, element by element; shift is F32, 1 ×
+   * columns of x, y is F32 of x's shape.
+   */
+  void softplus(Tensor x, Tensor shift, float low, float high, Tensor y);
+
+  /**
+   * A selective state space. Every head of every sequence has a state S, keySize × valueSize, which
+   * its tokens change in turn:
+   *
+   * <pre>
+   *   S ← e^(−rate·step)·S + k·(step·v);   y ← qᵀS
+   * </pre>
+   *
+   * Heads share queries and keys as in {@link #attention}.
+   *
+   * @param q tokens × keyHeads·keySize
+   * @param k as q
+   * @param v tokens × heads·valueSize
+   * @param step F32, tokens × heads
+   * @param rate F32, 1 × heads
+   * @param state S of all heads of all sequences, F32, (sequences·heads·keySize) × valueSize;
+   *     changed in place
+   * @param y as v
+   */
+  void stateSpace(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      Tensor step,
+      Tensor rate,
+      Tensor state,
+      int sequences,
+      Tensor y);
+
   /** {@code y ← f(x)}; y may be x. */
   void activate(Activation f, Tensor x, Tensor y);
 
@@ -114,6 +165,9 @@ public interface TransformerOps {
 
   /** {@code x ← factor·x}. */
   void scale(float factor, Tensor x);
+
+  /** {@code x ← min(max(x, low), high)}. */
+  void clamp(float low, float high, Tensor x);
 
   /** {@code x ← cap·tanh(x/cap)}. */
   void softCap(float cap, Tensor x);

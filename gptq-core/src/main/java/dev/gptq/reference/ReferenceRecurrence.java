@@ -34,11 +34,73 @@ final class ReferenceRecurrence {
     float[] rates = Elements.load(rate);
     for (int i = 0; i < xv.length; i++) {
       int c = i % rates.length;
-      double a = (double) xv[i] + shifts[c];
-      double softplus = Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));
-      xv[i] = (float) Math.exp(-rates[c] * softplus);
+      xv[i] = (float) Math.exp(-rates[c] * softplus((double) xv[i] + shifts[c]));
     }
     Elements.store(xv, y);
+  }
+
+  private static double softplus(double a) {
+    return Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));
+  }
+
+  static void softplus(Tensor x, Tensor shift, float low, float high, Tensor y) {
+    float[] xv = Elements.load(x);
+    float[] shifts = Elements.load(shift);
+    for (int i = 0; i < xv.length; i++) {
+      double value = softplus((double) xv[i] + shifts[i % shifts.length]);
+      xv[i] = (float) Math.min(Math.max(value, low), high);
+    }
+    Elements.store(xv, y);
+  }
+
+  static void stateSpace(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      Tensor step,
+      Tensor rate,
+      Tensor state,
+      int sequences,
+      Tensor y) {
+    int heads = step.columns();
+    int keySize = state.rows() / (sequences * heads);
+    int size = state.columns();
+    int share = heads / (q.columns() / keySize);
+    int length = q.rows() / sequences;
+    float[] qv = Elements.load(q);
+    float[] kv = Elements.load(k);
+    float[] vv = Elements.load(v);
+    float[] steps = Elements.load(step);
+    float[] rates = Elements.load(rate);
+    float[] stored = Elements.load(state);
+    float[] yv = new float[vv.length];
+    double[] s = new double[stored.length];
+    for (int i = 0; i < s.length; i++) {
+      s[i] = stored[i];
+    }
+    for (int t = 0; t < q.rows(); t++) {
+      for (int head = 0; head < heads; head++) {
+        int from = (t / length * heads + head) * keySize * size;
+        int key = t * q.columns() + head / share * keySize;
+        double dt = steps[t * heads + head];
+        double kept = Math.exp(-rates[head] * dt);
+        for (int j = 0; j < size; j++) {
+          int value = (t * heads + head) * size + j;
+          double sum = 0;
+          for (int i = 0; i < keySize; i++) {
+            int at = from + i * size + j;
+            s[at] = kept * s[at] + kv[key + i] * dt * vv[value];
+            sum += qv[key + i] * s[at];
+          }
+          yv[value] = (float) sum;
+        }
+      }
+    }
+    for (int i = 0; i < s.length; i++) {
+      stored[i] = (float) s[i];
+    }
+    Elements.store(stored, state);
+    Elements.store(yv, y);
   }
 
   static void deltaRule(

@@ -6,6 +6,7 @@ import dev.gptq.backend.RopePairs;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.tensor.Tensor;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.function.DoubleUnaryOperator;
 
 /** The forward pass by its formulas, in float64. */
@@ -89,7 +90,14 @@ final class ReferenceTransformerOps implements TransformerOps {
   }
 
   @Override
-  public void attention(Tensor q, Tensor k, Tensor v, AttentionSpec spec, int sequences, Tensor y) {
+  public void attention(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      AttentionSpec spec,
+      Optional<Tensor> sinks,
+      int sequences,
+      Tensor y) {
     int queries = q.rows() / sequences;
     int keys = k.rows() / sequences;
     int size = spec.headSize();
@@ -97,10 +105,13 @@ final class ReferenceTransformerOps implements TransformerOps {
     float[] qv = Elements.load(q);
     float[] kv = Elements.load(k);
     float[] vv = Elements.load(v);
+    Optional<float[]> sinkScores = sinks.map(Elements::load);
     float[] yv = new float[qv.length];
     double[] scores = new double[keys];
     for (int s = 0; s < sequences; s++) {
       for (int head = 0; head < spec.heads(); head++) {
+        int h = head;
+        double sink = sinkScores.map(all -> (double) all[h]).orElse(Double.NEGATIVE_INFINITY);
         for (int i = 0; i < queries; i++) {
           int position = keys - queries + i;
           int first = spec.window() > 0 ? Math.max(0, position - spec.window() + 1) : 0;
@@ -120,7 +131,7 @@ final class ReferenceTransformerOps implements TransformerOps {
             }
             scores[j] = score;
           }
-          softmax(scores, first, position + 1);
+          softmax(scores, first, position + 1, sink);
           double[] sum = new double[size];
           for (int j = first; j <= position; j++) {
             int vFrom = (s * keys + j) * v.columns() + head / share * size;
@@ -137,12 +148,13 @@ final class ReferenceTransformerOps implements TransformerOps {
     Elements.store(yv, y);
   }
 
-  private static void softmax(double[] values, int from, int to) {
-    double max = Double.NEGATIVE_INFINITY;
+  /** The softmax of values and one more, which is not among the results. */
+  private static void softmax(double[] values, int from, int to, double sink) {
+    double max = sink;
     for (int j = from; j < to; j++) {
       max = Math.max(max, values[j]);
     }
-    double sum = 0;
+    double sum = Math.exp(sink - max);
     for (int j = from; j < to; j++) {
       values[j] = Math.exp(values[j] - max);
       sum += values[j];
@@ -176,6 +188,24 @@ final class ReferenceTransformerOps implements TransformerOps {
   }
 
   @Override
+  public void softplus(Tensor x, Tensor shift, float low, float high, Tensor y) {
+    ReferenceRecurrence.softplus(x, shift, low, high, y);
+  }
+
+  @Override
+  public void stateSpace(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      Tensor step,
+      Tensor rate,
+      Tensor state,
+      int sequences,
+      Tensor y) {
+    ReferenceRecurrence.stateSpace(q, k, v, step, rate, state, sequences, y);
+  }
+
+  @Override
   public void activate(Activation f, Tensor x, Tensor y) {
     map(x, function(f), y);
   }
@@ -201,6 +231,7 @@ final class ReferenceTransformerOps implements TransformerOps {
       case RELU_SQUARED -> x -> Math.max(x, 0) * Math.max(x, 0);
       case IDENTITY -> x -> x;
       case SIGMOID -> x -> 1 / (1 + Math.exp(-x));
+      case ELU_EXCESS -> x -> x < 0 ? Math.expm1(x) - x : 0;
     };
   }
 
@@ -227,6 +258,11 @@ final class ReferenceTransformerOps implements TransformerOps {
   @Override
   public void scale(float factor, Tensor x) {
     map(x, v -> factor * v, x);
+  }
+
+  @Override
+  public void clamp(float low, float high, Tensor x) {
+    map(x, v -> Math.min(Math.max(v, low), high), x);
   }
 
   @Override

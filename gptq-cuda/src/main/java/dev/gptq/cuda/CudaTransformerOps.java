@@ -7,6 +7,7 @@ import dev.gptq.backend.RopePairs;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Tensor;
+import java.util.Optional;
 import java.util.stream.Stream;
 
 /** The forward pass, a kernel an operation. */
@@ -101,7 +102,14 @@ final class CudaTransformerOps implements TransformerOps {
   }
 
   @Override
-  public void attention(Tensor q, Tensor k, Tensor v, AttentionSpec spec, int sequences, Tensor y) {
+  public void attention(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      AttentionSpec spec,
+      Optional<Tensor> sinks,
+      int sequences,
+      Tensor y) {
     CudaTensor qt = context.tensor(q);
     int size = spec.headSize();
     Preconditions.checkArgument(
@@ -113,7 +121,13 @@ final class CudaTransformerOps implements TransformerOps {
     CudaTensor vt = context.tensor(v);
     CudaTensor yt = context.tensor(y);
     int queries = qt.rows() / sequences;
-    kernels.arguments().add(qt).add(kt).add(vt).add(spec, queries, kt.rows() / sequences).add(yt);
+    kernels
+        .arguments()
+        .add(qt)
+        .add(kt)
+        .add(vt)
+        .add(spec, queries, kt.rows() / sequences, sinks.map(context::tensor))
+        .add(yt);
     if (qt.isEmpty()) {
       return;
     }
@@ -183,16 +197,50 @@ final class CudaTransformerOps implements TransformerOps {
       Tensor state,
       int sequences,
       Tensor y) {
+    recur("deltaRule", q, k, v, decay, beta, state, sequences, y);
+  }
+
+  @Override
+  public void softplus(Tensor x, Tensor shift, float low, float high, Tensor y) {
     CudaTensor t = context.tensor(y);
-    int heads = decay.columns();
+    kernels.arguments().add(context.tensor(x)).add(context.tensor(shift)).add(low).add(high).add(t);
+    elementwise("softplus", t);
+  }
+
+  @Override
+  public void stateSpace(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      Tensor step,
+      Tensor rate,
+      Tensor state,
+      int sequences,
+      Tensor y) {
+    recur("stateSpace", q, k, v, step, rate, state, sequences, y);
+  }
+
+  /** A rule of which each head of each sequence is a block, or several. */
+  private void recur(
+      String operation,
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      Tensor byHead,
+      Tensor other,
+      Tensor state,
+      int sequences,
+      Tensor y) {
+    CudaTensor t = context.tensor(y);
+    int heads = byHead.columns();
     int keySize = state.rows() / (sequences * heads);
     kernels
         .arguments()
         .add(context.tensor(q))
         .add(context.tensor(k))
         .add(context.tensor(v))
-        .add(context.tensor(decay))
-        .add(context.tensor(beta))
+        .add(context.tensor(byHead))
+        .add(context.tensor(other))
         .add(context.tensor(state))
         .add(heads)
         .add(heads / (q.columns() / keySize))
@@ -202,7 +250,7 @@ final class CudaTransformerOps implements TransformerOps {
     if (!t.isEmpty()) {
       int runs = Math.ceilDiv(state.columns(), STATE_COLUMNS);
       launch(
-          "deltaRule",
+          operation,
           Geometry.of(heads, runs, STATE_COLUMNS)
               .withGridZ(sequences)
               .withShared(2 * Float.BYTES * keySize));
@@ -245,6 +293,15 @@ final class CudaTransformerOps implements TransformerOps {
   @Override
   public void scale(float factor, Tensor x) {
     ofAnyType("scale", factor, context.tensor(x));
+  }
+
+  @Override
+  public void clamp(float low, float high, Tensor x) {
+    CudaTensor t = context.tensor(x);
+    kernels.arguments().add(low).add(high).add(t);
+    if (!t.isEmpty()) {
+      kernels.launch(KernelImages.TOLERANT, "clamp", Elementwise.over(t), "clamp");
+    }
   }
 
   @Override

@@ -29,6 +29,7 @@ final class KernelCodes {
       case RELU_SQUARED -> 4;
       case SIGMOID -> 5;
       case IDENTITY -> 6;
+      case ELU_EXCESS -> 7;
     };
   }
 }

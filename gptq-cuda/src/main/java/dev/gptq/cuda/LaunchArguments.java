@@ -13,6 +13,7 @@ import dev.gptq.grid.GridLadder;
 import dev.gptq.grid.GridSpec;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Optional;
 
 /**
  * The arguments of a kernel launch in memory allocated once: the driver copies them before the
@@ -105,7 +106,7 @@ final class LaunchArguments {
   }
 
   /** {@code Attention} of attention.cu. */
-  LaunchArguments add(AttentionSpec spec, int queries, int keys) {
+  LaunchArguments add(AttentionSpec spec, int queries, int keys, Optional<CudaTensor> sinks) {
     long at = next();
     values.set(JAVA_INT, at, spec.heads());
     values.set(JAVA_INT, at + 4, spec.heads() / spec.keyValueHeads());
@@ -116,6 +117,7 @@ final class LaunchArguments {
     values.set(JAVA_INT, at + 24, spec.alibi() ? 1 : 0);
     values.set(JAVA_FLOAT, at + 28, spec.scale());
     values.set(JAVA_FLOAT, at + 32, spec.softCap());
+    values.set(JAVA_LONG, at + 40, sinks.map(CudaTensor::address).orElse(0L));
     return this;
   }
 

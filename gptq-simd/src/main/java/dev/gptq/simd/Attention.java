@@ -3,6 +3,7 @@ package dev.gptq.simd;
 import dev.gptq.backend.AttentionSpec;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.Optional;
 
 /**
  * Causal attention in blocks of queries and keys, with the running softmax of Milakov and
@@ -24,6 +25,7 @@ final class Attention {
   private final Matrix v;
   private final Matrix y;
   private final AttentionSpec spec;
+  private final Optional<float[]> sinks;
   private final int queries;
   private final int keys;
   private final int size;
@@ -34,6 +36,7 @@ final class Attention {
       Matrix k,
       Matrix v,
       AttentionSpec spec,
+      Optional<float[]> sinks,
       int sequences,
       Matrix y) {
     this.execution = execution;
@@ -42,6 +45,7 @@ final class Attention {
     this.v = v;
     this.y = y;
     this.spec = spec;
+    this.sinks = sinks;
     this.queries = q.rows() / sequences;
     this.keys = k.rows() / sequences;
     this.size = spec.headSize();
@@ -53,12 +57,13 @@ final class Attention {
       Matrix k,
       Matrix v,
       AttentionSpec spec,
+      Optional<float[]> sinks,
       int sequences,
       Matrix y) {
     if (RowAttention.serves(q, k, v, sequences, y)) {
-      RowAttention.run(execution, q, k, v, spec, y);
+      RowAttention.run(execution, q, k, v, spec, sinks, y);
     } else {
-      new Attention(execution, q, k, v, spec, sequences, y).run(sequences);
+      new Attention(execution, q, k, v, spec, sinks, sequences, y).run(sequences);
     }
   }
 
@@ -113,7 +118,9 @@ final class Attention {
       int column = head / share * size;
       int firstRow = sequence * queries + from;
       Matrix qs = q.block(firstRow, firstRow + to - from, head * size, (head + 1) * size);
-      Arrays.fill(max, Float.NEGATIVE_INFINITY);
+      // A sink is a key that comes before all others.
+      Arrays.fill(max, sinks.map(all -> all[head]).orElse(Float.NEGATIVE_INFINITY));
+      Arrays.fill(total, sinks.isPresent() ? 1 : 0);
       sums.segment().asSlice(0, 4L * (to - from) * size).fill((byte) 0);
       for (int j = firstKey(from) / KEYS * KEYS; j <= position(to - 1); j += KEYS) {
         int end = Math.min(position(to - 1) + 1, j + KEYS);

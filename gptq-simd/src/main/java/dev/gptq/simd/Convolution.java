@@ -3,7 +3,7 @@ package dev.gptq.simd;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
 
-/** See {@link dev.gptq.backend.TransformerOps#convolve} and its neighbour. */
+/** See {@link dev.gptq.backend.TransformerOps#convolve} and its neighbours. */
 final class Convolution {
   private static final int L = Lanes.COUNT;
 
@@ -30,6 +30,23 @@ final class Convolution {
     }
   }
 
+  private static double softplus(double a) {
+    return Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));
+  }
+
+  /** Rows {@code from} to {@code to} of the softplus; there are as many columns as heads. */
+  static void softplus(Matrix x, Matrix shift, float low, float high, Matrix y, int from, int to) {
+    for (int r = from; r < to; r++) {
+      for (int c = 0; c < y.columns(); c++) {
+        double a =
+            (double) x.segment().get(Lanes.FLOAT, x.at(r, c))
+                + shift.segment().get(Lanes.FLOAT, shift.at(0, c));
+        float value = (float) Math.min(Math.max(softplus(a), low), high);
+        y.segment().set(Lanes.FLOAT, y.at(r, c), value);
+      }
+    }
+  }
+
   /** Rows {@code from} to {@code to} of the decay; there are as many columns as heads, so few. */
   static void decay(Matrix x, Matrix shift, Matrix rate, Matrix y, int from, int to) {
     for (int r = from; r < to; r++) {
@@ -37,8 +54,7 @@ final class Convolution {
         double a =
             (double) x.segment().get(Lanes.FLOAT, x.at(r, c))
                 + shift.segment().get(Lanes.FLOAT, shift.at(0, c));
-        double softplus = Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));
-        double decay = Math.exp(-rate.segment().get(Lanes.FLOAT, rate.at(0, c)) * softplus);
+        double decay = Math.exp(-rate.segment().get(Lanes.FLOAT, rate.at(0, c)) * softplus(a));
         y.segment().set(Lanes.FLOAT, y.at(r, c), (float) decay);
       }
     }

@@ -46,6 +46,24 @@ final class Elementwise {
     }
   }
 
+  /** {@code x ← min(max(x, low), high)}. */
+  static void clamp(float low, float high, Matrix x, int from, int to) {
+    int n = x.columns();
+    int bound = Lanes.F.loopBound(n);
+    for (int r = from; r < to; r++) {
+      long xs = x.at(r, 0);
+      int j = 0;
+      for (; j < bound; j += Lanes.COUNT) {
+        FloatVector value = Lanes.load(x.segment(), xs + 4L * j);
+        Lanes.store(value.max(low).min(high), x.segment(), xs + 4L * j);
+      }
+      for (; j < n; j++) {
+        float value = x.segment().get(Lanes.FLOAT, xs + 4L * j);
+        x.segment().set(Lanes.FLOAT, xs + 4L * j, Math.min(Math.max(value, low), high));
+      }
+    }
+  }
+
   /**
    * {@code y ← factor·x} for single rows. Called from long methods, in which helpers are not always
    * inlined and would make objects of vectors, so that it calls the operations directly.

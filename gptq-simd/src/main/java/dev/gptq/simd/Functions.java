@@ -83,6 +83,7 @@ final class Functions {
       }
       case IDENTITY -> x;
       case SIGMOID -> VectorMath.sigmoid(x);
+      case ELU_EXCESS -> VectorMath.eluExcess(x);
     };
   }
 

@@ -2,6 +2,7 @@ package dev.gptq.simd;
 
 import dev.gptq.backend.AttentionSpec;
 import java.lang.foreign.MemorySegment;
+import java.util.Optional;
 import jdk.incubator.vector.FloatVector;
 
 /**
@@ -27,6 +28,7 @@ final class RowAttention {
   private final Matrix v;
   private final Matrix y;
   private final AttentionSpec spec;
+  private final Optional<float[]> sinks;
   private final int keys;
   private final int size;
   private final int first;
@@ -37,12 +39,19 @@ final class RowAttention {
   private final MemorySegment[] scratch;
 
   private RowAttention(
-      Execution execution, Matrix q, Matrix k, Matrix v, AttentionSpec spec, Matrix y) {
+      Execution execution,
+      Matrix q,
+      Matrix k,
+      Matrix v,
+      AttentionSpec spec,
+      Optional<float[]> sinks,
+      Matrix y) {
     this.q = q;
     this.k = k;
     this.v = v;
     this.y = y;
     this.spec = spec;
+    this.sinks = sinks;
     this.keys = k.rows() / q.rows();
     this.size = spec.headSize();
     this.first = spec.window() > 0 ? Math.max(0, keys - spec.window()) : 0;
@@ -66,8 +75,15 @@ final class RowAttention {
   }
 
   /** Runs; every row of q is the last position of a sequence of its own. */
-  static void run(Execution execution, Matrix q, Matrix k, Matrix v, AttentionSpec spec, Matrix y) {
-    RowAttention attention = new RowAttention(execution, q, k, v, spec, y);
+  static void run(
+      Execution execution,
+      Matrix q,
+      Matrix k,
+      Matrix v,
+      AttentionSpec spec,
+      Optional<float[]> sinks,
+      Matrix y) {
+    RowAttention attention = new RowAttention(execution, q, k, v, spec, sinks, y);
     execution.pool().forEach(attention.partial.rows(), attention::part);
     for (int sequence = 0; sequence < q.rows(); sequence++) {
       for (int head = 0; head < spec.heads(); head++) {
@@ -244,11 +260,12 @@ final class RowAttention {
     MemorySegment segment = partial.segment();
     int start = sequence * parts;
     long sums = (long) spec.heads() * size + 2L * head;
-    float most = Float.NEGATIVE_INFINITY;
+    float sink = sinks.map(all -> all[head]).orElse(Float.NEGATIVE_INFINITY);
+    float most = sink;
     for (int part = start; part < start + parts; part++) {
       most = Math.max(most, segment.get(Lanes.FLOAT, partial.at(part, sums)));
     }
-    double total = 0;
+    double total = sinks.isPresent() ? Math.exp(sink - most) : 0;
     for (int part = start; part < start + parts; part++) {
       long at = partial.at(part, sums);
       float weight = (float) Math.exp(segment.get(Lanes.FLOAT, at) - most);

@@ -6,6 +6,7 @@ import dev.gptq.backend.RopePairs;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
+import java.util.Optional;
 
 /** The forward pass in float32, rows shared among the workers. */
 final class SimdTransformerOps implements TransformerOps {
@@ -63,13 +64,21 @@ final class SimdTransformerOps implements TransformerOps {
   }
 
   @Override
-  public void attention(Tensor q, Tensor k, Tensor v, AttentionSpec spec, int sequences, Tensor y) {
+  public void attention(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      AttentionSpec spec,
+      Optional<Tensor> sinks,
+      int sequences,
+      Tensor y) {
     Attention.run(
         execution,
         Activations.rows("q", q),
         Activations.rows("k", k),
         Activations.rows("v", v),
         spec,
+        sinks.map(Activations::vector),
         sequences,
         Activations.rows("y", y));
   }
@@ -114,6 +123,36 @@ final class SimdTransformerOps implements TransformerOps {
   }
 
   @Override
+  public void softplus(Tensor x, Tensor shift, float low, float high, Tensor y) {
+    Matrix xm = Activations.rows("x", x);
+    Matrix shifts = Activations.rows("shift", shift);
+    Matrix ym = Activations.rows("y", y);
+    forRows(ym, (from, to) -> Convolution.softplus(xm, shifts, low, high, ym, from, to));
+  }
+
+  @Override
+  public void stateSpace(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      Tensor step,
+      Tensor rate,
+      Tensor state,
+      int sequences,
+      Tensor y) {
+    StateSpace.run(
+        execution,
+        Activations.rows("q", q),
+        Activations.rows("k", k),
+        Activations.rows("v", v),
+        Activations.rows("step", step),
+        Activations.vector(rate),
+        Activations.rows("state", state),
+        sequences,
+        Activations.rows("y", y));
+  }
+
+  @Override
   public void activate(Activation f, Tensor x, Tensor y) {
     Matrix xm = Activations.rows("x", x);
     Matrix ym = Activations.rows("y", y);
@@ -150,6 +189,12 @@ final class SimdTransformerOps implements TransformerOps {
   public void scale(float factor, Tensor x) {
     Matrix xm = Activations.rows("x", x);
     forRows(xm, (from, to) -> Elementwise.scale(factor, xm, from, to));
+  }
+
+  @Override
+  public void clamp(float low, float high, Tensor x) {
+    Matrix xm = Activations.rows("x", x);
+    forRows(xm, (from, to) -> Elementwise.clamp(low, high, xm, from, to));
   }
 
   @Override

@@ -32,6 +32,17 @@ final class VectorMath {
     return one.div(exp(x.neg()).add(1f));
   }
 
+  /** {@code e^x − 1 − x} where x is negative, else 0; accurate near zero as well. */
+  static FloatVector eluExcess(FloatVector x) {
+    FloatVector negative = x.min(0f);
+    FloatVector clamped = negative.max(SMALLEST);
+    FloatVector n = Rounding.rint(clamped.mul(LOG2_E));
+    FloatVector power = power(n);
+    FloatVector r = reduced(clamped, n);
+    FloatVector far = expMinusOne(r).fma(power, power.sub(1f)).sub(negative);
+    return far.blend(excess(r), n.compare(VectorOperators.EQ, 0f));
+  }
+
   /** {@code tanh x = (e^2x − 1)/(e^2x + 1)}, accurate near zero as well. */
   static FloatVector tanh(FloatVector x) {
     FloatVector twice = x.add(x).max(-30f).min(30f);
@@ -46,15 +57,24 @@ final class VectorMath {
     return n.fma(constant(-LN2_LOW), r);
   }
 
-  /** {@code e^r − 1} for |r| ≤ ½·ln 2: the Taylor series to r⁷, whose rest is under 1e-8. */
+  /** {@code e^r − 1} for |r| ≤ ½·ln 2. */
   private static FloatVector expMinusOne(FloatVector r) {
+    return series(r).fma(r.mul(r), r);
+  }
+
+  /** {@code e^r − 1 − r} for |r| ≤ ½·ln 2. */
+  private static FloatVector excess(FloatVector r) {
+    return series(r).mul(r.mul(r));
+  }
+
+  /** {@code (e^r − 1 − r)/r²}: the Taylor series, whose rest is under 1e-8 with e^r to r⁷. */
+  private static FloatVector series(FloatVector r) {
     FloatVector p = constant(1f / 5040);
     p = p.fma(r, constant(1f / 720));
     p = p.fma(r, constant(1f / 120));
     p = p.fma(r, constant(1f / 24));
     p = p.fma(r, constant(1f / 6));
-    p = p.fma(r, constant(0.5f));
-    return p.fma(r.mul(r), r);
+    return p.fma(r, constant(0.5f));
   }
 
   /** {@code 2^n} for integral lanes. */

@@ -1,8 +1,10 @@
 package dev.gptq.testkit;
 
+import static dev.gptq.tensor.DType.F32;
 import static dev.gptq.tensor.Layout.ROW_MAJOR;
 
 import dev.gptq.backend.AttentionSpec;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
 /** What {@link dev.gptq.backend.TransformerOps#attention} promises. */
@@ -112,6 +114,18 @@ public abstract class AttentionConformance extends Conformance {
     attention(windowed(capped(withAlibi(spec(6, 3, 20)), 10), 7), 5, 31, 2);
   }
 
+  /** One more score for each head, below, among and above those of the keys. */
+  @Test
+  void sinks() {
+    attention(spec(4, 2, 16), 17, 17, 2, Optional.of(0.0));
+    attention(spec(2, 1, 64), 9, 9, 1, Optional.of(3.0));
+    attention(spec(2, 1, 16), 70, 300, 1, Optional.of(-1.0));
+    attention(windowed(spec(4, 1, 8), 5), 40, 40, 1, Optional.of(1.0));
+    attention(windowed(spec(4, 2, 16), 70), 1, 150, 3, Optional.of(2.0));
+    attention(spec(6, 2, 20), 1, 1, 2, Optional.of(0.5));
+    attention(windowed(capped(withAlibi(spec(6, 3, 20)), 10), 7), 5, 31, 2, Optional.of(1.0));
+  }
+
   /** Scores far apart: one key takes all the weight, and no exponential overflows. */
   @Test
   void largeScores() {
@@ -120,6 +134,12 @@ public abstract class AttentionConformance extends Conformance {
   }
 
   private void attention(AttentionSpec spec, int queries, int keys, int sequences) {
+    attention(spec, queries, keys, sequences, Optional.empty());
+  }
+
+  private void attention(
+      AttentionSpec spec, int queries, int keys, int sequences, Optional<Double> sink) {
+    Optional<Matrix> sinks = sink.map(mean -> inputs().normal(F32, 1, spec.heads(), mean, 1));
     int width = spec.heads() * spec.headSize();
     int keyWidth = spec.keyValueHeads() * spec.headSize();
     Matrix q = inputs().normal(activation(), ROW_MAJOR, sequences * queries, width);
@@ -129,21 +149,38 @@ public abstract class AttentionConformance extends Conformance {
         (backend, t, scope) ->
             backend
                 .transformer()
-                .attention(t.get("q"), t.get("k"), t.get("v"), spec, sequences, t.get("y"));
+                .attention(
+                    t.get("q"),
+                    t.get("k"),
+                    t.get("v"),
+                    spec,
+                    sinks.map(s -> t.get("sinks")),
+                    sequences,
+                    t.get("y"));
     Matrix magnitude =
-        operation(spec, queries, keys, sequences, q, k, v.abs()).expect(call).get("y");
-    double score = Definitions.scoreMagnitude(q, k, spec, keys);
-    operation(spec, queries, keys, sequences, q, k, v)
+        operation(spec, queries, keys, sequences, q, k, v.abs(), sinks).expect(call).get("y");
+    double score =
+        Definitions.scoreMagnitude(q, k, spec, keys) + sinks.map(Definitions::largest).orElse(0.0);
+    operation(spec, queries, keys, sequences, q, k, v, sinks)
         .isWithin(Tolerance.attention(spec.headSize(), keys, score), magnitude, call);
   }
 
   private Operation operation(
-      AttentionSpec spec, int queries, int keys, int sequences, Matrix q, Matrix k, Matrix v) {
-    String label = spec + ", " + sequences + " of " + queries + " queries, " + keys + " keys";
-    return activations(label)
-        .in("q", q)
-        .in("k", k)
-        .in("v", v)
+      AttentionSpec spec,
+      int queries,
+      int keys,
+      int sequences,
+      Matrix q,
+      Matrix k,
+      Matrix v,
+      Optional<Matrix> sinks) {
+    String label =
+        "%s, %d of %d queries, %d keys%s"
+            .formatted(spec, sequences, queries, keys, sinks.isPresent() ? ", sinks" : "");
+    Operation operation = activations(label).in("q", q).in("k", k).in("v", v);
+    return sinks
+        .map(s -> operation.in("sinks", s))
+        .orElse(operation)
         .out("y", activation(), ROW_MAJOR, q.rows(), q.columns());
   }
 }

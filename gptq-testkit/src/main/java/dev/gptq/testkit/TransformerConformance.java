@@ -259,6 +259,19 @@ public abstract class TransformerConformance extends Conformance {
   }
 
   @Test
+  void clamp() {
+    for (int[] s : Shapes.MATRIX) {
+      activations("clamp " + s[0] + " x " + s[1])
+          .inOutAnyShape("x", normal(s[0], s[1]))
+          .isExact((backend, t, scope) -> backend.transformer().clamp(-1, 0.5f, t.get("x")));
+      activations("clamp from above " + s[0] + " x " + s[1])
+          .inOutAnyShape("x", normal(s[0], s[1]))
+          .isExact((backend, t, scope) ->
+              backend.transformer().clamp(Float.NEGATIVE_INFINITY, 0.25f, t.get("x")));
+    }
+  }
+
+  @Test
   void convolve() {
     // columns, width, inputs and results of a sequence, sequences
     int[][] cases = {
@@ -336,6 +349,60 @@ public abstract class TransformerConformance extends Conformance {
                           t.get("v"),
                           t.get("decay"),
                           t.get("beta"),
+                          t.get("state"),
+                          c[5],
+                          t.get("y")));
+    }
+  }
+
+  @Test
+  void softplus() {
+    for (int[] s : Shapes.MATRIX) {
+      activations("softplus " + s[0] + " x " + s[1])
+          .in("x", inputs().normal(activation(), s[0], s[1], 0, 4))
+          .in("shift", inputs().normal(F32, 1, s[1], 0, 4))
+          .out("y", F32, ROW_MAJOR, s[0], s[1])
+          .isWithin(
+              Tolerance.function(),
+              30,
+              (backend, t, scope) ->
+                  backend.transformer().softplus(t.get("x"), t.get("shift"), 0.1f, 3, t.get("y")));
+    }
+  }
+
+  @Test
+  void stateSpace() {
+    // heads, heads that keys have, size of a key, of a value, length, sequences
+    int[][] cases = {
+      {1, 1, 1, 1, 1, 1},
+      {2, 2, 4, 3, 5, 2},
+      {4, 2, 16, 16, 9, 1},
+      {6, 2, 8, 33, 3, 3},
+      {2, 1, 32, 130, 4, 1}
+    };
+    for (int[] c : cases) {
+      int tokens = c[4] * c[5];
+      double unit = 1 / Math.sqrt(c[2]);
+      activations("stateSpace " + Arrays.toString(c))
+          .in("q", inputs().normal(activation(), tokens, c[1] * c[2], 0, unit))
+          .in("k", inputs().normal(activation(), tokens, c[1] * c[2], 0, unit))
+          .in("v", normal(tokens, c[0] * c[3]))
+          .in("step", inputs().normal(F32, tokens, c[0], 0.5, 0.1))
+          .in("rate", inputs().normal(F32, 1, c[0], 1, 0.1))
+          .inOut("state", inputs().normal(F32, c[5] * c[0] * c[2], c[3], 0, 1))
+          .out("y", activation(), ROW_MAJOR, tokens, c[0] * c[3])
+          .isWithin(
+              Tolerance.dot(c[2] * c[4]),
+              20.0 * c[2],
+              (backend, t, scope) ->
+                  backend
+                      .transformer()
+                      .stateSpace(
+                          t.get("q"),
+                          t.get("k"),
+                          t.get("v"),
+                          t.get("step"),
+                          t.get("rate"),
                           t.get("state"),
                           c[5],
                           t.get("y")));
