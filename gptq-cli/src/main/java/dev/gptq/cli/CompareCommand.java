@@ -118,10 +118,12 @@ final class CompareCommand implements Callable<Integer> {
     try (Model opened = Model.open(model.folder(console))) {
       ImmutableList<int[]> measured =
           TextOptions.text(HubFiles.text(text, console), calibration.length(), windows)
-              .windows(opened);
+              .windows(opened, console::warning);
       ImmutableList<ImmutableList<int[]>> calibrating =
           methods.contains(Method.GPTQ)
-              ? calibration.calibration(console).draws(opened, options.quality().samples(), seeds)
+              ? calibration
+                  .calibration(console)
+                  .draws(opened, options.quality().samples(), seeds, console::warning)
               : ImmutableList.of();
       try (Backend backend = backendOption.open(console)) {
         Comparison comparison =

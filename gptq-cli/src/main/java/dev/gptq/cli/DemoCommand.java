@@ -79,10 +79,12 @@ final class DemoCommand implements Callable<Integer> {
         Tokenizer tokenizer = model.tokenizer()) {
       ImmutableList<int[]> calibration =
           TokenWindows.even(
-              TokenStream.of(tokenizer, List.of(Home.calibration())), CALIBRATION_WINDOWS, WINDOW);
+              TokenStream.of(tokenizer, List.of(Home.calibration()), console::warning),
+              CALIBRATION_WINDOWS,
+              WINDOW);
       ImmutableList<int[]> evaluation =
           TokenWindows.consecutive(
-              TokenStream.of(tokenizer, List.of(Home.evaluation())),
+              TokenStream.of(tokenizer, List.of(Home.evaluation()), console::warning),
               WINDOW,
               OptionalInt.of(EVALUATION_WINDOWS));
       try (Backend backend = backendOption.open(console)) {

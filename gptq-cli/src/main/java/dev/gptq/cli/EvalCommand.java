@@ -57,7 +57,7 @@ final class EvalCommand implements Callable<Integer> {
     Console console = output.console(spec);
     try (Backend backend = backendOption.open(console);
         Evaluation evaluation = Evaluation.of(model.folder(console), text.text(console), backend)) {
-      evaluation.model().warnings().forEach(warning -> console.note("warning: " + warning));
+      evaluation.warnings().forEach(console::warning);
       IntConsumer progress = ProgressLines.windows(console, evaluation.windows().size());
       if (against == null) {
         measure(evaluation, backend, progress, console);

@@ -99,7 +99,7 @@ final class GenerateCommand implements Callable<Integer> {
       }
       try (Backend backend = backendOption.open(console);
           Decoder decoder = opened.load(backend)) {
-        opened.warnings().forEach(warning -> console.note("warning: " + warning));
+        opened.warnings().forEach(console::warning);
         StreamingDecoder streaming = tokenizer.streaming();
         StringBuilder text = new StringBuilder();
         if (!output.json()) {

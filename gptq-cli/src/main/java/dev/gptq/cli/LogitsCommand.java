@@ -136,6 +136,11 @@ final class LogitsCommand implements Callable<Integer> {
                 + " "
                 + ids.shape());
       }
+      long most = ids.shape().stream().mapToLong(Long::longValue).max().orElse(0);
+      if (ids.elements() == 0 || most > Integer.MAX_VALUE) {
+        throw new BadInputException(
+            path + ": tensor input_ids has shape " + ids.shape() + "; give one token at least");
+      }
       int length = Math.toIntExact(ids.shape().get(dimensions - 1));
       int batch = dimensions == 2 ? Math.toIntExact(ids.shape().get(0)) : 1;
       List<int[]> windows = new ArrayList<>();
@@ -145,13 +150,20 @@ final class LogitsCommand implements Callable<Integer> {
           long at = (long) b * length + t;
           window[t] =
               wide
-                  ? Math.toIntExact(ids.data().getAtIndex(ValueLayout.JAVA_LONG_UNALIGNED, at))
+                  ? checked(path, ids.data().getAtIndex(ValueLayout.JAVA_LONG_UNALIGNED, at))
                   : ids.data().getAtIndex(ValueLayout.JAVA_INT_UNALIGNED, at);
         }
         windows.add(window);
       }
       return windows;
     }
+  }
+
+  private static int checked(Path path, long id) {
+    if (id < 0 || id > Integer.MAX_VALUE) {
+      throw new BadInputException(path + ": " + id + " is no token id");
+    }
+    return (int) id;
   }
 
   private static void check(List<int[]> windows, Model model) {

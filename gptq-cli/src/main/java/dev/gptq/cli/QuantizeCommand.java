@@ -11,6 +11,7 @@ import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.ObserveOptions;
 import dev.gptq.cli.options.OutputOption;
 import dev.gptq.cli.options.QuantizationOptions;
+import dev.gptq.cli.options.RegexConverter;
 import dev.gptq.cli.options.SequentialOption;
 import dev.gptq.cli.options.WidthOptions;
 import dev.gptq.cli.report.PlanReport;
@@ -82,12 +83,14 @@ final class QuantizeCommand implements Callable<Integer> {
   @Option(
       names = "--include",
       paramLabel = "REGEX",
+      converter = RegexConverter.class,
       description = "quantize only modules whose name this matches")
   private Pattern include;
 
   @Option(
       names = "--exclude",
       paramLabel = "REGEX",
+      converter = RegexConverter.class,
       description = "do not quantize modules whose name this matches")
   private Pattern exclude;
 
@@ -190,6 +193,9 @@ final class QuantizeCommand implements Callable<Integer> {
             .classicLog(logFormat == LogFormat.CLASSIC);
     if (method == Method.GPTQ) {
       quantization.calibration(calibration.calibration(console));
+    }
+    if (widths.isFitting()) {
+      quantization.fittingGroups();
     }
     if (format != null) {
       quantization.format(format);

@@ -91,9 +91,12 @@ final class StudyCommand implements Callable<Integer> {
                   text == null ? Home.evaluation() : HubFiles.text(text, console),
                   calibration.length(),
                   windows)
-              .windows(opened);
+              .windows(opened, console::warning);
       ImmutableList<int[]> calibrating =
-          calibration.calibration(console).draws(opened, Quality.FAST.samples(), 1).getFirst();
+          calibration
+              .calibration(console)
+              .draws(opened, Quality.FAST.samples(), 1, console::warning)
+              .getFirst();
       try (Backend backend = backendOption.open(console)) {
         Study study =
             new Study(
@@ -125,6 +128,9 @@ final class StudyCommand implements Callable<Integer> {
   private GptqOptions options() {
     if (observed < 1) {
       throw new UsageException("--observe must be at least 1 but is " + observed);
+    }
+    if (widths.isFitting()) {
+      throw new UsageException("the study needs a number for --group-size, not auto");
     }
     try {
       return GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, widths.bits()), widths.groupSize())

@@ -57,6 +57,11 @@ public final class Console {
     err.flush();
   }
 
+  /** A line about what was asked for and is not as it seems. */
+  public void warning(String line) {
+    note("warning: " + line);
+  }
+
   /** Progress that matters only until the next: in a terminal it is written over. */
   public void progress(String line) {
     if (progress == ProgressMode.PLAIN || (progress == ProgressMode.AUTO && terminal)) {

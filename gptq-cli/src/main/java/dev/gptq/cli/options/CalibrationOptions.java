@@ -32,7 +32,7 @@ public final class CalibrationOptions {
       names = "--seq-len",
       paramLabel = "N",
       description = "tokens of a window (default: 2048, or the model's context if that is less)")
-  private int length = Calibration.DEFAULT_LENGTH;
+  private Integer chosenLength;
 
   @Option(
       names = "--sampling",
@@ -46,8 +46,9 @@ public final class CalibrationOptions {
       description = "seed of random places (default: ${DEFAULT-VALUE})")
   private long seed = 0;
 
-  public int length() {
-    return length;
+  /** Tokens of a window, if they were given. */
+  public OptionalInt length() {
+    return chosenLength == null ? OptionalInt.empty() : OptionalInt.of(chosenLength);
   }
 
   /** What was asked for; says so where the bundled text is taken. */
@@ -65,7 +66,7 @@ public final class CalibrationOptions {
     return new Calibration(
         texts.build(),
         chosenSamples == null ? OptionalInt.empty() : OptionalInt.of(chosenSamples),
-        length,
+        length(),
         sampling,
         seed);
   }

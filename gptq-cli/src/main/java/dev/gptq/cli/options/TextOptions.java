@@ -8,6 +8,7 @@ import dev.gptq.models.text.Protocol;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.OptionalInt;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
@@ -26,7 +27,7 @@ public final class TextOptions {
       names = "--seq-len",
       paramLabel = "N",
       description = "tokens of a window (default: 2048, or the model's context if that is less)")
-  private int length = EvaluationText.DEFAULT_LENGTH;
+  private Integer length;
 
   @Mixin private WindowsOption windows;
 
@@ -42,19 +43,19 @@ public final class TextOptions {
   public EvaluationText text(Console console) throws IOException {
     return new EvaluationText(
         HubFiles.text(file, console),
-        checked(length),
+        checked(length == null ? OptionalInt.empty() : OptionalInt.of(length)),
         windows.limit(),
         Optional.ofNullable(protocol).map(Protocol::of));
   }
 
   /** A text in windows as long as those of the calibration. */
-  public static EvaluationText text(Path file, int length, WindowsOption windows) {
+  public static EvaluationText text(Path file, OptionalInt length, WindowsOption windows) {
     return new EvaluationText(file, checked(length), windows.limit(), Optional.empty());
   }
 
-  private static int checked(int length) {
-    if (length < 2) {
-      throw new UsageException("--seq-len must be at least 2 but is " + length);
+  private static OptionalInt checked(OptionalInt length) {
+    if (length.isPresent() && length.getAsInt() < 2) {
+      throw new UsageException("--seq-len must be at least 2 but is " + length.getAsInt());
     }
     return length;
   }

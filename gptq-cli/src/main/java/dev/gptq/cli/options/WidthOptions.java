@@ -1,9 +1,13 @@
 package dev.gptq.cli.options;
 
+import com.google.common.primitives.Ints;
+import dev.gptq.cli.console.UsageException;
 import picocli.CommandLine.Option;
 
 /** The options that say how many bits a weight takes. */
 public final class WidthOptions {
+  private static final int DEFAULT = 128;
+
   @Option(
       names = "--bits",
       paramLabel = "N",
@@ -13,16 +17,30 @@ public final class WidthOptions {
   @Option(
       names = "--group-size",
       paramLabel = "N",
-      description = "weights that share a scale; -1 for whole rows (default: ${DEFAULT-VALUE})")
-  private int groupSize = 128;
+      description =
+          "weights that share a scale; -1 for whole rows, auto for the largest of 128, 64 and 32"
+              + " that divides the model's widths (default: ${DEFAULT-VALUE})")
+  private String groupSize = "128";
 
   /** Bits of a weight. */
   public int bits() {
     return bits;
   }
 
-  /** Weights that share a scale. */
+  /** Weights that share a scale; the default where the model is to decide. */
   public int groupSize() {
-    return groupSize;
+    if (isFitting()) {
+      return DEFAULT;
+    }
+    Integer size = Ints.tryParse(groupSize);
+    if (size == null) {
+      throw new UsageException("--group-size must be a number or auto but is '" + groupSize + "'");
+    }
+    return size;
+  }
+
+  /** Whether the model's widths decide how many weights share a scale. */
+  public boolean isFitting() {
+    return groupSize.equals("auto");
   }
 }

@@ -1,5 +1,6 @@
 package dev.gptq.cli.report;
 
+import com.google.common.primitives.Ints;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.quantizer.observe.ClassicLog;
 import dev.gptq.quantizer.pipeline.ModuleReport;
@@ -23,6 +24,8 @@ import tools.jackson.core.JacksonException;
  * @param errors the points to plot
  */
 public record ErrorLog(Path file, List<ModuleReport> reports, List<LoggedError> errors) {
+  private static final int MOST_LAYERS = 100_000;
+
   private static final Pattern QUANTIZING =
       Pattern.compile("Quantizing (\\S+) in layer (\\d+)/\\d+.*");
   private static final Pattern OPTIMIZING = Pattern.compile("Optimizing (\\S+) (\\d+) .*");
@@ -36,7 +39,7 @@ public record ErrorLog(Path file, List<ModuleReport> reports, List<LoggedError> 
         !lines.isEmpty() && QUANTIZING.matcher(lines.getFirst()).matches()
             ? new ErrorLog(file, List.of(), classic(file, lines))
             : json(file, lines);
-    if (read.errors().stream().allMatch(e -> Double.isNaN(e.error()))) {
+    if (read.errors().stream().noneMatch(e -> Double.isFinite(e.error()) && e.error() > 0)) {
       throw new BadInputException(
           file + " has no errors to draw; rounding to nearest measures none without calibration");
     }
@@ -71,10 +74,10 @@ public record ErrorLog(Path file, List<ModuleReport> reports, List<LoggedError> 
       Matcher measured = MEASURED.matcher(lines.get(i));
       if (quantizing.matches()) {
         module = quantizing.group(1);
-        layer = Integer.parseInt(quantizing.group(2)) - 1;
+        layer = layer(file, i, quantizing.group(2)) - 1;
       } else if (optimizing.matches()) {
         module = optimizing.group(1);
-        layer = Integer.parseInt(optimizing.group(2));
+        layer = layer(file, i, optimizing.group(2));
       } else if (measured.matches()) {
         try {
           double error = Double.parseDouble(measured.group(1));
@@ -86,5 +89,14 @@ public record ErrorLog(Path file, List<ModuleReport> reports, List<LoggedError> 
       }
     }
     return List.copyOf(errors.values());
+  }
+
+  private static int layer(Path file, int line, String digits) {
+    Integer layer = Ints.tryParse(digits);
+    if (layer == null || layer > MOST_LAYERS) {
+      throw new BadInputException(
+          "%s, line %d: no model has a layer %s".formatted(file, line + 1, digits));
+    }
+    return layer;
   }
 }

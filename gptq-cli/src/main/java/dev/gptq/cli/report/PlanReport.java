@@ -26,6 +26,7 @@ public final class PlanReport {
             plan.windows().isEmpty() ? 0 : plan.windows().getFirst().length));
     lines.addAll(plan.memory().lines());
     lines.addAll(plan.disk().lines(plan.wouldKeepStates()));
+    lines.addAll(plan.notes());
     return lines;
   }
 }

@@ -24,11 +24,14 @@ public final class Evaluation implements AutoCloseable {
   private final Model model;
   private final Decoder decoder;
   private final ImmutableList<int[]> windows;
+  private final ImmutableList<String> warnings;
 
-  private Evaluation(Model model, Decoder decoder, ImmutableList<int[]> windows) {
+  private Evaluation(
+      Model model, Decoder decoder, ImmutableList<int[]> windows, ImmutableList<String> warnings) {
     this.model = model;
     this.decoder = decoder;
     this.windows = windows;
+    this.warnings = warnings;
   }
 
   /** Opens a model and cuts the text into windows; the caller closes the backend. */
@@ -36,8 +39,11 @@ public final class Evaluation implements AutoCloseable {
     Model opened = Model.open(model);
     boolean loaded = false;
     try {
-      ImmutableList<int[]> windows = text.windows(opened);
-      Evaluation evaluation = new Evaluation(opened, opened.load(backend), windows);
+      ImmutableList.Builder<String> warnings = ImmutableList.builder();
+      ImmutableList<int[]> windows = text.windows(opened, warnings::add);
+      Decoder decoder = opened.load(backend);
+      Evaluation evaluation =
+          new Evaluation(opened, decoder, windows, warnings.addAll(opened.warnings()).build());
       loaded = true;
       return evaluation;
     } finally {
@@ -50,6 +56,11 @@ public final class Evaluation implements AutoCloseable {
   /** The model. */
   public Model model() {
     return model;
+  }
+
+  /** What is odd about the model, and what of the text could not be given as asked for. */
+  public ImmutableList<String> warnings() {
+    return warnings;
   }
 
   /** The windows that are measured on. */

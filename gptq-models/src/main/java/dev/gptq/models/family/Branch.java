@@ -41,13 +41,16 @@ public record Branch(Optional<NormSpec> before, Body body, Optional<NormSpec> af
         .build();
   }
 
-  /** Two bodies that read the same norm of the residual stream side by side. */
+  /**
+   * Two bodies that read the same norm of the residual stream side by side. Each output is added
+   * once it is known, so that the second body can make up for what the stream lacks by then.
+   */
   public static ImmutableList<Step> parallel(NormSpec norm, Body attention, Body feedForward) {
     return ImmutableList.<Step>builder()
         .add(new Step.Norm(Step.RESIDUAL, "n", norm))
         .addAll(attention.steps("n", "o"))
-        .addAll(feedForward.steps("n", "d"))
         .add(new Step.Add("o", Step.RESIDUAL))
+        .addAll(feedForward.steps("n", "d"))
         .add(new Step.Add("d", Step.RESIDUAL))
         .build();
   }

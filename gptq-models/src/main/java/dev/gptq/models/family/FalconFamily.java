@@ -71,8 +71,8 @@ final class FalconFamily implements ModelFamily {
           .add(new Step.Norm("x", "n", norm(config, "ln_attn")))
           .add(new Step.Norm("x", "m", norm(config, "ln_mlp")))
           .addAll(attention.steps("n", "o"))
-          .addAll(feedForward.steps("m", "d"))
           .add(new Step.Add("o", "x"))
+          .addAll(feedForward.steps("m", "d"))
           .add(new Step.Add("d", "x"))
           .build();
     }

@@ -57,24 +57,26 @@ final class GptNeoxFamily implements ModelFamily {
     int hidden = parts.hidden();
     int size = hidden / parts.heads();
     ClassicBlock attended = bias ? parts : parts.withoutBias();
-    Step added = new Step.Add("o", "x");
+    Step behind = parts.norm("x", "m", "post_attention_layernorm");
     ImmutableList.Builder<Step> steps =
-        ImmutableList.<Step>builder()
-            .add(parts.norm("x", "n", "input_layernorm"))
-            .addAll(attended.fused("n", "attention.query_key_value", attended.heads()))
-            .add(new Step.Rope("q", size, rope))
-            .add(new Step.Rope("k", size, rope))
-            .add(parts.attention(false))
-            .add(attended.linear("a", "attention.dense", "o", hidden, hidden));
-    if (!parallel) {
-      steps.add(added);
+        ImmutableList.<Step>builder().add(parts.norm("x", "n", "input_layernorm"));
+    if (parallel) {
+      // Both branches read the same stream; taken first, it may change before the second runs.
+      steps.add(behind);
     }
     steps
-        .add(parts.norm("x", "m", "post_attention_layernorm"))
-        .addAll(parts.feedForward("m", "mlp.dense_h_to_4h", function, "mlp.dense_4h_to_h", "d"));
-    if (parallel) {
-      steps.add(added);
+        .addAll(attended.fused("n", "attention.query_key_value", attended.heads()))
+        .add(new Step.Rope("q", size, rope))
+        .add(new Step.Rope("k", size, rope))
+        .add(parts.attention(false))
+        .add(attended.linear("a", "attention.dense", "o", hidden, hidden))
+        .add(new Step.Add("o", "x"));
+    if (!parallel) {
+      steps.add(behind);
     }
-    return steps.add(new Step.Add("d", "x")).build();
+    return steps
+        .addAll(parts.feedForward("m", "mlp.dense_h_to_4h", function, "mlp.dense_4h_to_h", "d"))
+        .add(new Step.Add("d", "x"))
+        .build();
   }
 }

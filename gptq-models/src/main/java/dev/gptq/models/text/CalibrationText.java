@@ -12,6 +12,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.function.Consumer;
 import java.util.zip.GZIPInputStream;
 import java.util.zip.ZipException;
 import tools.jackson.core.JacksonException;
@@ -34,13 +35,8 @@ public final class CalibrationText {
 
   private CalibrationText() {}
 
-  /** All documents of a file. */
-  public static ImmutableList<String> read(Path file) throws IOException {
-    return read(file, Long.MAX_VALUE);
-  }
-
-  /** Documents from the beginning of a file until they hold that many characters together. */
-  public static ImmutableList<String> read(Path file, long characters) throws IOException {
+  /** All documents of a file; {@code notes} hears how many were left out. */
+  public static ImmutableList<String> read(Path file, Consumer<String> notes) throws IOException {
     if (!Files.isRegularFile(file)) {
       throw new BadInputException(file + " does not exist or is no file; give a text file");
     }
@@ -52,7 +48,7 @@ public final class CalibrationText {
     try (InputStream raw = Files.newInputStream(file);
         InputStream input = compressed ? new GZIPInputStream(raw, 1 << 16) : raw) {
       return OBJECTS.stream().anyMatch(plain::endsWith)
-          ? objects(file, input, characters)
+          ? objects(file, input, notes)
           : ImmutableList.of(text(file, input));
     } catch (ZipException | EOFException e) {
       throw new BadInputException(
@@ -92,20 +88,17 @@ public final class CalibrationText {
     }
   }
 
-  private static ImmutableList<String> objects(Path file, InputStream input, long characters)
+  private static ImmutableList<String> objects(Path file, InputStream input, Consumer<String> notes)
       throws IOException {
     ImmutableList.Builder<String> documents = ImmutableList.builder();
     long count = 0;
-    long read = 0;
     try (MappingIterator<JsonNode> objects =
         JsonMapper.shared().readerFor(JsonNode.class).readValues(input)) {
-      while (read < characters && objects.hasNext()) {
+      while (objects.hasNext()) {
         JsonNode object = objects.next();
         count++;
         if (!isBlank(object)) {
-          String document = document(file, count, object);
-          documents.add(document);
-          read += document.length();
+          documents.add(document(file, count, object));
         }
       }
     } catch (JacksonIOException e) {
@@ -122,6 +115,11 @@ public final class CalibrationText {
           count == 0
               ? file + " holds no documents"
               : "%s: 'text' is null in all of its %d documents".formatted(file, count));
+    }
+    if (found.size() < count) {
+      notes.accept(
+          "%s: 'text' is null in %d of %d documents, which are left out"
+              .formatted(file, count - found.size(), count));
     }
     return found;
   }

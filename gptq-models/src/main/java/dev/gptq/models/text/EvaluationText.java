@@ -8,30 +8,32 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.function.Consumer;
 
 /**
  * The text that a model is measured on.
  *
  * @param file plain text, JSON lines, or gzipped
- * @param length tokens of a window, cut to the model's context
+ * @param length tokens of a window, cut to the model's context; {@value #DEFAULT_LENGTH} or the
+ *     context if empty
  * @param limit windows at most; all if empty
  * @param protocol how published figures make windows; the whole text as one stream without special
  *     tokens if empty
  */
 public record EvaluationText(
-    Path file, int length, OptionalInt limit, Optional<Protocol> protocol) {
+    Path file, OptionalInt length, OptionalInt limit, Optional<Protocol> protocol) {
 
   /** Tokens of a window unless something else is asked for. */
   public static final int DEFAULT_LENGTH = 2048;
 
   /** The whole text in windows of {@value #DEFAULT_LENGTH} tokens. */
   public static EvaluationText of(Path file) {
-    return new EvaluationText(file, DEFAULT_LENGTH, OptionalInt.empty(), Optional.empty());
+    return new EvaluationText(file, OptionalInt.empty(), OptionalInt.empty(), Optional.empty());
   }
 
   /** The same text in windows of that many tokens. */
   public EvaluationText withLength(int tokens) {
-    return new EvaluationText(file, tokens, limit, protocol);
+    return new EvaluationText(file, OptionalInt.of(tokens), limit, protocol);
   }
 
   /** The first windows of the same text. */
@@ -39,15 +41,28 @@ public record EvaluationText(
     return new EvaluationText(file, length, OptionalInt.of(windows), protocol);
   }
 
-  /** Its windows, which do not overlap, in a model's tokens. */
-  public ImmutableList<int[]> windows(Model model) throws IOException {
-    int window = Math.min(length, model.spec().context());
+  /**
+   * Its windows, which do not overlap, in a model's tokens.
+   *
+   * @param notes hears what was asked for and could not be given
+   */
+  public ImmutableList<int[]> windows(Model model, Consumer<String> notes) throws IOException {
+    int window = WindowLength.of(length, DEFAULT_LENGTH, model.spec().context(), notes);
+    ImmutableList<int[]> windows;
     try (Tokenizer tokenizer = model.tokenizer()) {
       if (protocol.isEmpty()) {
-        return TokenWindows.consecutive(TokenStream.of(tokenizer, List.of(file)), window, limit);
+        int[] stream = TokenStream.of(tokenizer, List.of(file), notes);
+        windows = TokenWindows.consecutive(stream, window, limit);
+      } else {
+        ImmutableList<int[]> all = protocol.get().windows(file, tokenizer, window, notes);
+        windows = all.subList(0, Math.min(limit.orElse(all.size()), all.size()));
       }
-      ImmutableList<int[]> all = protocol.get().windows(file, tokenizer, window);
-      return limit.isPresent() ? all.subList(0, Math.min(limit.getAsInt(), all.size())) : all;
     }
+    if (windows.size() < limit.orElse(0)) {
+      notes.accept(
+          "%s has %d windows of %d tokens, fewer than the %d asked for"
+              .formatted(file, windows.size(), window, limit.getAsInt()));
+    }
+    return windows;
   }
 }

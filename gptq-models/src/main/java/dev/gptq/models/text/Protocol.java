@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.OptionalInt;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -60,10 +61,10 @@ public enum Protocol {
                             .collect(Collectors.joining(", ")))));
   }
 
-  /** The windows of a data set. */
-  public ImmutableList<int[]> windows(Path file, Tokenizer tokenizer, int length)
-      throws IOException {
-    int[] tokens = tokenizer.encodeWithSpecialTokens(text(CalibrationText.read(file)));
+  /** The windows of a data set; {@code notes} hears what of the file was left out. */
+  public ImmutableList<int[]> windows(
+      Path file, Tokenizer tokenizer, int length, Consumer<String> notes) throws IOException {
+    int[] tokens = tokenizer.encodeWithSpecialTokens(text(CalibrationText.read(file, notes)));
     return TokenWindows.consecutive(tokens, length, mostWindows);
   }
 

@@ -40,7 +40,7 @@ record Unit(int block, BlockSpec spec, ImmutableList<Input> inputs, boolean expe
       int index = 0;
       for (Step step : block.steps()) {
         switch (step) {
-          case Step.Gather gather -> expert = true;
+          case Step.Gather gather -> expert = isChoice(block, gather.routes());
           case Step.Scatter scatter -> expert = false;
           case Step.Linears group -> {
             ImmutableList<LinearSpec> selected =
@@ -65,6 +65,15 @@ record Unit(int block, BlockSpec spec, ImmutableList<Input> inputs, boolean expe
       }
     }
     return units.build();
+  }
+
+  /** Whether routes lead to several experts; a shared one has routes of its own. */
+  private static boolean isChoice(BlockSpec block, String routes) {
+    return block.steps().stream()
+        .anyMatch(step ->
+            step instanceof Step.Gather gather
+                && gather.routes().equals(routes)
+                && gather.expert() > 0);
   }
 
   /** The modules of all inputs. */

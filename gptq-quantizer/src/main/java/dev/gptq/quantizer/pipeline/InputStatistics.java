@@ -49,12 +49,32 @@ record InputStatistics(Hessian hessian, Optional<InputDrift> drift) {
     return false;
   }
 
-  /** Whether the step after the group adds its output, as it is, to the residual stream. */
-  private static boolean writesResidual(List<Step> steps, int index) {
-    return index + 1 < steps.size()
-        && steps.get(index + 1) instanceof Step.Add add
-        && add.to().equals(Step.RESIDUAL)
-        && add.what().equals(((Step.Linears) steps.get(index)).modules().getLast().out());
+  /**
+   * Whether the output of the group is added, as it is, to the residual stream as it is when the
+   * group runs: no step before that addition changes the one or the other.
+   */
+  static boolean writesResidual(List<Step> steps, int index) {
+    String out = ((Step.Linears) steps.get(index)).modules().getLast().out();
+    for (Step step : steps.subList(index + 1, steps.size())) {
+      if (step instanceof Step.Add add && add.to().equals(Step.RESIDUAL)) {
+        return add.what().equals(out);
+      }
+      if (step.reads().contains(out) || step.defines().contains(out)) {
+        return false;
+      }
+    }
+    return false;
+  }
+
+  /** Whether the output of the group comes to the residual stream changed, behind a norm say. */
+  static boolean reachesResidualChanged(List<Step> steps, int index) {
+    String out = ((Step.Linears) steps.get(index)).modules().getLast().out();
+    return !writesResidual(steps, index)
+        && steps.subList(index + 1, steps.size()).stream()
+            .anyMatch(step ->
+                step instanceof Step.Add add
+                    && add.to().equals(Step.RESIDUAL)
+                    && add.what().equals(out));
   }
 
   /** Adds the tokens of a batch that reach the group; an expert may get none. */

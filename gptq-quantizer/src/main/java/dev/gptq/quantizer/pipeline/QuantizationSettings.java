@@ -48,6 +48,11 @@ public record QuantizationSettings(
     return new QuantizationSettings(method, options, other, trueSequential, include, exclude);
   }
 
+  /** The same with other options of the algorithm. */
+  public QuantizationSettings withOptions(GptqOptions other) {
+    return new QuantizationSettings(method, other, target, trueSequential, include, exclude);
+  }
+
   /** Whether the module of that full name is to be quantized. */
   public Predicate<String> selection() {
     return name ->

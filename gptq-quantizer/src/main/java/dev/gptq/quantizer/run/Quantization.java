@@ -12,6 +12,7 @@ import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.function.Consumer;
 
 /**
  * A quantization from checkpoint to checkpoint, put together step by step:
@@ -46,6 +47,7 @@ public final class Quantization {
   private boolean resume = true;
   private KeptStates keptStates = KeptStates.AUTO;
   private boolean classicLog;
+  private boolean fittingGroups;
 
   private Quantization(Path model) {
     this.model = model;
@@ -65,6 +67,15 @@ public final class Quantization {
   /** Weights that share a scale; {@link GptqOptions#PER_ROW} for whole rows. */
   public Quantization groupSize(int weights) {
     groupSize = weights;
+    return this;
+  }
+
+  /**
+   * Takes the largest group size of 128, 64 and 32 that divides the inputs of all modules, or whole
+   * rows where none does, in place of the one of the settings.
+   */
+  public Quantization fittingGroups() {
+    fittingGroups = true;
     return this;
   }
 
@@ -156,22 +167,27 @@ public final class Quantization {
    * @throws RequestException if the settings contradict each other
    */
   public QuantizationPlan plan() throws IOException {
-    QuantizationSettings chosen = settings.orElseGet(this::preset);
-    RunRequest request =
-        new RunRequest(
-            chosen,
-            GptqConfigs.of(chosen, format),
-            output.orElseThrow(() -> new RequestException("say where to write the checkpoint")),
-            overwrite,
-            resume,
-            keptStates,
-            observing,
-            classicLog);
+    QuantizationSettings asked = settings.orElseGet(this::preset);
+    RunRequest request = request(asked);
     Model opened = Model.open(model);
     boolean planned = false;
     try {
+      ImmutableList.Builder<String> notes = ImmutableList.builder();
+      QuantizationSettings chosen = asked;
+      if (fittingGroups) {
+        chosen =
+            asked.withOptions(
+                asked
+                    .options()
+                    .withGroupSize(GroupSizes.fitting(opened.spec(), asked.selection())));
+        request = request(chosen);
+        notes.add(GroupSizes.choice(chosen.options().groupSize()));
+      }
       new QuantizationChecks(opened, request).check();
-      QuantizationPlan plan = new QuantizationPlan(opened, request, windows(opened, chosen));
+      Consumer<String> warnings = warning -> notes.add("warning: " + warning);
+      ImmutableList<int[]> drawn = windows(opened, chosen, warnings);
+      PlanNotes.of(opened, chosen, drawn).forEach(warnings);
+      QuantizationPlan plan = new QuantizationPlan(opened, request, drawn, notes.build());
       planned = true;
       return plan;
     } finally {
@@ -179,6 +195,18 @@ public final class Quantization {
         opened.close();
       }
     }
+  }
+
+  private RunRequest request(QuantizationSettings chosen) {
+    return new RunRequest(
+        chosen,
+        GptqConfigs.of(chosen, format),
+        output.orElseThrow(() -> new RequestException("say where to write the checkpoint")),
+        overwrite,
+        resume,
+        keptStates,
+        observing,
+        classicLog);
   }
 
   /** Plans and carries it out. */
@@ -196,8 +224,8 @@ public final class Quantization {
         .withTarget(quality.target());
   }
 
-  private ImmutableList<int[]> windows(Model opened, QuantizationSettings chosen)
-      throws IOException {
+  private ImmutableList<int[]> windows(
+      Model opened, QuantizationSettings chosen, Consumer<String> notes) throws IOException {
     if (chosen.method() == Method.RTN) {
       return ImmutableList.of();
     }
@@ -206,7 +234,7 @@ public final class Quantization {
     }
     return calibration
         .orElseThrow(Calibration::missing)
-        .draws(opened, quality.samples(), 1)
+        .draws(opened, quality.samples(), 1, notes)
         .getFirst();
   }
 }

@@ -117,7 +117,9 @@ final class QuantizationChecks {
               + linear.inputs()
               + " inputs of "
               + name
-              + "; use one that does, -1 for whole rows, or leave the module out with --exclude");
+              + "; "
+              + GroupSizes.suggestion(model.spec(), request.settings().selection())
+              + " (auto chooses), or leave the module out with --exclude");
     }
     if ((long) linear.inputs() * bits % 32 != 0 || (long) linear.outputs() * bits % 32 != 0) {
       throw new BadInputException(

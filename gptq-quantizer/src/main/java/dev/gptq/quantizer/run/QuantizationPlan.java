@@ -42,11 +42,14 @@ public final class QuantizationPlan implements AutoCloseable {
   private final Model model;
   private final RunRequest request;
   private final ImmutableList<int[]> windows;
+  private final ImmutableList<String> notes;
 
-  QuantizationPlan(Model model, RunRequest request, ImmutableList<int[]> windows) {
+  QuantizationPlan(
+      Model model, RunRequest request, ImmutableList<int[]> windows, ImmutableList<String> notes) {
     this.model = model;
     this.request = request;
     this.windows = windows;
+    this.notes = notes;
   }
 
   /** The model that is to be quantized. */
@@ -62,6 +65,11 @@ public final class QuantizationPlan implements AutoCloseable {
   /** The windows of the calibration text; none for rounding to nearest. */
   public ImmutableList<int[]> windows() {
     return windows;
+  }
+
+  /** What was chosen, and warnings of what is allowed but seldom meant. */
+  public ImmutableList<String> notes() {
+    return notes;
   }
 
   /** What it needs of a backend's memory. */
@@ -93,6 +101,7 @@ public final class QuantizationPlan implements AutoCloseable {
       throws IOException {
     long start = System.nanoTime();
     Checkpoint source = model.checkpoint();
+    notes.forEach(listener::note);
     try (OutputLock _ = OutputLock.acquire(request.output());
         WorkFolder work =
             WorkFolder.open(

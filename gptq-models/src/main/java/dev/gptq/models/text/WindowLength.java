@@ -1,0 +1,23 @@
+package dev.gptq.models.text;
+
+import java.util.OptionalInt;
+import java.util.function.Consumer;
+
+/** How many tokens a window has. */
+public final class WindowLength {
+  private WindowLength() {}
+
+  /**
+   * As many as were asked for, or the usual number, but no more than the model's context.
+   *
+   * @param notes hears where more were asked for than the context has
+   */
+  public static int of(OptionalInt asked, int usual, int context, Consumer<String> notes) {
+    if (asked.orElse(0) > context) {
+      notes.accept(
+          "windows of %d tokens are cut to the model's context of %d"
+              .formatted(asked.getAsInt(), context));
+    }
+    return Math.min(asked.orElse(usual), context);
+  }
+}

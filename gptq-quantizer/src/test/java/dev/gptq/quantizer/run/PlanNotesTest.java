@@ -1,0 +1,166 @@
+package dev.gptq.quantizer.run;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.SharedFiles;
+import dev.gptq.grid.GridSpec;
+import dev.gptq.grid.Scheme;
+import dev.gptq.models.family.RandomCheckpoint;
+import dev.gptq.models.family.TinyConfigs;
+import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.pipeline.Target;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Optional;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import tools.jackson.databind.node.ObjectNode;
+
+/** What a plan says before the work begins. */
+class PlanNotesTest {
+  private static final Optional<Pattern> NONE = Optional.empty();
+
+  @TempDir Path folder;
+
+  private ImmutableList<String> notes(
+      String architecture, Target target, Optional<Pattern> include, Optional<Pattern> exclude)
+      throws IOException {
+    Path fresh = Files.createTempDirectory(folder, architecture).resolve("m");
+    Path model = RandomCheckpoint.write(fresh, TinyConfigs.json(architecture), 1);
+    QuantizationSettings settings =
+        new QuantizationSettings(Method.GPTQ, options(32), target, true, include, exclude);
+    try (QuantizationPlan plan = quantization(model, settings).plan()) {
+      return plan.notes();
+    }
+  }
+
+  private static GptqOptions options(int groupSize) {
+    return GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), groupSize);
+  }
+
+  private Quantization quantization(Path model, QuantizationSettings settings) {
+    int[] window = new int[64];
+    return Quantization.of(model)
+        .settings(settings)
+        .windows(ImmutableList.of(window, window, window, window))
+        .to(folder.resolve("out"));
+  }
+
+  private static Optional<Pattern> pattern(String regex) {
+    return Optional.of(Pattern.compile(regex));
+  }
+
+  @Test
+  void soundPlansSayNothing() throws IOException {
+    assertThat(notes("llama", Target.PLAIN, NONE, NONE)).isEmpty();
+    assertThat(notes("llama", Target.PLAIN, pattern("mlp"), pattern("down_proj"))).isEmpty();
+  }
+
+  @Test
+  void patternsThatMatchNothingAreTold() throws IOException {
+    assertThat(notes("llama", Target.PLAIN, NONE, pattern("lm_head")))
+        .singleElement()
+        .asString()
+        .contains("--exclude lm_head matches no module", "model.layers.0.self_attn.k_proj");
+  }
+
+  @Test
+  void splitGroupsAreTold() throws IOException {
+    assertThat(notes("llama", Target.PLAIN, NONE, pattern("k_proj")))
+        .singleElement()
+        .asString()
+        .contains(
+            "model.layers.0.", "self_attn.k_proj is not", "self_attn.v_proj is", "one module");
+    assertThat(notes("llama", Target.PLAIN, NONE, pattern("gate_proj")))
+        .singleElement()
+        .asString()
+        .contains("mlp.up_proj is quantized and model.layers.0.mlp.gate_proj is not");
+  }
+
+  @Test
+  void expertsAreTakenTogether() throws IOException {
+    assertThat(notes("qwen3-moe", Target.PLAIN, NONE, pattern("experts[.]1[.]")))
+        .singleElement()
+        .asString()
+        .contains("mlp.experts.0.up_proj is quantized", "mlp.experts.1.up_proj is not");
+    assertThat(notes("qwen2-moe", Target.PLAIN, NONE, pattern("shared_expert.down_proj")))
+        .isEmpty();
+  }
+
+  @Test
+  void normsBeforeTheResidualStreamAreTold() throws IOException {
+    Target residual = new Target(Target.Kind.RESIDUAL, 0.5);
+    assertThat(notes("gemma2", residual, NONE, NONE))
+        .singleElement()
+        .asString()
+        .contains("self_attn.o_proj, mlp.down_proj", "qep");
+    for (String parallel : new String[] {"gpt-neox", "gptj", "falcon", "cohere", "phi"}) {
+      assertThat(notes(parallel, residual, NONE, NONE)).as(parallel).isEmpty();
+    }
+    assertThat(notes("opt-post", residual, NONE, NONE)).isEmpty();
+  }
+
+  @Test
+  void fewTokensAreTold() throws IOException {
+    Path model = RandomCheckpoint.write(folder.resolve("m"), TinyConfigs.json("llama"), 1);
+    QuantizationSettings settings = QuantizationSettings.of(Method.GPTQ, options(32));
+    try (QuantizationPlan plan =
+        quantization(model, settings).windows(ImmutableList.of(new int[64])).plan()) {
+      assertThat(plan.notes())
+          .singleElement()
+          .asString()
+          .contains("64 calibration tokens", "give 128 at least");
+    }
+  }
+
+  @Test
+  void shortTextAndCutWindowsAreTold() throws IOException {
+    Path text = folder.resolve("short.txt");
+    Files.writeString(text, "The captain looked at the sea. ".repeat(100));
+    Quantization quantization =
+        Quantization.of(SharedFiles.bundled("examples/tiny"))
+            .groupSize(64)
+            .to(folder.resolve("out"));
+    quantization.calibration(Calibration.of(text).withSamples(80).withLength(32));
+    try (QuantizationPlan plan = quantization.plan()) {
+      assertThat(plan.notes())
+          .hasSize(1)
+          .first()
+          .asString()
+          .contains("so that 80 windows of 32 overlap");
+    }
+    Files.writeString(text, "The captain looked at the sea. ".repeat(4000));
+    quantization.calibration(Calibration.of(text).withSamples(4).withLength(4096));
+    try (QuantizationPlan plan = quantization.plan()) {
+      assertThat(plan.notes()).singleElement().asString().contains("4096", "cut to", "context");
+    }
+  }
+
+  @Test
+  void groupSizesFollowTheWidths() throws IOException {
+    ObjectNode config = TinyConfigs.json("llama");
+    config.put("hidden_size", 64 * 9).put("head_dim", 16);
+    Path model = RandomCheckpoint.write(folder.resolve("m"), config, 1);
+    Quantization quantization =
+        quantization(model, QuantizationSettings.of(Method.RTN, options(128)));
+    assertThatThrownBy(() -> quantization.plan())
+        .isInstanceOf(BadInputException.class)
+        .hasMessageContaining("group size 128 does not divide the 576 inputs")
+        .hasMessageContaining("give --group-size 64 or 32")
+        .hasMessageContaining("auto chooses");
+    try (QuantizationPlan plan = quantization.fittingGroups().plan()) {
+      assertThat(plan.request().settings().options().groupSize()).isEqualTo(64);
+      assertThat(plan.request().config().groupSize()).isEqualTo(64);
+      assertThat(plan.notes())
+          .containsExactly(
+              "group size 64, the largest of 128, 64 and 32 that divides the inputs of all modules");
+    }
+  }
+}
