@@ -117,7 +117,7 @@ final class CompareCommand implements Callable<Integer> {
     }
     try (Model opened = Model.open(model.folder(console))) {
       ImmutableList<int[]> measured =
-          TextOptions.text(HubFiles.text(text, console), calibration.length(), windows)
+          TextOptions.text(HubFiles.text(text, console), calibration, windows)
               .windows(opened, console::warning);
       ImmutableList<ImmutableList<int[]>> calibrating =
           methods.contains(Method.GPTQ)

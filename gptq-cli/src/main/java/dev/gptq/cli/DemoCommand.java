@@ -19,14 +19,14 @@ import dev.gptq.models.Model;
 import dev.gptq.models.evaluation.Generator;
 import dev.gptq.models.evaluation.Sampler;
 import dev.gptq.models.forward.Decoder;
-import dev.gptq.models.text.TokenStream;
-import dev.gptq.models.text.TokenWindows;
+import dev.gptq.models.text.EvaluationText;
 import dev.gptq.models.tokenizer.Tokenizer;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.pipeline.Target;
+import dev.gptq.quantizer.run.Calibration;
 import dev.gptq.quantizer.run.Quantization;
 import dev.gptq.quantizer.run.QuantizationSummary;
 import dev.gptq.quantizer.study.Comparison;
@@ -35,7 +35,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -78,15 +77,17 @@ final class DemoCommand implements Callable<Integer> {
     try (Model model = Model.open(Home.model());
         Tokenizer tokenizer = model.tokenizer()) {
       ImmutableList<int[]> calibration =
-          TokenWindows.even(
-              TokenStream.of(tokenizer, List.of(Home.calibration()), console::warning),
-              CALIBRATION_WINDOWS,
-              WINDOW);
+          Calibration.of(Home.calibration())
+              .withSamples(CALIBRATION_WINDOWS)
+              .withLength(WINDOW)
+              .withSampling(Calibration.Sampling.EVEN)
+              .draws(model, CALIBRATION_WINDOWS, 1, console::warning)
+              .getFirst();
       ImmutableList<int[]> evaluation =
-          TokenWindows.consecutive(
-              TokenStream.of(tokenizer, List.of(Home.evaluation()), console::warning),
-              WINDOW,
-              OptionalInt.of(EVALUATION_WINDOWS));
+          EvaluationText.of(Home.evaluation())
+              .withLength(WINDOW)
+              .withLimit(EVALUATION_WINDOWS)
+              .windows(model, console::warning);
       try (Backend backend = backendOption.open(console)) {
         Comparison comparison =
             new Comparison(

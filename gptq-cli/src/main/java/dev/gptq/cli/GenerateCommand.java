@@ -6,14 +6,17 @@ import dev.gptq.cli.console.ExitStatus;
 import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.console.UsageException;
 import dev.gptq.cli.options.BackendOption;
+import dev.gptq.cli.options.BosOption;
 import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.OutputOption;
 import dev.gptq.models.Model;
+import dev.gptq.models.chat.ChatTemplate;
 import dev.gptq.models.evaluation.Generator;
 import dev.gptq.models.evaluation.Sampler;
 import dev.gptq.models.forward.Decoder;
 import dev.gptq.models.tokenizer.StreamingDecoder;
 import dev.gptq.models.tokenizer.Tokenizer;
+import java.io.IOException;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -21,6 +24,8 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ArrayNode;
 
 /** Continues a text. */
 @Command(
@@ -65,13 +70,13 @@ final class GenerateCommand implements Callable<Integer> {
   private long seed = 0;
 
   @Option(
-      names = "--special-tokens",
-      negatable = true,
-      defaultValue = "true",
-      fallbackValue = "true",
+      names = "--chat",
       description =
-          "begin with what the tokenizer puts before every text, such as a BOS token (default: on)")
-  private boolean specialTokens;
+          "the prompt is the first turn of a conversation: write it as the model's chat template"
+              + " does, and let the model answer")
+  private boolean chat;
+
+  @Mixin private BosOption bos;
 
   @Mixin private BackendOption backendOption;
   @Mixin private OutputOption output;
@@ -86,7 +91,7 @@ final class GenerateCommand implements Callable<Integer> {
     Sampler sampler = sampler();
     try (Model opened = Model.open(model.folder(console));
         Tokenizer tokenizer = opened.tokenizer()) {
-      int[] ids = specialTokens ? tokenizer.encodePrompt(prompt) : tokenizer.encode(prompt);
+      int[] ids = bos.bos().prompt(chat ? turn(opened) : prompt, tokenizer);
       if (ids.length == 0) {
         throw new UsageException("--prompt has no tokens; give at least a word");
       }
@@ -102,7 +107,7 @@ final class GenerateCommand implements Callable<Integer> {
         opened.warnings().forEach(console::warning);
         StreamingDecoder streaming = tokenizer.streaming();
         StringBuilder text = new StringBuilder();
-        if (!output.json()) {
+        if (!output.json() && !chat) {
           console.resultPart(prompt);
         }
         Generator.Continuation continuation =
@@ -113,6 +118,19 @@ final class GenerateCommand implements Callable<Integer> {
       }
     }
     return ExitStatus.DONE;
+  }
+
+  /** The prompt as the first turn of a conversation. */
+  private String turn(Model opened) throws IOException {
+    ArrayNode messages = JsonMapper.shared().createArrayNode();
+    messages.addObject().put("role", "user").put("content", prompt);
+    return ChatTemplate.find(opened.folder())
+        .orElseThrow(() ->
+            new UsageException(
+                "%s has no chat template (chat_template.jinja or tokenizer_config.json); leave out"
+                        .formatted(opened.folder())
+                    + " --chat"))
+        .render(messages, true);
   }
 
   private Sampler sampler() {

@@ -89,7 +89,7 @@ final class StudyCommand implements Callable<Integer> {
       ImmutableList<int[]> measured =
           TextOptions.text(
                   text == null ? Home.evaluation() : HubFiles.text(text, console),
-                  calibration.length(),
+                  calibration,
                   windows)
               .windows(opened, console::warning);
       ImmutableList<int[]> calibrating =

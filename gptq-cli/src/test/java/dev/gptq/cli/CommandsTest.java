@@ -214,7 +214,8 @@ final class CommandsTest {
         "study",
         "inspect",
         "convert",
-        "backends"
+        "backends",
+        "doctor"
       })
   void everyCommandExplainsItself(String command) {
     Cli.Outcome help = Cli.run(command, "--help");

@@ -3,12 +3,14 @@ package dev.gptq.cli.options;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.cli.console.Console;
 import dev.gptq.cli.hub.HubFiles;
+import dev.gptq.models.text.Bos;
 import dev.gptq.quantizer.run.Calibration;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalInt;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** The options that say which text GPTQ sees. */
@@ -18,7 +20,7 @@ public final class CalibrationOptions {
       paramLabel = "FILE",
       arity = "1..*",
       description =
-          "calibration text: plain text, .jsonl (field text) or .json.gz, or files of a data set on the"
+          "calibration text: plain text, .jsonl (field text, or messages for conversations) or .json.gz, or files of a data set on the"
               + " hub: hf:owner/name[@revision]/FILE; repeatable (default: the novel that comes with the demo; text like your own use is better)")
   private List<String> files = new ArrayList<>();
 
@@ -46,6 +48,13 @@ public final class CalibrationOptions {
       description = "seed of random places (default: ${DEFAULT-VALUE})")
   private long seed = 0;
 
+  @Mixin private BosOption bos;
+
+  /** Whether texts begin with a BOS token. */
+  public Bos bos() {
+    return bos.bos();
+  }
+
   /** Tokens of a window, if they were given. */
   public OptionalInt length() {
     return chosenLength == null ? OptionalInt.empty() : OptionalInt.of(chosenLength);
@@ -68,6 +77,7 @@ public final class CalibrationOptions {
         chosenSamples == null ? OptionalInt.empty() : OptionalInt.of(chosenSamples),
         length(),
         sampling,
-        seed);
+        seed,
+        bos());
   }
 }

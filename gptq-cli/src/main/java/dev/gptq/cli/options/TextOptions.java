@@ -30,13 +30,14 @@ public final class TextOptions {
   private Integer length;
 
   @Mixin private WindowsOption windows;
+  @Mixin private BosOption bos;
 
   @Option(
       names = "--protocol",
       paramLabel = "NAME",
       description =
           "make windows as published figures do: wikitext2, ptb, ptb-new, c4-new (default: the whole"
-              + " text as one stream without special tokens)")
+              + " text as one stream)")
   private String protocol;
 
   /** What was asked for. */
@@ -45,12 +46,15 @@ public final class TextOptions {
         HubFiles.text(file, console),
         checked(length == null ? OptionalInt.empty() : OptionalInt.of(length)),
         windows.limit(),
-        Optional.ofNullable(protocol).map(Protocol::of));
+        Optional.ofNullable(protocol).map(Protocol::of),
+        bos.bos());
   }
 
-  /** A text in windows as long as those of the calibration. */
-  public static EvaluationText text(Path file, OptionalInt length, WindowsOption windows) {
-    return new EvaluationText(file, checked(length), windows.limit(), Optional.empty());
+  /** A text in windows like those of the calibration. */
+  public static EvaluationText text(
+      Path file, CalibrationOptions calibration, WindowsOption windows) {
+    return new EvaluationText(
+        file, checked(calibration.length()), windows.limit(), Optional.empty(), calibration.bos());
   }
 
   private static OptionalInt checked(OptionalInt length) {

@@ -12,6 +12,7 @@ import com.hubspot.jinjava.lib.filter.Filter;
 import com.hubspot.jinjava.lib.fn.ELFunctionDefinition;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.json.JsonConfig;
+import dev.gptq.models.tokenizer.SpecialTokens;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -33,7 +34,6 @@ public final class ChatTemplate {
   /** The file of a template; where it is missing the tokenizer's configuration may hold one. */
   private static final String FILE = "chat_template.jinja";
 
-  private static final String CONFIG = "tokenizer_config.json";
   private static final String KEY = "chat_template";
 
   /** A conversation is a few pages; a template that writes more runs wild. */
@@ -96,11 +96,10 @@ public final class ChatTemplate {
 
   /** The template of a checkpoint folder, if there is one. */
   public static Optional<ChatTemplate> find(Path folder) throws IOException {
-    Path config = folder.resolve(CONFIG);
+    Path config = folder.resolve(SpecialTokens.FILE);
     Optional<JsonConfig> settings =
         Files.isRegularFile(config) ? Optional.of(JsonConfig.read(config)) : Optional.empty();
-    ImmutableMap<String, String> tokens =
-        settings.map(ChatTemplate::specialTokens).orElse(ImmutableMap.of());
+    ImmutableMap<String, String> tokens = SpecialTokens.read(folder).texts();
     Path file = folder.resolve(FILE);
     if (Files.isRegularFile(file)) {
       return Optional.of(new ChatTemplate(file, Files.readString(file), tokens));
@@ -123,22 +122,6 @@ public final class ChatTemplate {
     throw new BadInputException(
         "%s: '%s' is neither a template nor a list with one called default; download it again"
             .formatted(file, KEY));
-  }
-
-  /** The texts of bos_token, eos_token and their like. */
-  private static ImmutableMap<String, String> specialTokens(JsonConfig config) {
-    ImmutableMap.Builder<String, String> tokens = ImmutableMap.builder();
-    config
-        .json()
-        .properties()
-        .forEach(entry -> {
-          JsonNode value = entry.getValue();
-          String text = value.isObject() ? value.path("content").asString("") : value.asString("");
-          if (entry.getKey().endsWith("_token") && !text.isEmpty()) {
-            tokens.put(entry.getKey(), text);
-          }
-        });
-    return tokens.build();
   }
 
   /**

@@ -35,8 +35,14 @@ public final class CalibrationText {
 
   private CalibrationText() {}
 
-  /** All documents of a file; {@code notes} hears how many were left out. */
-  public static ImmutableList<String> read(Path file, Consumer<String> notes) throws IOException {
+  /**
+   * All documents of a file.
+   *
+   * @param conversations makes text of them
+   * @param notes hears how many documents were left out
+   */
+  public static ImmutableList<String> read(
+      Path file, Conversations conversations, Consumer<String> notes) throws IOException {
     if (!Files.isRegularFile(file)) {
       throw new BadInputException(file + " does not exist or is no file; give a text file");
     }
@@ -48,7 +54,7 @@ public final class CalibrationText {
     try (InputStream raw = Files.newInputStream(file);
         InputStream input = compressed ? new GZIPInputStream(raw, 1 << 16) : raw) {
       return OBJECTS.stream().anyMatch(plain::endsWith)
-          ? objects(file, input, notes)
+          ? objects(file, input, conversations, notes)
           : ImmutableList.of(text(file, input));
     } catch (ZipException | EOFException e) {
       throw new BadInputException(
@@ -88,7 +94,8 @@ public final class CalibrationText {
     }
   }
 
-  private static ImmutableList<String> objects(Path file, InputStream input, Consumer<String> notes)
+  private static ImmutableList<String> objects(
+      Path file, InputStream input, Conversations conversations, Consumer<String> notes)
       throws IOException {
     ImmutableList.Builder<String> documents = ImmutableList.builder();
     long count = 0;
@@ -98,7 +105,7 @@ public final class CalibrationText {
         JsonNode object = objects.next();
         count++;
         if (!isBlank(object)) {
-          documents.add(document(file, count, object));
+          documents.add(document(file, count, object, conversations));
         }
       }
     } catch (JacksonIOException e) {
@@ -129,30 +136,16 @@ public final class CalibrationText {
     return object.path("text").isNull() && !object.has("messages");
   }
 
-  private static String document(Path file, long number, JsonNode object) {
+  private static String document(
+      Path file, long number, JsonNode object, Conversations conversations) {
     if (object.path("text").isString()) {
       return object.path("text").stringValue();
     }
     if (object.path("messages").isArray()) {
-      StringBuilder turns = new StringBuilder();
-      for (JsonNode message : object.path("messages")) {
-        content(message.path("content"), turns);
-      }
-      return turns.toString();
+      return conversations.text(object.path("messages"));
     }
     throw new BadInputException(
         "%s: document %d has neither a string 'text' nor a list 'messages'; rename its field"
             .formatted(file, number));
-  }
-
-  private static void content(JsonNode content, StringBuilder turns) {
-    if (content.isString()) {
-      turns.append(content.stringValue()).append('\n');
-    }
-    for (JsonNode part : content) {
-      if (part.path("text").isString()) {
-        turns.append(part.path("text").stringValue()).append('\n');
-      }
-    }
   }
 }

@@ -17,28 +17,34 @@ import java.util.function.Consumer;
  * @param length tokens of a window, cut to the model's context; {@value #DEFAULT_LENGTH} or the
  *     context if empty
  * @param limit windows at most; all if empty
- * @param protocol how published figures make windows; the whole text as one stream without special
- *     tokens if empty
+ * @param protocol how published figures make windows; the whole text as one stream if empty
+ * @param bos whether windows begin with a BOS token; a protocol has its own rule
  */
 public record EvaluationText(
-    Path file, OptionalInt length, OptionalInt limit, Optional<Protocol> protocol) {
+    Path file, OptionalInt length, OptionalInt limit, Optional<Protocol> protocol, Bos bos) {
 
   /** Tokens of a window unless something else is asked for. */
   public static final int DEFAULT_LENGTH = 2048;
 
   /** The whole text in windows of {@value #DEFAULT_LENGTH} tokens. */
   public static EvaluationText of(Path file) {
-    return new EvaluationText(file, OptionalInt.empty(), OptionalInt.empty(), Optional.empty());
+    return new EvaluationText(
+        file, OptionalInt.empty(), OptionalInt.empty(), Optional.empty(), Bos.AUTO);
   }
 
   /** The same text in windows of that many tokens. */
   public EvaluationText withLength(int tokens) {
-    return new EvaluationText(file, OptionalInt.of(tokens), limit, protocol);
+    return new EvaluationText(file, OptionalInt.of(tokens), limit, protocol, bos);
   }
 
   /** The first windows of the same text. */
   public EvaluationText withLimit(int windows) {
-    return new EvaluationText(file, length, OptionalInt.of(windows), protocol);
+    return new EvaluationText(file, length, OptionalInt.of(windows), protocol, bos);
+  }
+
+  /** The same text with or without BOS tokens. */
+  public EvaluationText withBos(Bos other) {
+    return new EvaluationText(file, length, limit, protocol, other);
   }
 
   /**
@@ -51,8 +57,10 @@ public record EvaluationText(
     ImmutableList<int[]> windows;
     try (Tokenizer tokenizer = model.tokenizer()) {
       if (protocol.isEmpty()) {
-        int[] stream = TokenStream.of(tokenizer, List.of(file), notes);
-        windows = TokenWindows.consecutive(stream, window, limit);
+        Conversations conversations = Conversations.of(model.folder(), notes);
+        windows =
+            TokenStream.of(tokenizer, List.of(file), bos, conversations, notes)
+                .consecutive(window, limit);
       } else {
         ImmutableList<int[]> all = protocol.get().windows(file, tokenizer, window, notes);
         windows = all.subList(0, Math.min(limit.orElse(all.size()), all.size()));

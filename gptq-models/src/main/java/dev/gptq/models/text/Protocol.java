@@ -64,7 +64,9 @@ public enum Protocol {
   /** The windows of a data set; {@code notes} hears what of the file was left out. */
   public ImmutableList<int[]> windows(
       Path file, Tokenizer tokenizer, int length, Consumer<String> notes) throws IOException {
-    int[] tokens = tokenizer.encodeWithSpecialTokens(text(CalibrationText.read(file, notes)));
+    int[] tokens =
+        tokenizer.encodeWithSpecialTokens(
+            text(CalibrationText.read(file, Conversations.plain(), notes)));
     return TokenWindows.consecutive(tokens, length, mostWindows);
   }
 

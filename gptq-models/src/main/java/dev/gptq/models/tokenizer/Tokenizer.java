@@ -16,6 +16,9 @@ public final class Tokenizer implements AutoCloseable {
   /** Below that many characters room in the heap is not asked for beforehand. */
   private static final int SHORT = 1 << 16;
 
+  /** Any text without special tokens of its own. */
+  private static final String PROBE = "a";
+
   private final HuggingFaceTokenizer tokenizer;
   private final Vocabulary vocabulary;
   private final int rows;
@@ -75,14 +78,25 @@ public final class Tokenizer implements AutoCloseable {
   }
 
   /**
-   * The token ids of a text that is to be continued: with what {@code tokenizer.json} puts before
-   * every text, such as a BOS token, and without what it puts behind, such as an end of sentence.
+   * What {@code tokenizer.json} puts before every text, such as the BOS token of Llama; nothing in
+   * many models.
    */
-  public int[] encodePrompt(String text) {
-    int[] plain = encode(text);
-    int[] whole = encodeWithSpecialTokens(text);
-    int before = Ints.indexOf(whole, plain);
-    return before < 0 ? whole : Arrays.copyOf(whole, before + plain.length);
+  public int[] before() {
+    int[] whole = encodeWithSpecialTokens(PROBE);
+    return Arrays.copyOf(whole, Math.max(0, Ints.indexOf(whole, encode(PROBE))));
+  }
+
+  /** What {@code tokenizer.json} puts behind every text, such as the end of a sentence in BERT. */
+  public int[] behind() {
+    int[] plain = encode(PROBE);
+    int[] whole = encodeWithSpecialTokens(PROBE);
+    int at = Ints.indexOf(whole, plain);
+    return at < 0 ? new int[0] : Arrays.copyOfRange(whole, at + plain.length, whole.length);
+  }
+
+  /** What the special tokens of the model are. */
+  public SpecialTokens specialTokens() throws IOException {
+    return SpecialTokens.read(vocabulary.file().toAbsolutePath().getParent());
   }
 
   /** Only ids are asked for: tokens, spans and masks would take two hundred bytes a token. */
@@ -130,6 +144,11 @@ public final class Tokenizer implements AutoCloseable {
   /** The text of token ids; special tokens are skipped. */
   public String decode(int[] ids) {
     return tokenizer.decode(Arrays.stream(ids).asLongStream().toArray(), true);
+  }
+
+  /** The text of token ids, special tokens included. */
+  public String decodeAll(int[] ids) {
+    return tokenizer.decode(Arrays.stream(ids).asLongStream().toArray(), false);
   }
 
   /** One more than the largest id. */

@@ -106,7 +106,7 @@ class CalibrationTextTest {
   }
 
   private ImmutableList<String> read(Path file) throws IOException {
-    return CalibrationText.read(file, notes::add);
+    return CalibrationText.read(file, Conversations.plain(), notes::add);
   }
 
   private void assertFault(Path file, String... parts) {

@@ -68,29 +68,9 @@ class TokenizerTest {
     }
   }
 
-  /** What stands before every text belongs to a prompt, what stands behind it does not. */
   @Test
-  void promptsBeginButDoNotEndWithSpecialTokens(@TempDir Path folder) throws IOException {
-    ObjectNode json =
-        (ObjectNode)
-            JsonMapper.shared()
-                .readTree(Files.readAllBytes(SharedFiles.bundled("examples/tiny/tokenizer.json")));
-    String special = json.get("added_tokens").get(0).get("content").stringValue();
-    int id = json.get("added_tokens").get(0).get("id").intValue();
-    String around = "{\"SpecialToken\": {\"id\": \"%s\", \"type_id\": 0}}".formatted(special);
-    json.set(
-        "post_processor",
-        JsonMapper.shared()
-            .readTree(
-                """
-                {"type": "TemplateProcessing",
-                 "single": [%s, {"Sequence": {"id": "A", "type_id": 0}}, %s],
-                 "pair": [{"Sequence": {"id": "A", "type_id": 0}},
-                          {"Sequence": {"id": "B", "type_id": 0}}],
-                 "special_tokens": {"%s": {"id": "%s", "ids": [%d], "tokens": ["%s"]}}}
-                """
-                    .formatted(around, around, special, special, id, special)));
-    Files.write(folder.resolve("tokenizer.json"), JsonMapper.shared().writeValueAsBytes(json));
+  void whatStandsAroundEveryTextIsKnown(@TempDir Path folder) throws IOException {
+    int id = FramedTokenizer.write(folder, true, true);
     try (Tokenizer tokenizer = Tokenizer.open(folder)) {
       int[] plain = tokenizer.encode("Once upon a time");
       assertThat(plain).doesNotContain(id);
@@ -98,13 +78,12 @@ class TokenizerTest {
           .hasSize(plain.length + 2)
           .startsWith(id)
           .endsWith(id);
-      assertThat(tokenizer.encodePrompt("Once upon a time"))
-          .hasSize(plain.length + 1)
-          .startsWith(id)
-          .endsWith(plain);
+      assertThat(tokenizer.before()).containsExactly(id);
+      assertThat(tokenizer.behind()).containsExactly(id);
     }
     try (Tokenizer tokenizer = tiny()) {
-      assertThat(tokenizer.encodePrompt("Once")).isEqualTo(tokenizer.encode("Once"));
+      assertThat(tokenizer.before()).isEmpty();
+      assertThat(tokenizer.behind()).isEmpty();
     }
   }
 

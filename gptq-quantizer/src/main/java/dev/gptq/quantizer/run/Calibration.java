@@ -2,8 +2,9 @@ package dev.gptq.quantizer.run;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.models.Model;
+import dev.gptq.models.text.Bos;
+import dev.gptq.models.text.Conversations;
 import dev.gptq.models.text.TokenStream;
-import dev.gptq.models.text.TokenWindows;
 import dev.gptq.models.text.WindowLength;
 import dev.gptq.models.tokenizer.Tokenizer;
 import java.io.IOException;
@@ -20,13 +21,15 @@ import java.util.function.Consumer;
  *     context if empty
  * @param sampling how windows are taken from the text
  * @param seed of random places
+ * @param bos whether windows begin with a BOS token
  */
 public record Calibration(
     ImmutableList<Path> files,
     OptionalInt samples,
     OptionalInt length,
     Sampling sampling,
-    long seed) {
+    long seed,
+    Bos bos) {
 
   /** Tokens of a window unless something else is asked for. */
   public static final int DEFAULT_LENGTH = 2048;
@@ -60,32 +63,57 @@ public record Calibration(
   /** As many random windows as the quality asks for. */
   public static Calibration of(Path... files) {
     return new Calibration(
-        ImmutableList.copyOf(files), OptionalInt.empty(), OptionalInt.empty(), Sampling.RANDOM, 0);
+        ImmutableList.copyOf(files),
+        OptionalInt.empty(),
+        OptionalInt.empty(),
+        Sampling.RANDOM,
+        0,
+        Bos.AUTO);
   }
 
   /** The same text with that many windows. */
   public Calibration withSamples(int count) {
-    return new Calibration(files, OptionalInt.of(count), length, sampling, seed);
+    return new Calibration(files, OptionalInt.of(count), length, sampling, seed, bos);
   }
 
   /** The same text in windows of that many tokens. */
   public Calibration withLength(int tokens) {
-    return new Calibration(files, samples, OptionalInt.of(tokens), sampling, seed);
+    return new Calibration(files, samples, OptionalInt.of(tokens), sampling, seed, bos);
   }
 
   /** The same text, windows taken in another way. */
   public Calibration withSampling(Sampling other) {
-    return new Calibration(files, samples, length, other, seed);
+    return new Calibration(files, samples, length, other, seed, bos);
+  }
+
+  /** The same text with or without BOS tokens. */
+  public Calibration withBos(Bos other) {
+    return new Calibration(files, samples, length, sampling, seed, other);
+  }
+
+  /** The text in a model's tokens; {@code notes} hears what of it was left out. */
+  public TokenStream stream(Model model, Consumer<String> notes) throws IOException {
+    Conversations conversations = Conversations.of(model.folder(), notes);
+    try (Tokenizer tokenizer = model.tokenizer()) {
+      return TokenStream.of(tokenizer, files, bos, conversations, notes);
+    }
+  }
+
+  /** Several draws of windows of the text, each with the next seed. */
+  public ImmutableList<ImmutableList<int[]>> draws(
+      Model model, int usual, int count, Consumer<String> notes) throws IOException {
+    return draws(stream(model, notes), model.spec().context(), usual, count, notes);
   }
 
   /**
    * Several draws of windows, each with the next seed.
    *
+   * @param context the model's, which windows are cut to
    * @param usual number of windows where none was asked for
    * @param notes hears what was asked for and could not be given
    */
-  public ImmutableList<ImmutableList<int[]>> draws(
-      Model model, int usual, int count, Consumer<String> notes) throws IOException {
+  ImmutableList<ImmutableList<int[]>> draws(
+      TokenStream stream, int context, int usual, int count, Consumer<String> notes) {
     if (count < 1) {
       throw new RequestException("--seeds must be at least 1 but is " + count);
     }
@@ -93,25 +121,22 @@ public record Calibration(
       throw new RequestException(
           "--seeds " + count + " needs --sampling random: even places do not depend on a seed");
     }
-    int window = WindowLength.of(length, DEFAULT_LENGTH, model.spec().context(), notes);
+    int window = WindowLength.of(length, DEFAULT_LENGTH, context, notes);
     int windows = samples.orElse(usual);
-    try (Tokenizer tokenizer = model.tokenizer()) {
-      int[] stream = TokenStream.of(tokenizer, files, notes);
-      if (stream.length < (long) windows * window) {
-        notes.accept(
-            "the calibration text has %d tokens, so that %d windows of %d overlap; more text makes a"
-                    .formatted(stream.length, windows, window)
-                + " better model");
-      }
-      ImmutableList.Builder<ImmutableList<int[]>> draws = ImmutableList.builder();
-      for (int i = 0; i < count; i++) {
-        draws.add(
-            switch (sampling) {
-              case EVEN -> TokenWindows.even(stream, windows, window);
-              case RANDOM -> TokenWindows.random(stream, windows, window, seed + i);
-            });
-      }
-      return draws.build();
+    if (stream.size() < (long) windows * window) {
+      notes.accept(
+          "the calibration text has %d tokens, so that %d windows of %d overlap; more text makes a"
+                  .formatted(stream.size(), windows, window)
+              + " better model");
     }
+    ImmutableList.Builder<ImmutableList<int[]>> draws = ImmutableList.builder();
+    for (int i = 0; i < count; i++) {
+      draws.add(
+          switch (sampling) {
+            case EVEN -> stream.even(windows, window);
+            case RANDOM -> stream.random(windows, window, seed + i);
+          });
+    }
+    return draws.build();
   }
 }

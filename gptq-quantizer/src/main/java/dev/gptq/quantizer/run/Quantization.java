@@ -5,6 +5,7 @@ import dev.gptq.backend.Backend;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
+import dev.gptq.models.text.TokenStream;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
@@ -185,7 +186,7 @@ public final class Quantization {
       }
       new QuantizationChecks(opened, request).check();
       Consumer<String> warnings = warning -> notes.add("warning: " + warning);
-      ImmutableList<int[]> drawn = windows(opened, chosen, warnings);
+      ImmutableList<int[]> drawn = windows(opened, chosen, notes::add, warnings);
       PlanNotes.of(opened, chosen, drawn).forEach(warnings);
       QuantizationPlan plan = new QuantizationPlan(opened, request, drawn, notes.build());
       planned = true;
@@ -225,16 +226,19 @@ public final class Quantization {
   }
 
   private ImmutableList<int[]> windows(
-      Model opened, QuantizationSettings chosen, Consumer<String> notes) throws IOException {
+      Model opened, QuantizationSettings chosen, Consumer<String> notes, Consumer<String> warnings)
+      throws IOException {
     if (chosen.method() == Method.RTN) {
       return ImmutableList.of();
     }
     if (windows.isPresent()) {
       return windows.get();
     }
-    return calibration
-        .orElseThrow(Calibration::missing)
-        .draws(opened, quality.samples(), 1, notes)
-        .getFirst();
+    Calibration text = calibration.orElseThrow(Calibration::missing);
+    TokenStream stream = text.stream(opened, warnings);
+    stream
+        .beginning()
+        .ifPresent(bos -> notes.accept("each window begins with '%s'".formatted(bos)));
+    return text.draws(stream, opened.spec().context(), quality.samples(), 1, warnings).getFirst();
   }
 }
