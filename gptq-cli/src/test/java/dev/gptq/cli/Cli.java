@@ -8,7 +8,7 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /** Runs commands inside the tests' own process. */
-final class Cli {
+public final class Cli {
   /** The root of the repository, which has the bundled model. */
   static final Path ROOT = Path.of(System.getProperty("gptq.root"));
 
@@ -17,15 +17,15 @@ final class Cli {
   static final Path EVALUATION = ROOT.resolve("examples/text/demo-evaluation.txt");
 
   /** What a command left behind. */
-  record Outcome(int status, String out, String err) {
-    JsonNode json() {
+  public record Outcome(int status, String out, String err) {
+    public JsonNode json() {
       return JsonMapper.shared().readTree(out);
     }
   }
 
   private Cli() {}
 
-  static Outcome run(Object... arguments) {
+  public static Outcome run(Object... arguments) {
     System.setProperty("gptq.home", ROOT.toString());
     StringWriter out = new StringWriter();
     StringWriter err = new StringWriter();

@@ -260,7 +260,7 @@ public final class CheckpointWriter implements AutoCloseable {
       return e;
     }
     return new IOException(
-        "writing %s to %s failed: %s; nothing is kept, free some space or give a folder on another disk"
+        "writing %s to %s failed: %s; nothing of it is kept, free some space or give a folder on another disk"
             .formatted(what, staging.path(), e.getMessage()),
         e);
   }

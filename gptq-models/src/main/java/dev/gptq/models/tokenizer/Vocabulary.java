@@ -84,6 +84,10 @@ public record Vocabulary(Path file, int mostId, String mostToken) {
           model();
         } else if (key.equals("added_tokens") && value == JsonToken.START_ARRAY) {
           added();
+        } else if (key.equals("decoder")) {
+          NativePitfalls.checkDecoder(file, parser.readValueAsTree());
+        } else if (key.equals("post_processor")) {
+          NativePitfalls.checkPostProcessor(file, parser.readValueAsTree());
         } else {
           parser.skipChildren();
         }
@@ -95,10 +99,19 @@ public record Vocabulary(Path file, int mostId, String mostToken) {
     }
 
     private void model() {
+      String prefix = "";
+      boolean merged = false;
       while (parser.nextToken() == JsonToken.PROPERTY_NAME) {
-        boolean vocabulary = parser.currentName().equals("vocab");
+        String key = parser.currentName();
+        boolean vocabulary = key.equals("vocab");
         JsonToken value = parser.nextToken();
-        if (vocabulary && value == JsonToken.START_OBJECT) {
+        if (key.equals("continuing_subword_prefix") && value == JsonToken.VALUE_STRING) {
+          NativePitfalls.checkOrder(file, merged);
+          prefix = parser.getString();
+        } else if (key.equals("merges") && value == JsonToken.START_ARRAY) {
+          merged = true;
+          merges(prefix);
+        } else if (vocabulary && value == JsonToken.START_OBJECT) {
           while (parser.nextToken() == JsonToken.PROPERTY_NAME) {
             String token = parser.currentName();
             parser.nextToken();
@@ -109,6 +122,16 @@ public record Vocabulary(Path file, int mostId, String mostToken) {
         } else {
           parser.skipChildren();
         }
+      }
+    }
+
+    private void merges(String prefix) {
+      if (prefix.isEmpty()) {
+        parser.skipChildren();
+        return;
+      }
+      while (parser.nextToken() != JsonToken.END_ARRAY) {
+        NativePitfalls.checkMerge(file, parser.readValueAsTree(), prefix);
       }
     }
 

@@ -213,7 +213,21 @@ public final class QuantizationPlan implements AutoCloseable {
         () -> new Sensitivity(backend, model.spec(), model.weights(backend), windows));
   }
 
+  /** Writes the checkpoint; where that fails all blocks are kept. */
   private Optional<String> write(
+      WorkFolder work, ImmutableList<ModuleReport> reports, ImmutableList<Attempt> attempts)
+      throws IOException {
+    try {
+      return export(work, reports, attempts);
+    } catch (IOException e) {
+      throw new IOException(
+          "%s; all finished blocks are kept in %s and the same command writes the checkpoint"
+              .formatted(e.getMessage(), work.folder()),
+          e);
+    }
+  }
+
+  private Optional<String> export(
       WorkFolder work, ImmutableList<ModuleReport> reports, ImmutableList<Attempt> attempts)
       throws IOException {
     ImmutableMap.Builder<String, String> logs = ImmutableMap.builder();

@@ -1,0 +1,247 @@
+package dev.gptq.cli.fuzz;
+
+import com.google.common.io.MoreFiles;
+import com.google.common.io.RecursiveDeleteOption;
+import dev.gptq.cli.Cli;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.SplittableRandom;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.stream.Stream;
+
+/**
+ * Gives commands files that were changed at random. Whatever they hold, a command ends soon, with a
+ * status and a sentence of ours, opens nothing outside its folder and takes no memory out of
+ * proportion. An input has a number, which with the same seeds makes the same bytes.
+ */
+final class Fuzzer implements AutoCloseable {
+  private static final Set<Integer> STATUSES = Set.of(0, 2, 65, 69, 74);
+  private static final long MOST_SECONDS = 20;
+
+  /** Of garbage in one command; each reads some hundred kilobytes. */
+  private static final long MOST_HEAP = 256L << 20;
+
+  private static final long MOST_RESIDENT = 2L << 30;
+
+  /** How bytes of a kind of file are changed. */
+  @FunctionalInterface
+  interface Change {
+    byte[] of(Mutator mutator, byte[] content);
+  }
+
+  /**
+   * A file and what reads it.
+   *
+   * @param commands of which one is given; {@code M} is the model's folder, {@code F} the file,
+   *     {@code O} an output that does not exist
+   */
+  @SuppressWarnings("ArrayRecordComponent") // Never compared.
+  record Case(String name, Path file, byte[] content, Change change, List<String> commands) {}
+
+  /** What went wrong with an input. */
+  @SuppressWarnings("ArrayRecordComponent") // Never compared.
+  record Finding(long number, String name, String command, String what, byte[] input) {}
+
+  private final Path root;
+  private final List<Case> cases = new ArrayList<>();
+  private final Guards guards;
+  private final ExecutorService runner =
+      Executors.newSingleThreadExecutor(Thread.ofPlatform().daemon().name("fuzzed").factory());
+
+  /** With all cases, in a folder that is empty. */
+  Fuzzer(Path root) throws IOException {
+    this.root = root;
+    Path outside = root.resolve("outside");
+    Seeds.model(outside, Long.MAX_VALUE);
+    List<String> dense =
+        List.of(
+            "inspect M",
+            "logits --model M --tokens 1,2,3 --backend reference --output O",
+            "quantize --model M --method rtn --group-size 32 --backend reference --output O");
+    List<String> packed =
+        List.of(
+            "inspect M",
+            "logits --model M --tokens 1,2,3 --backend reference --output O",
+            "convert --model M --format gptq_v2 --output O");
+    List<String> spoken =
+        List.of("generate --model M --prompt the --max-tokens 2 --backend reference", "inspect M");
+    add("config", "config.json", Long.MAX_VALUE, Mutator::change, dense);
+    add("header", "model.safetensors", Long.MAX_VALUE, Mutator::changeShard, dense);
+    add("body", "model.safetensors", Long.MAX_VALUE, Mutator::bytes, dense);
+    add("index", "model.safetensors.index.json", 30_000, Mutator::change, dense);
+    add("tokenizer", "tokenizer.json", Long.MAX_VALUE, Mutator::change, spoken);
+    add("tokenizer-config", "tokenizer_config.json", Long.MAX_VALUE, Mutator::change, spoken);
+    add("generation", "generation_config.json", Long.MAX_VALUE, Mutator::change, spoken);
+    for (String name : List.of("packed-config", "packed-header")) {
+      Path model = root.resolve(name).resolve("model");
+      Seeds.model(model, Long.MAX_VALUE);
+      Path quantized = root.resolve(name).resolve("quantized");
+      require(
+          Cli.run(
+              "quantize",
+              "--model",
+              model,
+              "--method",
+              "rtn",
+              "--group-size",
+              "32",
+              "--backend",
+              "reference",
+              "--output",
+              quantized));
+      boolean settings = name.endsWith("config");
+      add(
+          name,
+          quantized.resolve(settings ? "config.json" : "model.safetensors"),
+          settings ? Mutator::change : Mutator::changeShard,
+          packed);
+    }
+    text("text.txt", Seeds.text(Seeds.TEXT.repeat(4)), Mutator::bytes);
+    text("text.jsonl", Seeds.rows(), Mutator::bytes);
+    text("row.jsonl", Seeds.text("{\"text\":\"" + Seeds.TEXT.repeat(4) + "\"}"), Mutator::change);
+    text("text.json.gz", Seeds.compressedRows(), Mutator::bytes);
+    guards = new Guards(outside);
+  }
+
+  private void add(String name, String file, long shardLimit, Change change, List<String> commands)
+      throws IOException {
+    Path model = root.resolve(name).resolve("model");
+    Seeds.model(model, shardLimit);
+    add(name, model.resolve(file), change, commands);
+  }
+
+  private void text(String file, byte[] content, Change change) throws IOException {
+    Path model = root.resolve(file).resolve("model");
+    Seeds.model(model, Long.MAX_VALUE);
+    Path text = model.resolve(file);
+    Files.write(text, content);
+    add(
+        file,
+        text,
+        change,
+        List.of(
+            "quantize --model M --calibration F --samples 2 --seq-len 8 --group-size 32 --dry-run"
+                + " --output O",
+            "eval --model M --text F --seq-len 8 --windows 2 --backend reference"));
+  }
+
+  private void add(String name, Path file, Change change, List<String> commands)
+      throws IOException {
+    Case added = new Case(name, file, Files.readAllBytes(file), change, commands);
+    cases.add(added);
+    for (String command : commands) {
+      require(Cli.run(words(added, command)));
+    }
+    clear();
+  }
+
+  private static void require(Cli.Outcome outcome) {
+    if (outcome.status() != 0) {
+      throw new IllegalStateException("a file that was not changed: " + outcome.err());
+    }
+  }
+
+  private Object[] words(Case of, String command) throws IOException {
+    clear();
+    return Stream.of(command.split(" "))
+        .<Object>map(word ->
+            switch (word) {
+              case "M" -> of.file().getParent();
+              case "F" -> of.file();
+              case "O" -> root.resolve("output");
+              default -> word;
+            })
+        .toArray();
+  }
+
+  private void clear() throws IOException {
+    Path output = root.resolve("output");
+    if (Files.exists(output)) {
+      MoreFiles.deleteRecursively(output, RecursiveDeleteOption.ALLOW_INSECURE);
+    }
+  }
+
+  /** Tries an input, and says what was wrong. */
+  Optional<Finding> attempt(long number) throws Exception {
+    SplittableRandom random = new SplittableRandom(number);
+    Case chosen = cases.get(random.nextInt(cases.size()));
+    byte[] input = chosen.change().of(new Mutator(random), chosen.content());
+    String command = chosen.commands().get(random.nextInt(chosen.commands().size()));
+    return attempt(chosen, command, input)
+        .map(what -> new Finding(number, chosen.name(), command, what, input));
+  }
+
+  /** Tries an input that was found earlier with every command of its case. */
+  List<String> attempt(String name, byte[] input) throws Exception {
+    Case chosen = cases.stream().filter(one -> one.name().equals(name)).findFirst().orElseThrow();
+    List<String> wrong = new ArrayList<>();
+    for (String command : chosen.commands()) {
+      attempt(chosen, command, input).ifPresent(what -> wrong.add(command + ": " + what));
+    }
+    return wrong;
+  }
+
+  private Optional<String> attempt(Case chosen, String command, byte[] input) throws Exception {
+    Files.write(chosen.file(), input);
+    try {
+      Object[] words = words(chosen, command);
+      guards.begin();
+      Future<Cli.Outcome> run = runner.submit(() -> Cli.run(words));
+      Cli.Outcome outcome = run.get(MOST_SECONDS, TimeUnit.SECONDS);
+      return wrong(outcome);
+    } catch (ExecutionException e) {
+      return Optional.of(stack(e.getCause()));
+    } catch (TimeoutException e) {
+      return Optional.of("it takes more than " + MOST_SECONDS + " seconds");
+    } finally {
+      Files.write(chosen.file(), chosen.content());
+    }
+  }
+
+  private Optional<String> wrong(Cli.Outcome outcome) {
+    if (!STATUSES.contains(outcome.status())) {
+      return Optional.of("status " + outcome.status() + ": " + outcome.err());
+    }
+    if (outcome.status() != 0 && !outcome.err().contains("gptq: ")) {
+      return Optional.of("no sentence: " + outcome.err());
+    }
+    if (outcome.err().contains("\tat ") || outcome.err().contains("Java heap")) {
+      return Optional.of(outcome.err());
+    }
+    if (guards.wasOutside()) {
+      return Optional.of("it opened a file outside: " + outcome.err());
+    }
+    if (guards.heapBytes() > MOST_HEAP) {
+      return Optional.of(
+          "it took " + (guards.heapBytes() >> 20) + " MiB of heap: " + outcome.err());
+    }
+    if (Guards.mostResidentBytes() > MOST_RESIDENT) {
+      return Optional.of("the process has taken " + (Guards.mostResidentBytes() >> 20) + " MiB");
+    }
+    return Optional.empty();
+  }
+
+  private static String stack(Throwable failure) {
+    StringBuilder text = new StringBuilder(failure.toString());
+    for (StackTraceElement element : failure.getStackTrace()) {
+      text.append("\n  ").append(element);
+    }
+    return text.toString();
+  }
+
+  @Override
+  public void close() {
+    runner.shutdownNow();
+    guards.close();
+  }
+}
