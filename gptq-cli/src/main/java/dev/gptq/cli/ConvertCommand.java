@@ -5,9 +5,8 @@ import dev.gptq.cli.console.ExitStatus;
 import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.OutputOption;
-import dev.gptq.formats.gptq.GptqConfig;
 import dev.gptq.quantizer.export.Conversion;
-import dev.gptq.quantizer.run.GptqConfigs;
+import dev.gptq.quantizer.run.CheckpointFormats;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -34,7 +33,9 @@ final class ConvertCommand implements Callable<Integer> {
       names = "--format",
       required = true,
       paramLabel = "NAME",
-      description = "gptq (zero points stored less one) or gptq_v2 (stored as they are)")
+      description =
+          "gptq (zero points stored less one), gptq_v2 (stored as they are) or compressed-tensors;"
+              + " 'gptq quantize --help' says who loads them")
   private String format;
 
   @Option(names = "--overwrite", description = "replace the output folder when done")
@@ -46,8 +47,10 @@ final class ConvertCommand implements Callable<Integer> {
   @Override
   public Integer call() throws Exception {
     Console console = output.console(spec);
-    GptqConfig.Version version = GptqConfigs.version(format);
-    int modules = Conversion.of(model.folder(console), version).overwrite(overwrite).to(target);
+    int modules =
+        Conversion.of(model.folder(console), CheckpointFormats.named(format))
+            .overwrite(overwrite)
+            .to(target);
     if (output.json()) {
       console.result(
           JsonOutput.line(

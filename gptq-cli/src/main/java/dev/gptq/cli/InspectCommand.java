@@ -7,15 +7,13 @@ import dev.gptq.cli.console.Table;
 import dev.gptq.cli.hub.HubFiles;
 import dev.gptq.cli.options.OutputOption;
 import dev.gptq.cli.report.WeightPlot;
-import dev.gptq.formats.gptq.GptqConfig;
-import dev.gptq.formats.gptq.GptqTensors;
-import dev.gptq.formats.gptq.StoredLinear;
+import dev.gptq.formats.packed.Formats;
+import dev.gptq.formats.packed.StoredLinear;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.pack.PackedMatrix;
-import dev.gptq.quantizer.run.GptqConfigs;
 import dev.gptq.quantizer.study.ModuleWeights;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
@@ -83,8 +81,8 @@ final class InspectCommand implements Callable<Integer> {
 
   private static Module inspect(Model model, BlockSpec block, LinearSpec linear) {
     String name = block.nameOf(linear);
-    if (model.quantization().isPresent() && GptqTensors.has(model.checkpoint(), name)) {
-      StoredLinear stored = GptqTensors.read(model.checkpoint(), name, model.quantization().get());
+    if (model.quantization().isPresent() && model.quantization().get().has(name)) {
+      StoredLinear stored = model.quantization().get().read(name);
       PackedMatrix matrix = stored.matrix();
       return new Module(
           name,
@@ -122,7 +120,8 @@ final class InspectCommand implements Callable<Integer> {
     model
         .quantization()
         .ifPresentOrElse(
-            q -> console.result("quantized: " + describe(q)),
+            q ->
+                console.result("quantized: " + q.base().describe() + ", format " + q.format().id()),
             () -> console.result("not quantized"));
     Table table = new Table("module", "outputs", "inputs", "stored as");
     for (Module module : modules) {
@@ -139,16 +138,6 @@ final class InspectCommand implements Callable<Integer> {
     console.result(warnings.isEmpty() ? "checks passed" : "checks passed with warnings");
   }
 
-  private static String describe(GptqConfig config) {
-    return config.bits()
-        + " bits, group size "
-        + config.groupSize()
-        + (config.sym() ? ", symmetric" : ", asymmetric")
-        + (config.descAct() ? ", desc_act" : "")
-        + ", format "
-        + GptqConfigs.name(config.format());
-  }
-
   private static ObjectNode json(Model model, List<Module> modules) {
     ObjectNode document =
         JsonOutput.object()
@@ -163,7 +152,7 @@ final class InspectCommand implements Callable<Integer> {
             .put("bytes", model.checkpoint().totalBytes());
     ArrayNode oddities = document.putArray("warnings");
     model.warnings().forEach(oddities::add);
-    model.quantization().ifPresent(q -> document.set("quantization_config", q.toJson()));
+    model.quantization().ifPresent(q -> document.set(Formats.KEY, q.settings()));
     ArrayNode list = document.putArray("modules");
     for (Module module : modules) {
       ObjectNode entry =

@@ -96,10 +96,14 @@ final class QuantizeCommand implements Callable<Integer> {
 
   @Option(
       names = "--format",
-      paramLabel = "NAME",
-      description =
-          "gptq: read by most loaders; gptq_v2: needed for zero points of 0 (default: gptq for"
-              + " --sym, gptq_v2 for --asym)")
+      paramLabel = "NAMES",
+      description = {
+        "one or several of these, each loaded by:",
+        "gptq: vLLM (4, 8 bits), SGLang, GPTQModel, transformers; symmetric;",
+        "gptq_v2: GPTQModel, transformers; also zero points of 0;",
+        "compressed-tensors: vLLM, SGLang, transformers (symmetric); with --asym 4 and 8 bits.",
+        "Several get a folder each (default: gptq for --sym, gptq_v2 for --asym)"
+      })
   private String format;
 
   @Option(

@@ -2,7 +2,6 @@ package dev.gptq.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.gptq.formats.gptq.GptqTensors;
 import dev.gptq.models.Model;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -107,7 +106,7 @@ final class QuantizeCommandTest {
     assertThat(quantized.status()).as(quantized.err()).isZero();
     try (Model model = Model.open(output)) {
       String module = "model.layers.1.mlp.down_proj";
-      var packed = GptqTensors.read(model.checkpoint(), module, model.quantization().orElseThrow());
+      var packed = model.quantization().orElseThrow().read(module);
       assertThat(packed.warnings()).isEmpty();
       assertThat(packed.matrix().bits()).isEqualTo(bits);
       assertThat(packed.matrix().groupOf().isPresent()).isEqualTo(option.equals("--act-order"));
@@ -179,6 +178,85 @@ final class QuantizeCommandTest {
             Cli.run("convert", "--model", v2, "--output", v2, "--format", "gptq", "--overwrite")
                 .status())
         .isEqualTo(2);
+  }
+
+  @Test
+  void writesSeveralFormatsOfOneRun() throws IOException {
+    Path output = folder.resolve("both");
+    Cli.Outcome quantized =
+        quantize(
+            output,
+            "--asym",
+            "--format",
+            "compressed-tensors,gptq_v2",
+            "--include",
+            "layers[.]1[.]",
+            "--exclude",
+            "v_proj");
+    assertThat(quantized.status()).as(quantized.err()).isZero();
+    Path compressed = output.resolve("compressed-tensors");
+    JsonNode settings =
+        JsonMapper.shared()
+            .readTree(compressed.resolve("config.json"))
+            .required("quantization_config");
+    assertThat(settings.required("quant_method").asString()).isEqualTo("compressed-tensors");
+    assertThat(settings.required("ignore").toString())
+        .contains("\"lm_head\"", "\"model.layers.1.self_attn.v_proj\"")
+        .doesNotContain("layers.1.self_attn.k_proj", "norm", "embed");
+    assertThat(compressed.resolve("quantize_config.json")).doesNotExist();
+    assertThat(
+            JsonMapper.shared()
+                .readTree(compressed.resolve("config.json"))
+                .required("quantized_by")
+                .toString())
+        .startsWith("[\"gptq-java:");
+    JsonNode gptq =
+        JsonMapper.shared().readTree(output.resolve("gptq_v2").resolve("quantize_config.json"));
+    assertThat(gptq.required("modules_in_block_to_quantize").get(0)).hasSize(6);
+
+    assertThat(perplexity(compressed)).isEqualTo(perplexity(output.resolve("gptq_v2")));
+    assertThat(Cli.run("inspect", compressed).out())
+        .contains("4 bits, group size 128, asymmetric, format compressed-tensors", "checks passed");
+
+    Path converted = folder.resolve("converted");
+    assertThat(
+            Cli.run("convert", "--model", compressed, "--output", converted, "--format", "gptq_v2")
+                .status())
+        .isZero();
+    assertThat(converted.resolve("model.safetensors"))
+        .exists()
+        .satisfies(file ->
+            assertSameTensors(converted, output.resolve("gptq_v2"), "model.layers.1.mlp.up_proj"));
+  }
+
+  private static void assertSameTensors(Path one, Path other, String module) throws IOException {
+    try (Model first = Model.open(one);
+        Model second = Model.open(other)) {
+      for (String part : List.of("qweight", "qzeros", "scales", "g_idx")) {
+        assertThat(
+                first
+                    .checkpoint()
+                    .require(module + "." + part)
+                    .data()
+                    .mismatch(second.checkpoint().require(module + "." + part).data()))
+            .as(part)
+            .isEqualTo(-1);
+      }
+    }
+  }
+
+  @Test
+  void whatAFormatCannotHoldIsRefusedBeforeTheRun() {
+    Cli.Outcome refused =
+        quantize(folder.resolve("no"), "--bits", 3, "--asym", "--format", "compressed-tensors");
+    assertThat(refused.status()).isNotZero();
+    assertThat(refused.err())
+        .contains("asymmetric grids of 4 and 8 bits only", "these can: gptq, gptq_v2");
+    Cli.Outcome scattered =
+        quantize(folder.resolve("no"), "--act-order", "--format", "compressed-tensors");
+    assertThat(scattered.err()).contains("--static-groups");
+    Cli.Outcome unknown = quantize(folder.resolve("no"), "--format", "exl2");
+    assertThat(unknown.err()).contains("must be one of gptq, gptq_v2, compressed-tensors");
   }
 
   @Test

@@ -2,8 +2,8 @@ package dev.gptq.models;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
-import dev.gptq.formats.gptq.GptqConfig;
-import dev.gptq.formats.gptq.GptqTensors;
+import dev.gptq.formats.packed.Formats;
+import dev.gptq.formats.packed.PackedModules;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.config.ModelConfig;
@@ -39,14 +39,14 @@ final class CheckpointCheck {
 
   private final ModelConfig config;
   private final DecoderSpec spec;
-  private final Optional<GptqConfig> quantization;
+  private final Optional<PackedModules> quantization;
   private final Checkpoint checkpoint;
   private final Set<String> used = new LinkedHashSet<>();
 
   private CheckpointCheck(
       ModelConfig config,
       DecoderSpec spec,
-      Optional<GptqConfig> quantization,
+      Optional<PackedModules> quantization,
       Checkpoint checkpoint) {
     this.config = config;
     this.spec = spec;
@@ -64,7 +64,7 @@ final class CheckpointCheck {
       Path folder,
       ModelConfig config,
       DecoderSpec spec,
-      Optional<GptqConfig> quantization,
+      Optional<PackedModules> quantization,
       Checkpoint checkpoint)
       throws IOException {
     CheckpointCheck check = new CheckpointCheck(config, spec, quantization, checkpoint);
@@ -85,17 +85,11 @@ final class CheckpointCheck {
   private void check(String name, Parameter parameter) {
     if (parameter.linear().isPresent()) {
       String module = Parameters.module(name);
-      boolean packed = GptqTensors.has(checkpoint, module);
-      if (packed && quantization.isEmpty()) {
-        throw new BadInputException(
-            "%s: module %s is packed, but neither config.json nor %s says how; copy them from where"
-                    .formatted(checkpoint.folder(), module, GptqConfig.FILE)
-                + " the checkpoint comes from");
-      }
-      if (packed) {
-        checkPacked(module, parameter.linear().get());
+      if (quantization.filter(modules -> modules.has(module)).isPresent()) {
+        checkPacked(quantization.get(), module, parameter.linear().get());
         return;
       }
+      refusePacked(module);
     }
     StoredTensor stored = checkpoint.require(name);
     used.add(name);
@@ -122,11 +116,20 @@ final class CheckpointCheck {
     return shape.stream().filter(size -> size != 1).collect(ImmutableList.toImmutableList());
   }
 
-  private void checkPacked(String module, LinearSpec linear) {
-    GptqTensors.check(
-        checkpoint, module, quantization.orElseThrow(), linear.outputs(), linear.inputs());
-    for (String part : GptqTensors.PARTS) {
+  private void checkPacked(PackedModules modules, String module, LinearSpec linear) {
+    modules.check(module, linear.outputs(), linear.inputs());
+    for (String part : modules.format().parts()) {
       used.add(module + "." + part);
+    }
+    used.add(module + ".bias");
+  }
+
+  private void refusePacked(String module) {
+    if (Formats.isPacked(checkpoint, module)) {
+      throw new BadInputException(
+          "%s: module %s is packed, but neither config.json nor a file beside it says how; copy them"
+                  .formatted(checkpoint.folder(), module)
+              + " from where the checkpoint comes from");
     }
   }
 
@@ -156,7 +159,7 @@ final class CheckpointCheck {
   private boolean isThere(Map.Entry<String, Parameter> entry) {
     return checkpoint.find(entry.getKey()).isPresent()
         || (entry.getValue().linear().isPresent()
-            && GptqTensors.has(checkpoint, Parameters.module(entry.getKey())));
+            && Formats.isPacked(checkpoint, Parameters.module(entry.getKey())));
   }
 
   private ImmutableList<String> warnings() {

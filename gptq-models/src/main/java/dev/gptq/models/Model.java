@@ -6,9 +6,9 @@ import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Backend;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.codec.Sources;
-import dev.gptq.formats.gptq.GptqConfig;
-import dev.gptq.formats.gptq.GptqTensors;
 import dev.gptq.formats.json.JsonConfig;
+import dev.gptq.formats.packed.Formats;
+import dev.gptq.formats.packed.PackedModules;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.family.DecoderSpec;
@@ -32,7 +32,7 @@ public final class Model implements AutoCloseable {
   private final Path folder;
   private final ModelConfig config;
   private final DecoderSpec spec;
-  private final Optional<GptqConfig> quantization;
+  private final Optional<PackedModules> quantization;
   private final Checkpoint checkpoint;
   private final Set<String> warnings = new LinkedHashSet<>();
 
@@ -40,7 +40,7 @@ public final class Model implements AutoCloseable {
       Path folder,
       ModelConfig config,
       DecoderSpec spec,
-      Optional<GptqConfig> quantization,
+      Optional<PackedModules> quantization,
       Checkpoint checkpoint) {
     this.folder = folder;
     this.config = config;
@@ -58,11 +58,11 @@ public final class Model implements AutoCloseable {
   public static Model open(Path folder) throws IOException {
     ModelConfig config = ModelConfig.read(folder);
     Optional<Sources> sources = Sources.find(config);
-    Optional<GptqConfig> quantization =
-        sources.isPresent() ? Optional.empty() : GptqConfig.find(config, folder);
     Checkpoint files = Checkpoint.open(folder);
     boolean sound = false;
     try {
+      Optional<PackedModules> quantization =
+          sources.isPresent() ? Optional.empty() : Formats.open(config, folder, files);
       Sources encoding = sources.orElse(Sources.PLAIN);
       Checkpoint decoded = encoding.decoded(files);
       requireDenseHead(folder, decoded);
@@ -92,7 +92,7 @@ public final class Model implements AutoCloseable {
 
   private static void requireDenseHead(Path folder, Checkpoint checkpoint) {
     for (String head : HEADS) {
-      if (GptqTensors.has(checkpoint, head)) {
+      if (Formats.isPacked(checkpoint, head)) {
         throw new BadInputException(
             "%s: %s is quantized, and a quantized output layer cannot be read; take a checkpoint"
                     .formatted(folder, head)
@@ -116,8 +116,8 @@ public final class Model implements AutoCloseable {
     return spec;
   }
 
-  /** How it is quantized, if it is. */
-  public Optional<GptqConfig> quantization() {
+  /** Its quantized modules, if it has any. */
+  public Optional<PackedModules> quantization() {
     return quantization;
   }
 

@@ -58,7 +58,7 @@ public final class RunReport {
     facts.put("target", request.settings().target().kind().id());
     facts.put("true-sequential", String.valueOf(request.settings().trueSequential()));
     facts.put("observation", request.observing().map(Object::toString).orElse("none"));
-    facts.put("format", request.config().format().id());
+    facts.put("format", request.formats());
     return facts;
   }
 

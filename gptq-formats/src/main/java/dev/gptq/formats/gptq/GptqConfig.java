@@ -1,10 +1,11 @@
 package dev.gptq.formats.gptq;
 
 import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.json.JsonConfig;
-import java.io.IOException;
-import java.nio.file.Path;
+import dev.gptq.formats.packed.ModuleOverride;
+import dev.gptq.formats.packed.ModuleSettings;
 import java.util.Map;
 import java.util.Optional;
 import java.util.regex.Pattern;
@@ -58,10 +59,9 @@ public record GptqConfig(
   /** The file that repeats the settings. */
   public static final String FILE = "quantize_config.json";
 
-  /** The key of the settings in {@code config.json}. */
-  public static final String KEY = "quantization_config";
+  static final String SKIP = "-:";
+  static final ImmutableSet<Integer> WIDTHS = ImmutableSet.of(2, 3, 4, 8);
 
-  private static final String SKIP = "-:";
   private static final String CHANGE = "+:";
 
   /** Settings without rules; {@code meta} names this program. */
@@ -98,12 +98,9 @@ public record GptqConfig(
     return new GptqConfig(bits, groupSize, sym, descAct, format, dynamic, more);
   }
 
-  /**
-   * The settings of a checkpoint, or empty if it is not quantized. Throws {@link BadInputException}
-   * if it is quantized in another way.
-   */
-  public static Optional<GptqConfig> find(JsonConfig config, Path folder) throws IOException {
-    return GptqConfigReader.find(config, folder);
+  /** The settings in a section of {@code config.json}, or in {@link #FILE}. */
+  static GptqConfig of(JsonConfig section) {
+    return GptqConfigReader.read(section);
   }
 
   /** The settings of modules without a rule. */

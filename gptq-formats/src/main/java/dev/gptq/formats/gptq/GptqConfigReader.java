@@ -4,9 +4,8 @@ import com.google.common.collect.ImmutableMap;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gptq.GptqConfig.Version;
 import dev.gptq.formats.json.JsonConfig;
-import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
+import dev.gptq.formats.packed.ModuleOverride;
+import dev.gptq.formats.packed.ModuleSettings;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
@@ -20,15 +19,8 @@ final class GptqConfigReader {
     this.json = json;
   }
 
-  static Optional<GptqConfig> find(JsonConfig config, Path folder) throws IOException {
-    Optional<JsonConfig> section = config.section(GptqConfig.KEY);
-    if (section.isPresent()) {
-      return Optional.of(new GptqConfigReader(section.get()).read());
-    }
-    Path file = folder.resolve(GptqConfig.FILE);
-    return Files.isRegularFile(file)
-        ? Optional.of(new GptqConfigReader(JsonConfig.read(file)).read())
-        : Optional.empty();
+  static GptqConfig read(JsonConfig section) {
+    return new GptqConfigReader(section).read();
   }
 
   private GptqConfig read() {
@@ -73,7 +65,7 @@ final class GptqConfigReader {
 
   private void requireSupported(ModuleSettings settings, String where) {
     int bits = settings.bits();
-    if (bits != 2 && bits != 3 && bits != 4 && bits != 8) {
+    if (!GptqConfig.WIDTHS.contains(bits)) {
       throw bad("bits" + where + " must be 2, 3, 4 or 8 but is " + bits);
     }
     if (settings.groupSize() != -1 && settings.groupSize() <= 0) {

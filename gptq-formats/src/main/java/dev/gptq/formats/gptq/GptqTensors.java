@@ -2,6 +2,7 @@ package dev.gptq.formats.gptq;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.gptq.GptqConfig.Version;
+import dev.gptq.formats.packed.StoredLinear;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.CheckpointWriter;
 import dev.gptq.formats.safetensors.StoredTensor;

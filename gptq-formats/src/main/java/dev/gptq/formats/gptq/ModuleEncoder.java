@@ -3,6 +3,7 @@ package dev.gptq.formats.gptq;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gptq.GptqConfig.Version;
+import dev.gptq.formats.packed.Elements;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.pack.BitStream;

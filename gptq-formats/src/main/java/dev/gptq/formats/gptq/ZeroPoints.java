@@ -1,6 +1,8 @@
 package dev.gptq.formats.gptq;
 
 import dev.gptq.formats.gptq.GptqConfig.Version;
+import dev.gptq.formats.packed.Elements;
+import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.pack.BitStream;
 import java.lang.foreign.Arena;

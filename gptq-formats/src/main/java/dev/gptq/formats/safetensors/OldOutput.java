@@ -1,5 +1,6 @@
 package dev.gptq.formats.safetensors;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.BadInputException;
 import java.io.IOException;
@@ -18,8 +19,9 @@ import java.util.stream.Stream;
  * else is refused, and so stays.
  */
 final class OldOutput {
-  /** The mark of this program, in the settings of what it has quantized. */
-  private static final String SETTINGS = "quantize_config.json";
+  /** Where this program names itself in what it has quantized: in the first that there is. */
+  private static final ImmutableList<String> SETTINGS =
+      ImmutableList.of("quantize_config.json", "config.json");
 
   private static final String MAKER = "\"gptq-java:";
   private static final long LARGEST_SETTINGS = 64_000_000;
@@ -31,7 +33,7 @@ final class OldOutput {
   private static final ImmutableSet<String> USUAL =
       ImmutableSet.of(
           "config.json",
-          SETTINGS,
+          "quantize_config.json",
           "generation_config.json",
           "tokenizer.json",
           "tokenizer.model",
@@ -74,8 +76,8 @@ final class OldOutput {
     }
     if (weights && !isOurs()) {
       throw new BadInputException(
-          "%s holds weights that this program has not written (%s does not name it), so they are"
-                  .formatted(folder, SETTINGS)
+          "%s holds weights that this program has not written (its settings do not name it), so they are"
+                  .formatted(folder)
               + " not replaced; give another output folder, or delete this one yourself");
     }
   }
@@ -94,7 +96,9 @@ final class OldOutput {
   void delete() throws IOException {
     List<Path> entries =
         entries().stream()
-            .sorted(Comparator.comparing((Path entry) -> entry.endsWith(SETTINGS)))
+            .sorted(
+                Comparator.comparing(
+                    (Path entry) -> SETTINGS.contains(entry.getFileName().toString())))
             .toList();
     for (Path entry : entries) {
       if (Files.isDirectory(entry, LinkOption.NOFOLLOW_LINKS)) {
@@ -124,10 +128,14 @@ final class OldOutput {
   }
 
   private boolean isOurs() throws IOException {
-    Path settings = folder.resolve(SETTINGS);
-    return Files.isRegularFile(settings)
-        && Files.size(settings) <= LARGEST_SETTINGS
-        && new String(Files.readAllBytes(settings), StandardCharsets.UTF_8).contains(MAKER);
+    for (String name : SETTINGS) {
+      Path settings = folder.resolve(name);
+      if (Files.isRegularFile(settings)) {
+        return Files.size(settings) <= LARGEST_SETTINGS
+            && new String(Files.readAllBytes(settings), StandardCharsets.UTF_8).contains(MAKER);
+      }
+    }
+    return false;
   }
 
   private static void deleteFolder(Path inner) throws IOException {

@@ -1,5 +1,6 @@
 package dev.gptq.formats.gptq;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -7,7 +8,14 @@ import com.google.common.collect.ImmutableMap;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gptq.GptqConfig.Version;
 import dev.gptq.formats.json.JsonConfig;
+import dev.gptq.formats.packed.Formats;
+import dev.gptq.formats.packed.ModuleOverride;
+import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.formats.packed.PackedModules;
+import dev.gptq.formats.safetensors.Checkpoint;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -23,27 +31,41 @@ class GptqConfigTest {
 
   @TempDir Path folder;
 
-  private Optional<GptqConfig> find(String config, Optional<String> quantizeConfig)
+  private Optional<PackedModules> find(String config, Optional<String> quantizeConfig)
       throws IOException {
     Files.writeString(folder.resolve("config.json"), config.replace('\'', '"'));
     if (quantizeConfig.isPresent()) {
       Files.writeString(
           folder.resolve("quantize_config.json"), quantizeConfig.get().replace('\'', '"'));
     }
-    return GptqConfig.find(JsonConfig.read(folder.resolve("config.json")), folder);
+    Path weights = folder.resolve("model.safetensors");
+    if (!Files.exists(weights)) {
+      byte[] header =
+          "{\"a\":{\"dtype\":\"I8\",\"shape\":[0],\"data_offsets\":[0,0]}} ".getBytes(UTF_8);
+      ByteBuffer file = ByteBuffer.allocate(8 + header.length).order(ByteOrder.LITTLE_ENDIAN);
+      Files.write(weights, file.putLong(header.length).put(header).array());
+    }
+    try (Checkpoint checkpoint = Checkpoint.open(folder)) {
+      return Formats.open(JsonConfig.read(folder.resolve("config.json")), folder, checkpoint);
+    }
   }
 
   private GptqConfig parse(String section) throws IOException {
-    return find("{'quantization_config': " + section + "}", Optional.empty()).orElseThrow();
+    Path file = folder.resolve("config.json");
+    String config = "{'quantization_config': " + section + "}";
+    Files.writeString(file, config.replace('\'', '"'));
+    return GptqConfig.of(JsonConfig.read(file).section(Formats.KEY).orElseThrow());
   }
 
   @Test
   void bothPlacesAreReadAndTheModelConfigurationComesFirst() throws IOException {
     assertThat(find("{'model_type': 'llama'}", Optional.empty())).isEmpty();
-    GptqConfig side = find("{}", Optional.of("{'bits': 3, 'group_size': 64}")).orElseThrow();
-    assertThat(side.settings()).isEqualTo(new ModuleSettings(3, 64, true, false));
-    assertThat(parse("{'bits': 8, 'group_size': -1, 'sym': false, 'desc_act': true}").settings())
-        .isEqualTo(new ModuleSettings(8, -1, false, true));
+    PackedModules side = find("{}", Optional.of("{'bits': 3, 'group_size': 64}")).orElseThrow();
+    assertThat(side.base()).isEqualTo(new ModuleSettings(3, 64, true, false));
+    String section = "{'bits': 8, 'group_size': -1, 'sym': false, 'desc_act': true}";
+    PackedModules both =
+        find("{'quantization_config': " + section + "}", Optional.of("{'bits': 2}")).orElseThrow();
+    assertThat(both.base()).isEqualTo(new ModuleSettings(8, -1, false, true));
   }
 
   @ParameterizedTest
@@ -155,6 +177,7 @@ class GptqConfigTest {
                         Optional.empty(),
                         Optional.empty())));
     assertThat(parse(config.toJson().toString())).isEqualTo(config);
-    assertThat(find("{}", Optional.of(config.toJson().toString()))).contains(config);
+    assertThat(find("{}", Optional.of(config.toJson().toString())).orElseThrow().settings())
+        .isEqualTo(config.toJson());
   }
 }

@@ -5,7 +5,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.RandomMatrices;
 import dev.gptq.formats.gptq.GptqConfig.Version;
+import dev.gptq.formats.packed.Elements;
+import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.formats.packed.StoredLinear;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.CheckpointWriter;
 import dev.gptq.formats.safetensors.StoredTensor;

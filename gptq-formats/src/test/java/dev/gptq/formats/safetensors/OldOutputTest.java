@@ -81,6 +81,18 @@ class OldOutputTest {
   }
 
   @Test
+  void formatsWithoutAFileOfSettingsAreKnownByTheConfiguration() throws IOException {
+    Path folder = written();
+    Files.delete(folder.resolve("quantize_config.json"));
+    Files.writeString(folder.resolve("config.json"), "{\"quantized_by\": [\"gptq-java:0\"]}");
+    write(folder, REPLACING);
+    assertThat(folder.resolve("quantize_config.json")).exists();
+    Files.writeString(folder.resolve("config.json"), "{\"quantized_by\": [\"gptq-java:0\"]}");
+    Files.writeString(folder.resolve("quantize_config.json"), "{\"bits\": 4}");
+    assertStays(folder, REPLACING, "weights that this program has not written");
+  }
+
+  @Test
   void sideFilesOfTheSameNamesAreReplaced() throws IOException {
     Path folder = written();
     WriterOptions options =

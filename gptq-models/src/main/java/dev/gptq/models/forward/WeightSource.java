@@ -4,9 +4,8 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.formats.BadInputException;
-import dev.gptq.formats.gptq.GptqConfig;
-import dev.gptq.formats.gptq.GptqTensors;
-import dev.gptq.formats.gptq.StoredLinear;
+import dev.gptq.formats.packed.PackedModules;
+import dev.gptq.formats.packed.StoredLinear;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.family.LinearSpec;
@@ -29,21 +28,21 @@ import java.util.function.Consumer;
 public final class WeightSource {
   private final Backend backend;
   private final Checkpoint checkpoint;
-  private final Optional<GptqConfig> quantization;
+  private final Optional<PackedModules> quantization;
   private final ImmutableMap<String, PackedMatrix> replaced;
   private final Consumer<String> warnings;
 
   /**
    * A source.
    *
-   * @param quantization settings of a quantized checkpoint
+   * @param quantization quantized modules of the checkpoint
    * @param replaced packed weights by full module name that stand in for the checkpoint's
    * @param warnings hears what is odd about packed weights that can be read all the same
    */
   public WeightSource(
       Backend backend,
       Checkpoint checkpoint,
-      Optional<GptqConfig> quantization,
+      Optional<PackedModules> quantization,
       ImmutableMap<String, PackedMatrix> replaced,
       Consumer<String> warnings) {
     this.backend = backend;
@@ -85,8 +84,8 @@ public final class WeightSource {
     if (replaced.containsKey(module)) {
       return Optional.of(replaced.get(module));
     }
-    if (quantization.isPresent() && GptqTensors.has(checkpoint, module)) {
-      StoredLinear stored = GptqTensors.read(checkpoint, module, quantization.get());
+    if (quantization.isPresent() && quantization.get().has(module)) {
+      StoredLinear stored = quantization.get().read(module);
       stored.warnings().forEach(warnings);
       return Optional.of(stored.matrix());
     }

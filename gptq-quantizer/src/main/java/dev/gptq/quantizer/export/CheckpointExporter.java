@@ -3,10 +3,15 @@ package dev.gptq.quantizer.export;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.gptq.GptqConfig;
-import dev.gptq.formats.gptq.GptqTensors;
+import dev.gptq.formats.packed.Format;
+import dev.gptq.formats.packed.Formats;
+import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.formats.packed.PackedModule;
+import dev.gptq.formats.packed.QuantizedModel;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.CheckpointWriter;
 import dev.gptq.formats.safetensors.StoredTensor;
+import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.formats.safetensors.WriterOptions;
 import dev.gptq.models.Model;
 import dev.gptq.quantizer.pipeline.ModuleReport;
@@ -26,6 +31,12 @@ import tools.jackson.databind.node.ObjectNode;
 
 /** Writes a quantized checkpoint: packed modules, all other tensors as they are, side files. */
 public final class CheckpointExporter {
+  /**
+   * Names this program in {@code config.json} where the settings may not have keys that their
+   * loader does not know, so that the checkpoint is known as one that may be replaced.
+   */
+  private static final String MAKER = "quantized_by";
+
   private CheckpointExporter() {}
 
   /**
@@ -34,7 +45,7 @@ public final class CheckpointExporter {
    *
    * @param model the full-precision model
    * @param work its quantized blocks
-   * @param config settings to write into the checkpoint
+   * @param settings how to write them
    * @param logs further files to write beside {@link QuantizationLog#FILE}, by name
    * @param output the folder to make
    * @param overwrite whether an existing folder may be replaced
@@ -43,31 +54,34 @@ public final class CheckpointExporter {
   public static Optional<String> export(
       Model model,
       WorkFolder work,
-      GptqConfig config,
+      CheckpointSettings settings,
       ImmutableMap<String, String> logs,
       Path output,
       boolean overwrite)
       throws IOException {
     int blocks = model.spec().blocks().size();
     Set<String> packed = new HashSet<>();
+    ImmutableMap.Builder<String, ModuleSettings> modules = ImmutableMap.builder();
     StringBuilder log = new StringBuilder();
     for (int block = 0; block < blocks; block++) {
       for (ModuleReport report : work.reports(block)) {
         packed.add(report.name() + ".weight");
         packed.add(report.name() + ".bias");
+        modules.put(report.name(), settings(report, settings.base()));
         log.append(QuantizationLog.line(report)).append('\n');
       }
     }
     try (CheckpointWriter writer = CheckpointWriter.create(output, options(model, overwrite))) {
       writer.addAll(
-          () -> Stream.concat(others(model, packed), modules(work, blocks, config)).iterator());
-      byte[] modules = log.toString().getBytes(StandardCharsets.UTF_8);
-      writer.writeFile(QuantizationLog.FILE, modules);
+          () -> Stream.concat(others(model, packed), modules(model, work, settings)).iterator());
+      byte[] reports = log.toString().getBytes(StandardCharsets.UTF_8);
+      writer.writeFile(QuantizationLog.FILE, reports);
       for (Map.Entry<String, String> file : logs.entrySet()) {
         writer.writeFile(file.getKey(), file.getValue().getBytes(StandardCharsets.UTF_8));
       }
-      writeSideFiles(model, config.toJson(), writer);
-      work.announce(modules);
+      QuantizedModel description = Descriptions.of(model, settings, modules.buildOrThrow());
+      writeSideFiles(model, settings.format(), settings.format().settings(description), writer);
+      work.announce(reports);
       return writer.commit();
     }
   }
@@ -77,28 +91,40 @@ public final class CheckpointExporter {
     return source.names().stream().filter(name -> !packed.contains(name)).map(source::require);
   }
 
-  /** The tensors of the quantized modules, encoded when their turn comes. */
-  private static Stream<StoredTensor> modules(WorkFolder work, int blocks, GptqConfig config) {
-    return IntStream.range(0, blocks)
-        .boxed()
-        .flatMap(block -> work.modules(block).entrySet().stream())
-        .flatMap(module ->
-            GptqTensors.encode(
-                module.getKey(),
-                module.getValue().quantized().packed(),
-                config.format(),
-                module.getValue().bias(),
-                module.getValue().file())
-                .stream());
+  private static ModuleSettings settings(ModuleReport report, ModuleSettings base) {
+    return new ModuleSettings(report.bits(), report.groupSize(), base.sym(), base.descAct());
   }
 
-  /** Writes both places of the settings and copies tokenizer, generation settings and the like. */
-  static void writeSideFiles(Model model, ObjectNode settings, CheckpointWriter writer)
-      throws IOException {
+  /** The tensors of the quantized modules, encoded when their turn comes. */
+  private static Stream<StoredTensor> modules(
+      Model model, WorkFolder work, CheckpointSettings settings) {
+    StoredType type = Descriptions.type(model);
+    return IntStream.range(0, model.spec().blocks().size())
+        .boxed()
+        .flatMap(block -> work.modules(block).entrySet().stream())
+        .map(module ->
+            new PackedModule(
+                module.getKey(),
+                module.getValue().quantized().packed(),
+                module.getValue().bias(),
+                type,
+                module.getValue().file()))
+        .flatMap(module -> settings.format().encode(module).stream());
+  }
+
+  /** Writes all places of the settings and copies tokenizer, generation settings and the like. */
+  static void writeSideFiles(
+      Model model, Format format, ObjectNode settings, CheckpointWriter writer) throws IOException {
     ObjectNode document = model.config().json().deepCopy();
-    document.set(GptqConfig.KEY, settings);
+    document.set(Formats.KEY, settings);
+    document.remove(MAKER);
+    if (format.settingsFile().isEmpty()) {
+      document.set(MAKER, GptqConfig.producer());
+    }
     writer.writeFile("config.json", pretty(document));
-    writer.writeFile(GptqConfig.FILE, pretty(settings));
+    if (format.settingsFile().isPresent()) {
+      writer.writeFile(format.settingsFile().get(), pretty(settings));
+    }
     for (Map.Entry<String, Path> file : SideFiles.of(model.folder()).entrySet()) {
       writer.copyFile(file.getKey(), file.getValue());
     }

@@ -1,7 +1,7 @@
 package dev.gptq.quantizer.export;
 
 import dev.gptq.formats.BadInputException;
-import dev.gptq.formats.gptq.GptqConfig;
+import dev.gptq.formats.packed.Format;
 import dev.gptq.models.Model;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -11,16 +11,16 @@ import java.nio.file.Path;
  */
 public final class Conversion {
   private final Path model;
-  private final GptqConfig.Version format;
+  private final Format format;
   private boolean overwrite;
 
-  private Conversion(Path model, GptqConfig.Version format) {
+  private Conversion(Path model, Format format) {
     this.model = model;
     this.format = format;
   }
 
   /** Of the quantized model in a folder. */
-  public static Conversion of(Path model, GptqConfig.Version format) {
+  public static Conversion of(Path model, Format format) {
     return new Conversion(model, format);
   }
 

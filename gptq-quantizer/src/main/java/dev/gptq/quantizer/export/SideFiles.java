@@ -3,6 +3,7 @@ package dev.gptq.quantizer.export;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.packed.Formats;
 import dev.gptq.formats.safetensors.DownloadCache;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
 import java.io.IOException;
@@ -22,7 +23,7 @@ final class SideFiles {
 
   /** Written anew, or about an earlier run. */
   private static final ImmutableSet<String> OWN_FILES =
-      ImmutableSet.of(CONFIG, "quantize_config.json", QuantizationLog.FILE);
+      ImmutableSet.of(CONFIG, QuantizationLog.FILE);
 
   private static final ImmutableSet<String> WEIGHT_ENDINGS =
       ImmutableSet.of(
@@ -76,6 +77,7 @@ final class SideFiles {
   private static boolean isSideFile(String name) {
     return !name.startsWith(".")
         && !OWN_FILES.contains(name)
+        && Formats.all().stream().noneMatch(format -> format.ownFiles().contains(name))
         && WEIGHT_ENDINGS.stream().noneMatch(name::endsWith);
   }
 

@@ -2,8 +2,8 @@ package dev.gptq.quantizer.observe;
 
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
-import dev.gptq.formats.gptq.ModuleOverride;
-import dev.gptq.formats.gptq.ModuleSettings;
+import dev.gptq.formats.packed.ModuleOverride;
+import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.LinearSpec;
@@ -48,8 +48,13 @@ public final class DynamicRules {
    */
   public static ImmutableMap<String, ModuleOverride> of(
       DecoderSpec spec, Collection<ModuleReport> reports, ModuleSettings base) {
-    Map<String, ModuleReport> byName =
-        reports.stream().collect(Collectors.toMap(ModuleReport::name, report -> report));
+    return of(
+        spec, reports.stream().collect(Collectors.toMap(ModuleReport::name, Setting::of)), base);
+  }
+
+  /** The same by the settings of all modules that are quantized. */
+  public static ImmutableMap<String, ModuleOverride> of(
+      DecoderSpec spec, Map<String, Setting> byName, ModuleSettings base) {
     Map<Rule, Set<Integer>> blocks = new LinkedHashMap<>();
     for (Unit unit : Unit.of(spec, name -> !byName.containsKey(name))) {
       Rule rule =
@@ -57,7 +62,7 @@ public final class DynamicRules {
       blocks.computeIfAbsent(rule, r -> new TreeSet<>()).add(number(unit.spec()));
     }
     for (Unit unit : Unit.of(spec, byName::containsKey)) {
-      Setting setting = Setting.of(byName.get(unit.names().findFirst().orElseThrow()));
+      Setting setting = byName.get(unit.names().findFirst().orElseThrow());
       if (!setting.equals(new Setting(base.bits(), base.groupSize()))) {
         ModuleSettings changed =
             new ModuleSettings(setting.bits(), setting.groupSize(), base.sym(), base.descAct());

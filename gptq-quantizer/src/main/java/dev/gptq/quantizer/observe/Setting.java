@@ -1,6 +1,6 @@
 package dev.gptq.quantizer.observe;
 
-import dev.gptq.formats.gptq.ModuleSettings;
+import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 
 /**

@@ -22,7 +22,7 @@ import java.util.stream.Stream;
  * Bytes that a quantization writes to the disk of its output. The work folder goes when the
  * checkpoint is whole, hidden states before it is written.
  *
- * @param checkpoint the output
+ * @param checkpoint the output, in all its formats
  * @param blocks finished blocks and what replaces modules of them
  * @param hessians those that are kept for observing, at most
  * @param states the hidden states of all calibration tokens, once
@@ -66,11 +66,12 @@ public record DiskEstimate(long checkpoint, long blocks, long hessians, long sta
         };
     long tokens = windows.stream().mapToLong(window -> window.length).sum();
     return new DiskEstimate(
-        model.checkpoint().totalBytes()
-            - dense
-            + packed
-            + more
-            + CheckpointExporter.sideBytes(model),
+        request.checkpoints().size()
+            * (model.checkpoint().totalBytes()
+                - dense
+                + packed
+                + more
+                + CheckpointExporter.sideBytes(model)),
         kept + more,
         request
             .observing()

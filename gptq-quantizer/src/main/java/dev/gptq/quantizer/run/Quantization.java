@@ -110,7 +110,7 @@ public final class Quantization {
     return this;
   }
 
-  /** The format of the checkpoint by its name; chosen by the grid if it is not given. */
+  /** Names of the formats to write, separated by commas; chosen by the grid if not given. */
   public Quantization format(String name) {
     format = Optional.of(name);
     return this;
@@ -201,7 +201,7 @@ public final class Quantization {
   private RunRequest request(QuantizationSettings chosen) {
     return new RunRequest(
         chosen,
-        GptqConfigs.of(chosen, format),
+        CheckpointFormats.of(chosen, format),
         output.orElseThrow(() -> new RequestException("say where to write the checkpoint")),
         overwrite,
         resume,

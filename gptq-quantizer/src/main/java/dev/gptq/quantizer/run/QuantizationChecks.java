@@ -1,17 +1,22 @@
 package dev.gptq.quantizer.run;
 
 import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.packed.Format;
+import dev.gptq.formats.packed.Formats;
+import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointExporter;
+import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.observe.Setting;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.stream.Stream;
 
 /** What can be known to be wrong with a quantization before the work begins. */
@@ -30,16 +35,17 @@ final class QuantizationChecks {
       throw new BadInputException(
           model.folder()
               + " is quantized already (to "
-              + model.quantization().get().bits()
+              + model.quantization().get().base().bits()
               + " bits); start from the full-precision checkpoint");
     }
-    Path output = request.output();
-    // A run that was killed after its output was complete only clears away what it left.
-    boolean mayStand = request.overwrite() || WorkFolder.isAnnounced(output);
-    if (!mayStand) {
-      requireFree(output);
+    for (Path folder : request.folders()) {
+      // A run that was killed after its output was complete only clears away what it left.
+      boolean mayStand = request.overwrite() || WorkFolder.isAnnounced(request.output(), folder);
+      if (!mayStand) {
+        requireFree(folder);
+      }
+      CheckpointExporter.check(model, folder, mayStand);
     }
-    CheckpointExporter.check(model, output, mayStand);
     int selected = 0;
     for (BlockSpec block : model.spec().blocks()) {
       for (LinearSpec linear : block.linears().toList()) {
@@ -120,6 +126,20 @@ final class QuantizationChecks {
               + "; "
               + GroupSizes.suggestion(model.spec(), request.settings().selection())
               + " (auto chooses), or leave the module out with --exclude");
+    }
+    ModuleSettings base = request.base();
+    for (CheckpointSettings checkpoint : request.checkpoints()) {
+      Format format = checkpoint.format();
+      Optional<String> refusal = format.refusal(base, linear.outputs(), linear.inputs());
+      if (refusal.isPresent()) {
+        throw new BadInputException(
+            "%s: --format %s %s; %s"
+                .formatted(
+                    name,
+                    format.id(),
+                    refusal.get(),
+                    Formats.holding(base, linear.outputs(), linear.inputs())));
+      }
     }
     if ((long) linear.inputs() * bits % 32 != 0 || (long) linear.outputs() * bits % 32 != 0) {
       throw new BadInputException(

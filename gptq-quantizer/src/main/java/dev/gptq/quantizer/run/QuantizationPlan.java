@@ -2,15 +2,14 @@ package dev.gptq.quantizer.run;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Backend;
-import dev.gptq.formats.gptq.GptqConfig;
-import dev.gptq.formats.gptq.GptqTensors;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.models.Model;
 import dev.gptq.quantizer.export.CheckpointExporter;
+import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.observe.Attempt;
 import dev.gptq.quantizer.observe.ClassicLog;
-import dev.gptq.quantizer.observe.DynamicRules;
 import dev.gptq.quantizer.observe.HessianFolder;
 import dev.gptq.quantizer.observe.HessianKeeper;
 import dev.gptq.quantizer.observe.ObservationLog;
@@ -23,7 +22,7 @@ import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationJob;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
 import dev.gptq.quantizer.pipeline.StateStore;
-import dev.gptq.quantizer.store.OutputLock;
+import dev.gptq.quantizer.store.OutputLocks;
 import dev.gptq.quantizer.store.RunKey;
 import dev.gptq.quantizer.store.StateFolder;
 import dev.gptq.quantizer.store.WeightFiles;
@@ -32,7 +31,6 @@ import dev.gptq.tensor.DType;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Optional;
 
 /**
  * A quantization that has been checked: model, settings and windows are known. Closing it closes
@@ -102,21 +100,27 @@ public final class QuantizationPlan implements AutoCloseable {
     long start = System.nanoTime();
     Checkpoint source = model.checkpoint();
     notes.forEach(listener::note);
-    try (OutputLock _ = OutputLock.acquire(request.output());
+    try (OutputLocks _ = OutputLocks.acquire(places());
         WorkFolder work =
             WorkFolder.open(
                 request.output(),
                 key(backend),
                 module -> source.find(module + ".bias"),
                 listener::note)) {
-      if (work.isWritten(request.output())) {
+      ImmutableList<CheckpointSettings> missing = missing(work);
+      if (missing.isEmpty()) {
         listener.note(request.output() + " was complete already; cleared away what was left");
         work.delete();
-        ImmutableList<ModuleReport> reports = QuantizationLog.read(request.output());
+        ImmutableList<ModuleReport> reports = QuantizationLog.read(request.folders().getFirst());
         return summary(backend, reports, ImmutableList.of(), (System.nanoTime() - start) / 1e9, 0);
       }
+      if (!request.resume()) {
+        missing = request.checkpoints();
+      }
       if (!request.overwrite()) {
-        QuantizationChecks.requireFree(request.output());
+        for (CheckpointSettings checkpoint : missing) {
+          QuantizationChecks.requireFree(request.folder(checkpoint));
+        }
       }
       if (!request.resume()) {
         work.delete();
@@ -148,12 +152,12 @@ public final class QuantizationPlan implements AutoCloseable {
       ImmutableList<ModuleReport> reports = reports(work);
       long blocksDone = System.nanoTime();
       listener.writing(request.output());
-      write(work, reports, attempts)
-          .ifPresent(reason ->
-              listener.note(
-                  "the checkpoint was compared through the system's cache and not with what the disk"
-                      + " returns: "
-                      + reason));
+      for (String reason : write(work, missing, reports, attempts)) {
+        listener.note(
+            "the checkpoint was compared through the system's cache and not with what the disk"
+                + " returns: "
+                + reason);
+      }
       work.delete();
       listener.done();
       long end = System.nanoTime();
@@ -169,6 +173,22 @@ public final class QuantizationPlan implements AutoCloseable {
     boolean keeps = disk.keepsStates(request.keptStates(), free, request.output());
     listener.disk(disk.sentence(keeps, free));
     return keeps;
+  }
+
+  /** What no other process may write meanwhile. */
+  private ImmutableSet<Path> places() {
+    return ImmutableSet.<Path>builder().add(request.output()).addAll(request.folders()).build();
+  }
+
+  /** The checkpoints that an interrupted run has not written yet. */
+  private ImmutableList<CheckpointSettings> missing(WorkFolder work) throws IOException {
+    ImmutableList.Builder<CheckpointSettings> missing = ImmutableList.builder();
+    for (CheckpointSettings checkpoint : request.checkpoints()) {
+      if (!work.isWritten(request.folder(checkpoint))) {
+        missing.add(checkpoint);
+      }
+    }
+    return missing.build();
   }
 
   private ImmutableList<ModuleReport> reports(WorkFolder work) {
@@ -189,7 +209,7 @@ public final class QuantizationPlan implements AutoCloseable {
         .forEach(part -> key.add("config.json " + part.getKey(), part.getValue()));
     return key.add(WeightFiles.of(model.checkpoint()))
         .add("settings", request.settings())
-        .add("format", request.config())
+        .add("format", request.base())
         .add("observing", request.observing())
         .add(backend)
         .add(windows)
@@ -213,12 +233,18 @@ public final class QuantizationPlan implements AutoCloseable {
         () -> new Sensitivity(backend, model.spec(), model.weights(backend), windows));
   }
 
-  /** Writes the checkpoint; where that fails all blocks are kept. */
-  private Optional<String> write(
-      WorkFolder work, ImmutableList<ModuleReport> reports, ImmutableList<Attempt> attempts)
+  /**
+   * Writes the checkpoints; where that fails all blocks are kept. Returns why checks may have seen
+   * the system's cache and not the disk.
+   */
+  private ImmutableSet<String> write(
+      WorkFolder work,
+      ImmutableList<CheckpointSettings> checkpoints,
+      ImmutableList<ModuleReport> reports,
+      ImmutableList<Attempt> attempts)
       throws IOException {
     try {
-      return export(work, reports, attempts);
+      return export(work, checkpoints, reports, attempts);
     } catch (IOException e) {
       throw new IOException(
           "%s; all finished blocks are kept in %s and the same command writes the checkpoint"
@@ -227,8 +253,11 @@ public final class QuantizationPlan implements AutoCloseable {
     }
   }
 
-  private Optional<String> export(
-      WorkFolder work, ImmutableList<ModuleReport> reports, ImmutableList<Attempt> attempts)
+  private ImmutableSet<String> export(
+      WorkFolder work,
+      ImmutableList<CheckpointSettings> checkpoints,
+      ImmutableList<ModuleReport> reports,
+      ImmutableList<Attempt> attempts)
       throws IOException {
     ImmutableMap.Builder<String, String> logs = ImmutableMap.builder();
     if (!attempts.isEmpty()) {
@@ -240,12 +269,18 @@ public final class QuantizationPlan implements AutoCloseable {
           ClassicLog.FILE,
           lines(ClassicLog.lines(reports, attempts, model.spec().blocks().size(), window)));
     }
-    GptqConfig config =
-        request
-            .config()
-            .withDynamic(DynamicRules.of(model.spec(), reports, request.config().settings()));
-    return CheckpointExporter.export(
-        model, work, config, logs.buildOrThrow(), request.output(), request.overwrite());
+    ImmutableSet.Builder<String> unchecked = ImmutableSet.builder();
+    for (CheckpointSettings checkpoint : checkpoints) {
+      CheckpointExporter.export(
+              model,
+              work,
+              checkpoint,
+              logs.buildOrThrow(),
+              request.folder(checkpoint),
+              request.overwrite())
+          .ifPresent(unchecked::add);
+    }
+    return unchecked.build();
   }
 
   private static String lines(List<String> lines) {
@@ -259,12 +294,14 @@ public final class QuantizationPlan implements AutoCloseable {
       double seconds,
       double writing)
       throws IOException {
-    try (Checkpoint written = Checkpoint.open(request.output())) {
+    CheckpointSettings first = request.checkpoints().getFirst();
+    try (Checkpoint written = Checkpoint.open(request.folder(first))) {
       long packedBytes = 0;
       long weights = 0;
       for (ModuleReport report : reports) {
-        for (String part : GptqTensors.WEIGHT_PARTS) {
-          packedBytes += written.require(report.name() + "." + part).data().byteSize();
+        for (String part : first.format().parts()) {
+          packedBytes +=
+              written.find(report.name() + "." + part).map(t -> t.data().byteSize()).orElse(0L);
         }
         weights += (long) report.rows() * report.columns();
       }

@@ -1,16 +1,19 @@
 package dev.gptq.quantizer.run;
 
-import dev.gptq.formats.gptq.GptqConfig;
+import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.stream.Collectors;
 
 /**
  * What a {@link Quantization} is to do.
  *
  * @param settings how to quantize
- * @param config what the checkpoint will say
- * @param output the folder to write
+ * @param checkpoints the formats to write, at least one
+ * @param output the folder to write; of several formats, the one that holds a folder for each
  * @param overwrite whether it may be replaced
  * @param resume whether to go on from finished blocks
  * @param keptStates whether hidden states are kept beside them
@@ -19,10 +22,31 @@ import java.util.Optional;
  */
 public record RunRequest(
     QuantizationSettings settings,
-    GptqConfig config,
+    ImmutableList<CheckpointSettings> checkpoints,
     Path output,
     boolean overwrite,
     boolean resume,
     KeptStates keptStates,
     Optional<Observing> observing,
-    boolean classicLog) {}
+    boolean classicLog) {
+
+  /** The settings of most modules, whatever the format. */
+  public ModuleSettings base() {
+    return checkpoints.getFirst().base();
+  }
+
+  /** The folder of a checkpoint. */
+  public Path folder(CheckpointSettings checkpoint) {
+    return checkpoints.size() == 1 ? output : output.resolve(checkpoint.format().id());
+  }
+
+  /** The folders of all checkpoints. */
+  public ImmutableList<Path> folders() {
+    return checkpoints.stream().map(this::folder).collect(ImmutableList.toImmutableList());
+  }
+
+  /** The names of the formats. */
+  public String formats() {
+    return checkpoints.stream().map(c -> c.format().id()).collect(Collectors.joining(","));
+  }
+}

@@ -278,27 +278,28 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
     DurableFiles.write(file, hash(log).getBytes(StandardCharsets.UTF_8));
   }
 
-  /**
-   * Whether the output is the checkpoint that this run announced, so that nothing is left to do.
-   */
-  public boolean isWritten(Path output) throws IOException {
-    return announced(folder, output);
+  /** Whether the folder is a checkpoint that this run announced, so that it need not be written. */
+  public boolean isWritten(Path checkpoint) throws IOException {
+    return announced(folder, checkpoint);
   }
 
-  /** Whether an unfinished run beside the output announced the checkpoint that is there. */
-  public static boolean isAnnounced(Path output) throws IOException {
+  /**
+   * Whether an unfinished run beside the output announced the checkpoint in a folder, which is the
+   * output or, of several formats, in it.
+   */
+  public static boolean isAnnounced(Path output, Path checkpoint) throws IOException {
     String prefix = prefix(output);
     for (Path sibling : entries(Path.of(prefix).getParent())) {
-      if (sibling.toString().startsWith(prefix) && announced(sibling, output)) {
+      if (sibling.toString().startsWith(prefix) && announced(sibling, checkpoint)) {
         return true;
       }
     }
     return false;
   }
 
-  private static boolean announced(Path work, Path output) throws IOException {
+  private static boolean announced(Path work, Path checkpoint) throws IOException {
     Path file = work.resolve(ANNOUNCED);
-    Path log = output.resolve(QuantizationLog.FILE);
+    Path log = checkpoint.resolve(QuantizationLog.FILE);
     return Files.isRegularFile(file)
         && Files.isRegularFile(log)
         && Files.readString(file).equals(hash(Files.readAllBytes(log)));

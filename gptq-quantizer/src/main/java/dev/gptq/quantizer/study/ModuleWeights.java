@@ -2,7 +2,6 @@ package dev.gptq.quantizer.study;
 
 import com.google.common.primitives.ImmutableLongArray;
 import dev.gptq.formats.BadInputException;
-import dev.gptq.formats.gptq.GptqTensors;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.Model;
 import dev.gptq.pack.PackedMatrix;
@@ -24,9 +23,8 @@ public final class ModuleWeights {
 
   /** Of a module, quantized or not, or of any other tensor of a model. */
   public static ModuleWeights of(Model model, String module) {
-    if (model.quantization().isPresent() && GptqTensors.has(model.checkpoint(), module)) {
-      PackedMatrix matrix =
-          GptqTensors.read(model.checkpoint(), module, model.quantization().get()).matrix();
+    if (model.quantization().isPresent() && model.quantization().get().has(module)) {
+      PackedMatrix matrix = model.quantization().get().read(module).matrix();
       return new ModuleWeights(
           module,
           (long) matrix.rows() * matrix.columns(),

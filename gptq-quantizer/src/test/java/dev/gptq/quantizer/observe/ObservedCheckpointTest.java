@@ -9,9 +9,8 @@ import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.Backends;
 import dev.gptq.formats.SharedFiles;
-import dev.gptq.formats.gptq.GptqConfig;
-import dev.gptq.formats.gptq.GptqTensors;
-import dev.gptq.formats.gptq.ModuleSettings;
+import dev.gptq.formats.packed.Formats;
+import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
@@ -19,6 +18,7 @@ import dev.gptq.models.text.TokenWindows;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointExporter;
+import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.export.FormatConverter;
 import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.ModuleReport;
@@ -41,8 +41,9 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** A checkpoint with settings that differ from module to module, as written and as read. */
 final class ObservedCheckpointTest {
-  private static final GptqConfig CONFIG =
-      GptqConfig.of(new ModuleSettings(4, 128, true, false), GptqConfig.Version.V1);
+  private static final CheckpointSettings CONFIG =
+      CheckpointSettings.of(
+          Formats.find("gptq").orElseThrow(), new ModuleSettings(4, 128, true, false));
 
   @TempDir private Path folder;
 
@@ -75,10 +76,8 @@ final class ObservedCheckpointTest {
       for (int block = 0; block < model.spec().blocks().size(); block++) {
         reports.addAll(work.reports(block));
       }
-      GptqConfig config =
-          CONFIG.withDynamic(DynamicRules.of(model.spec(), reports, CONFIG.settings()));
-      assertThat(config.dynamic()).isNotEmpty();
-      CheckpointExporter.export(model, work, config, ImmutableMap.of(), output, false);
+      assertThat(DynamicRules.of(model.spec(), reports, CONFIG.base())).isNotEmpty();
+      CheckpointExporter.export(model, work, CONFIG, ImmutableMap.of(), output, false);
 
       TrueErrors trueErrors = new TrueErrors(model, backend, hessians);
       List<ModuleReport> log =
@@ -96,7 +95,7 @@ final class ObservedCheckpointTest {
               .isCloseTo(report.error(), within(1e-4 * report.error()));
         }
         Path other = folder.resolve("v2");
-        FormatConverter.convert(written, GptqConfig.Version.V2, other, false);
+        FormatConverter.convert(written, Formats.find("gptq_v2").orElseThrow(), other, false);
         try (Model converted = Model.open(other)) {
           for (ModuleReport report : log) {
             assertThat(
@@ -113,6 +112,6 @@ final class ObservedCheckpointTest {
   }
 
   private static PackedMatrix packed(Model model, String name) {
-    return GptqTensors.read(model.checkpoint(), name, model.quantization().orElseThrow()).matrix();
+    return model.quantization().orElseThrow().read(name).matrix();
   }
 }

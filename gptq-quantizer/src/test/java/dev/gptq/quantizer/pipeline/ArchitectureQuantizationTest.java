@@ -8,8 +8,8 @@ import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.Backends;
-import dev.gptq.formats.gptq.GptqConfig;
-import dev.gptq.formats.gptq.ModuleSettings;
+import dev.gptq.formats.packed.Formats;
+import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
@@ -26,6 +26,7 @@ import dev.gptq.models.text.TokenWindows;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointExporter;
+import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.store.RunKey;
 import dev.gptq.quantizer.store.WorkFolder;
@@ -52,8 +53,9 @@ class ArchitectureQuantizationTest {
   private static final int GROUP = 16;
   private static final int BITS = 4;
   private static final int WINDOW = 64;
-  private static final GptqConfig CONFIG =
-      GptqConfig.of(new ModuleSettings(BITS, GROUP, true, false), GptqConfig.Version.V1);
+  private static final CheckpointSettings CONFIG =
+      CheckpointSettings.of(
+          Formats.find("gptq").orElseThrow(), new ModuleSettings(BITS, GROUP, true, false));
 
   @TempDir private Path folder;
   private Backend backend;

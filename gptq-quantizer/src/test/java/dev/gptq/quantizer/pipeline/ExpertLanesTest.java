@@ -11,8 +11,8 @@ import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.Backends;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.SharedFiles;
-import dev.gptq.formats.gptq.GptqConfig;
-import dev.gptq.formats.gptq.ModuleSettings;
+import dev.gptq.formats.packed.Formats;
+import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
@@ -22,6 +22,7 @@ import dev.gptq.models.family.TinyConfigs;
 import dev.gptq.models.text.TokenWindows;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointExporter;
+import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.store.RunKey;
 import dev.gptq.quantizer.store.WorkFolder;
@@ -52,8 +53,9 @@ final class ExpertLanesTest {
   private static final int GROUP = 16;
   private static final int WINDOW = 64;
   private static final int WINDOWS = 12;
-  private static final GptqConfig CONFIG =
-      GptqConfig.of(new ModuleSettings(4, GROUP, true, false), GptqConfig.Version.V1);
+  private static final CheckpointSettings CONFIG =
+      CheckpointSettings.of(
+          Formats.find("gptq").orElseThrow(), new ModuleSettings(4, GROUP, true, false));
 
   @TempDir private Path folder;
 

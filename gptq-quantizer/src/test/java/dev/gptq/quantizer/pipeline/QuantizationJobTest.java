@@ -10,8 +10,8 @@ import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.Backends;
 import dev.gptq.formats.BadInputException;
-import dev.gptq.formats.gptq.GptqConfig;
-import dev.gptq.formats.gptq.ModuleSettings;
+import dev.gptq.formats.packed.Formats;
+import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
@@ -21,6 +21,7 @@ import dev.gptq.models.text.TokenWindows;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointExporter;
+import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.store.RunKey;
 import dev.gptq.quantizer.store.WorkFolder;
@@ -51,8 +52,9 @@ final class QuantizationJobTest {
   private static final Path TINY =
       Path.of(System.getProperty("gptq.root")).resolve("examples/tiny");
   private static final int WINDOW = 48;
-  private static final GptqConfig CONFIG =
-      GptqConfig.of(new ModuleSettings(4, 64, true, false), GptqConfig.Version.V1);
+  private static final CheckpointSettings CONFIG =
+      CheckpointSettings.of(
+          Formats.find("gptq").orElseThrow(), new ModuleSettings(4, 64, true, false));
 
   @TempDir private Path folder;
   private Backend backend;

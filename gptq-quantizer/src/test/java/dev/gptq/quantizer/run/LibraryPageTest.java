@@ -60,6 +60,6 @@ final class LibraryPageTest {
                   });
     }
     assertThat(output.resolve("model.safetensors")).exists();
-    assertThat(folder.resolve("converted/config.json")).content().contains("gptq_v2");
+    assertThat(folder.resolve("converted/config.json")).content().contains("compressed-tensors");
   }
 }

@@ -157,7 +157,7 @@ class PlanNotesTest {
         .hasMessageContaining("auto chooses");
     try (QuantizationPlan plan = quantization.fittingGroups().plan()) {
       assertThat(plan.request().settings().options().groupSize()).isEqualTo(64);
-      assertThat(plan.request().config().groupSize()).isEqualTo(64);
+      assertThat(plan.request().base().groupSize()).isEqualTo(64);
       assertThat(plan.notes())
           .containsExactly(
               "group size 64, the largest of 128, 64 and 32 that divides the inputs of all modules");

@@ -8,16 +8,21 @@ import com.google.common.hash.Hashing;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.formats.BadInputException;
+import dev.gptq.grid.GridSpec;
+import dev.gptq.grid.Scheme;
 import dev.gptq.models.family.RandomCheckpoint;
 import dev.gptq.models.family.TinyConfigs;
 import dev.gptq.models.text.TokenWindows;
+import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.ModuleReport;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.store.OutputLock;
 import dev.gptq.reference.ReferenceBackendProvider;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalInt;
@@ -32,7 +37,7 @@ final class ResumeTest {
   private final List<String> notes = new ArrayList<>();
 
   /** Hears everything; fails before a block, and saves the work when the checkpoint is written. */
-  private final class Recorder implements QuantizationListener {
+  private class Recorder implements QuantizationListener {
     private final int failingBlock;
     private int modules;
 
@@ -84,6 +89,67 @@ final class ResumeTest {
   private void cut(Path model, Path output, int bits) {
     assertThatThrownBy(() -> quantize(model, output, bits, new Recorder(1)))
         .hasMessage("power cut");
+  }
+
+  private static void severalFormats(Path model, Path output, QuantizationListener listener)
+      throws IOException {
+    try (Backend backend = new ReferenceBackendProvider().open(BackendOptions.defaults())) {
+      Quantization.of(model)
+          .settings(
+              QuantizationSettings.of(
+                  QuantizationSettings.Method.RTN,
+                  GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), 32)))
+          .format("compressed-tensors,gptq")
+          .on(backend)
+          .to(output)
+          .run(listener);
+    }
+  }
+
+  /** The second folder is taken while the first one is written. */
+  @Test
+  void ofSeveralFormatsOnlyThoseThatAreMissingAreWritten() throws IOException {
+    Path model = model(1);
+    Path output = folder.resolve("out");
+    Path obstacle = output.resolve("gptq").resolve("notes.txt");
+    Recorder obstructing =
+        new Recorder(-1) {
+          @Override
+          public void writing(Path place) {
+            try {
+              Files.createDirectories(obstacle.getParent());
+              Files.createFile(obstacle);
+            } catch (IOException e) {
+              throw new AssertionError(e);
+            }
+          }
+        };
+    assertThatThrownBy(() -> severalFormats(model, output, obstructing))
+        .hasMessageContaining("exists and is not empty");
+    assertThatThrownBy(() -> severalFormats(model, output, new Recorder(-1)))
+        .hasMessageContaining(obstacle.getParent() + " exists and is not empty");
+    Path first = output.resolve("compressed-tensors").resolve("model.safetensors");
+    Object written = Files.readAttributes(first, BasicFileAttributes.class).fileKey();
+    Files.delete(obstacle);
+    Recorder again = new Recorder(-1);
+    severalFormats(model, output, again);
+    assertThat(again.modules).isZero();
+    assertThat(Files.readAttributes(first, BasicFileAttributes.class).fileKey()).isEqualTo(written);
+    assertThat(output.resolve("gptq").resolve("model.safetensors")).exists();
+    assertThat(work()).isEmpty();
+    assertThatThrownBy(() -> severalFormats(model, output, new Recorder(-1)))
+        .hasMessageContaining("exists and is not empty");
+  }
+
+  @Test
+  void theFolderOfEachFormatIsLocked() throws IOException {
+    Path model = model(1);
+    Path output = folder.resolve("out");
+    try (OutputLock _ = OutputLock.acquire(output.resolve("gptq"))) {
+      assertThatThrownBy(() -> severalFormats(model, output, new Recorder(-1)))
+          .isInstanceOf(BadInputException.class)
+          .hasMessageContaining("is being written by process");
+    }
   }
 
   private List<Path> work() throws IOException {

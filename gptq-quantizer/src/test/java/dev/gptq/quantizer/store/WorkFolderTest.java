@@ -286,15 +286,15 @@ final class WorkFolderTest {
       assertThat(work.isWritten(output)).isFalse();
       work.announce(log);
       assertThat(work.isWritten(output)).isTrue();
-      assertThat(WorkFolder.isAnnounced(output)).isTrue();
+      assertThat(WorkFolder.isAnnounced(output, output)).isTrue();
       try (WorkFolder other = work("other")) {
         assertThat(other.isWritten(output)).isFalse();
       }
       Files.write(output.resolve("quantization-log.jsonl"), new byte[] {1, 2});
       assertThat(work.isWritten(output)).isFalse();
-      assertThat(WorkFolder.isAnnounced(output)).isFalse();
+      assertThat(WorkFolder.isAnnounced(output, output)).isFalse();
       Files.delete(output.resolve("quantization-log.jsonl"));
-      assertThat(WorkFolder.isAnnounced(output)).isFalse();
+      assertThat(WorkFolder.isAnnounced(output, output)).isFalse();
     }
   }
 

@@ -1,27 +1,28 @@
-package dev.gptq.formats.gptq;
+package dev.gptq.formats.packed;
 
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.safetensors.StoredTensor;
+import dev.gptq.formats.safetensors.StoredType;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 
 /** Little-endian elements without alignment, and conversions among real types. */
-final class Elements {
-  static final ValueLayout.OfFloat FLOAT =
+public final class Elements {
+  public static final ValueLayout.OfFloat FLOAT =
       ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  static final ValueLayout.OfShort HALF =
+  public static final ValueLayout.OfShort HALF =
       ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  static final ValueLayout.OfInt INT =
+  public static final ValueLayout.OfInt INT =
       ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  static final ValueLayout.OfLong LONG =
+  public static final ValueLayout.OfLong LONG =
       ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   private Elements() {}
 
   /** An element of a tensor of real numbers. */
-  static float get(StoredTensor tensor, long index) {
+  public static float get(StoredTensor tensor, long index) {
     return switch (tensor.type()) {
       case F32 -> tensor.data().getAtIndex(FLOAT, index);
       case F16 -> Float.float16ToFloat(tensor.data().getAtIndex(HALF, index));
@@ -33,13 +34,33 @@ final class Elements {
     };
   }
 
+  /** Whether a type of real numbers holds the value without rounding. */
+  public static boolean holds(StoredType type, float value) {
+    return switch (type) {
+      case F32 -> true;
+      case F16 -> Float.float16ToFloat(Float.floatToFloat16(value)) == value;
+      case BF16 -> (Float.floatToRawIntBits(value) & 0xffff) == 0;
+      default -> throw new IllegalArgumentException("no type of real numbers: " + type);
+    };
+  }
+
+  /** Stores a value that the type {@linkplain #holds holds}. */
+  public static void put(MemorySegment data, StoredType type, long index, float value) {
+    switch (type) {
+      case F32 -> data.setAtIndex(FLOAT, index, value);
+      case F16 -> data.setAtIndex(HALF, index, Float.floatToFloat16(value));
+      case BF16 -> data.setAtIndex(HALF, index, (short) (Float.floatToRawIntBits(value) >>> 16));
+      default -> throw new IllegalArgumentException("no type of real numbers: " + type);
+    }
+  }
+
   /** The values in memory outside the heap. */
-  static MemorySegment toSegment(float[] values) {
+  public static MemorySegment toSegment(float[] values) {
     return Arena.ofAuto().allocateFrom(FLOAT.withByteAlignment(Float.BYTES), values);
   }
 
   /** The elements rounded to float16. */
-  static MemorySegment toHalves(StoredTensor tensor, Arena arena) {
+  public static MemorySegment toHalves(StoredTensor tensor, Arena arena) {
     MemorySegment halves = arena.allocate(2 * tensor.elements(), 8);
     for (long i = 0; i < tensor.elements(); i++) {
       float value = get(tensor, i);

@@ -1,4 +1,4 @@
-package dev.gptq.formats.gptq;
+package dev.gptq.formats.packed;
 
 import dev.gptq.formats.json.JsonConfig;
 import java.util.Optional;
@@ -24,7 +24,8 @@ public record ModuleOverride(
         Optional.of(settings.descAct()));
   }
 
-  static ModuleOverride read(JsonConfig rule) {
+  /** The settings in a rule of a configuration. */
+  public static ModuleOverride read(JsonConfig rule) {
     return new ModuleOverride(
         rule.optionalInt("bits"),
         rule.optionalInt("group_size"),
@@ -32,7 +33,8 @@ public record ModuleOverride(
         rule.optionalBoolean("desc_act"));
   }
 
-  ModuleSettings applyTo(ModuleSettings base) {
+  /** Settings with those changed that the rule has. */
+  public ModuleSettings applyTo(ModuleSettings base) {
     return new ModuleSettings(
         bits.orElse(base.bits()),
         groupSize.orElse(base.groupSize()),
@@ -40,7 +42,8 @@ public record ModuleOverride(
         descAct.orElse(base.descAct()));
   }
 
-  ObjectNode toJson() {
+  /** The settings under the names of a configuration. */
+  public ObjectNode toJson() {
     ObjectNode json = JsonMapper.shared().createObjectNode();
     bits.ifPresent(value -> json.put("bits", value));
     groupSize.ifPresent(value -> json.put("group_size", value));

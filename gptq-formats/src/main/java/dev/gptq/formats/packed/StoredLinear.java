@@ -1,4 +1,4 @@
-package dev.gptq.formats.gptq;
+package dev.gptq.formats.packed;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.pack.PackedMatrix;

@@ -1,4 +1,4 @@
-package dev.gptq.formats.gptq;
+package dev.gptq.formats;
 
 import dev.gptq.grid.Scheme;
 import dev.gptq.pack.BitStream;
@@ -9,10 +9,10 @@ import java.util.Optional;
 import java.util.SplittableRandom;
 
 /** Packed matrices with random codes, float16 scales and zero points. */
-final class RandomMatrices {
+public final class RandomMatrices {
   private RandomMatrices() {}
 
-  static PackedMatrix of(
+  public static PackedMatrix of(
       Scheme scheme, int bits, int rows, int columns, int groupSize, boolean shuffled, int seed) {
     SplittableRandom random = new SplittableRandom(seed);
     int size = groupSize == -1 ? columns : groupSize;

@@ -1,0 +1,37 @@
+package dev.gptq.formats.packed;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
+import dev.gptq.formats.safetensors.StoredTensor;
+import java.util.Optional;
+import tools.jackson.databind.node.ObjectNode;
+
+/** A way to write quantized modules into the safetensors of a checkpoint. */
+public interface Format {
+  /** Its name on the command line. */
+  String id();
+
+  /**
+   * Why it cannot hold a module of that shape, as the end of a sentence that begins with the
+   * format's name; empty if it can.
+   */
+  Optional<String> refusal(ModuleSettings settings, int rows, int columns);
+
+  /**
+   * The tensors that stand for a module. Its codes, scales and zero points are kept bit for bit.
+   * Throws {@link dev.gptq.formats.BadInputException} where the format cannot hold one of them.
+   */
+  ImmutableList<StoredTensor> encode(PackedModule module);
+
+  /** What the names of a module's tensors end in, the bias excepted. */
+  ImmutableList<String> parts();
+
+  /** What {@code config.json} says about the quantization. */
+  ObjectNode settings(QuantizedModel model);
+
+  /** The file that repeats the settings, if the format has one. */
+  Optional<String> settingsFile();
+
+  /** Names of all files beside {@code config.json} in which formats of the kind keep settings. */
+  ImmutableSet<String> ownFiles();
+}

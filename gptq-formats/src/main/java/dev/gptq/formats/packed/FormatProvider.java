@@ -1,0 +1,25 @@
+package dev.gptq.formats.packed;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.json.JsonConfig;
+import dev.gptq.formats.safetensors.Checkpoint;
+
+/** Brings formats of quantized checkpoints; found by {@link java.util.ServiceLoader}. */
+public interface FormatProvider {
+  /** What it writes, the most usual first. */
+  ImmutableList<Format> formats();
+
+  /** Whether it reads checkpoints whose {@code quant_method} is this. */
+  boolean reads(String method);
+
+  /** Whether a checkpoint holds the module in its form, whatever the checkpoint says. */
+  boolean has(Checkpoint checkpoint, String module);
+
+  /**
+   * The quantized modules of a checkpoint.
+   *
+   * @param settings what the checkpoint says about its quantization
+   * @throws dev.gptq.formats.BadInputException if they are of a kind that cannot be read
+   */
+  PackedModules open(JsonConfig settings, Checkpoint checkpoint);
+}
