@@ -35,7 +35,7 @@ import java.util.stream.Stream;
 final class CheckpointCheck {
   /** What checkpoints hold beside weights: tables that can be computed, masks. */
   private static final ImmutableList<String> BUFFERS =
-      ImmutableList.of(".inv_freq", ".masked_bias", ".attn.bias", ".attention.bias");
+      ImmutableList.of(".inv_freq", ".act_fn.eps", ".masked_bias", ".attn.bias", ".attention.bias");
 
   private final ModelConfig config;
   private final DecoderSpec spec;

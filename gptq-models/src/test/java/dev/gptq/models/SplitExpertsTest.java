@@ -54,7 +54,9 @@ class SplitExpertsTest {
       throws IOException {
     StoredTensor first = from.require(EXPERTS + "0." + layers[0] + ".weight");
     long rows = (long) layers.length * first.rows();
-    byte[] all = new byte[Math.toIntExact(experts * layers.length * first.byteSize())];
+    byte[] all =
+        new byte
+            [Math.toIntExact(Math.multiplyExact((long) experts * layers.length, first.byteSize()))];
     MemorySegment to = MemorySegment.ofArray(all);
     long at = 0;
     for (int e = 0; e < experts; e++) {

@@ -66,7 +66,7 @@ public record FeedForward(
         gate, up, down, hidden, inner, function, bias, Optional.of(new Expert(together, index)));
   }
 
-  /** The layers that read the input: {@code up} and {@code gate} define those activations. */
+  /** The layers that read the input, and define {@code gated} and {@code passed}. */
   Step.Linears first(String in, String gated, String passed) {
     LinearSpec upper = new LinearSpec(up, passed, inner, hidden, bias);
     LinearSpec gating = new LinearSpec(gate, gated, inner, hidden, bias);

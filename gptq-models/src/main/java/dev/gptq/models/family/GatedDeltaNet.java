@@ -55,7 +55,9 @@ record GatedDeltaNet(
     double unit = 1 / Math.sqrt(keySize);
     return ImmutableList.<Step>builder()
         .addAll(fused ? fusedProjections(in, keys, values) : projections(in, keys, values))
-        .add(new Step.Convolve("qkv", "linear_attn.conv1d", 2 * keys + values, width, "mixed"))
+        .add(
+            new Step.Convolve(
+                "qkv", "linear_attn.conv1d", 2 * keys + values, width, false, "mixed"))
         .add(new Step.Activate(function, "mixed"))
         .add(
             new Step.Split(

@@ -98,7 +98,8 @@ final class LfmFamily implements ModelFamily {
             ImmutableList.of(
                 new Part("b", hidden), new Part("c", hidden), new Part("values", hidden))),
         new Step.Gate(Activation.IDENTITY, "b", "values"),
-        new Step.Convolve("b", "conv.conv", hidden, config.intValue("conv_L_cache", 3), "mixed"),
+        new Step.Convolve(
+            "b", "conv.conv", hidden, config.intValue("conv_L_cache", 3), false, "mixed"),
         new Step.Gate(Activation.IDENTITY, "c", "mixed"),
         new Step.Linears(
             "c", ImmutableList.of(new LinearSpec("conv.out_proj", out, hidden, hidden, false))));

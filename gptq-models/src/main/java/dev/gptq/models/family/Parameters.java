@@ -55,25 +55,44 @@ public record Parameters(Map<String, Parameter> tensors) {
         case Step.Norm norm -> add(block.prefix() + norm.kind().name(), norm.kind());
         case Step.Linears group -> group.modules().forEach(module -> add(block, module));
         case Step.Project project -> add(block, project.module());
-        case Step.Convolve c ->
-            add(block.prefix() + c.module() + WEIGHT, c.features(), 1, c.width());
+        case Step.Convolve c -> {
+          add(block.prefix() + c.module() + WEIGHT, c.features(), 1, c.width());
+          if (c.bias()) {
+            add(block.prefix() + c.module() + BIAS, c.features());
+          }
+        }
+        case Step.StateSpace space -> {
+          add(block.prefix() + space.spec().shift(), space.spec().heads());
+          add(block.prefix() + space.spec().rate(), space.spec().heads());
+        }
+        case Step.Weigh weigh -> add(block.prefix() + weigh.numbers(), weigh.size());
+        case Step.Xielu xielu -> {
+          for (String name : ImmutableList.of("alpha_p", "alpha_n", "beta")) {
+            add(block.prefix() + xielu.module() + "." + name, 1);
+          }
+        }
+        case Step.Attention attention ->
+            attention
+                .sinks()
+                .ifPresent(name -> add(block.prefix() + name, attention.spec().heads()));
         case Step.DeltaRule rule -> {
           add(block.prefix() + rule.spec().shift(), rule.spec().heads());
           add(block.prefix() + rule.spec().rate(), rule.spec().heads());
         }
         case Step.Route route -> {
           add(block, route.router());
-          route
-              .routing()
-              .correction()
-              .ifPresent(name -> add(block.prefix() + name, route.router().outputs()));
+          Routing routing = route.routing();
+          for (Optional<String> name : ImmutableList.of(routing.correction(), routing.gains())) {
+            name.ifPresent(n -> add(block.prefix() + n, route.router().outputs()));
+          }
         }
         case Step.Positions p -> add(block.prefix() + p.table(), p.rows(), p.columns());
         case Step.Split _,
             Step.Join _,
             Step.Scale _,
             Step.Rope _,
-            Step.Attention _,
+            Step.Clamp _,
+            Step.Temper _,
             Step.Activate _,
             Step.Gate _,
             Step.Add _,

@@ -14,6 +14,7 @@ import java.util.Optional;
  * @param score of an expert
  * @param normalised whether the weights of a token are divided by their sum
  * @param scaling factor on all weights
+ * @param gains name of what the weights of each expert are multiplied by, below the block
  * @param correction name of what is added to the scores when choosing, below the block
  * @param groups which experts remain
  */
@@ -22,8 +23,25 @@ public record Routing(
     Score score,
     boolean normalised,
     float scaling,
+    Optional<String> gains,
     Optional<String> correction,
     Groups groups) {
+
+  /** Without gains. */
+  public Routing(
+      int chosen,
+      Score score,
+      boolean normalised,
+      float scaling,
+      Optional<String> correction,
+      Groups groups) {
+    this(chosen, score, normalised, scaling, Optional.empty(), correction, groups);
+  }
+
+  /** The same with a factor for each expert. */
+  public Routing withGains(String name) {
+    return new Routing(chosen, score, normalised, scaling, Optional.of(name), correction, groups);
+  }
 
   /** What logits become. */
   public enum Score {
@@ -60,11 +78,11 @@ public record Routing(
 
   /** The same with a factor on all weights. */
   public Routing withScaling(double factor) {
-    return new Routing(chosen, score, normalised, (float) factor, correction, groups);
+    return new Routing(chosen, score, normalised, (float) factor, gains, correction, groups);
   }
 
   /** The same with a correction. */
   public Routing withCorrection(String name) {
-    return new Routing(chosen, score, normalised, scaling, Optional.of(name), groups);
+    return new Routing(chosen, score, normalised, scaling, gains, Optional.of(name), groups);
   }
 }

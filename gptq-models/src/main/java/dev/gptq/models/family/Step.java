@@ -4,6 +4,7 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Activation;
 import dev.gptq.backend.AttentionSpec;
+import java.util.Optional;
 
 /**
  * One step of a decoder block. A block is a list of steps over named activations, each tokens ×
@@ -85,9 +86,11 @@ public sealed interface Step {
    * @param module name of the module, whose weight is features × 1 × width
    * @param features of input and output
    * @param width tokens that an output sees
+   * @param bias whether there is a bias
    * @param out the result
    */
-  record Convolve(String in, String module, int features, int width, String out) implements Step {
+  record Convolve(String in, String module, int features, int width, boolean bias, String out)
+      implements Step {
     @Override
     public ImmutableSet<String> reads() {
       return ImmutableSet.of(in);
@@ -121,6 +124,98 @@ public sealed interface Step {
     @Override
     public ImmutableSet<String> defines() {
       return ImmutableSet.of(out);
+    }
+  }
+
+  /**
+   * A selective state space, as in Mamba-2. Queries and keys have {@code keySize} features in each
+   * of their heads, which the heads of the values share.
+   *
+   * @param q what is asked of the state
+   * @param k where values go in the state
+   * @param v values
+   * @param dt what the length of a step is computed from: {@code ln(1 + e^(dt + shift))}
+   * @param spec shapes and names
+   * @param shortest least length of a step
+   * @param longest greatest length of a step
+   * @param out the result, as v
+   */
+  record StateSpace(
+      String q,
+      String k,
+      String v,
+      String dt,
+      DeltaSpec spec,
+      float shortest,
+      float longest,
+      String out)
+      implements Step {
+    @Override
+    public ImmutableSet<String> reads() {
+      return ImmutableSet.of(q, k, v, dt);
+    }
+
+    @Override
+    public ImmutableSet<String> defines() {
+      return ImmutableSet.of(out);
+    }
+  }
+
+  /**
+   * Multiplies each feature by a stored number: {@code out[c] = numbers[c·size/columns]·in[c]}.
+   *
+   * @param in what is multiplied
+   * @param numbers name of the tensor below the block
+   * @param size how many numbers it has
+   * @param columns features of in, of which as many share a number as there are for each
+   * @param out the result; may be {@code in}
+   */
+  record Weigh(String in, String numbers, int size, int columns, String out) implements Step {
+    @Override
+    public ImmutableSet<String> reads() {
+      return ImmutableSet.of(in);
+    }
+
+    @Override
+    public ImmutableSet<String> defines() {
+      return in.equals(out) ? ImmutableSet.of() : ImmutableSet.of(out);
+    }
+  }
+
+  /** {@code of ← min(max(of, low), high)}. */
+  record Clamp(float low, float high, String of) implements Step {
+    @Override
+    public ImmutableSet<String> reads() {
+      return ImmutableSet.of(of);
+    }
+  }
+
+  /**
+   * The activation xIELU, in place, with {@code αp = ln(1 + e^alpha_p)} and {@code αn = beta + ln(1
+   * + e^alpha_n)}: {@code αp·x² + beta·x} where x is positive, else {@code αn·(e^x − 1 − x) +
+   * beta·x}.
+   *
+   * @param of what it is applied to
+   * @param module what holds {@code alpha_p}, {@code alpha_n} and {@code beta}
+   */
+  record Xielu(String of, String module) implements Step {
+    @Override
+    public ImmutableSet<String> reads() {
+      return ImmutableSet.of(of);
+    }
+  }
+
+  /**
+   * Scales queries by their position p: {@code of ← (1 + factor·ln(1 + ⌊(p + 1)/run⌋))·of}.
+   *
+   * @param of queries
+   * @param run positions that have the same factor
+   * @param factor how much it grows
+   */
+  record Temper(String of, int run, double factor) implements Step {
+    @Override
+    public ImmutableSet<String> reads() {
+      return ImmutableSet.of(of);
     }
   }
 
@@ -214,8 +309,38 @@ public sealed interface Step {
     }
   }
 
-  /** Causal attention of queries q over keys k and values v. */
-  record Attention(String q, String k, String v, String out, AttentionSpec spec) implements Step {
+  /**
+   * Causal attention of queries q over keys k and values v.
+   *
+   * @param sinks name of the scores below the block, one for each head, that take part in the
+   *     softmax and have no value
+   * @param chunk positions of a sequence that see each other only; 0 if all do
+   */
+  record Attention(
+      String q,
+      String k,
+      String v,
+      String out,
+      AttentionSpec spec,
+      Optional<String> sinks,
+      int chunk)
+      implements Step {
+
+    /** Without sinks, over the whole sequence. */
+    public Attention(String q, String k, String v, String out, AttentionSpec spec) {
+      this(q, k, v, out, spec, Optional.empty(), 0);
+    }
+
+    /** The same with sinks. */
+    public Attention withSinks(String name) {
+      return new Attention(q, k, v, out, spec, Optional.of(name), chunk);
+    }
+
+    /** The same in chunks. */
+    public Attention withChunk(int positions) {
+      return new Attention(q, k, v, out, spec, sinks, positions);
+    }
+
     @Override
     public ImmutableSet<String> reads() {
       return ImmutableSet.of(q, k, v);
@@ -270,8 +395,18 @@ public sealed interface Step {
     }
   }
 
-  /** The rows of the tokens that chose an expert. Steps over an expert without tokens are idle. */
-  record Gather(String in, String routes, int expert, String out) implements Step {
+  /**
+   * The rows of the tokens that chose an expert. Steps over an expert without tokens are idle.
+   *
+   * @param weighted whether rows are multiplied by the weights of the expert
+   */
+  record Gather(String in, String routes, int expert, boolean weighted, String out)
+      implements Step {
+    /** The rows as they are. */
+    public Gather(String in, String routes, int expert, String out) {
+      this(in, routes, expert, false, out);
+    }
+
     @Override
     public ImmutableSet<String> reads() {
       return ImmutableSet.of(in, routes);
@@ -283,8 +418,18 @@ public sealed interface Step {
     }
   }
 
-  /** Adds an expert's rows, times their weights, to the rows of the tokens that chose it. */
-  record Scatter(String what, String routes, int expert, String to) implements Step {
+  /**
+   * Adds an expert's rows to the rows of the tokens that chose it.
+   *
+   * @param weighted whether they are multiplied by the weights of the expert
+   */
+  record Scatter(String what, String routes, int expert, boolean weighted, String to)
+      implements Step {
+    /** The rows times their weights. */
+    public Scatter(String what, String routes, int expert, String to) {
+      this(what, routes, expert, true, to);
+    }
+
     @Override
     public ImmutableSet<String> reads() {
       return ImmutableSet.of(what, routes, to);

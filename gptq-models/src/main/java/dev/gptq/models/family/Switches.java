@@ -26,6 +26,14 @@ public final class Switches {
     };
   }
 
+  /** Requires the only name that is supported, where there is one at all. */
+  static void requireName(ModelConfig config, String key, String only) {
+    String found = config.stringValue(key, only);
+    if (!found.equals(only)) {
+      throw refused(config, key, found, "only " + only + " is supported");
+    }
+  }
+
   /** Requires a truth value where only one of the two is supported. */
   public static void require(ModelConfig config, String key, boolean only) {
     boolean found = config.booleanValue(key, only);

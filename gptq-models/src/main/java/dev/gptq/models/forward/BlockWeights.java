@@ -3,25 +3,29 @@ package dev.gptq.models.forward;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DeltaSpec;
 import dev.gptq.models.family.LinearSpec;
+import dev.gptq.models.family.Routing;
 import dev.gptq.models.family.Step;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * The weights of a block by the names of their modules.
  *
  * @param linears linear layers, routers included
  * @param norms normalisations
- * @param tables tables of learned positions, taps of convolutions, numbers of delta rules
- * @param corrections what is added to scores of experts
+ * @param tables tables of learned positions, taps and biases of convolutions, numbers of states,
+ *     factors of features, sinks
+ * @param numbers corrections and gains of experts, numbers of activation functions
  */
 record BlockWeights(
     Map<String, Linear> linears,
     Map<String, Norm> norms,
     Map<String, Tensor> tables,
-    Map<String, float[]> corrections) {
+    Map<String, float[]> numbers) {
 
   static BlockWeights load(BlockSpec spec, WeightSource source, TensorScope scope) {
     BlockWeights weights =
@@ -41,32 +45,48 @@ record BlockWeights(
             weights.linears.put(
                 project.module().module(),
                 source.linear(spec.nameOf(project.module()), project.module(), scope));
-        case Step.Convolve c ->
-            weights.tables.put(
-                c.module(),
-                source.taps(
-                    spec.prefix() + c.module() + ".weight", c.features(), c.width(), scope));
-        case Step.DeltaRule rule -> {
-          DeltaSpec delta = rule.spec();
+        case Step.Convolve c -> {
+          String name = spec.prefix() + c.module();
           weights.tables.put(
-              delta.shift(),
-              scope.upload(source.floats(spec.prefix() + delta.shift(), delta.heads())));
-          float[] rates = source.floats(spec.prefix() + delta.rate(), delta.heads());
-          for (int head = 0; head < rates.length; head++) {
-            rates[head] = (float) Math.exp(rates[head]);
+              c.module(), source.taps(name + ".weight", c.features(), c.width(), scope));
+          if (c.bias()) {
+            weights.tables.put(
+                c.module() + ".bias", source.vector(name + ".bias", c.features(), scope));
           }
-          weights.tables.put(delta.rate(), scope.upload(rates));
         }
+        case Step.DeltaRule rule -> weights.add(rule.spec(), spec.prefix(), source, scope);
+        case Step.StateSpace space -> weights.add(space.spec(), spec.prefix(), source, scope);
+        case Step.Weigh weigh -> {
+          float[] stored = source.floats(spec.prefix() + weigh.numbers(), weigh.size());
+          float[] factors = new float[weigh.columns()];
+          for (int c = 0; c < factors.length; c++) {
+            factors[c] = stored[(int) ((long) c * stored.length / factors.length)];
+          }
+          weights.tables.put(weigh.numbers(), source.row(factors, scope));
+        }
+        case Step.Xielu xielu -> {
+          for (String name : StepRunner.XIELU) {
+            String number = xielu.module() + "." + name;
+            weights.numbers.put(number, source.floats(spec.prefix() + number, 1));
+          }
+        }
+        case Step.Attention attention ->
+            attention
+                .sinks()
+                .ifPresent(name ->
+                    weights.tables.put(
+                        name,
+                        scope.upload(
+                            source.floats(spec.prefix() + name, attention.spec().heads()))));
         case Step.Route route -> {
           weights.linears.put(
               route.router().module(),
               source.linear(spec.nameOf(route.router()), route.router(), scope));
-          route
-              .routing()
-              .correction()
-              .ifPresent(name ->
-                  weights.corrections.put(
-                      name, source.floats(spec.prefix() + name, route.router().outputs())));
+          Routing routing = route.routing();
+          for (Optional<String> name : List.of(routing.correction(), routing.gains())) {
+            name.ifPresent(n ->
+                weights.numbers.put(n, source.floats(spec.prefix() + n, route.router().outputs())));
+          }
         }
         case Step.Positions p ->
             weights.tables.put(
@@ -75,7 +95,8 @@ record BlockWeights(
             Step.Join _,
             Step.Scale _,
             Step.Rope _,
-            Step.Attention _,
+            Step.Clamp _,
+            Step.Temper _,
             Step.Activate _,
             Step.Gate _,
             Step.Add _,
@@ -84,5 +105,15 @@ record BlockWeights(
       }
     }
     return weights;
+  }
+
+  /** The numbers of a state that heads carry from token to token. */
+  private void add(DeltaSpec delta, String prefix, WeightSource source, TensorScope scope) {
+    tables.put(delta.shift(), scope.upload(source.floats(prefix + delta.shift(), delta.heads())));
+    float[] rates = source.floats(prefix + delta.rate(), delta.heads());
+    for (int head = 0; head < rates.length; head++) {
+      rates[head] = (float) Math.exp(rates[head]);
+    }
+    tables.put(delta.rate(), scope.upload(rates));
   }
 }

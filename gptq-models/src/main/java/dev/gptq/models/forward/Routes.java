@@ -24,13 +24,21 @@ record Routes(ImmutableList<Expert> experts) {
    */
   record Expert(ImmutableIntArray tokens, ImmutableDoubleArray weights) {}
 
+  /** Routes every token with weights as they are. */
+  static Routes of(float[] logits, Routing routing, float[] correction) {
+    float[] gains = new float[correction.length];
+    Arrays.fill(gains, 1);
+    return of(logits, routing, correction, gains);
+  }
+
   /**
    * Routes every token, to the first of equal experts.
    *
    * @param logits tokens × experts, row by row
    * @param correction what is added to the scores when choosing, one for each expert
+   * @param gains what the weights of each expert are multiplied by
    */
-  static Routes of(float[] logits, Routing routing, float[] correction) {
+  static Routes of(float[] logits, Routing routing, float[] correction, float[] gains) {
     int count = correction.length;
     List<ImmutableIntArray.Builder> tokens = new ArrayList<>();
     List<ImmutableDoubleArray.Builder> weights = new ArrayList<>();
@@ -50,7 +58,7 @@ record Routes(ImmutableList<Expert> experts) {
       }
       for (int e : order) {
         tokens.get(e).add(t);
-        weights.get(e).add(routing.scaling() * scores[e] / sum);
+        weights.get(e).add(gains[e] * routing.scaling() * scores[e] / sum);
       }
     }
     return new Routes(

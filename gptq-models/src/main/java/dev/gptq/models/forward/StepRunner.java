@@ -1,6 +1,8 @@
 package dev.gptq.models.forward;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.primitives.Floats;
+import dev.gptq.backend.Activation;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.models.family.DeltaSpec;
@@ -12,9 +14,13 @@ import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.Arrays;
+import java.util.Optional;
 
 /** Computes single steps of a block. */
 final class StepRunner {
+  /** The numbers of an xIELU. */
+  static final ImmutableList<String> XIELU = ImmutableList.of("alpha_p", "alpha_n", "beta");
+
   private final Backend backend;
   private final TransformerOps ops;
   private final BlockWeights weights;
@@ -45,6 +51,11 @@ final class StepRunner {
       case Step.Project project -> project(project);
       case Step.Convolve convolve -> convolve(convolve);
       case Step.DeltaRule rule -> remember(rule);
+      case Step.StateSpace space -> remember(space);
+      case Step.Weigh weigh -> weigh(weigh);
+      case Step.Clamp clamp -> ops.clamp(clamp.low(), clamp.high(), registers.get(clamp.of()));
+      case Step.Xielu xielu -> activate(xielu);
+      case Step.Temper temper -> temper(temper);
       case Step.Join join -> join(join);
       case Step.Positions positions -> addPositions(positions);
       case Step.Scale scale -> ops.scale(scale.factor(), registers.get(scale.of()));
@@ -127,9 +138,62 @@ final class StepRunner {
         step.out(),
         x.rows(),
         x.columns(),
-        y ->
-            ops.convolve(
-                withHistory(step.in()), weights.tables().get(step.module()), pass.sequences(), y));
+        y -> {
+          ops.convolve(
+              withHistory(step.in()), weights.tables().get(step.module()), pass.sequences(), y);
+          if (step.bias()) {
+            ops.addBias(weights.tables().get(step.module() + ".bias"), y);
+          }
+        });
+  }
+
+  /** A convolution over one token. */
+  private void weigh(Step.Weigh step) {
+    Tensor x = registers.get(step.in());
+    Tensor factors = weights.tables().get(step.numbers());
+    registers.define(
+        step.out(), x.rows(), x.columns(), y -> ops.convolve(x, factors, pass.sequences(), y));
+  }
+
+  private void activate(Step.Xielu step) {
+    double positive = softplus(number(step.module(), XIELU.get(0)));
+    double beta = number(step.module(), XIELU.get(2));
+    double negative = beta + softplus(number(step.module(), XIELU.get(1)));
+    Tensor x = registers.get(step.of());
+    try (TensorScope local = backend.newScope()) {
+      Tensor square = local.rowMajor(x.type(), x.rows(), x.columns());
+      Tensor excess = local.rowMajor(x.type(), x.rows(), x.columns());
+      ops.activate(Activation.RELU_SQUARED, x, square);
+      ops.activate(Activation.ELU_EXCESS, x, excess);
+      ops.scale((float) positive, square);
+      ops.scale((float) negative, excess);
+      ops.scale((float) beta, x);
+      ops.add(square, x);
+      ops.add(excess, x);
+    }
+  }
+
+  private double number(String module, String name) {
+    return weights.numbers().get(module + "." + name)[0];
+  }
+
+  private static double softplus(double x) {
+    return Math.log1p(Math.exp(x));
+  }
+
+  private void temper(Step.Temper step) {
+    Tensor x = registers.get(step.of());
+    int length = x.rows() / pass.sequences();
+    for (int from = 0; from < length; ) {
+      int position = pass.firstPosition() + from + 1;
+      int end = Math.min(length, from + step.run() - position % step.run());
+      int runs = position / step.run();
+      double factor = 1 + step.factor() * Math.log1p(runs);
+      for (int first = 0; first < x.rows() && factor != 1; first += length) {
+        ops.scale((float) factor, x.rows(first + from, first + end));
+      }
+      from = end;
+    }
   }
 
   private void remember(Step.DeltaRule step) {
@@ -158,6 +222,39 @@ final class StepRunner {
                   v,
                   decay,
                   registers.get(step.beta()),
+                  state,
+                  pass.sequences(),
+                  y));
+    }
+  }
+
+  private void remember(Step.StateSpace step) {
+    DeltaSpec spec = step.spec();
+    Tensor v = registers.get(step.v());
+    int rows = pass.sequences() * spec.heads() * spec.keySize();
+    try (TensorScope local = backend.newScope()) {
+      Tensor state =
+          pass.cache()
+              .map(cache -> cache.state(step.out(), rows, spec.valueSize()))
+              .orElseGet(() -> KeyValueCache.zeros(local, rows, spec.valueSize()));
+      Tensor length = local.rowMajor(DType.F32, v.rows(), spec.heads());
+      ops.softplus(
+          registers.get(step.dt()),
+          weights.tables().get(spec.shift()),
+          step.shortest(),
+          step.longest(),
+          length);
+      registers.define(
+          step.out(),
+          v.rows(),
+          v.columns(),
+          y ->
+              ops.stateSpace(
+                  registers.get(step.q()),
+                  registers.get(step.k()),
+                  v,
+                  length,
+                  weights.tables().get(spec.rate()),
                   state,
                   pass.sequences(),
                   y));
@@ -212,13 +309,46 @@ final class StepRunner {
 
   private void attend(Step.Attention step) {
     Tensor q = registers.get(step.q());
+    Optional<Tensor> sinks = step.sinks().map(name -> weights.tables().get(name));
     registers.define(
         step.out(),
         q.rows(),
         q.columns(),
-        y ->
-            ops.attention(
-                q, withHistory(step.k()), withHistory(step.v()), step.spec(), pass.sequences(), y));
+        y -> {
+          Tensor k = withHistory(step.k());
+          Tensor v = withHistory(step.v());
+          if (step.chunk() == 0) {
+            ops.attention(q, k, v, step.spec(), sinks, pass.sequences(), y);
+          } else {
+            attendInChunks(step, q, k, v, sinks, y);
+          }
+        });
+  }
+
+  /** Positions that share a chunk are a sequence of their own. */
+  private void attendInChunks(
+      Step.Attention step, Tensor q, Tensor k, Tensor v, Optional<Tensor> sinks, Tensor y) {
+    int queries = q.rows() / pass.sequences();
+    int keys = k.rows() / pass.sequences();
+    for (int sequence = 0; sequence < pass.sequences(); sequence++) {
+      int firstQuery = sequence * queries;
+      int firstKey = sequence * keys;
+      for (int from = keys - queries; from < keys; ) {
+        int start = from / step.chunk() * step.chunk();
+        int end = Math.min(start + step.chunk(), keys);
+        int row = firstQuery + from - (keys - queries);
+        int rowEnd = row + end - from;
+        ops.attention(
+            q.rows(row, rowEnd),
+            k.rows(firstKey + start, firstKey + end),
+            v.rows(firstKey + start, firstKey + end),
+            step.spec(),
+            sinks,
+            1,
+            y.rows(row, rowEnd));
+        from = end;
+      }
+    }
   }
 
   private Tensor withHistory(String name) {
@@ -239,8 +369,12 @@ final class StepRunner {
               step.routing(),
               step.routing()
                   .correction()
-                  .map(name -> weights.corrections().get(name))
-                  .orElse(new float[experts])));
+                  .map(name -> weights.numbers().get(name))
+                  .orElse(new float[experts]),
+              step.routing()
+                  .gains()
+                  .map(name -> weights.numbers().get(name))
+                  .orElse(ones(experts))));
     }
   }
 
@@ -254,8 +388,34 @@ final class StepRunner {
         y -> {
           try (TensorScope local = backend.newScope()) {
             ops.gatherRows(x, local.upload(tokens), y);
+            if (step.weighted()) {
+              multiplyRows(y, weightsOf(step.routes(), step.expert()), local);
+            }
           }
         });
+  }
+
+  /** {@code y[t] ← weight[t]·y[t]}, as {@code y + (weight − 1)·y}. */
+  private void multiplyRows(Tensor y, float[] factors, TensorScope local) {
+    int[] rows = new int[factors.length];
+    Arrays.setAll(rows, t -> t);
+    float[] less = factors.clone();
+    for (int t = 0; t < less.length; t++) {
+      less[t] -= 1;
+    }
+    Tensor copy = local.rowMajor(y.type(), y.rows(), y.columns());
+    backend.linalg().convert(y, copy);
+    ops.scatterAddRows(copy, local.upload(rows), local.upload(less), y);
+  }
+
+  private float[] weightsOf(String routes, int expert) {
+    return Floats.toArray(registers.routes(routes).experts().get(expert).weights().asList());
+  }
+
+  private static float[] ones(int count) {
+    float[] ones = new float[count];
+    Arrays.fill(ones, 1);
+    return ones;
   }
 
   private void scatter(Step.Scatter step) {
@@ -264,7 +424,10 @@ final class StepRunner {
       ops.scatterAddRows(
           registers.get(step.what()),
           local.upload(chosen.tokens().toArray()),
-          local.upload(Floats.toArray(chosen.weights().asList())),
+          local.upload(
+              step.weighted()
+                  ? weightsOf(step.routes(), step.expert())
+                  : ones(chosen.tokens().length())),
           registers.get(step.to()));
     }
   }

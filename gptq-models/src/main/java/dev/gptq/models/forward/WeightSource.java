@@ -182,12 +182,17 @@ public final class WeightSource {
 
   /** A row vector of the activation type that is not stored. */
   Tensor constant(int size, float value, TensorScope scope) {
+    float[] values = new float[size];
+    Arrays.fill(values, value);
+    return row(values, scope);
+  }
+
+  /** A row vector of the activation type. */
+  Tensor row(float[] values, TensorScope scope) {
     try (TensorScope local = backend.newScope()) {
-      float[] values = new float[size];
-      Arrays.fill(values, value);
-      Tensor constant = scope.rowMajor(backend.activationType(), 1, size);
-      backend.linalg().convert(local.upload(values), constant);
-      return constant;
+      Tensor row = scope.rowMajor(backend.activationType(), 1, values.length);
+      backend.linalg().convert(local.upload(values), row);
+      return row;
     }
   }
 

@@ -176,7 +176,17 @@ class FamiliesTest {
         "lfm2     | layer_types                               | [\"mamba\"]",
         "falcon   | alibi                                     | true",
         "gemma3   | use_bidirectional_attention               | true",
-        "gpt2     | add_cross_attention                       | true"
+        "gpt2     | add_cross_attention                       | true",
+        "gpt-oss  | hidden_act                                | \"gelu\"",
+        "granite4 | position_embedding_type                   | \"learned\"",
+        "granite4 | layer_types                               | [\"conv\"]",
+        "nemotron-h | moe_latent_size                         | 16",
+        "nemotron-h | residual_in_fp32                        | true",
+        "nemotron-h | hybrid_override_pattern                 | \"M?\"",
+        "falcon-h1  | ssm_multipliers                         | [1]",
+        "falcon-h1  | mlp_multipliers                         | [1]",
+        "falcon-h1  | time_step_limit                         | [1]",
+        "llama4   | layer_types                               | [\"sliding_attention\"]"
       })
   void unsupportedSwitchesAreRefusedByName(String architecture, String key, String value) {
     ObjectNode config = TinyConfigs.json(architecture);

@@ -227,6 +227,68 @@ public final class TinyConfigs {
               """
                   + ROTARY
                   + "}")
+          .put(
+              "gpt-oss",
+              """
+              {"model_type": "gpt_oss", "head_dim": 16, "num_local_experts": 4,
+               "num_experts_per_tok": 2, "sliding_window": 8, "swiglu_limit": 0.5,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "granite-moe",
+              """
+              {"model_type": "granitemoeshared", "num_local_experts": 4, "num_experts_per_tok": 2,
+               "shared_intermediate_size": 48, "residual_multiplier": 0.5, "attention_multiplier": 0.3,
+               "logits_scaling": 2, "embedding_multiplier": 3,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "granite4",
+              """
+              {"model_type": "granitemoehybrid", "num_local_experts": 0, "mamba_n_heads": 8,
+               "mamba_d_state": 8, "mamba_n_groups": 2, "shared_intermediate_size": 48,
+               "layer_types": ["mamba", "attention"],
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "nemotron-h",
+              """
+              {"model_type": "nemotron_h", "hybrid_override_pattern": "M*E", "head_dim": 16,
+               "mamba_num_heads": 8, "mamba_head_dim": 8, "ssm_state_size": 8, "n_groups": 2,
+               "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+               "moe_shared_expert_intermediate_size": 48,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "falcon-h1",
+              """
+              {"model_type": "falcon_h1", "head_dim": 16, "mamba_d_ssm": 48, "mamba_n_heads": 8,
+               "mamba_d_state": 8, "mamba_rms_norm": true, "key_multiplier": 0.5,
+               "ssm_multipliers": [0.5, 1.5, 2, 0.7, 0.9], "ssm_in_multiplier": 1.2,
+               "mlp_multipliers": [0.8, 1.1], "time_step_limit": [0.1, 2.0],
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "apertus",
+              """
+              {"model_type": "apertus",
+              """
+                  + ROTARY.replace("silu", "xielu")
+                  + "}")
+          .put(
+              "llama4",
+              """
+              {"model_type": "llama4_text", "head_dim": 16, "num_local_experts": 4,
+               "num_experts_per_tok": 2, "intermediate_size_mlp": 48, "moe_layers": [1],
+               "no_rope_layers": [1, 0], "attention_chunk_size": 16, "floor_scale": 8,
+              """
+                  + ROTARY
+                  + "}")
           .buildOrThrow();
 
   private TinyConfigs() {}

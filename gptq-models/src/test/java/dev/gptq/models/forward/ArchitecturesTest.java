@@ -79,7 +79,15 @@ class ArchitecturesTest {
           "qwen3_5",
           "qwen3_5-moe",
           "qwen3_5-vlm",
-          "lfm2");
+          "lfm2",
+          "gpt-oss",
+          "gpt-oss-mxfp4",
+          "granite-moe",
+          "granite-hybrid",
+          "llama4",
+          "apertus",
+          "nemotron-h",
+          "falcon-h1");
 
   /**
    * Largest difference that is allowed with float32 activations, as a share of the largest value.

@@ -72,8 +72,9 @@ final class RoutesTest {
   void correctionsOnlyChoose() {
     Routing routing =
         new Routing(1, Routing.Score.SIGMOID, false, 3, Optional.of("c"), Groups.NONE);
-    Routes routes = Routes.of(new float[] {1, 0, -1}, routing, new float[] {0, 0, 9});
-    assertThat(routes.experts().get(2).weights().get(0)).isCloseTo(3 / (1 + Math.E), within(1e-12));
+    Routes routes =
+        Routes.of(new float[] {1, 0, -1}, routing, new float[] {0, 0, 9}, new float[] {1, 1, 2});
+    assertThat(routes.experts().get(2).weights().get(0)).isCloseTo(6 / (1 + Math.E), within(1e-12));
     assertThat(routes.experts().get(0).tokens().isEmpty()).isTrue();
   }
 
