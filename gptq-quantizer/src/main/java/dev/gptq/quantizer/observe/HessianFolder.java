@@ -1,6 +1,5 @@
 package dev.gptq.quantizer.observe;
 
-import com.google.common.base.Preconditions;
 import dev.gptq.backend.Backend;
 import dev.gptq.quantize.Hessian;
 import dev.gptq.tensor.DType;
@@ -11,26 +10,25 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
-import java.nio.channels.FileChannel.MapMode;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.zip.CRC32C;
 
 /**
  * Hessians on disk, one file for each group of modules: the number of tokens (8 bytes), the number
- * of columns (8 bytes), and both triangles in float32. Files are mapped, so that a Hessian needs no
- * room on the heap; a file is there whole or not at all.
+ * of columns (8 bytes), the CRC-32C of what follows (8 bytes), and both triangles in float32. A
+ * file is there whole or not at all.
  */
 public final class HessianFolder {
-  private static final long HEADER = 16;
-  private static final ValueLayout.OfLong LONG =
-      ValueLayout.JAVA_LONG.withOrder(ByteOrder.LITTLE_ENDIAN);
+  private static final int HEADER = 24;
+  private static final int PIECE = 16 << 20;
 
   private final Path folder;
 
@@ -41,20 +39,50 @@ public final class HessianFolder {
 
   /** Keeps the Hessian of a group; groups count from 0 in each block. */
   void put(int block, int group, Hessian hessian) {
-    try (Arena arena = Arena.ofConfined()) {
+    try {
       Files.createDirectories(folder);
       Path unfinished = Files.createTempFile(folder, "hessian", ".tmp");
-      Tensor matrix = hessian.matrix();
-      try (FileChannel file =
-          FileChannel.open(unfinished, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
-        MemorySegment mapped = file.map(MapMode.READ_WRITE, 0, HEADER + matrix.byteSize(), arena);
-        mapped.set(LONG, 0, hessian.tokens());
-        mapped.set(LONG, 8, hessian.columns());
-        matrix.copyTo(mapped.asSlice(HEADER));
+      try (FileChannel file = FileChannel.open(unfinished, StandardOpenOption.WRITE)) {
+        // Not through a mapping: a full disk would be a fault there and not an answer.
+        write(file, hessian);
       }
       Files.move(unfinished, file(block, group), StandardCopyOption.ATOMIC_MOVE);
     } catch (IOException e) {
-      throw new UncheckedIOException(e);
+      throw new UncheckedIOException(
+          new IOException(
+              "keeping a Hessian of block %d in %s failed: %s; the blocks before it are kept, free some space"
+                      .formatted(block, folder, e.getMessage())
+                  + " and give the same command to go on",
+              e));
+    }
+  }
+
+  private static void write(FileChannel file, Hessian hessian) throws IOException {
+    // Symmetric, so that rows are columns.
+    Tensor matrix =
+        hessian.matrix().layout() == Layout.ROW_MAJOR
+            ? hessian.matrix()
+            : hessian.matrix().transposed();
+    CRC32C checksum = new CRC32C();
+    try (Arena arena = Arena.ofConfined()) {
+      int step = rowsOfPiece(matrix);
+      MemorySegment piece = arena.allocate(step * rowBytes(matrix));
+      for (int from = 0; from < matrix.rows(); from += step) {
+        int to = Math.min(matrix.rows(), from + step);
+        matrix.rows(from, to).copyTo(piece);
+        ByteBuffer bytes = piece.asSlice(0, (to - from) * rowBytes(matrix)).asByteBuffer();
+        checksum.update(bytes.duplicate());
+        write(file, bytes, HEADER + from * rowBytes(matrix));
+      }
+    }
+    ByteBuffer header = ByteBuffer.allocate(HEADER).order(ByteOrder.LITTLE_ENDIAN);
+    header.putLong(hessian.tokens()).putLong(hessian.columns()).putLong(checksum.getValue());
+    write(file, header.flip(), 0);
+  }
+
+  private static void write(FileChannel file, ByteBuffer bytes, long position) throws IOException {
+    for (long at = position; bytes.hasRemaining(); ) {
+      at += file.write(bytes, at);
     }
   }
 
@@ -64,22 +92,72 @@ public final class HessianFolder {
     if (!Files.exists(path)) {
       return Optional.empty();
     }
-    try (Arena arena = Arena.ofConfined();
-        FileChannel file = FileChannel.open(path, StandardOpenOption.READ)) {
-      MemorySegment mapped = file.map(MapMode.READ_ONLY, 0, file.size(), arena);
-      int columns = Math.toIntExact(mapped.get(LONG, 8));
-      Preconditions.checkState(
-          file.size() == HEADER + (long) Float.BYTES * columns * columns,
-          "%s has %s bytes, too few or many for %s columns",
-          path,
-          file.size(),
-          columns);
-      Tensor matrix =
-          scope.upload(mapped.asSlice(HEADER), DType.F32, columns, columns, Layout.ROW_MAJOR);
-      return Optional.of(Hessian.of(backend, matrix, mapped.get(LONG, 0)));
+    try (FileChannel file = FileChannel.open(path, StandardOpenOption.READ)) {
+      ByteBuffer header = ByteBuffer.allocate(HEADER).order(ByteOrder.LITTLE_ENDIAN);
+      read(path, file, header, 0);
+      long tokens = header.getLong();
+      long columns = header.getLong();
+      if (columns < 1
+          || columns > Integer.MAX_VALUE
+          || file.size() != HEADER + Float.BYTES * columns * columns) {
+        throw damaged(path);
+      }
+      Tensor matrix = scope.rowMajor(DType.F32, (int) columns, (int) columns);
+      if (fill(path, file, backend, matrix) != header.getLong()) {
+        throw damaged(path);
+      }
+      return Optional.of(Hessian.of(backend, matrix, tokens));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+  }
+
+  /** Reads the elements, and returns their checksum. */
+  private static long fill(Path path, FileChannel file, Backend backend, Tensor matrix)
+      throws IOException {
+    CRC32C checksum = new CRC32C();
+    try (Arena arena = Arena.ofConfined()) {
+      int step = rowsOfPiece(matrix);
+      MemorySegment piece = arena.allocate(step * rowBytes(matrix));
+      for (int from = 0; from < matrix.rows(); from += step) {
+        int to = Math.min(matrix.rows(), from + step);
+        MemorySegment rows = piece.asSlice(0, (to - from) * rowBytes(matrix));
+        ByteBuffer bytes = rows.asByteBuffer();
+        read(path, file, bytes, HEADER + from * rowBytes(matrix));
+        checksum.update(bytes);
+        try (TensorScope local = backend.newScope()) {
+          Tensor uploaded =
+              local.upload(rows, DType.F32, to - from, matrix.columns(), Layout.ROW_MAJOR);
+          backend.linalg().convert(uploaded, matrix.rows(from, to));
+        }
+      }
+    }
+    return checksum.getValue();
+  }
+
+  private static void read(Path path, FileChannel file, ByteBuffer bytes, long position)
+      throws IOException {
+    for (long at = position; bytes.hasRemaining(); ) {
+      int count = file.read(bytes, at);
+      if (count < 0) {
+        throw damaged(path);
+      }
+      at += count;
+    }
+    bytes.flip();
+  }
+
+  private static IOException damaged(Path path) {
+    return new IOException(
+        path + " is not what was written; check the disk and start again with --no-resume");
+  }
+
+  private static long rowBytes(Tensor matrix) {
+    return (long) matrix.columns() * Float.BYTES;
+  }
+
+  private static int rowsOfPiece(Tensor matrix) {
+    return Math.clamp(PIECE / rowBytes(matrix), 1, matrix.rows());
   }
 
   /** Deletes the Hessian of a group. */

@@ -4,14 +4,10 @@ import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.forward.WeightSource;
-import dev.gptq.quantize.Gptq;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantize.Hessian;
-import dev.gptq.quantize.HessianFactor;
-import dev.gptq.quantize.QuantizedMatrix;
-import dev.gptq.quantize.RoundToNearest;
 import dev.gptq.quantizer.pipeline.ModuleReport;
-import dev.gptq.quantizer.pipeline.OutputErrors;
+import dev.gptq.quantizer.pipeline.ModuleSolve;
 import dev.gptq.quantizer.pipeline.QuantizedModule;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Tensor;
@@ -60,70 +56,61 @@ public final class Requantizer {
     for (Unit.Input input : unit.inputs()) {
       try (TensorScope scope = backend.newScope()) {
         Optional<Hessian> hessian = hessians.find(unit.block(), input.index(), backend, scope);
-        boolean rounded = isRounded(unit, input, first);
-        if (hessian.isEmpty() && !rounded) {
+        Optional<String> rounded = rounded(unit, input, first);
+        if (hessian.isEmpty() && rounded.isEmpty()) {
           throw new IllegalStateException(
               "the Hessian of %s is not kept"
                   .formatted(unit.spec().nameOf(input.modules().getFirst())));
         }
-        Optional<HessianFactor> factor =
-            rounded
-                ? Optional.empty()
-                : Optional.of(HessianFactor.of(backend, hessian.get(), changed, scope));
-        for (LinearSpec module : input.modules()) {
-          String name = unit.spec().nameOf(module);
-          modules.put(name, quantize(module, first.get(name), changed, hessian, factor));
-        }
+        Tensor weights = stacked(unit, input, scope);
+        new ModuleSolve(backend, changed)
+            .solve(
+                input.modules().stream().map(module -> subject(unit, module)).toList(),
+                weights,
+                new ModuleSolve.Statistics(hessian, rounded),
+                factor -> weights,
+                scope)
+            .forEach(solved -> {
+              ModuleReport report = solved.report();
+              double before = first.get(report.name()).seconds();
+              modules.put(
+                  report.name(),
+                  new QuantizedModule(solved.packed().join(), report.plusSeconds(before)));
+            });
       }
     }
     return modules.buildOrThrow();
   }
 
-  /** Whether the first run rounded modules of the input to nearest, and said so. */
-  private static boolean isRounded(Unit unit, Unit.Input input, Map<String, ModuleReport> first) {
-    return input.modules().stream()
-        .anyMatch(m -> !first.get(unit.spec().nameOf(m)).fallback().isEmpty());
+  private static ModuleSolve.Subject subject(Unit unit, LinearSpec module) {
+    return new ModuleSolve.Subject(
+        unit.block(), module.module(), unit.spec().nameOf(module), module.outputs());
   }
 
-  private QuantizedModule quantize(
-      LinearSpec module,
-      ModuleReport first,
-      GptqOptions changed,
-      Optional<Hessian> hessian,
-      Optional<HessianFactor> factor) {
-    long start = System.nanoTime();
-    try (TensorScope scope = backend.newScope()) {
-      Tensor weight = scope.columnMajor(DType.F32, module.outputs(), module.inputs());
-      backend.linalg().convert(source.stored(first.name(), module, scope), weight);
-      QuantizedMatrix nearest =
-          new RoundToNearest(backend, changed.grid(), changed.groupSize()).quantize(weight, scope);
-      QuantizedMatrix quantized =
-          factor.isPresent()
-              ? new Gptq(backend, changed).quantize(weight, factor.get(), scope).matrix()
-              : nearest;
-      OutputErrors errors =
-          hessian
-              .map(h -> OutputErrors.of(backend, weight, nearest, quantized, h))
-              .orElse(OutputErrors.NONE);
-      ModuleReport report =
-          new ModuleReport(
-              first.layer(),
-              first.module(),
-              first.name(),
-              first.rows(),
-              first.columns(),
-              changed.grid().bits(),
-              changed.groupSize(),
-              first.sym(),
-              errors.error(),
-              errors.relativeError(),
-              errors.rtn(),
-              errors.relativeRtn(),
-              factor.map(HessianFactor::damping).orElse(Double.NaN),
-              first.tokens(),
-              first.fallback(),
-              first.seconds() + (System.nanoTime() - start) / 1e9);
-      return new QuantizedModule(quantized.pack(), report);
+  /** Why the first run rounded modules of the input to nearest, if it did. */
+  private static Optional<String> rounded(
+      Unit unit, Unit.Input input, Map<String, ModuleReport> first) {
+    return input.modules().stream()
+        .map(module -> first.get(unit.spec().nameOf(module)).fallback())
+        .filter(fallback -> !fallback.isEmpty())
+        .findFirst();
+  }
+
+  /** The stored weights of the modules, one below the other. */
+  private Tensor stacked(Unit unit, Unit.Input input, TensorScope scope) {
+    int rows = input.modules().stream().mapToInt(LinearSpec::outputs).sum();
+    Tensor stacked = scope.columnMajor(DType.F32, rows, input.modules().getFirst().inputs());
+    int from = 0;
+    for (LinearSpec module : input.modules()) {
+      try (TensorScope local = backend.newScope()) {
+        int to = from + module.outputs();
+        backend
+            .linalg()
+            .convert(
+                source.stored(unit.spec().nameOf(module), module, local), stacked.rows(from, to));
+        from = to;
+      }
     }
+    return stacked;
   }
 }

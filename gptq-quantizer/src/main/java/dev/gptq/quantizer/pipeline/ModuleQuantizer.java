@@ -7,7 +7,7 @@ import dev.gptq.backend.LaneGroup;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.forward.Block;
 import dev.gptq.quantize.Hessian;
-import dev.gptq.quantizer.pipeline.GroupSolver.Solved;
+import dev.gptq.quantizer.pipeline.ModuleSolve.Solved;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;

@@ -39,4 +39,25 @@ public record ModuleReport(
     double damp,
     long tokens,
     String fallback,
-    double seconds) {}
+    double seconds) {
+  /** The same after more time. */
+  public ModuleReport plusSeconds(double more) {
+    return new ModuleReport(
+        layer,
+        module,
+        name,
+        rows,
+        columns,
+        bits,
+        groupSize,
+        sym,
+        error,
+        relativeError,
+        rtnError,
+        rtnRelativeError,
+        damp,
+        tokens,
+        fallback,
+        seconds + more);
+  }
+}

@@ -29,6 +29,7 @@ import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.pipeline.QuantizedModule;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
@@ -100,6 +101,25 @@ final class ObserverTest {
         new Requantizer(backend, model.weights(backend), options, hessians),
         store,
         Observer.Listener.SILENT);
+  }
+
+  /** There is one way to solve a module. */
+  @Test
+  void theSameSettingGivesTheSameWeightsAgain() {
+    GptqOptions options = options(Scheme.SYMMETRIC);
+    quantize(options, OptionalInt.empty());
+    ImmutableMap<String, PackedMatrix> packed = store.packed();
+    for (Unit unit : Unit.of(model.spec(), name -> true).subList(0, 4)) {
+      Map<String, ModuleReport> first = new HashMap<>();
+      store.reports(unit.block()).forEach(report -> first.put(report.name(), report));
+      new Requantizer(backend, model.weights(backend), options, hessians)
+          .quantize(unit, new Setting(4, 128), first)
+          .forEach((name, module) -> {
+            assertThat(module.packed().words().mismatch(packed.get(name).words())).isEqualTo(-1);
+            assertThat(module.report().error()).isEqualTo(first.get(name).error());
+            assertThat(module.report().seconds()).isGreaterThan(first.get(name).seconds());
+          });
+    }
   }
 
   /** Rounding to nearest instead would make a module worse that was to become better. */

@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
@@ -26,8 +27,9 @@ final class CrashTest {
 
   @TempDir private Path folder;
 
-  private Process start(Path model, Path output) throws IOException {
-    return new ProcessBuilder(
+  private Process start(Path model, Path output, String... more) throws IOException {
+    List<String> command =
+        new ArrayList<>(
             List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-XX:TieredStopAtLevel=1",
@@ -38,9 +40,9 @@ final class CrashTest {
                 System.getProperty("java.class.path"),
                 KilledRun.class.getName(),
                 model.toString(),
-                output.toString()))
-        .redirectError(folder.resolve("errors").toFile())
-        .start();
+                output.toString()));
+    command.addAll(List.of(more));
+    return new ProcessBuilder(command).redirectError(folder.resolve("errors").toFile()).start();
   }
 
   /** Waits until the work begins. */
@@ -99,6 +101,52 @@ final class CrashTest {
       MoreFiles.deleteRecursively(output);
     }
     assertThat(interrupted).as("kills with blocks kept").isPositive();
+  }
+
+  /** While an older checkpoint is replaced there is always a whole one, or two in reach. */
+  @Test
+  void aRunThatObservesAndReplacesIsKilled() throws Exception {
+    Path model = RandomCheckpoint.write(folder.resolve("model"), TinyConfigs.json("llama"), 11);
+    Path older = folder.resolve("older");
+    Path whole = folder.resolve("whole");
+    assertDone(begun(start(model, older)));
+    Process first = begun(start(model, whole, "observe"));
+    long begun = System.nanoTime();
+    assertDone(first);
+    long length = System.nanoTime() - begun;
+
+    SplittableRandom random = new SplittableRandom(5);
+    Path runs = Files.createDirectory(folder.resolve("runs"));
+    Path output = runs.resolve("out");
+    for (int kill = 0; kill < Math.max(3, KILLS / 10); kill++) {
+      if (!Files.exists(output)) {
+        assertDone(begun(start(model, output)));
+      }
+      Process process = begun(start(model, output, "observe"));
+      if (!process.waitFor(random.nextLong(length), TimeUnit.NANOSECONDS)) {
+        process.destroyForcibly().waitFor();
+        Path standing = Files.exists(output) ? output : runs.resolve(".out.replaced");
+        byte[] weights = Files.readAllBytes(standing.resolve("model.safetensors"));
+        assertThat(List.of(older, whole))
+            .anySatisfy(
+                one -> assertThat(one.resolve("model.safetensors")).hasBinaryContent(weights));
+        if (random.nextInt(3) > 0) {
+          continue;
+        }
+        process = begun(start(model, output, "observe"));
+      }
+      assertDone(process);
+      assertSame(output, whole);
+      try (Stream<Path> left = Files.list(runs)) {
+        assertThat(left).containsExactly(output);
+      }
+      MoreFiles.deleteRecursively(output);
+    }
+  }
+
+  private static Process begun(Process process) throws IOException {
+    awaitBeginning(process);
+    return process;
   }
 
   private static void assertSame(Path output, Path whole) {

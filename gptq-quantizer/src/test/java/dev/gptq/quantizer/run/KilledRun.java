@@ -21,7 +21,10 @@ final class KilledRun {
 
   private KilledRun() {}
 
-  /** Quantizes the model of the first argument into the folder of the second. */
+  /**
+   * Quantizes the model of the first argument into the folder of the second; with a third it
+   * replaces what is there and observes.
+   */
   public static void main(String[] arguments) throws IOException {
     int[] stream = new SplittableRandom(9).ints(4 * 32, 0, 64).toArray();
     ImmutableList<int[]> windows = TokenWindows.consecutive(stream, 32, OptionalInt.empty());
@@ -29,13 +32,20 @@ final class KilledRun {
       try (OutputStream out = new FileOutputStream(FileDescriptor.out)) {
         out.write((BEGUN + "\n").getBytes(StandardCharsets.UTF_8));
       }
-      Quantization.of(Path.of(arguments[0]))
-          .bits(4)
-          .groupSize(32)
-          .windows(windows)
-          .on(backend)
-          .to(Path.of(arguments[1]))
-          .run(QuantizationListener.NONE);
+      Quantization quantization =
+          Quantization.of(Path.of(arguments[0]))
+              .bits(4)
+              .groupSize(32)
+              .windows(windows)
+              .on(backend)
+              .to(Path.of(arguments[1]));
+      if (arguments.length > 2) {
+        quantization
+            .bits(2)
+            .overwrite(true)
+            .observing(new Observing.Worst(6, Observing.Measure.ERROR));
+      }
+      quantization.run(QuantizationListener.NONE);
     }
   }
 }
