@@ -1,6 +1,9 @@
 package dev.gptq.models.family;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
+import java.util.HashSet;
+import java.util.Set;
 import java.util.stream.Stream;
 
 /**
@@ -8,8 +11,31 @@ import java.util.stream.Stream;
  *
  * @param prefix what the names of its tensors begin with, such as {@code model.layers.0.}
  * @param steps what it computes
+ * @param kept activations that later blocks read, beside the residual stream
  */
-public record BlockSpec(String prefix, ImmutableList<Step> steps) {
+public record BlockSpec(String prefix, ImmutableList<Step> steps, ImmutableSet<String> kept) {
+
+  /** A block of which later ones read the residual stream only. */
+  public BlockSpec(String prefix, ImmutableList<Step> steps) {
+    this(prefix, steps, ImmutableSet.of());
+  }
+
+  /** The same of which later blocks read other activations as well. */
+  public BlockSpec keeping(Set<String> activations) {
+    return new BlockSpec(prefix, steps, ImmutableSet.copyOf(activations));
+  }
+
+  /** What the block reads before it defines it, beside the residual stream. */
+  public ImmutableSet<String> needs() {
+    Set<String> defined = new HashSet<>();
+    defined.add(Step.RESIDUAL);
+    ImmutableSet.Builder<String> needs = ImmutableSet.builder();
+    for (Step step : steps) {
+      step.reads().stream().filter(name -> !defined.contains(name)).forEach(needs::add);
+      defined.addAll(step.defines());
+    }
+    return needs.build();
+  }
 
   /** The groups of linear layers that share an input, in the order in which they are quantized. */
   public Stream<Step.Linears> groups() {

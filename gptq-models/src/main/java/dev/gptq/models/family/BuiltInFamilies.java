@@ -31,6 +31,7 @@ public final class BuiltInFamilies implements FamilyProvider {
         new GptJFamily(),
         new QwenNextFamily(),
         new LfmFamily(),
+        new Gemma4Family(),
         new GptOssFamily(),
         new GraniteMoeFamily(),
         new NemotronHFamily(),

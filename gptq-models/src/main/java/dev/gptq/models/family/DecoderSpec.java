@@ -68,6 +68,18 @@ public record DecoderSpec(
         family, vocabulary, hidden, context, embedding, other, blocks, closing, head, endTokens);
   }
 
+  /** The same with another opening. */
+  DecoderSpec withOpening(BlockSpec other) {
+    return new DecoderSpec(
+        family, vocabulary, hidden, context, embedding, other, blocks, closing, head, endTokens);
+  }
+
+  /** The same with other blocks. */
+  DecoderSpec withBlocks(ImmutableList<BlockSpec> others) {
+    return new DecoderSpec(
+        family, vocabulary, hidden, context, embedding, opening, others, closing, head, endTokens);
+  }
+
   /** The same with other steps between the last block and the head. */
   public DecoderSpec withClosing(Step... steps) {
     BlockSpec other = new BlockSpec(closing.prefix(), ImmutableList.copyOf(steps));
@@ -116,6 +128,6 @@ public record DecoderSpec(
   }
 
   private static BlockSpec renamed(UnaryOperator<String> rename, BlockSpec block) {
-    return new BlockSpec(rename.apply(block.prefix()), block.steps());
+    return new BlockSpec(rename.apply(block.prefix()), block.steps(), block.kept());
   }
 }

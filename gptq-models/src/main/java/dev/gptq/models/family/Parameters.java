@@ -86,6 +86,7 @@ public record Parameters(Map<String, Parameter> tensors) {
             name.ifPresent(n -> add(block.prefix() + n, route.router().outputs()));
           }
         }
+        case Step.Lookup l -> add(block.prefix() + l.table(), l.rows(), l.columns());
         case Step.Positions p -> add(block.prefix() + p.table(), p.rows(), p.columns());
         case Step.Split _,
             Step.Join _,

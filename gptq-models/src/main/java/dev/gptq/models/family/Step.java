@@ -287,6 +287,26 @@ public sealed interface Step {
     }
   }
 
+  /**
+   * The rows of a table for the tokens, in the opening only.
+   *
+   * @param table name of the table below the block
+   * @param rows rows of the table
+   * @param columns features of a row
+   * @param out the result
+   */
+  record Lookup(String table, int rows, int columns, String out) implements Step {
+    @Override
+    public ImmutableSet<String> reads() {
+      return ImmutableSet.of();
+    }
+
+    @Override
+    public ImmutableSet<String> defines() {
+      return ImmutableSet.of(out);
+    }
+  }
+
   /** {@code of ← factor·of}. */
   record Scale(float factor, String of) implements Step {
     @Override

@@ -35,7 +35,7 @@ public final class Block {
     this.spec = spec;
     this.ropes = ropes;
     this.weights = BlockWeights.load(spec, source, scope);
-    this.deadAfter = deadAfter(spec.steps());
+    this.deadAfter = deadAfter(spec);
   }
 
   /** The description. */
@@ -101,11 +101,11 @@ public final class Block {
     }
   }
 
-  private static ImmutableList<ImmutableSet<String>> deadAfter(List<Step> steps) {
-    Set<String> alive = new HashSet<>();
+  private static ImmutableList<ImmutableSet<String>> deadAfter(BlockSpec spec) {
+    Set<String> alive = new HashSet<>(spec.kept());
     alive.add(Step.RESIDUAL);
     List<ImmutableSet<String>> backwards = new ArrayList<>();
-    for (Step step : steps.reversed()) {
+    for (Step step : spec.steps().reversed()) {
       Set<String> dead = new HashSet<>(step.reads());
       dead.addAll(step.defines());
       dead.removeAll(alive);

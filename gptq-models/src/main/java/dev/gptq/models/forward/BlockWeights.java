@@ -88,6 +88,9 @@ record BlockWeights(
                 weights.numbers.put(n, source.floats(spec.prefix() + n, route.router().outputs())));
           }
         }
+        case Step.Lookup l ->
+            weights.tables.put(
+                l.table(), source.matrix(spec.prefix() + l.table(), l.rows(), l.columns(), scope));
         case Step.Positions p ->
             weights.tables.put(
                 p.table(), source.matrix(spec.prefix() + p.table(), p.rows(), p.columns(), scope));

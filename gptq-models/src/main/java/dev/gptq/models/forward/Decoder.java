@@ -179,10 +179,12 @@ public final class Decoder implements AutoCloseable {
           length + tokens.length <= capacity, "the sequence is full at %s tokens", capacity);
       try (TensorScope local = backend.newScope();
           Registers registers = new Registers(backend, local)) {
-        Pass opening = new Pass(1, length, Optional.empty());
+        Pass opening = new Pass(1, length, Optional.empty(), Optional.empty());
         ends.embed(List.of(tokens), registers, opening, local);
         for (int i = 0; i < blocks.size(); i++) {
-          blocks.get(i).run(registers, new Pass(1, length, Optional.of(caches.get(i))));
+          blocks
+              .get(i)
+              .run(registers, new Pass(1, length, Optional.empty(), Optional.of(caches.get(i))));
         }
         length += tokens.length;
         Tensor logits = ends.lastLogits(registers, local);

@@ -58,7 +58,7 @@ public final class Ends {
         tokens.columns(),
         table.columns(),
         x -> backend.transformer().embed(table, tokens, x));
-    opening.run(registers, pass);
+    opening.run(registers, pass.of(tokens));
   }
 
   /** The logits of all positions, F32, tokens × vocabulary. */

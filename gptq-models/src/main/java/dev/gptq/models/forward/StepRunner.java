@@ -58,6 +58,7 @@ final class StepRunner {
       case Step.Temper temper -> temper(temper);
       case Step.Join join -> join(join);
       case Step.Positions positions -> addPositions(positions);
+      case Step.Lookup lookup -> look(lookup);
       case Step.Scale scale -> ops.scale(scale.factor(), registers.get(scale.of()));
       case Step.Rope r -> rotate(r);
       case Step.Attention a -> attend(a);
@@ -278,6 +279,17 @@ final class StepRunner {
             }
           }
         });
+  }
+
+  private void look(Step.Lookup step) {
+    Tensor tokens =
+        pass.tokens()
+            .orElseThrow(() -> new IllegalStateException("tokens are known in the opening only"));
+    registers.define(
+        step.out(),
+        tokens.columns(),
+        step.columns(),
+        y -> ops.embed(weights.tables().get(step.table()), tokens, y));
   }
 
   private void addPositions(Step.Positions step) {

@@ -289,6 +289,31 @@ public final class TinyConfigs {
               """
                   + ROTARY
                   + "}")
+          .put(
+              "gemma4-shared",
+              """
+              {"model_type": "gemma4_text", "head_dim": 8, "global_head_dim": 16,
+               "sliding_window": 8, "hidden_size_per_layer_input": 16,
+               "vocab_size_per_layer_input": 96, "num_kv_shared_layers": 1,
+               "use_double_wide_mlp": true, "layer_types": ["full_attention",
+                 "sliding_attention", "sliding_attention"],
+              """
+                  + ROTARY.replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3")
+                  + "}")
+          .put(
+              "gemma4",
+              """
+              {"model_type": "gemma4_text", "head_dim": 8, "global_head_dim": 16,
+               "num_global_key_value_heads": 1, "attention_k_eq_v": true, "sliding_window": 8,
+               "hidden_size_per_layer_input": 16, "vocab_size_per_layer_input": 96,
+               "layer_types": ["sliding_attention", "full_attention"],
+               "enable_moe_block": true, "num_experts": 4, "top_k_experts": 2,
+               "moe_intermediate_size": 32, "rope_parameters": {
+                 "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25},
+                 "sliding_attention": {"rope_type": "default"}},
+              """
+                  + ROTARY
+                  + "}")
           .buildOrThrow();
 
   private TinyConfigs() {}

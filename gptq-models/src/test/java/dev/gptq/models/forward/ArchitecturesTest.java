@@ -80,6 +80,7 @@ class ArchitecturesTest {
           "qwen3_5-moe",
           "qwen3_5-vlm",
           "lfm2",
+          "gemma4",
           "gpt-oss",
           "gpt-oss-mxfp4",
           "granite-moe",

@@ -144,11 +144,15 @@ final class BlockCalibration {
     }
   }
 
-  /** A copy of the residual stream. */
+  /** A copy of the residual stream and what else the block reads of earlier ones. */
   private Registers residual(Registers of, TensorScope scope) {
     Registers copy = new Registers(backend, scope);
     Tensor x = of.get(Step.RESIDUAL);
     copy.define(Step.RESIDUAL, x.rows(), x.columns(), y -> backend.linalg().convert(x, y));
+    for (String name : block.spec().needs()) {
+      Tensor kept = of.get(name);
+      copy.define(name, kept.rows(), kept.columns(), y -> backend.linalg().convert(kept, y));
+    }
     return copy;
   }
 
