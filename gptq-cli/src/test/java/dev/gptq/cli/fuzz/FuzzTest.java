@@ -23,7 +23,7 @@ import org.junit.jupiter.api.io.TempDir;
  * keeps there what was found and, in {@code last}, the number of the input that is being tried.
  */
 final class FuzzTest {
-  private static final long INPUTS = Long.getLong("gptq.test.fuzz", 250);
+  private static final long INPUTS = Long.getLong("gptq.test.fuzz", 120);
   private static final long FIRST = Long.getLong("gptq.test.fuzz.first", 0);
   private static final String FOLDER = System.getProperty("gptq.test.fuzz.folder", "");
   private static final int MOST_FINDINGS = 200;

@@ -14,6 +14,8 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 
 /**
  * The right of one process to write an output folder, from before its work begins: a lock that the
@@ -21,6 +23,12 @@ import java.time.temporal.ChronoUnit;
  * drops the lock of a process that dies, so that a file without a lock on it means nothing.
  */
 public final class OutputLock implements AutoCloseable {
+  /** More than any text in the file, and so many lengths that two processes hardly share one. */
+  private static final long LENGTHS = 2000;
+
+  /** Those of this process, which would lose them if it opened and closed their files again. */
+  private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();
+
   private final Path file;
   private final FileChannel channel;
 
@@ -40,7 +48,28 @@ public final class OutputLock implements AutoCloseable {
       target = target.toRealPath();
     }
     Path file = target.resolveSibling("." + target.getFileName() + ".lock");
-    String me = self();
+    if (!HELD.add(file)) {
+      throw new BadInputException(
+          "%s is being written by %s; wait for it or give another output folder"
+              .formatted(output, self()));
+    }
+    boolean held = false;
+    try {
+      OutputLock lock = acquire(output, file);
+      held = true;
+      return lock;
+    } finally {
+      if (!held) {
+        HELD.remove(file);
+      }
+    }
+  }
+
+  private static OutputLock acquire(Path output, Path file) throws IOException {
+    // Unix forgets a lock when its process closes the file anywhere else, so that it must not be
+    // opened to see whose it is: its length says that.
+    long length = LENGTHS + ProcessHandle.current().pid() % LENGTHS;
+    ByteBuffer me = StandardCharsets.UTF_8.encode(self() + "\n");
     while (true) {
       FileChannel channel =
           FileChannel.open(
@@ -52,12 +81,13 @@ public final class OutputLock implements AutoCloseable {
                 .formatted(output, holder(file)));
       }
       channel.truncate(0);
-      ByteBuffer rest = StandardCharsets.UTF_8.encode(me);
+      ByteBuffer rest = me.duplicate();
       while (rest.hasRemaining()) {
         channel.write(rest);
       }
+      channel.write(ByteBuffer.allocate(1), length - 1);
       // The former holder may have deleted the file between our opening and locking it.
-      if (holder(file).equals(me)) {
+      if (Files.exists(file) && file.toFile().length() == length) {
         return new OutputLock(file, channel);
       }
       channel.close();
@@ -93,7 +123,7 @@ public final class OutputLock implements AutoCloseable {
   private static String holder(Path file) throws IOException {
     try {
       String name = Files.readString(file);
-      return name.isEmpty() ? "another process" : name;
+      return name.contains("\n") ? name.substring(0, name.indexOf('\n')) : "another process";
     } catch (NoSuchFileException e) {
       return "another process";
     }
@@ -102,7 +132,11 @@ public final class OutputLock implements AutoCloseable {
   /** Gives the lock back. */
   @Override
   public void close() throws IOException {
-    Files.deleteIfExists(file);
-    channel.close();
+    try {
+      Files.deleteIfExists(file);
+      channel.close();
+    } finally {
+      HELD.remove(file);
+    }
   }
 }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gptq.formats.BadInputException;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
@@ -25,6 +26,43 @@ final class OutputLockTest {
     }
     assertThat(output.getParent()).isEmptyDirectory();
     OutputLock.acquire(output).close();
+  }
+
+  /** Another process, which tries to have the output of its argument. */
+  static final class Other {
+    private Other() {}
+
+    public static void main(String[] arguments) throws IOException {
+      OutputLock.acquire(Path.of(arguments[0])).close();
+    }
+  }
+
+  private static Process other(Path output) throws IOException {
+    return new ProcessBuilder(
+            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+            "-XX:TieredStopAtLevel=1",
+            "-cp",
+            System.getProperty("java.class.path"),
+            Other.class.getName(),
+            output.toString())
+        .redirectErrorStream(true)
+        .start();
+  }
+
+  /** Within one process Java knows better than the system, which forgets a lock easily. */
+  @Test
+  void anotherProcessCannotHaveIt() throws Exception {
+    Path output = folder.resolve("out");
+    try (OutputLock lock = OutputLock.acquire(output)) {
+      assertThat(lock).isNotNull();
+      assertThatThrownBy(() -> OutputLock.acquire(output)).isInstanceOf(BadInputException.class);
+      Process refused = other(output);
+      assertThat(new String(refused.getInputStream().readAllBytes(), StandardCharsets.UTF_8))
+          .contains("is being written by process " + ProcessHandle.current().pid() + " on ");
+      assertThat(refused.waitFor()).isEqualTo(1);
+    }
+    assertThat(other(output).waitFor()).isZero();
+    assertThat(folder).isEmptyDirectory();
   }
 
   @Test
