@@ -6,7 +6,9 @@ import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.OutputOption;
 import dev.gptq.quantizer.export.Conversion;
+import dev.gptq.quantizer.gguf.GgufExport;
 import dev.gptq.quantizer.run.CheckpointFormats;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -24,9 +26,15 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class ConvertCommand implements Callable<Integer> {
+  private static final String GGUF = "gguf";
+
   @Mixin private ModelOption model;
 
-  @Option(names = "--output", required = true, paramLabel = "DIR", description = "folder to write")
+  @Option(
+      names = "--output",
+      required = true,
+      paramLabel = "PATH",
+      description = "folder to write; with --format gguf the file")
   private Path target;
 
   @Option(
@@ -34,11 +42,12 @@ final class ConvertCommand implements Callable<Integer> {
       required = true,
       paramLabel = "NAME",
       description =
-          "gptq (zero points stored less one), gptq_v2 (stored as they are) or compressed-tensors;"
-              + " 'gptq quantize --help' says who loads them")
+          "gptq (zero points stored less one), gptq_v2 (stored as they are), compressed-tensors, or"
+              + " gguf (for llama.cpp: Llama, Mistral, Mixtral, Qwen 2 and 3 with byte-level"
+              + " tokenizers); 'gptq quantize --help' says who loads them")
   private String format;
 
-  @Option(names = "--overwrite", description = "replace the output folder when done")
+  @Option(names = "--overwrite", description = "replace the output when done")
   private boolean overwrite;
 
   @Mixin private OutputOption output;
@@ -47,10 +56,7 @@ final class ConvertCommand implements Callable<Integer> {
   @Override
   public Integer call() throws Exception {
     Console console = output.console(spec);
-    int modules =
-        Conversion.of(model.folder(console), CheckpointFormats.named(format))
-            .overwrite(overwrite)
-            .to(target);
+    int modules = convert(model.folder(console));
     if (output.json()) {
       console.result(
           JsonOutput.line(
@@ -63,5 +69,11 @@ final class ConvertCommand implements Callable<Integer> {
       console.result("wrote " + target + ": " + modules + " modules as " + format);
     }
     return ExitStatus.DONE;
+  }
+
+  private int convert(Path folder) throws IOException {
+    return format.equals(GGUF)
+        ? GgufExport.write(folder, target, overwrite)
+        : Conversion.of(folder, CheckpointFormats.named(format)).overwrite(overwrite).to(target);
   }
 }

@@ -102,7 +102,8 @@ final class QuantizeCommand implements Callable<Integer> {
         "gptq: vLLM (4, 8 bits), SGLang, GPTQModel, transformers; symmetric;",
         "gptq_v2: GPTQModel, transformers; also zero points of 0;",
         "compressed-tensors: vLLM, SGLang, transformers (symmetric); with --asym 4 and 8 bits.",
-        "Several get a folder each (default: gptq for --sym, gptq_v2 for --asym)"
+        "Several get a folder each (default: gptq for --sym, gptq_v2 for --asym);",
+        "for llama.cpp, 'gptq convert --format gguf' makes a file of any of them"
       })
   private String format;
 

@@ -96,17 +96,22 @@ public final class ChatTemplate {
 
   /** The template of a checkpoint folder, if there is one. */
   public static Optional<ChatTemplate> find(Path folder) throws IOException {
-    Path config = folder.resolve(SpecialTokens.FILE);
-    Optional<JsonConfig> settings =
-        Files.isRegularFile(config) ? Optional.of(JsonConfig.read(config)) : Optional.empty();
+    Path file = folder.resolve(FILE);
+    Path origin = Files.isRegularFile(file) ? file : folder.resolve(SpecialTokens.FILE);
     ImmutableMap<String, String> tokens = SpecialTokens.read(folder).texts();
+    return text(folder).map(text -> new ChatTemplate(origin, text, tokens));
+  }
+
+  /** Its text as the folder has it. */
+  public static Optional<String> text(Path folder) throws IOException {
     Path file = folder.resolve(FILE);
     if (Files.isRegularFile(file)) {
-      return Optional.of(new ChatTemplate(file, Files.readString(file), tokens));
+      return Optional.of(Files.readString(file));
     }
-    return settings
-        .flatMap(json -> json.find(KEY))
-        .map(node -> new ChatTemplate(config, source(config, node), tokens));
+    Path config = folder.resolve(SpecialTokens.FILE);
+    return Files.isRegularFile(config)
+        ? JsonConfig.read(config).find(KEY).map(node -> source(config, node))
+        : Optional.empty();
   }
 
   /** One template, or the one called default of several. */

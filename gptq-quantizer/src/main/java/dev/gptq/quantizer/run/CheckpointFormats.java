@@ -19,6 +19,7 @@ import tools.jackson.databind.node.JsonNodeFactory;
 public final class CheckpointFormats {
   private static final String GPTQ = "gptq";
   private static final String GPTQ_V2 = "gptq_v2";
+  private static final String GGUF = "gguf";
 
   private CheckpointFormats() {}
 
@@ -56,6 +57,11 @@ public final class CheckpointFormats {
   }
 
   private static Format format(String name, boolean symmetric) {
+    if (name.equals(GGUF)) {
+      throw new RequestException(
+          "a run writes checkpoints, and --format gguf is made of a finished one: quantize with"
+              + " another format, then 'gptq convert --format gguf'");
+    }
     if (name.equals(GPTQ) && !symmetric) {
       throw new RequestException(
           "--format gptq stores zero points less one and so cannot hold a zero point of 0, which"

@@ -1,0 +1,100 @@
+package dev.gptq.formats.gguf;
+
+import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.packed.Elements;
+import dev.gptq.formats.safetensors.StoredType;
+import dev.gptq.pack.PackedMatrix;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.function.IntUnaryOperator;
+import java.util.stream.IntStream;
+
+/**
+ * Packed matrices as blocks of 32 weights, row by row. Byte j of the codes of a block of four bits
+ * holds weight j in its low half and weight {@code j + 16} in its high one.
+ */
+public final class GgufBlocks {
+  private static final int SIZE = 32;
+  private static final int HALF = SIZE / 2;
+
+  private final String module;
+  private final PackedMatrix matrix;
+  private final GgufType type;
+
+  private GgufBlocks(String module, PackedMatrix matrix, GgufType type) {
+    this.module = module;
+    this.matrix = matrix;
+    this.type = type;
+  }
+
+  /**
+   * The blocks of a matrix that {@link GgufType#refusal} accepts. Codes and scales stay as they
+   * are; the offset of {@link GgufType#Q4_1}, {@code −scale·zero}, is rounded to float16. Throws
+   * {@link BadInputException} if float16 does not hold a scale.
+   *
+   * @param module its name, for messages
+   * @param rowOf the row of the matrix that stands in each row of the file
+   */
+  public static MemorySegment encode(
+      String module, PackedMatrix matrix, GgufType type, IntUnaryOperator rowOf) {
+    return new GgufBlocks(module, matrix, type).encode(rowOf);
+  }
+
+  private MemorySegment encode(IntUnaryOperator rowOf) {
+    long rowBytes = type.bytes(matrix.columns());
+    MemorySegment blocks = Arena.ofAuto().allocate(rowBytes * matrix.rows(), 8);
+    IntStream.range(0, matrix.rows())
+        .parallel()
+        .forEach(row -> row(blocks.asSlice(row * rowBytes, rowBytes), rowOf.applyAsInt(row)));
+    return blocks;
+  }
+
+  private void row(MemorySegment row, int o) {
+    long bytes = type.bytes(SIZE);
+    for (int block = 0; block < matrix.columns() / SIZE; block++) {
+      MemorySegment target = row.asSlice(block * bytes, bytes);
+      int from = block * SIZE;
+      int group = matrix.group(from);
+      float scale = matrix.scale(o, group);
+      if (!Elements.holds(StoredType.F16, scale)) {
+        throw new BadInputException(
+            "module '%s' has the scale %s, which is no float16; quantize the model again with the format gptq"
+                .formatted(module, scale));
+      }
+      target.set(Elements.HALF, 0, Float.floatToFloat16(scale));
+      switch (type) {
+        case Q4_0 -> nibbles(target, 2, o, from, 8 - (int) matrix.zero(o, group));
+        case Q4_1 -> {
+          float offset = -scale * matrix.zero(o, group);
+          target.set(Elements.HALF, 2, finite(offset));
+          nibbles(target, 4, o, from, 0);
+        }
+        case Q8_0 -> {
+          for (int j = 0; j < SIZE; j++) {
+            target.set(ValueLayout.JAVA_BYTE, 2 + j, (byte) (matrix.code(o, from + j) - (1 << 7)));
+          }
+        }
+        default -> throw new IllegalArgumentException(type + " is no type of quantized modules");
+      }
+    }
+  }
+
+  private short finite(float offset) {
+    short half = Float.floatToFloat16(offset);
+    if (!Float.isFinite(Float.float16ToFloat(half))) {
+      throw new BadInputException(
+          "module '%s' has the offset %s, which float16 cannot hold; leave it out with --exclude"
+              .formatted(module, offset));
+    }
+    return half;
+  }
+
+  private void nibbles(MemorySegment target, int at, int o, int from, int shift) {
+    for (int j = 0; j < HALF; j++) {
+      int low = matrix.code(o, from + j) + shift;
+      int high = matrix.code(o, from + j + HALF) + shift;
+      target.set(ValueLayout.JAVA_BYTE, at + j, (byte) (low | high << 4));
+    }
+  }
+}

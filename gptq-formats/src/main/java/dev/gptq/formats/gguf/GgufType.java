@@ -1,0 +1,92 @@
+package dev.gptq.formats.gguf;
+
+import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.formats.safetensors.StoredType;
+import java.util.Optional;
+
+/** Element types of a GGUF file that are written; the constants are named as llama.cpp does. */
+public enum GgufType {
+  /** IEEE binary32. */
+  F32(0, 1, 4, 0),
+  /** IEEE binary16. */
+  F16(1, 1, 2, 1),
+  /** bfloat16. */
+  BF16(30, 1, 2, 32),
+  /** 32 codes of 4 bits with a scale: {@code d·(u − 8)}. */
+  Q4_0(2, 32, 18, 2),
+  /** 32 codes of 4 bits with scale and offset: {@code d·u + m}. */
+  Q4_1(3, 32, 20, 3),
+  /** 32 codes of 8 bits with a scale: {@code d·q}. */
+  Q8_0(8, 32, 34, 7);
+
+  private final int id;
+  private final int block;
+  private final int bytes;
+  private final int fileType;
+
+  GgufType(int id, int block, int bytes, int fileType) {
+    this.id = id;
+    this.block = block;
+    this.bytes = bytes;
+    this.fileType = fileType;
+  }
+
+  /** Its number in a file. */
+  public int id() {
+    return id;
+  }
+
+  /** Elements of a block, which lie side by side in a row. */
+  public int block() {
+    return block;
+  }
+
+  /** {@code general.file_type} of a file that is mostly of this type. */
+  public int fileType() {
+    return fileType;
+  }
+
+  /** Bytes of so many elements, whole blocks. */
+  public long bytes(long elements) {
+    return elements / block * bytes;
+  }
+
+  /** The type with the same bits as one of safetensors, for matrices that are not quantized. */
+  public static Optional<GgufType> of(StoredType type) {
+    return switch (type) {
+      case F32 -> Optional.of(F32);
+      case F16 -> Optional.of(F16);
+      case BF16 -> Optional.of(BF16);
+      default -> Optional.empty();
+    };
+  }
+
+  /** The type that holds a module of those settings; see {@link #refusal}. */
+  public static GgufType of(ModuleSettings settings) {
+    if (settings.bits() == 8) {
+      return Q8_0;
+    }
+    return settings.sym() ? Q4_0 : Q4_1;
+  }
+
+  /** Why no type holds a module, as the end of a sentence; empty if one does. */
+  public static Optional<String> refusal(ModuleSettings settings, int columns) {
+    if (settings.bits() > 4 && settings.bits() != 8) {
+      return Optional.of("has no type here for codes of " + settings.bits() + " bits");
+    }
+    if (settings.bits() == 8 && !settings.sym()) {
+      return Optional.of("has 8 bits for symmetric grids only");
+    }
+    if (settings.descAct() && settings.groupSize() != -1) {
+      return Optional.of(
+          "keeps the columns of a group side by side, and --act-order without --static-groups"
+              + " scatters them");
+    }
+    if (settings.groupSize() != -1 && settings.groupSize() % 32 != 0) {
+      return Optional.of("has blocks of 32, and " + settings.groupSize() + " is no multiple of 32");
+    }
+    return columns % 32 == 0
+        ? Optional.empty()
+        : Optional.of("has blocks of 32, and a row of %d is no multiple of 32".formatted(columns));
+  }
+}

@@ -1,0 +1,127 @@
+package dev.gptq.formats.gguf;
+
+import com.google.common.base.Preconditions;
+import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.DurableFiles;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.Supplier;
+
+/**
+ * Writes a GGUF file, version 3: header, metadata, what the tensors are, and their data, each
+ * aligned to 32 bytes. The file grows under a hidden name beside its own and is renamed when the
+ * disk has all of it.
+ */
+public final class GgufWriter {
+  private static final byte[] MAGIC = "GGUF".getBytes(StandardCharsets.US_ASCII);
+  private static final int VERSION = 3;
+  private static final int ALIGNMENT = 32;
+  private static final int LONGEST_NAME = 63;
+  private static final long PIECE = 1L << 26;
+
+  private GgufWriter() {}
+
+  /**
+   * Writes a file. Throws {@link BadInputException} if something stands there that must not be
+   * replaced, or is no GGUF file.
+   */
+  public static void write(
+      Path file, GgufMetadata metadata, List<GgufTensor> tensors, boolean overwrite)
+      throws IOException {
+    requireReplaceable(file, overwrite);
+    Path target = file.toAbsolutePath().normalize();
+    Path partial = target.resolveSibling("." + target.getFileName() + ".partial");
+    Files.createDirectories(target.getParent());
+    Files.deleteIfExists(partial);
+    try {
+      try (FileChannel channel =
+          FileChannel.open(partial, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+        put(channel, ByteBuffer.wrap(header(metadata, tensors)));
+        for (GgufTensor tensor : tensors) {
+          put(channel, tensor);
+        }
+        channel.force(true);
+      }
+      Files.move(
+          partial, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+      DurableFiles.syncFolder(target.getParent());
+    } finally {
+      Files.deleteIfExists(partial);
+    }
+  }
+
+  /** Throws if something stands at the place of a file that may not be replaced. */
+  public static void requireReplaceable(Path file, boolean overwrite) throws IOException {
+    if (!Files.exists(file)) {
+      return;
+    }
+    if (!overwrite) {
+      throw new BadInputException(file + " exists; choose another file or add --overwrite");
+    }
+    if (Files.isDirectory(file)) {
+      throw new BadInputException(file + " is a folder; give the name of a file");
+    }
+    try (InputStream input = Files.newInputStream(file)) {
+      if (!Arrays.equals(input.readNBytes(MAGIC.length), MAGIC)) {
+        throw new BadInputException(
+            file + " is no GGUF file and will not be replaced; delete it, or choose another name");
+      }
+    }
+  }
+
+  private static byte[] header(GgufMetadata metadata, List<GgufTensor> tensors) {
+    ByteArrayOutputStream header = new ByteArrayOutputStream();
+    header.writeBytes(MAGIC);
+    GgufMetadata.u32(header, VERSION);
+    GgufMetadata.u64(header, tensors.size());
+    GgufMetadata.u64(header, metadata.count());
+    header.writeBytes(metadata.toBytes());
+    long offset = 0;
+    for (GgufTensor tensor : tensors) {
+      Preconditions.checkArgument(
+          tensor.name().length() <= LONGEST_NAME, "the name %s is too long", tensor.name());
+      GgufMetadata.text(header, tensor.name());
+      GgufMetadata.u32(header, tensor.shape().size());
+      tensor.shape().reverse().forEach(size -> GgufMetadata.u64(header, size));
+      GgufMetadata.u32(header, tensor.type().id());
+      GgufMetadata.u64(header, offset);
+      offset += tensor.bytes() + padding(tensor.bytes());
+    }
+    header.writeBytes(new byte[padding(header.size())]);
+    return header.toByteArray();
+  }
+
+  private static int padding(long bytes) {
+    return (int) ((ALIGNMENT - bytes % ALIGNMENT) % ALIGNMENT);
+  }
+
+  private static void put(FileChannel channel, GgufTensor tensor) throws IOException {
+    long written = 0;
+    for (Supplier<MemorySegment> part : tensor.parts()) {
+      MemorySegment data = part.get();
+      for (long at = 0; at < data.byteSize(); at += PIECE) {
+        put(channel, data.asSlice(at, Math.min(PIECE, data.byteSize() - at)).asByteBuffer());
+      }
+      written += data.byteSize();
+    }
+    Preconditions.checkState(written == tensor.bytes(), "%s has %s bytes", tensor.name(), written);
+    put(channel, ByteBuffer.allocate(padding(written)));
+  }
+
+  private static void put(FileChannel channel, ByteBuffer bytes) throws IOException {
+    while (bytes.hasRemaining()) {
+      channel.write(bytes);
+    }
+  }
+}
