@@ -135,13 +135,7 @@ final class NemotronHFamily implements ModelFamily {
     int hidden = config.size("hidden_size");
     int inner = config.size("moe_intermediate_size");
     int count = config.experts(blocks, "n_routed_experts", "num_local_experts");
-    if (config.has("moe_latent_size")) {
-      throw Switches.refused(
-          config,
-          "moe_latent_size",
-          String.valueOf(config.intValue("moe_latent_size")),
-          "only experts of the width of the model are supported");
-    }
+    int latent = config.optionalIntBetween("moe_latent_size", 1, 1 << 20).orElse(hidden);
     Routing routing =
         new Routing(
             config.intBetween("num_experts_per_tok", 1, count, 2),
@@ -153,24 +147,37 @@ final class NemotronHFamily implements ModelFamily {
                 config.intValue("n_group", 1),
                 config.intValue("topk_group", 1),
                 Groups.Ranking.BEST_TWO));
-    return new Experts(
+    Experts experts =
+        new Experts(
             "mixer.gate",
             hidden,
             routing,
             IntStream.range(0, count)
-                .<Body>mapToObj(e -> expert(config, e, inner))
-                .collect(ImmutableList.toImmutableList()))
-        .withShared(
-            feedForward(
-                config,
-                "mixer.shared_experts.",
-                config.size("moe_shared_expert_intermediate_size")),
-            Optional.empty())
-        .steps("n", Step.RESIDUAL);
+                .<Body>mapToObj(e -> expert(config, e, latent, inner))
+                .collect(ImmutableList.toImmutableList()));
+    PlainFeedForward shared =
+        feedForward(
+            config, "mixer.shared_experts.", config.size("moe_shared_expert_intermediate_size"));
+    if (latent == hidden && !config.has("moe_latent_size")) {
+      return experts.withShared(shared, Optional.empty()).steps("n", Step.RESIDUAL);
+    }
+    boolean bias = config.booleanValue("mlp_bias", false);
+    LinearSpec into = new LinearSpec("mixer.fc1_latent_proj", "l", latent, hidden, bias);
+    LinearSpec back = new LinearSpec("mixer.fc2_latent_proj", "r", hidden, latent, bias);
+    return ImmutableList.<Step>builder()
+        .add(new Step.Linears("n", ImmutableList.of(into)))
+        // Experts add to something: nothing at first.
+        .add(new Step.Join(ImmutableList.of(new Step.Join.Piece("l", latent, latent)), 1, "sum"))
+        .add(new Step.Scale(0, "sum"))
+        .addAll(experts.steps("n", "l", "sum"))
+        .add(new Step.Linears("sum", ImmutableList.of(back)))
+        .add(new Step.Add("r", Step.RESIDUAL))
+        .addAll(shared.steps("n", "s"))
+        .add(new Step.Add("s", Step.RESIDUAL))
+        .build();
   }
 
-  private static Body expert(ModelConfig config, int index, int inner) {
-    int hidden = config.size("hidden_size");
+  private static Body expert(ModelConfig config, int index, int hidden, int inner) {
     String prefix = "mixer.experts." + index + ".";
     LinearSpec.Storage stored = LinearSpec.Storage.OUT_IN;
     FusedSpec.Order order = FusedSpec.Order.BEHIND;

@@ -183,7 +183,6 @@ class FamiliesTest {
         "gpt-oss  | hidden_act                                | \"gelu\"",
         "granite4 | position_embedding_type                   | \"learned\"",
         "granite4 | layer_types                               | [\"conv\"]",
-        "nemotron-h | moe_latent_size                         | 16",
         "nemotron-h | residual_in_fp32                        | true",
         "nemotron-h | hybrid_override_pattern                 | \"M?\"",
         "falcon-h1  | ssm_multipliers                         | [1]",

@@ -259,7 +259,7 @@ public final class TinyConfigs {
               {"model_type": "nemotron_h", "hybrid_override_pattern": "M*E", "head_dim": 16,
                "mamba_num_heads": 8, "mamba_head_dim": 8, "ssm_state_size": 8, "n_groups": 2,
                "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
-               "moe_shared_expert_intermediate_size": 48,
+               "moe_latent_size": 16, "moe_shared_expert_intermediate_size": 48,
               """
                   + ROTARY
                   + "}")

@@ -8,6 +8,7 @@ import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.Backends;
+import dev.gptq.formats.SharedFiles;
 import dev.gptq.formats.packed.Formats;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.safetensors.Checkpoint;
@@ -46,6 +47,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import tools.jackson.databind.node.ObjectNode;
 
 /** Quantizes a small random checkpoint of every architecture, from folder to folder. */
@@ -149,14 +151,28 @@ class ArchitectureQuantizationTest {
   @ParameterizedTest
   @MethodSource("architectures")
   void writtenCheckpointHasTheTensorsThatLoadersExpect(String architecture) throws IOException {
+    try (Model model = random(TinyConfigs.json(architecture))) {
+      assertWritten(model);
+    }
+  }
+
+  /** Experts that lie in one tensor, transposed or in MXFP4, become modules of their own. */
+  @ParameterizedTest
+  @ValueSource(strings = {"gpt-oss-mxfp4", "llama4"})
+  void expertsInOneTensorAreWrittenOneByOne(String checkpoint) throws IOException {
+    try (Model model = Model.open(SharedFiles.architecture(checkpoint))) {
+      assertWritten(model);
+    }
+  }
+
+  private void assertWritten(Model model) throws IOException {
     Path output = folder.resolve("quantized");
-    try (Model model = random(TinyConfigs.json(architecture));
-        WorkFolder work =
-            WorkFolder.open(
-                output,
-                RunKey.builder().build(),
-                module -> model.checkpoint().find(module + ".bias"),
-                note -> {})) {
+    try (WorkFolder work =
+        WorkFolder.open(
+            output,
+            RunKey.builder().build(),
+            module -> model.checkpoint().find(module + ".bias"),
+            note -> {})) {
       quantize(model, true, 8, work);
       CheckpointExporter.export(model, work, CONFIG, ImmutableMap.of(), output, false);
       Map<String, List<Long>> expected = new TreeMap<>(SpecTensors.of(model.spec()));
