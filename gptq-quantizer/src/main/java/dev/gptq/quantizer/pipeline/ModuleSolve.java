@@ -111,7 +111,8 @@ public final class ModuleSolve {
 
   private HessianFactor factor(List<Subject> modules, Hessian hessian, TensorScope scope) {
     try {
-      return HessianFactor.of(backend, hessian, options, scope);
+      GptqOptions damped = Damping.of(options, hessian.tokens(), hessian.columns());
+      return HessianFactor.of(backend, hessian, damped, scope);
     } catch (CalibrationException e) {
       throw new CalibrationException(modules.getFirst().name() + ": " + e.getMessage(), e);
     }

@@ -94,8 +94,8 @@ final class PlanNotes {
       notes.add(
           String.format(
               Locale.ROOT,
-              "%d calibration tokens are few for modules of up to %d inputs, and the result may be"
-                  + " worse than rounding to nearest; give %d at least with --samples or --seq-len",
+              "%d calibration tokens are few for modules of up to %d inputs: what they say is damped,"
+                  + " and GPTQ gains less than it could; give %d at least with --samples or --seq-len",
               tokens,
               widest,
               enough));
