@@ -111,16 +111,7 @@ final class AccuracyOptionsTest {
   })
   void wrongNamesAreAnsweredWithTheRightOnes(String option, String value, String words) {
     Cli.Outcome refused =
-        Cli.run(
-            "compare",
-            "--model",
-            Cli.TINY,
-            "--text",
-            Cli.EVALUATION,
-            "--quality",
-            "best",
-            option,
-            value);
+        Cli.run("compare", "--model", Cli.TINY, "--text", Cli.EVALUATION, option, value);
     assertThat(refused.status()).isEqualTo(2);
     assertThat(refused.err()).contains(words.split(" "));
   }
