@@ -231,9 +231,15 @@ final class DownloadTest {
     hub.cutAfter = 0;
     Path snapshot = download("org/model");
     assertThat(snapshot.resolve("model-1.safetensors")).hasBinaryContent(weights);
-    assertThat(ranges()).as("from the middle of parts").anyMatch(r -> r.contains("30000-"));
+    // Where a part stopped depends on how often it was begun again before the terms were asked for.
+    assertThat(ranges()).as("from the middle of parts").anyMatch(r -> first(r) % 65_536 != 0);
     assertThat(ranges()).as("none whole that had begun").doesNotContain("1 bytes=0-65535");
     assertThat(first).contains("1 bytes=0-65535");
+  }
+
+  /** The first byte of a range such as {@code 1 bytes=30000-65535}. */
+  private static int first(String range) {
+    return Integer.parseInt(range.substring(range.indexOf('=') + 1, range.indexOf('-')));
   }
 
   private List<String> ranges() {
