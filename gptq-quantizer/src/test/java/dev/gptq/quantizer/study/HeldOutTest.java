@@ -36,8 +36,7 @@ final class HeldOutTest {
   @Test
   void gptqIsNoWorseThanRoundingHoweverFewTheTokens() throws IOException {
     List<String> worse = new ArrayList<>();
-    try (Backend backend =
-            Backends.open(Backends.AUTO, BackendOptions.defaults(), refused -> {});
+    try (Backend backend = Backends.open(Backends.AUTO, BackendOptions.defaults(), refused -> {});
         Model model = Model.open(ROOT.resolve("examples/tiny"))) {
       ImmutableList<int[]> heldOut =
           EvaluationText.of(TEXTS.resolve("demo-evaluation.txt"))
@@ -74,9 +73,7 @@ final class HeldOutTest {
           for (Quality quality : ALL ? Quality.values() : new Quality[] {Quality.STANDARD}) {
             for (ColumnOrder order : ALL ? ColumnOrder.values() : new ColumnOrder[0]) {
               all.add(
-                  quality
-                      .apply(GptqOptions.of(GridSpec.of(scheme, bits), group))
-                      .withOrder(order));
+                  quality.apply(GptqOptions.of(GridSpec.of(scheme, bits), group)).withOrder(order));
             }
             if (!ALL) {
               all.add(quality.apply(GptqOptions.of(GridSpec.of(scheme, bits), group)));
