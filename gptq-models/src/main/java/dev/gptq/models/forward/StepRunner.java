@@ -373,11 +373,12 @@ final class StepRunner {
     int experts = step.router().outputs();
     try (TensorScope local = backend.newScope()) {
       Tensor logits = local.rowMajor(DType.F32, x.rows(), experts);
-      weights.linears().get(step.router().module()).apply(backend, x, logits);
+      Linear router = weights.linears().get(step.router().module());
+      router.multiply(backend, x, logits);
       registers.define(
           step.router().out(),
           Routes.of(
-              HostCopies.floats(logits),
+              biased(HostCopies.floats(logits), router.bias()),
               step.routing(),
               step.routing()
                   .correction()
@@ -388,6 +389,21 @@ final class StepRunner {
                   .map(name -> weights.numbers().get(name))
                   .orElse(ones(experts))));
     }
+  }
+
+  /** Rows of logits with a bias added to each: logits are float32 where activations may not be. */
+  private float[] biased(float[] logits, Optional<Tensor> bias) {
+    if (bias.isPresent()) {
+      try (TensorScope local = backend.newScope()) {
+        Tensor row = local.rowMajor(DType.F32, 1, bias.get().columns());
+        backend.linalg().convert(bias.get(), row);
+        float[] added = HostCopies.floats(row);
+        for (int i = 0; i < logits.length; i++) {
+          logits[i] += added[i % added.length];
+        }
+      }
+    }
+    return logits;
   }
 
   private void gather(Step.Gather step) {
