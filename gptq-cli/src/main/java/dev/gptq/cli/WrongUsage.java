@@ -22,7 +22,8 @@ final class WrongUsage implements IParameterExceptionHandler {
       err.println("gptq: " + fault.getMessage());
       command.usage(err);
     } else {
-      err.printf("gptq: %s ('%s --help' lists what there is)%n", fault.getMessage(), name);
+      err.println(
+          "gptq: %s ('%s --help' lists what there is)".formatted(fault.getMessage(), name));
       UnmatchedArgumentException.printSuggestions(fault, err);
     }
     return ExitStatus.USAGE;
