@@ -22,8 +22,7 @@ final class WrongUsage implements IParameterExceptionHandler {
       err.println("gptq: " + fault.getMessage());
       command.usage(err);
     } else {
-      err.println(
-          "gptq: %s ('%s --help' lists what there is)".formatted(fault.getMessage(), name));
+      err.println("gptq: %s ('%s --help' lists what there is)".formatted(fault.getMessage(), name));
       UnmatchedArgumentException.printSuggestions(fault, err);
     }
     return ExitStatus.USAGE;

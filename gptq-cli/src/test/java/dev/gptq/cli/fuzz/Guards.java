@@ -1,6 +1,5 @@
 package dev.gptq.cli.fuzz;
 
-import com.sun.management.ThreadMXBean;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
@@ -11,6 +10,8 @@ import java.lang.invoke.MethodHandle;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import javax.management.JMException;
+import javax.management.ObjectName;
 
 /**
  * What an input must not make the program do: open files outside of its folder, as Linux reports
@@ -23,7 +24,6 @@ final class Guards implements AutoCloseable {
 
   private final Arena arena = Arena.ofConfined();
   private final MemorySegment events = arena.allocate(4096);
-  private final ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
   private final int queue;
   private long allocated;
 
@@ -78,12 +78,26 @@ final class Guards implements AutoCloseable {
 
   /** Begins to count what the heap gives. */
   void begin() {
-    allocated = threads.getTotalThreadAllocatedBytes();
+    allocated = given();
   }
 
   /** What the heap has given since. */
   long heapBytes() {
-    return threads.getTotalThreadAllocatedBytes() - allocated;
+    return given() - allocated;
+  }
+
+  /** What the heap has given to all threads; HotSpot's, asked for by name. */
+  private static long given() {
+    try {
+      Object bytes =
+          ManagementFactory.getPlatformMBeanServer()
+              .getAttribute(
+                  new ObjectName(ManagementFactory.THREAD_MXBEAN_NAME),
+                  "TotalThreadAllocatedBytes");
+      return ((Number) bytes).longValue();
+    } catch (JMException e) {
+      throw new IllegalStateException(e);
+    }
   }
 
   /** The most memory that the process ever had; 0 where that cannot be known. */
