@@ -197,15 +197,21 @@ final class StepRunner {
     }
   }
 
+  /**
+   * What the recurrence that defines {@code name} keeps of a text so far; zeros at its beginning.
+   */
+  private Tensor state(String name, DeltaSpec spec, TensorScope local) {
+    int rows = pass.sequences() * spec.heads() * spec.keySize();
+    return pass.cache()
+        .map(cache -> cache.state(name, rows, spec.valueSize()))
+        .orElseGet(() -> KeyValueCache.zeros(local, rows, spec.valueSize()));
+  }
+
   private void remember(Step.DeltaRule step) {
     DeltaSpec spec = step.spec();
     Tensor v = registers.get(step.v());
-    int rows = pass.sequences() * spec.heads() * spec.keySize();
     try (TensorScope local = backend.newScope()) {
-      Tensor state =
-          pass.cache()
-              .map(cache -> cache.state(step.out(), rows, spec.valueSize()))
-              .orElseGet(() -> KeyValueCache.zeros(local, rows, spec.valueSize()));
+      Tensor state = state(step.out(), spec, local);
       Tensor decay = local.rowMajor(DType.F32, v.rows(), spec.heads());
       ops.decay(
           registers.get(step.a()),
@@ -232,12 +238,8 @@ final class StepRunner {
   private void remember(Step.StateSpace step) {
     DeltaSpec spec = step.spec();
     Tensor v = registers.get(step.v());
-    int rows = pass.sequences() * spec.heads() * spec.keySize();
     try (TensorScope local = backend.newScope()) {
-      Tensor state =
-          pass.cache()
-              .map(cache -> cache.state(step.out(), rows, spec.valueSize()))
-              .orElseGet(() -> KeyValueCache.zeros(local, rows, spec.valueSize()));
+      Tensor state = state(step.out(), spec, local);
       Tensor length = local.rowMajor(DType.F32, v.rows(), spec.heads());
       ops.softplus(
           registers.get(step.dt()),
