@@ -24,6 +24,7 @@ public final class HessianFactor {
   private final Optional<Tensor> damped;
   private final Tensor v;
   private final double damping;
+  private final double lambda;
 
   private HessianFactor(
       Backend backend,
@@ -31,13 +32,15 @@ public final class HessianFactor {
       ImmutableList<Integer> dead,
       Optional<Tensor> damped,
       Tensor v,
-      double damping) {
+      double damping,
+      double lambda) {
     this.backend = backend;
     this.order = order;
     this.dead = dead;
     this.damped = damped;
     this.v = v;
     this.damping = damping;
+    this.lambda = lambda;
   }
 
   /**
@@ -84,7 +87,8 @@ public final class HessianFactor {
           ImmutableList.copyOf(Ints.asList(dead)),
           kept,
           factor.transposed(),
-          damping);
+          damping,
+          damped.lambda(damping));
     }
   }
 
@@ -96,9 +100,14 @@ public final class HessianFactor {
    * @param mean of the repaired diagonal
    */
   private record Damped(Tensor matrix, Tensor order, Tensor repair, double mean) {
+    /** λ as it is added: a float32. */
+    float lambda(double share) {
+      return (float) (share * mean);
+    }
+
     void writeTo(Backend backend, double share, Tensor h) {
       float[] lambda = new float[h.rows()];
-      Arrays.fill(lambda, (float) (share * mean));
+      Arrays.fill(lambda, lambda(share));
       try (TensorScope local = backend.newScope()) {
         backend.linalg().gatherSymmetric(matrix, order, h);
         backend.linalg().addToDiagonal(repair, h);
@@ -181,5 +190,10 @@ public final class HessianFactor {
   /** The share of the mean diagonal that λ had to be. */
   public double damping() {
     return damping;
+  }
+
+  /** λ itself. */
+  public double lambda() {
+    return lambda;
   }
 }

@@ -31,7 +31,7 @@ public final class ProgressLines {
 
       @Override
       public void module(ModuleReport report) {
-        if (!report.fallback().isEmpty()) {
+        if (report.fellBack()) {
           console.note(report.name() + " is rounded to nearest: " + report.fallback());
         }
         console.progress(

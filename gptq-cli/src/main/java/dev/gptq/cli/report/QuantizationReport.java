@@ -5,6 +5,7 @@ import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.ModuleReport;
+import dev.gptq.quantizer.pipeline.QuantizationLog;
 import dev.gptq.quantizer.run.QuantizationSummary;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -24,6 +25,7 @@ public final class QuantizationReport {
         JsonOutput.command("quantize", backend)
             .put("output", summary.request().output().toString())
             .put("modules", summary.reports().size())
+            .put("modules_rounded_to_nearest", summary.rounded())
             .put("bits", options.grid().bits())
             .put("group_size", options.groupSize())
             .put("bits_per_weight", summary.bitsPerWeight());
@@ -61,6 +63,11 @@ public final class QuantizationReport {
             summary.peakProcess().isPresent()
                 ? ", " + (summary.peakProcess().getAsLong() >> 20) + " MiB for the whole process"
                 : ""));
+    if (summary.rounded() > 0) {
+      lines.add(
+          "%d of %d modules are rounded to nearest; %s says why (fallback)"
+              .formatted(summary.rounded(), summary.reports().size(), QuantizationLog.FILE));
+    }
     if (!summary.attempts().isEmpty()) {
       lines.add(
           String.format(

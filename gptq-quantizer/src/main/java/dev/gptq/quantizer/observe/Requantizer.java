@@ -68,7 +68,7 @@ public final class Requantizer {
                 input.modules().stream().map(module -> subject(unit, module)).toList(),
                 weights,
                 new ModuleSolve.Statistics(hessian, rounded),
-                factor -> weights,
+                Optional.empty(),
                 scope)
             .forEach(solved -> {
               ModuleReport report = solved.report();
@@ -87,12 +87,13 @@ public final class Requantizer {
         unit.block(), module.module(), unit.spec().nameOf(module), module.outputs());
   }
 
-  /** Why the first run rounded modules of the input to nearest, if it did. */
+  /** Why the first run rounded modules of the input to nearest without trying GPTQ, if it did. */
   private static Optional<String> rounded(
       Unit unit, Unit.Input input, Map<String, ModuleReport> first) {
     return input.modules().stream()
-        .map(module -> first.get(unit.spec().nameOf(module)).fallback())
-        .filter(fallback -> !fallback.isEmpty())
+        .map(module -> first.get(unit.spec().nameOf(module)))
+        .filter(report -> report.fellBack() && !report.solved())
+        .map(ModuleReport::fallback)
         .findFirst();
   }
 

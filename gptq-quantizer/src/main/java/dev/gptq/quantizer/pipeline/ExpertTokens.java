@@ -21,7 +21,6 @@ final class ExpertTokens {
     long enough = (long) PER_FEATURE * features;
     return seen >= Math.min(enough, all)
         ? ""
-        : "rounded to nearest: %d of %d calibration tokens reached it, GPTQ needs %d"
-            .formatted(seen, all, enough);
+        : "%d of %d calibration tokens reached it, GPTQ needs %d".formatted(seen, all, enough);
   }
 }

@@ -62,10 +62,8 @@ final class GroupSolver {
                   modules.stream().map(this::subject).toList(),
                   weights,
                   new ModuleSolve.Statistics(hessian.filter(h -> h.tokens() > 0), rounded(hessian)),
-                  factor ->
-                      drift
-                          .map(d -> d.target(weights, factor, settings.target().alpha(), local))
-                          .orElse(weights),
+                  drift.map(
+                      d -> factor -> d.target(weights, factor, settings.target().alpha(), local)),
                   local);
       int from = 0;
       for (int i = 0; i < modules.size(); i++) {

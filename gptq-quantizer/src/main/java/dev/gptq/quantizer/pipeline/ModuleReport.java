@@ -17,10 +17,10 @@ package dev.gptq.quantizer.pipeline;
  * @param relativeError the same relative to the output
  * @param rtnError the error of rounding to nearest on the same kind of grid
  * @param rtnRelativeError the same relative to the output
- * @param damp the share of the mean diagonal that was added
+ * @param damp the share of the mean diagonal that was added; NaN where GPTQ was not tried
  * @param tokens calibration tokens that the module saw
- * @param fallback why the module was rounded to nearest although GPTQ was asked for; empty if it
- *     was not
+ * @param fallback why the module is rounded to nearest although GPTQ was asked for; empty if it is
+ *     not
  * @param seconds time it took, its share of the factor's included; those of experts overlap
  */
 public record ModuleReport(
@@ -40,6 +40,16 @@ public record ModuleReport(
     long tokens,
     String fallback,
     double seconds) {
+  /** Whether GPTQ was asked for and the module is rounded to nearest all the same. */
+  public boolean fellBack() {
+    return !fallback.isEmpty();
+  }
+
+  /** Whether GPTQ solved it, though rounding to nearest may have been kept. */
+  public boolean solved() {
+    return Double.isFinite(damp);
+  }
+
   /** The same after more time. */
   public ModuleReport plusSeconds(double more) {
     return new ModuleReport(

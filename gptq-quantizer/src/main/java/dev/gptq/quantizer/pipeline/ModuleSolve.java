@@ -4,6 +4,7 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.CalibrationException;
+import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.Gptq;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantize.Hessian;
@@ -12,6 +13,7 @@ import dev.gptq.quantize.QuantizedMatrix;
 import dev.gptq.quantize.RoundToNearest;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
@@ -62,51 +64,79 @@ public final class ModuleSolve {
   public record Statistics(Optional<Hessian> hessian, Optional<String> rounded) {}
 
   /**
-   * Solves modules, in order.
+   * Solves modules, in order. A module for which rounding to nearest comes closer to what GPTQ
+   * minimises ({@link SolveLoss}) is rounded to nearest.
    *
    * @param weights W of all modules, one below the other, F32
-   * @param target what GPTQ is to come close to; errors are those beside W
+   * @param target what GPTQ is to come close to, if not W itself; errors are those beside W
    */
   public ImmutableList<Solved> solve(
       List<Subject> modules,
       Tensor weights,
       Statistics statistics,
-      Function<HessianFactor, Tensor> target,
+      Optional<Function<HessianFactor, Tensor>> target,
       TensorScope scope) {
     long start = System.nanoTime();
-    Optional<HessianFactor> factor =
-        statistics.rounded().isPresent()
-            ? Optional.empty()
-            : Optional.of(factor(modules, statistics.hessian().orElseThrow(), scope));
     QuantizedMatrix nearest =
         new RoundToNearest(backend, options.grid(), options.groupSize()).quantize(weights, scope);
-    QuantizedMatrix quantized =
-        factor
-            .map(f -> new Gptq(backend, options).quantize(target.apply(f), f, scope).matrix())
-            .orElse(nearest);
+    Optional<Attempt> attempt =
+        statistics.rounded().isPresent()
+            ? Optional.empty()
+            : Optional.of(
+                attempt(modules, weights, statistics.hessian().orElseThrow(), target, scope));
     backend.synchronize();
     double shared = (System.nanoTime() - start) / 1e9 / modules.size();
-    ImmutableList.Builder<Solved> solved = ImmutableList.builder();
+    List<Choice> choices = new ArrayList<>();
     int from = 0;
     for (Subject module : modules) {
       int to = from + module.rows();
       long begin = System.nanoTime();
-      QuantizedMatrix own = quantized.rows(from, to);
-      CompletableFuture<PackedMatrix> packed = own.startPacking();
       Tensor weight = weights.rows(from, to);
       QuantizedMatrix rounded = nearest.rows(from, to);
+      QuantizedMatrix own = attempt.isPresent() ? attempt.get().matrix().rows(from, to) : rounded;
       OutputErrors errors =
           statistics
               .hessian()
               .map(h -> OutputErrors.of(backend, weight, rounded, own, h))
               .orElse(OutputErrors.NONE);
+      SolveLoss loss = SolveLoss.NONE;
+      if (attempt.isPresent()) {
+        Tensor aim = attempt.get().target();
+        loss =
+            new SolveLoss.Measure(
+                    backend,
+                    statistics.hessian().orElseThrow(),
+                    attempt.get().factor(),
+                    target.isEmpty())
+                .of(aim.rows(from, to), own, rounded, errors);
+      }
       double seconds = shared + (System.nanoTime() - begin) / 1e9;
-      solved.add(
-          new Solved(
-              own, packed, report(module, weights.columns(), statistics, factor, errors, seconds)));
+      choices.add(new Choice(module, own, rounded, errors, loss, seconds));
       from = to;
     }
-    return solved.build();
+    double damp = attempt.map(a -> a.factor().damping()).orElse(Double.NaN);
+    return better(choices).stream()
+        .map(choice ->
+            new Solved(
+                choice.quantized(),
+                choice.quantized().startPacking(),
+                report(choice, weights.columns(), statistics, damp)))
+        .collect(ImmutableList.toImmutableList());
+  }
+
+  /** What GPTQ made of the modules, what it tried to come close to, and its factor. */
+  private record Attempt(HessianFactor factor, Tensor target, QuantizedMatrix matrix) {}
+
+  private Attempt attempt(
+      List<Subject> modules,
+      Tensor weights,
+      Hessian hessian,
+      Optional<Function<HessianFactor, Tensor>> target,
+      TensorScope scope) {
+    HessianFactor factor = factor(modules, hessian, scope);
+    Tensor aim = target.map(t -> t.apply(factor)).orElse(weights);
+    return new Attempt(
+        factor, aim, new Gptq(backend, options).quantize(aim, factor, scope).matrix());
   }
 
   private HessianFactor factor(List<Subject> modules, Hessian hessian, TensorScope scope) {
@@ -118,13 +148,62 @@ public final class ModuleSolve {
     }
   }
 
-  private ModuleReport report(
+  /**
+   * A module with what was made of it.
+   *
+   * @param nearest the other choice
+   * @param fallback why it is rounded to nearest after GPTQ was tried; empty if it is not
+   */
+  private record Choice(
       Subject module,
-      int columns,
-      Statistics statistics,
-      Optional<HessianFactor> factor,
+      QuantizedMatrix quantized,
+      QuantizedMatrix nearest,
       OutputErrors errors,
-      double seconds) {
+      SolveLoss loss,
+      double seconds,
+      String fallback) {
+
+    Choice(
+        Subject module,
+        QuantizedMatrix quantized,
+        QuantizedMatrix nearest,
+        OutputErrors errors,
+        SolveLoss loss,
+        double seconds) {
+      this(module, quantized, nearest, errors, loss, seconds, "");
+    }
+
+    Choice rounded(SolveLoss compared) {
+      return new Choice(
+          module,
+          nearest,
+          nearest,
+          new OutputErrors(errors.rtn(), errors.rtn(), errors.signal()),
+          loss,
+          seconds,
+          compared.whyRounded());
+    }
+  }
+
+  /**
+   * The better of the two choices of each module. Where the groups of GPTQ are not runs of columns,
+   * all modules choose the same: loaders that fuse them read one {@code g_idx}.
+   */
+  private List<Choice> better(List<Choice> choices) {
+    if (options.order() == ColumnOrder.ACTIVATION && !options.staticGroups()) {
+      SolveLoss sum = choices.stream().map(Choice::loss).reduce(SolveLoss::plus).orElseThrow();
+      return sum.favoursRounding()
+          ? choices.stream().map(choice -> choice.rounded(sum)).toList()
+          : choices;
+    }
+    return choices.stream()
+        .map(choice -> choice.loss().favoursRounding() ? choice.rounded(choice.loss()) : choice)
+        .toList();
+  }
+
+  private ModuleReport report(Choice choice, int columns, Statistics statistics, double damp) {
+    Subject module = choice.module();
+    OutputErrors errors = choice.errors();
     return new ModuleReport(
         module.layer(),
         module.module(),
@@ -138,9 +217,9 @@ public final class ModuleSolve {
         errors.relativeError(),
         errors.rtn(),
         errors.relativeRtn(),
-        factor.map(HessianFactor::damping).orElse(Double.NaN),
+        damp,
         statistics.hessian().map(Hessian::tokens).orElse(0L),
-        statistics.rounded().orElse(""),
-        seconds);
+        statistics.rounded().orElse(choice.fallback()),
+        choice.seconds());
   }
 }

@@ -36,6 +36,11 @@ public record QuantizationSummary(
     return reports.stream().mapToDouble(ModuleReport::error).sum();
   }
 
+  /** Modules that are rounded to nearest although GPTQ was asked for. */
+  public long rounded() {
+    return reports.stream().filter(ModuleReport::fellBack).count();
+  }
+
   /** Modules that were tried with other settings. */
   public long tried() {
     return attempts.stream().map(attempt -> attempt.report().name()).distinct().count();
