@@ -42,8 +42,8 @@ final class ConvertCommand implements Callable<Integer> {
       required = true,
       paramLabel = "NAME",
       description =
-          "gptq (zero points stored less one), gptq_v2 (stored as they are), compressed-tensors, or"
-              + " gguf (for llama.cpp: Llama, Mistral, Mixtral, Qwen 2 and 3 with byte-level"
+          "gptq (zero points stored less one), gptq_v2 (stored as they are), compressed-tensors, awq,"
+              + " mlx, or gguf (for llama.cpp: Llama, Mistral, Mixtral, Qwen 2 and 3 with byte-level"
               + " tokenizers); 'gptq quantize --help' says who loads them")
   private String format;
 

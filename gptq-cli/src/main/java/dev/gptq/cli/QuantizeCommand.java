@@ -101,7 +101,9 @@ final class QuantizeCommand implements Callable<Integer> {
         "one or several of these, each loaded by:",
         "gptq: vLLM (4, 8 bits), SGLang, GPTQModel, transformers; symmetric;",
         "gptq_v2: GPTQModel, transformers; also zero points of 0;",
-        "compressed-tensors: vLLM, SGLang, transformers (symmetric); with --asym 4 and 8 bits.",
+        "compressed-tensors: vLLM, SGLang, transformers (symmetric); with --asym 4 and 8 bits;",
+        "awq: vLLM, SGLang, transformers with GPTQModel, mlx-lm; 4 bits, best with --asym;",
+        "mlx: mlx-lm and what is built on it; groups of 32, 64 or 128.",
         "Several get a folder each (default: gptq for --sym, gptq_v2 for --asym);",
         "for llama.cpp, 'gptq convert --format gguf' makes a file of any of them"
       })

@@ -1,6 +1,7 @@
 package dev.gptq.grid;
 
 import com.google.common.base.Preconditions;
+import com.google.common.collect.ImmutableSet;
 import dev.gptq.tensor.DType;
 
 /**
@@ -15,6 +16,9 @@ import dev.gptq.tensor.DType;
  */
 public record GridSpec(Scheme scheme, int bits, GridSearch search, DType scaleType) {
 
+  /** Bits that a code may have. */
+  public static final ImmutableSet<Integer> WIDTHS = ImmutableSet.of(2, 3, 4, 8);
+
   /** The least positive scale, so that rounding to F16 never yields zero. */
   public static final float SMALLEST_SCALE = 0x1p-24f;
 
@@ -23,10 +27,7 @@ public record GridSpec(Scheme scheme, int bits, GridSearch search, DType scaleTy
 
   /** Checks the width and the scale type. */
   public GridSpec {
-    Preconditions.checkArgument(
-        bits == 2 || bits == 3 || bits == 4 || bits == 8,
-        "bits must be 2, 3, 4 or 8 but is %s",
-        bits);
+    Preconditions.checkArgument(WIDTHS.contains(bits), "bits must be 2, 3, 4 or 8 but is %s", bits);
     Preconditions.checkArgument(
         scaleType.isReal(), "scales are stored as F32, F16 or BF16, not as %s", scaleType);
   }

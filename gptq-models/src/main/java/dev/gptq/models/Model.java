@@ -61,10 +61,12 @@ public final class Model implements AutoCloseable {
     Checkpoint files = Checkpoint.open(folder);
     boolean sound = false;
     try {
-      Optional<PackedModules> quantization =
-          sources.isPresent() ? Optional.empty() : Formats.open(config, folder, files);
+      DenseEnds ends =
+          DenseEnds.of(
+              files, sources.isPresent() ? Optional.empty() : Formats.open(config, folder, files));
+      Optional<PackedModules> quantization = ends.quantization();
       Sources encoding = sources.orElse(Sources.PLAIN);
-      Checkpoint decoded = encoding.decoded(files);
+      Checkpoint decoded = encoding.decoded(ends.checkpoint());
       requireDenseHead(folder, decoded);
       DecoderSpec spec =
           Families.describe(config, decoded).withEndTokens(generationEndTokens(folder));

@@ -4,6 +4,7 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.packed.Elements;
 import dev.gptq.formats.packed.PackedModule;
+import dev.gptq.formats.packed.Words;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.pack.BitStream;

@@ -5,6 +5,7 @@ import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.packed.Elements;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.packed.StoredLinear;
+import dev.gptq.formats.packed.Words;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;

@@ -44,6 +44,19 @@ public final class Elements {
     };
   }
 
+  /** The nearest value that a type of real numbers holds, ties to even; infinite if too large. */
+  public static float rounded(StoredType type, float value) {
+    return switch (type) {
+      case F32 -> value;
+      case F16 -> Float.float16ToFloat(Float.floatToFloat16(value));
+      case BF16 -> {
+        int bits = Float.floatToRawIntBits(value);
+        yield Float.intBitsToFloat((bits + 0x7fff + ((bits >>> 16) & 1)) & 0xffff0000);
+      }
+      default -> throw new IllegalArgumentException("no type of real numbers: " + type);
+    };
+  }
+
   /** Stores a value that the type {@linkplain #holds holds}. */
   public static void put(MemorySegment data, StoredType type, long index, float value) {
     switch (type) {

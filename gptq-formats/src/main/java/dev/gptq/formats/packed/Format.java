@@ -29,6 +29,19 @@ public interface Format {
   /** What {@code config.json} says about the quantization. */
   ObjectNode settings(QuantizedModel model);
 
+  /**
+   * Puts the settings into {@code config.json}, and there whatever else loaders of the format ask
+   * for.
+   */
+  default void complete(ObjectNode config, ObjectNode settings) {
+    config.set(Formats.KEY, settings);
+  }
+
+  /** What the header of each safetensors file calls the maker's framework. */
+  default String framework() {
+    return "pt";
+  }
+
   /** The file that repeats the settings, if the format has one. */
   Optional<String> settingsFile();
 

@@ -17,6 +17,9 @@ public final class Formats {
   /** The key of the settings in {@code config.json}. */
   public static final String KEY = "quantization_config";
 
+  /** The key under which MLX keeps them too, without a name of the method. */
+  public static final String MLX_KEY = "quantization";
+
   /** Where older GPTQ checkpoints keep their settings. */
   private static final String OLD_FILE = "quantize_config.json";
 
@@ -59,11 +62,15 @@ public final class Formats {
   public static Optional<PackedModules> open(JsonConfig config, Path folder, Checkpoint checkpoint)
       throws IOException {
     Optional<JsonConfig> settings = config.section(KEY);
+    Optional<JsonConfig> ofMlx = config.section(MLX_KEY);
+    if (ofMlx.isPresent() && settings.flatMap(Formats::method).isEmpty()) {
+      return Optional.of(open("mlx", ofMlx.get(), checkpoint));
+    }
     Path old = folder.resolve(OLD_FILE);
     if (settings.isEmpty() && Files.isRegularFile(old)) {
       settings = Optional.of(JsonConfig.read(old));
     }
-    return settings.map(found -> open(found, checkpoint));
+    return settings.map(found -> open(method(found).orElse("gptq"), found, checkpoint));
   }
 
   /** Whether a checkpoint holds the module in the form of any format, whatever it says. */
@@ -71,13 +78,15 @@ public final class Formats {
     return PROVIDERS.stream().anyMatch(provider -> provider.has(checkpoint, module));
   }
 
-  private static PackedModules open(JsonConfig settings, Checkpoint checkpoint) {
-    String method =
-        Stream.of("quant_method", "method")
-            .map(settings::optionalString)
-            .flatMap(Optional::stream)
-            .findFirst()
-            .orElse("gptq");
+  /** What a checkpoint calls the way in which it is quantized. */
+  private static Optional<String> method(JsonConfig settings) {
+    return Stream.of("quant_method", "method")
+        .map(settings::optionalString)
+        .flatMap(Optional::stream)
+        .findFirst();
+  }
+
+  private static PackedModules open(String method, JsonConfig settings, Checkpoint checkpoint) {
     return PROVIDERS.stream()
         .filter(provider -> provider.reads(method))
         .findFirst()

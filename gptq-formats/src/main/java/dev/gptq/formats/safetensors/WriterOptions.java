@@ -10,7 +10,7 @@ import java.nio.file.Path;
  *
  * @param overwrite whether an earlier checkpoint of this program in the folder is replaced
  * @param shardLimit most bytes of tensors in one file; a larger tensor gets a file of its own
- * @param metadata texts for the header of each file, beside {@code format}
+ * @param metadata texts for the header of each file; its {@code format} is {@code pt} unless given
  * @param sources files and folders that are read meanwhile; the output may not be one of them, nor
  *     contain one, nor lie inside one
  * @param sideFiles names that the writer will be given beside those that every model has; files of

@@ -71,7 +71,8 @@ public final class CheckpointExporter {
         log.append(QuantizationLog.line(report)).append('\n');
       }
     }
-    try (CheckpointWriter writer = CheckpointWriter.create(output, options(model, overwrite))) {
+    try (CheckpointWriter writer =
+        CheckpointWriter.create(output, options(model, settings.format(), overwrite))) {
       writer.addAll(
           () -> Stream.concat(others(model, packed), modules(model, work, settings)).iterator());
       byte[] reports = log.toString().getBytes(StandardCharsets.UTF_8);
@@ -116,8 +117,9 @@ public final class CheckpointExporter {
   static void writeSideFiles(
       Model model, Format format, ObjectNode settings, CheckpointWriter writer) throws IOException {
     ObjectNode document = model.config().json().deepCopy();
-    document.set(Formats.KEY, settings);
+    document.remove(Formats.MLX_KEY);
     document.remove(MAKER);
+    format.complete(document, settings);
     if (format.settingsFile().isEmpty()) {
       document.set(MAKER, GptqConfig.producer());
     }
@@ -138,8 +140,12 @@ public final class CheckpointExporter {
     CheckpointWriter.check(output, options(model, overwrite));
   }
 
-  /** How a checkpoint is written that is made of a model. */
-  static WriterOptions options(Model model, boolean overwrite) throws IOException {
+  /** How a checkpoint of a format is written that is made of a model. */
+  static WriterOptions options(Model model, Format format, boolean overwrite) throws IOException {
+    return options(model, overwrite).withMetadata(ImmutableMap.of("format", format.framework()));
+  }
+
+  private static WriterOptions options(Model model, boolean overwrite) throws IOException {
     ImmutableSet.Builder<Path> sources = ImmutableSet.builder();
     sources.add(model.folder());
     for (String name : model.checkpoint().names()) {

@@ -6,6 +6,7 @@ import com.google.common.collect.Maps;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.packed.QuantizedModel;
 import dev.gptq.formats.safetensors.Checkpoint;
+import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.models.Model;
 import dev.gptq.quantizer.observe.DynamicRules;
@@ -52,8 +53,21 @@ final class Descriptions {
     return ImmutableList.copyOf(names);
   }
 
-  /** The type in which the model runs: that of its embedding. */
+  /**
+   * The type in which the model runs: that of its embedding, or of its norms where a packed
+   * embedding is only seen as real numbers.
+   */
   static StoredType type(Model model) {
-    return model.checkpoint().require(model.spec().embedding().table()).type();
+    StoredTensor table = model.checkpoint().require(model.spec().embedding().table());
+    boolean stored =
+        model.checkpoint().inFiles().stream()
+            .anyMatch(t -> t.name().equals(table.name()) && t.type() == table.type());
+    return stored
+        ? table.type()
+        : model.checkpoint().inFiles().stream()
+            .filter(tensor -> tensor.name().endsWith("norm.weight"))
+            .map(StoredTensor::type)
+            .findFirst()
+            .orElse(table.type());
   }
 }

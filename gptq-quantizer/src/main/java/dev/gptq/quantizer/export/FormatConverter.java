@@ -33,7 +33,7 @@ import tools.jackson.databind.node.ObjectNode;
 public final class FormatConverter {
   /** What was declared is more exact about them than what was understood. */
   private static final ImmutableSet<String> KEPT =
-      ImmutableSet.of("lm_head", "dynamic", "modules_in_block_to_quantize");
+      ImmutableSet.of("dynamic", "modules_in_block_to_quantize");
 
   private static final String VERSION = "version";
   private static final String META = "meta";
@@ -69,7 +69,7 @@ public final class FormatConverter {
     requireNoOther(parts);
     StoredType type = Descriptions.type(model);
     try (CheckpointWriter writer =
-        CheckpointWriter.create(output, CheckpointExporter.options(model, overwrite))) {
+        CheckpointWriter.create(output, CheckpointExporter.options(model, format, overwrite))) {
       writer.addAll(() ->
           Stream.concat(
                   source.names().stream()

@@ -1,19 +1,18 @@
-package dev.gptq.formats.compressed;
+package dev.gptq.formats.packed;
 
-import dev.gptq.formats.packed.Elements;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.stream.IntStream;
 
 /** Matrices of 32-bit words. */
-final class Words {
+public final class Words {
   /** Rows that are moved at once: a line of the cache holds sixteen words. */
   private static final int TILE = 16;
 
   private Words() {}
 
   /** The transpose of {@code rows × columns} words, in new memory of the arena. */
-  static MemorySegment transposed(MemorySegment words, int rows, int columns, Arena arena) {
+  public static MemorySegment transposed(MemorySegment words, int rows, int columns, Arena arena) {
     MemorySegment result = arena.allocate(4L * rows * columns, 8);
     IntStream.range(0, Math.ceilDiv(columns, TILE))
         .parallel()
