@@ -20,6 +20,16 @@ public final class Mxfp4 {
 
   private Mxfp4() {}
 
+  /** The number that the lowest four bits stand for. */
+  public static float number(int code) {
+    return NUMBERS[code & 15];
+  }
+
+  /** The power of two of a block. */
+  public static float scale(int code) {
+    return Numbers.powerOfTwo(code);
+  }
+
   /**
    * The matrix that blocks and scales stand for.
    *
@@ -60,10 +70,10 @@ public final class Mxfp4 {
 
   private static void decode(
       MemorySegment codes, MemorySegment exponents, long block, MemorySegment to) {
-    float scale = Numbers.powerOfTwo(exponents.get(ValueLayout.JAVA_BYTE, block) & 0xff);
+    float scale = scale(exponents.get(ValueLayout.JAVA_BYTE, block) & 0xff);
     for (int i = 0; i < BLOCK; i++) {
       int both = codes.get(ValueLayout.JAVA_BYTE, block * (BLOCK / 2) + i / 2);
-      float value = NUMBERS[(i % 2 == 0 ? both : both >> 4) & 15] * scale;
+      float value = number(i % 2 == 0 ? both : both >> 4) * scale;
       to.setAtIndex(Computed.HALF, i, Computed.toBfloat16(value));
     }
   }

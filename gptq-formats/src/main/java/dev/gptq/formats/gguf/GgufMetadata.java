@@ -10,12 +10,12 @@ import java.util.Set;
 
 /** The entries of a GGUF file: a key, the number of a type, and a value; little-endian. */
 public final class GgufMetadata {
-  private static final int U32 = 4;
-  private static final int I32 = 5;
-  private static final int F32 = 6;
-  private static final int BOOL = 7;
-  private static final int STRING = 8;
-  private static final int ARRAY = 9;
+  static final int U32 = 4;
+  static final int I32 = 5;
+  static final int F32 = 6;
+  static final int BOOL = 7;
+  static final int STRING = 8;
+  static final int ARRAY = 9;
 
   private final ByteArrayOutputStream bytes = new ByteArrayOutputStream();
   private final Set<String> keys = new HashSet<>();

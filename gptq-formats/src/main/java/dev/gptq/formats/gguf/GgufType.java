@@ -2,9 +2,13 @@ package dev.gptq.formats.gguf;
 
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.safetensors.StoredType;
+import java.util.Arrays;
 import java.util.Optional;
 
-/** Element types of a GGUF file that are written; the constants are named as llama.cpp does. */
+/**
+ * Element types of a GGUF file; the constants are named as llama.cpp does. All of them are read;
+ * {@link #of(StoredType)} and {@link #of(ModuleSettings)} are those that are written.
+ */
 public enum GgufType {
   /** IEEE binary32. */
   F32(0, 1, 4, 0),
@@ -16,8 +20,24 @@ public enum GgufType {
   Q4_0(2, 32, 18, 2),
   /** 32 codes of 4 bits with scale and offset: {@code d·u + m}. */
   Q4_1(3, 32, 20, 3),
+  /** 32 codes of 5 bits with a scale: {@code d·(u − 16)}. */
+  Q5_0(6, 32, 22, 8),
+  /** 32 codes of 5 bits with scale and offset: {@code d·u + m}. */
+  Q5_1(7, 32, 24, 9),
   /** 32 codes of 8 bits with a scale: {@code d·q}. */
-  Q8_0(8, 32, 34, 7);
+  Q8_0(8, 32, 34, 7),
+  /** 256 codes of 2 bits; scale and offset of each 16 in 4 bits. */
+  Q2_K(10, 256, 84, 10),
+  /** 256 codes of 3 bits; scale of each 16 in 6 bits. */
+  Q3_K(11, 256, 110, 12),
+  /** 256 codes of 4 bits; scale and offset of each 32 in 6 bits. */
+  Q4_K(12, 256, 144, 15),
+  /** 256 codes of 5 bits; scale and offset of each 32 in 6 bits. */
+  Q5_K(13, 256, 176, 17),
+  /** 256 codes of 6 bits; scale of each 16 in 8 bits. */
+  Q6_K(14, 256, 210, 18),
+  /** 32 floating-point numbers of 4 bits with a power of two. */
+  MXFP4(39, 32, 17, 38);
 
   private final int id;
   private final int block;
@@ -29,6 +49,11 @@ public enum GgufType {
     this.block = block;
     this.bytes = bytes;
     this.fileType = fileType;
+  }
+
+  /** The type of that number, if it is one of these. */
+  static Optional<GgufType> find(int id) {
+    return Arrays.stream(values()).filter(type -> type.id == id).findFirst();
   }
 
   /** Its number in a file. */
@@ -49,6 +74,11 @@ public enum GgufType {
   /** Bytes of so many elements, whole blocks. */
   public long bytes(long elements) {
     return elements / block * bytes;
+  }
+
+  /** Whether it is a type of real numbers that safetensors has as well. */
+  public boolean isPlain() {
+    return block == 1;
   }
 
   /** The type with the same bits as one of safetensors, for matrices that are not quantized. */

@@ -24,7 +24,7 @@ import java.util.function.Supplier;
  * disk has all of it.
  */
 public final class GgufWriter {
-  private static final byte[] MAGIC = "GGUF".getBytes(StandardCharsets.US_ASCII);
+  static final byte[] MAGIC = "GGUF".getBytes(StandardCharsets.US_ASCII);
   private static final int VERSION = 3;
   private static final int ALIGNMENT = 32;
   private static final int LONGEST_NAME = 63;

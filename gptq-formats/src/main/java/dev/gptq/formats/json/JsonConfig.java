@@ -61,6 +61,11 @@ public class JsonConfig {
     throw new BadInputException(file + " holds no JSON object; download it again");
   }
 
+  /** Settings that were found in a file of another kind. */
+  public static JsonConfig of(Path file, ObjectNode settings) {
+    return new JsonConfig(file, "", settings);
+  }
+
   /** The file that was read. */
   public Path file() {
     return file;

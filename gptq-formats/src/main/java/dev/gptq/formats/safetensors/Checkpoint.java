@@ -113,6 +113,22 @@ public final class Checkpoint implements AutoCloseable {
   }
 
   /**
+   * Files of another kind.
+   *
+   * @param path the file, as given
+   * @param arena where the files are mapped; closed with the checkpoint
+   * @param inFiles all that the files hold
+   * @param tensors the tensors that are to be seen
+   */
+  public static Checkpoint of(
+      Path path,
+      Arena arena,
+      ImmutableMap<String, StoredTensor> inFiles,
+      ImmutableMap<String, StoredTensor> tensors) {
+    return new Checkpoint(path, arena, inFiles, tensors);
+  }
+
+  /**
    * The same files seen as other tensors, such as decoded ones. Closing one of the two closes both.
    */
   public Checkpoint seenAs(ImmutableMap<String, StoredTensor> others) {

@@ -3,9 +3,12 @@ package dev.gptq.formats.safetensors;
 import com.google.common.base.Throwables;
 import com.google.common.collect.ImmutableList;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -30,6 +33,15 @@ public final class MappedFiles {
       };
 
   private MappedFiles() {}
+
+  /** Maps a file to be read as long as the arena lives, and remembers it. */
+  public static MemorySegment map(Path file, Arena arena) throws IOException {
+    try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
+      long size = channel.size();
+      remember(file.toAbsolutePath(), size);
+      return channel.map(FileChannel.MapMode.READ_ONLY, 0, size, arena);
+    }
+  }
 
   static void remember(Path file, long size) {
     synchronized (SIZES) {

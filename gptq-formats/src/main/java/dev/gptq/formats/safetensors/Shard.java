@@ -7,10 +7,8 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
-import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -75,11 +73,7 @@ final class Shard {
     if (!Files.isRegularFile(file)) {
       throw new BadInputException(file + " is no file; give a safetensors file");
     }
-    try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
-      long size = channel.size();
-      MappedFiles.remember(file.toAbsolutePath(), size);
-      return channel.map(FileChannel.MapMode.READ_ONLY, 0, size, arena);
-    }
+    return MappedFiles.map(file, arena);
   }
 
   private static long headerLength(Path file, MemorySegment mapped) {

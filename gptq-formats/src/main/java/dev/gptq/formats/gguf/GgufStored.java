@@ -1,0 +1,126 @@
+package dev.gptq.formats.gguf;
+
+import com.google.common.base.Preconditions;
+import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.packed.Elements;
+import dev.gptq.formats.safetensors.StoredTensor;
+import dev.gptq.formats.safetensors.StoredType;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
+import java.util.function.IntUnaryOperator;
+import java.util.function.Supplier;
+import java.util.stream.IntStream;
+
+/**
+ * A tensor of a file that was read, or a part of one. Rows and experts are taken before anything is
+ * decoded.
+ *
+ * @param name its name in the file
+ * @param type its elements
+ * @param shape sizes of its dimensions, the last one contiguous
+ * @param file the file that holds it
+ * @param data its blocks
+ */
+public record GgufStored(
+    String name,
+    GgufType type,
+    ImmutableList<Long> shape,
+    Path file,
+    Supplier<MemorySegment> data) {
+
+  /** Number of elements. */
+  public long elements() {
+    return shape.stream().reduce(1L, Math::multiplyExact);
+  }
+
+  /** Elements that lie side by side. */
+  public int columns() {
+    return Math.toIntExact(shape.getLast());
+  }
+
+  /** Rows, whatever the number of dimensions. */
+  public int rows() {
+    return Math.toIntExact(elements() / columns());
+  }
+
+  /** A vector as a matrix of one row. */
+  public GgufStored asRow() {
+    return new GgufStored(name, type, ImmutableList.of(1L, shape.getFirst()), file, data);
+  }
+
+  /** One of the tensors that lie one behind the other along the first dimension. */
+  public GgufStored part(int index) {
+    Preconditions.checkElementIndex(index, Math.toIntExact(shape.getFirst()));
+    ImmutableList<Long> rest = shape.subList(1, shape.size());
+    long bytes = type.bytes(elements()) / shape.getFirst();
+    return new GgufStored(name, type, rest, file, () -> data.get().asSlice(index * bytes, bytes));
+  }
+
+  /** A matrix of so many rows, or a vector of so many elements, each taken from another place. */
+  public GgufStored gathered(int count, IntUnaryOperator from) {
+    Preconditions.checkState(shape.size() == 2 || type.isPlain(), "%s has no rows", name);
+    long bytes = type.bytes(elements()) / shape.getFirst();
+    ImmutableList<Long> gathered =
+        ImmutableList.<Long>builder()
+            .add((long) count)
+            .addAll(shape.subList(1, shape.size()))
+            .build();
+    return new GgufStored(
+        name,
+        type,
+        gathered,
+        file,
+        () -> {
+          MemorySegment source = data.get();
+          MemorySegment rows = Arena.ofAuto().allocate(count * bytes, 8);
+          for (int row = 0; row < count; row++) {
+            MemorySegment.copy(source, from.applyAsInt(row) * bytes, rows, row * bytes, bytes);
+          }
+          return rows.asReadOnly();
+        });
+  }
+
+  /**
+   * The real numbers that it stands for, as a tensor of another name: of the same type where
+   * safetensors has it, else decoded to float32 as ggml does.
+   */
+  public StoredTensor decoded(String as) {
+    return switch (type) {
+      case F32 -> StoredTensor.computed(as, StoredType.F32, shape, file, data);
+      case F16 -> StoredTensor.computed(as, StoredType.F16, shape, file, data);
+      case BF16 -> StoredTensor.computed(as, StoredType.BF16, shape, file, data);
+      default -> StoredTensor.computed(as, StoredType.F32, shape, file, this::floats);
+    };
+  }
+
+  /** All its bytes, as a tensor of bytes. */
+  public StoredTensor bytes() {
+    return StoredTensor.computed(
+        name, StoredType.U8, ImmutableList.of(type.bytes(elements())), file, data);
+  }
+
+  private MemorySegment floats() {
+    MemorySegment blocks = data.get();
+    MemorySegment floats = Arena.ofAuto().allocate(Float.BYTES * elements(), 64);
+    long rowBytes = type.bytes(columns());
+    IntStream.range(0, rows())
+        .parallel()
+        .forEach(row -> decodeRow(blocks, row * rowBytes, floats, (long) row * columns()));
+    return floats.asReadOnly();
+  }
+
+  private void decodeRow(MemorySegment blocks, long from, MemorySegment floats, long to) {
+    float[] block = new float[type.block()];
+    for (int i = 0; i < columns() / block.length; i++) {
+      GgufDecoder.block(type, blocks, from + type.bytes((long) i * block.length), block);
+      MemorySegment.copy(
+          block,
+          0,
+          floats,
+          Elements.FLOAT,
+          Float.BYTES * (to + (long) i * block.length),
+          block.length);
+    }
+  }
+}
