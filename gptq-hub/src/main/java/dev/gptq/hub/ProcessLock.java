@@ -30,7 +30,7 @@ final class ProcessLock implements AutoCloseable {
   /** Waits for the lock; {@code waiting} runs once if another process has it. */
   static ProcessLock take(Path file, Runnable waiting) throws IOException {
     Files.createDirectories(file.getParent());
-    Lock thread = THREADS.get(file.toAbsolutePath().normalize());
+    Lock thread = THREADS.get(file.getParent().toRealPath().resolve(file.getFileName()));
     FileChannel channel = null;
     boolean taken = false;
     try {

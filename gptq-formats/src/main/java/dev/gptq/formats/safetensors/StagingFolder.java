@@ -4,16 +4,13 @@ import com.google.common.io.MoreFiles;
 import com.google.common.io.RecursiveDeleteOption;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.DurableFiles;
+import dev.gptq.formats.FileHold;
 import dev.gptq.formats.OutputPlace;
 import java.io.IOException;
-import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.util.stream.Stream;
 
 /**
@@ -29,11 +26,11 @@ final class StagingFolder implements AutoCloseable {
   private final Path staging;
   private final Path retired;
   private final WriterOptions options;
-  private final FileChannel lock;
+  private final FileHold lock;
   private boolean open = true;
 
   private StagingFolder(
-      Path target, Path staging, Path retired, WriterOptions options, FileChannel lock) {
+      Path target, Path staging, Path retired, WriterOptions options, FileHold lock) {
     this.target = target;
     this.staging = staging;
     this.retired = retired;
@@ -58,7 +55,7 @@ final class StagingFolder implements AutoCloseable {
     }
     requireOwn(staging, options);
     Files.createDirectories(staging);
-    FileChannel lock = lock(staging, target);
+    FileHold lock = lock(staging, target);
     boolean ready = false;
     try {
       recover(target, retired, options);
@@ -145,26 +142,12 @@ final class StagingFolder implements AutoCloseable {
     Files.move(elsewhere, target, StandardCopyOption.ATOMIC_MOVE);
   }
 
-  private static FileChannel lock(Path staging, Path target) throws IOException {
-    FileChannel channel =
-        FileChannel.open(
-            staging.resolve(LOCK), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-    if (!tryLock(channel)) {
-      channel.close();
-      throw new BadInputException(
-          "another process is writing to %s; wait for it or give another output folder"
-              .formatted(target));
-    }
-    return channel;
-  }
-
-  private static boolean tryLock(FileChannel channel) throws IOException {
-    try {
-      FileLock lock = channel.tryLock();
-      return lock != null;
-    } catch (OverlappingFileLockException e) {
-      return false;
-    }
+  private static FileHold lock(Path staging, Path target) throws IOException {
+    return FileHold.take(staging.resolve(LOCK))
+        .orElseThrow(() ->
+            new BadInputException(
+                "%s is being written already; wait for it or give another output folder"
+                    .formatted(target)));
   }
 
   private static void clear(Path staging) throws IOException {

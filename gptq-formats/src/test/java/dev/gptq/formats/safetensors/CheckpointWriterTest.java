@@ -245,7 +245,7 @@ class CheckpointWriterTest {
       addThree(writer);
       assertThatThrownBy(() -> CheckpointWriter.create(folder, WriterOptions.DEFAULT))
           .isInstanceOf(BadInputException.class)
-          .hasMessageContaining("another process is writing to " + folder);
+          .hasMessageContaining(folder + " is being written already");
       writer.commit();
     }
     assertThat(content(folder)).containsExactly("model.safetensors");

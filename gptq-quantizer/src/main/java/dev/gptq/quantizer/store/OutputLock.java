@@ -1,21 +1,19 @@
 package dev.gptq.quantizer.store;
 
 import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.FileHold;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
-import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
+import java.util.Optional;
 
 /**
  * The right of one process to write an output folder, from before its work begins: a lock that the
@@ -26,15 +24,12 @@ public final class OutputLock implements AutoCloseable {
   /** More than any text in the file, and so many lengths that two processes hardly share one. */
   private static final long LENGTHS = 2000;
 
-  /** Those of this process, which would lose them if it opened and closed their files again. */
-  private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();
-
   private final Path file;
-  private final FileChannel channel;
+  private final FileHold hold;
 
-  private OutputLock(Path file, FileChannel channel) {
+  private OutputLock(Path file, FileHold hold) {
     this.file = file;
-    this.channel = channel;
+    this.hold = hold;
   }
 
   /**
@@ -48,59 +43,40 @@ public final class OutputLock implements AutoCloseable {
       target = target.toRealPath();
     }
     Path file = target.resolveSibling("." + target.getFileName() + ".lock");
-    if (!HELD.add(file)) {
-      throw new BadInputException(
-          "%s is being written by %s; wait for it or give another output folder"
-              .formatted(output, self()));
-    }
-    boolean held = false;
-    try {
-      OutputLock lock = acquire(output, file);
-      held = true;
-      return lock;
-    } finally {
-      if (!held) {
-        HELD.remove(file);
-      }
-    }
-  }
-
-  private static OutputLock acquire(Path output, Path file) throws IOException {
-    // Unix forgets a lock when its process closes the file anywhere else, so that it must not be
-    // opened to see whose it is: its length says that.
+    // The holder must not be asked for by opening the file: its length says whose it is.
     long length = LENGTHS + ProcessHandle.current().pid() % LENGTHS;
-    ByteBuffer me = StandardCharsets.UTF_8.encode(self() + "\n");
     while (true) {
-      FileChannel channel =
-          FileChannel.open(
-              file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
-      if (!tryLock(channel)) {
-        channel.close();
+      Optional<FileHold> taken = FileHold.take(file);
+      if (taken.isEmpty()) {
         throw new BadInputException(
             "%s is being written by %s; wait for it or give another output folder"
                 .formatted(output, holder(file)));
       }
-      channel.truncate(0);
-      ByteBuffer rest = me.duplicate();
-      while (rest.hasRemaining()) {
-        channel.write(rest);
+      FileHold hold = taken.get();
+      boolean ours = false;
+      try {
+        name(hold.channel(), length);
+        // The former holder may have deleted the file between our opening and locking it.
+        ours = Files.exists(file) && file.toFile().length() == length;
+        if (ours) {
+          return new OutputLock(file, hold);
+        }
+      } finally {
+        if (!ours) {
+          hold.close();
+        }
       }
-      channel.write(ByteBuffer.allocate(1), length - 1);
-      // The former holder may have deleted the file between our opening and locking it.
-      if (Files.exists(file) && file.toFile().length() == length) {
-        return new OutputLock(file, channel);
-      }
-      channel.close();
     }
   }
 
-  private static boolean tryLock(FileChannel channel) throws IOException {
-    try {
-      // A place behind the text, since some systems let nobody read what is locked.
-      return channel.tryLock(Long.MAX_VALUE - 1, 1, false) != null;
-    } catch (OverlappingFileLockException e) {
-      return false;
+  /** Writes whose the file is, and its length. */
+  private static void name(FileChannel channel, long length) throws IOException {
+    channel.truncate(0);
+    ByteBuffer rest = StandardCharsets.UTF_8.encode(self() + "\n");
+    while (rest.hasRemaining()) {
+      channel.write(rest);
     }
+    channel.write(ByteBuffer.allocate(1), length - 1);
   }
 
   private static String self() {
@@ -121,6 +97,9 @@ public final class OutputLock implements AutoCloseable {
   }
 
   private static String holder(Path file) throws IOException {
+    if (FileHold.isHeldHere(file)) {
+      return self();
+    }
     try {
       String name = Files.readString(file);
       return name.contains("\n") ? name.substring(0, name.indexOf('\n')) : "another process";
@@ -134,9 +113,8 @@ public final class OutputLock implements AutoCloseable {
   public void close() throws IOException {
     try {
       Files.deleteIfExists(file);
-      channel.close();
     } finally {
-      HELD.remove(file);
+      hold.close();
     }
   }
 }
