@@ -128,7 +128,7 @@ final class GenerateCommand implements Callable<Integer> {
         .orElseThrow(() ->
             new UsageException(
                 "%s has no chat template (chat_template.jinja or tokenizer_config.json); leave out"
-                        .formatted(opened.folder())
+                        .formatted(opened.path())
                     + " --chat"))
         .render(messages, true);
   }

@@ -41,7 +41,9 @@ import tools.jackson.databind.node.ObjectNode;
 final class InspectCommand implements Callable<Integer> {
   private static final int BINS = 25;
 
-  @Parameters(paramLabel = "MODEL", description = "model folder, or [hf:]owner/name[@revision]")
+  @Parameters(
+      paramLabel = "MODEL",
+      description = "model folder, GGUF file, or [hf:]owner/name[@revision]")
   private String folder;
 
   @Option(
@@ -105,7 +107,7 @@ final class InspectCommand implements Callable<Integer> {
         String.format(
             Locale.ROOT,
             "%s: %s, %d blocks, hidden size %d, vocabulary %d, context %d",
-            model.folder(),
+            model.path(),
             model.spec().family(),
             model.spec().blocks().size(),
             model.spec().hidden(),
@@ -142,7 +144,7 @@ final class InspectCommand implements Callable<Integer> {
     ObjectNode document =
         JsonOutput.object()
             .put("command", "inspect")
-            .put("model", model.folder().toString())
+            .put("model", model.path().toString())
             .put("family", model.spec().family())
             .put("blocks", model.spec().blocks().size())
             .put("hidden", model.spec().hidden())

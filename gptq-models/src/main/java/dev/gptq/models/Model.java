@@ -6,6 +6,7 @@ import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Backend;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.codec.Sources;
+import dev.gptq.formats.gguf.GgufFile;
 import dev.gptq.formats.json.JsonConfig;
 import dev.gptq.formats.packed.Formats;
 import dev.gptq.formats.packed.PackedModules;
@@ -15,6 +16,7 @@ import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.Families;
 import dev.gptq.models.forward.Decoder;
 import dev.gptq.models.forward.WeightSource;
+import dev.gptq.models.gguf.GgufSource;
 import dev.gptq.models.tokenizer.Tokenizer;
 import dev.gptq.pack.PackedMatrix;
 import java.io.IOException;
@@ -24,38 +26,81 @@ import java.util.LinkedHashSet;
 import java.util.Optional;
 import java.util.Set;
 
-/** A model folder as Hugging Face lays it out, full-precision or quantized. */
+/**
+ * A model folder as Hugging Face lays it out, full-precision or quantized, or a GGUF file that is
+ * seen as such.
+ */
 public final class Model implements AutoCloseable {
   /** Names of output layers. */
   private static final ImmutableList<String> HEADS = ImmutableList.of("lm_head", "embed_out");
 
+  private final Path path;
   private final Path folder;
   private final ModelConfig config;
   private final DecoderSpec spec;
   private final Optional<PackedModules> quantization;
   private final Checkpoint checkpoint;
+  private final Optional<GgufSource> source;
   private final Set<String> warnings = new LinkedHashSet<>();
 
   private Model(
+      Path path,
       Path folder,
       ModelConfig config,
       DecoderSpec spec,
       Optional<PackedModules> quantization,
-      Checkpoint checkpoint) {
+      Checkpoint checkpoint,
+      Optional<GgufSource> source) {
+    this.path = path;
     this.folder = folder;
     this.config = config;
     this.spec = spec;
     this.quantization = quantization;
     this.checkpoint = checkpoint;
+    this.source = source;
   }
 
   /**
-   * Opens a folder with {@code config.json} and safetensors, and checks that every tensor of the
-   * model is there and fits. {@link #warnings} tells what is odd but does no harm.
+   * Opens a folder with {@code config.json} and safetensors, or a GGUF file, and checks that every
+   * tensor of the model is there and fits. {@link #warnings} tells what is odd but does no harm.
    *
    * @throws BadInputException if it is damaged, incomplete or not supported
    */
-  public static Model open(Path folder) throws IOException {
+  public static Model open(Path path) throws IOException {
+    return GgufFile.is(path) ? openFile(path) : openFolder(path);
+  }
+
+  private static Model openFile(Path path) throws IOException {
+    GgufSource source = GgufSource.open(path);
+    boolean sound = false;
+    try {
+      Checkpoint checkpoint = source.checkpoint();
+      DecoderSpec spec =
+          Families.describe(source.config(), checkpoint)
+              .withEndTokens(generationEndTokens(source.folder()));
+      ImmutableList<String> oddities =
+          CheckpointCheck.check(
+              source.folder(), source.config(), spec, Optional.empty(), checkpoint);
+      Model model =
+          new Model(
+              path,
+              source.folder(),
+              source.config(),
+              spec,
+              Optional.empty(),
+              checkpoint,
+              Optional.of(source));
+      model.warnings.addAll(oddities);
+      sound = true;
+      return model;
+    } finally {
+      if (!sound) {
+        source.close();
+      }
+    }
+  }
+
+  private static Model openFolder(Path folder) throws IOException {
     ModelConfig config = ModelConfig.read(folder);
     Optional<Sources> sources = Sources.find(config);
     Checkpoint files = Checkpoint.open(folder);
@@ -73,7 +118,8 @@ public final class Model implements AutoCloseable {
       Checkpoint checkpoint = SplitExperts.of(decoded, spec, encoding);
       ImmutableList<String> oddities =
           CheckpointCheck.check(folder, config, spec, quantization, checkpoint);
-      Model model = new Model(folder, config, spec, quantization, checkpoint);
+      Model model =
+          new Model(folder, folder, config, spec, quantization, checkpoint, Optional.empty());
       model.warnings.addAll(oddities);
       sound = true;
       return model;
@@ -103,7 +149,12 @@ public final class Model implements AutoCloseable {
     }
   }
 
-  /** The folder. */
+  /** The folder or file as given, for messages. */
+  public Path path() {
+    return path;
+  }
+
+  /** The folder of configuration and tokenizer; of a file, a temporary one. */
   public Path folder() {
     return folder;
   }
@@ -156,5 +207,8 @@ public final class Model implements AutoCloseable {
   @Override
   public void close() throws IOException {
     checkpoint.close();
+    if (source.isPresent()) {
+      source.get().close();
+    }
   }
 }

@@ -13,8 +13,8 @@ public final class ModelOption {
       required = true,
       paramLabel = "MODEL",
       description =
-          "folder with config.json, safetensors and tokenizer.json, or a model on the hub:"
-              + " [hf:]owner/name[@revision]")
+          "folder with config.json, safetensors and tokenizer.json, or a GGUF file, or a model on the"
+              + " hub: [hf:]owner/name[@revision]")
   private String model;
 
   /** The model as it was named. */

@@ -87,7 +87,7 @@ public final class Evaluation implements AutoCloseable {
                 + " has a vocabulary of "
                 + vocabulary
                 + " tokens and "
-                + model.folder()
+                + model.path()
                 + " one of "
                 + model.spec().vocabulary()
                 + "; compare with the model that was quantized");

@@ -34,12 +34,21 @@ class OtherQuantizersTest {
         "mlx/llama-gqa-rope3-4g32",
         "mlx/qwen3-4g64",
         "auto-round/llama-headdim-auto_awq",
-        "auto-round/qwen3-auto_awq"
+        "auto-round/qwen3-auto_awq",
+        "gguf/llama-gqa-rope3-Q4_0.gguf",
+        "gguf/qwen3-Q4_0.gguf",
+        "gguf/gemma3-Q4_0.gguf",
+        "gguf/mixtral-Q4_0.gguf",
+        "gguf/wide-Q3_K_M.gguf"
       })
   void logitsAreTheirs(String output) throws IOException {
     Path golden = SharedFiles.require("golden/formats");
-    String name = output.replaceFirst(".*/", "").replaceFirst("-(auto|[0-9]+g).*", "");
-    Expected source = Expected.read(SharedFiles.architecture(name));
+    String name = output.replaceFirst(".*/", "").replaceFirst("-(auto|[0-9]+g|Q).*", "");
+    Expected source =
+        Expected.read(
+            name.equals("wide")
+                ? golden.resolve("source").resolve(name)
+                : SharedFiles.architecture(name));
     try (Model model = Model.open(golden.resolve(output));
         Checkpoint file = Checkpoint.open(golden.resolve("logits.safetensors"));
         Backend backend = TestBackends.open("reference");

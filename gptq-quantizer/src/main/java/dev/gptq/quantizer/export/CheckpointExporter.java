@@ -147,6 +147,7 @@ public final class CheckpointExporter {
 
   private static WriterOptions options(Model model, boolean overwrite) throws IOException {
     ImmutableSet.Builder<Path> sources = ImmutableSet.builder();
+    sources.add(model.path());
     sources.add(model.folder());
     for (String name : model.checkpoint().names()) {
       sources.add(model.checkpoint().require(name).file());

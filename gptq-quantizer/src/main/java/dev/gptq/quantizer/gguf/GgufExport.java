@@ -80,7 +80,7 @@ public final class GgufExport {
     metadata.put("general.architecture", description.architecture());
     metadata.put("general.type", "model");
     metadata.put(
-        "general.name", model.folder().toAbsolutePath().normalize().getFileName().toString());
+        "general.name", model.path().toAbsolutePath().normalize().getFileName().toString());
     description.describe(metadata);
     GgufTokenizer.describe(model, metadata);
     metadata.put("general.quantization_version", 2);
@@ -118,7 +118,7 @@ public final class GgufExport {
             .orElseThrow(() ->
                 new BadInputException(
                     "%s: tensor %s has no place in a GGUF file of the architecture %s"
-                        .formatted(model.folder(), name, description.architecture())));
+                        .formatted(model.path(), name, description.architecture())));
     if (name.endsWith(".weight") && modules.has(Parameters.module(name))) {
       addPacked(Parameters.module(name), place);
       packed++;
@@ -168,7 +168,7 @@ public final class GgufExport {
     if (tensor.type() != type || !tensor.shape().equals(shape)) {
       throw new BadInputException(
           "%s: GGUF holds all experts of %s in one tensor, and they are quantized differently"
-              .formatted(model.folder(), place.name()));
+              .formatted(model.path(), place.name()));
     }
     if (place.expert() >= 0 && place.expert() != tensor.parts().size()) {
       throw new IllegalStateException("experts of " + place.name() + " come in another order");

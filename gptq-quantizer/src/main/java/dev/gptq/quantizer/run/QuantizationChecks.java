@@ -33,7 +33,7 @@ final class QuantizationChecks {
   void check() throws IOException {
     if (model.quantization().isPresent()) {
       throw new BadInputException(
-          model.folder()
+          model.path()
               + " is quantized already (to "
               + model.quantization().get().base().bits()
               + " bits); start from the full-precision checkpoint");

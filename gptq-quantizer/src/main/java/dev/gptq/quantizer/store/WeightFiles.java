@@ -1,6 +1,7 @@
 package dev.gptq.quantizer.store;
 
 import com.google.common.collect.ImmutableMap;
+import dev.gptq.formats.gguf.GgufFile;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.StoredTensor;
 import java.io.IOException;
@@ -64,9 +65,14 @@ public record WeightFiles(ImmutableMap<String, String> parts) {
     }
   }
 
-  /** Of the length of the header and of the header. */
+  /**
+   * Of the length of the header and of the header; that of a GGUF file is looked at as a tensor.
+   */
   private static long header(Path path) throws IOException {
     CRC32C checksum = new CRC32C();
+    if (GgufFile.is(path)) {
+      return checksum.getValue();
+    }
     try (FileChannel file = FileChannel.open(path, StandardOpenOption.READ)) {
       ByteBuffer length = ByteBuffer.allocate(Long.BYTES).order(ByteOrder.LITTLE_ENDIAN);
       fill(file, length, 0);

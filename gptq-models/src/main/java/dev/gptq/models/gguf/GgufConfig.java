@@ -1,0 +1,243 @@
+package dev.gptq.models.gguf;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.primitives.ImmutableDoubleArray;
+import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.gguf.GgufFile;
+import dev.gptq.formats.gguf.GgufStored;
+import dev.gptq.formats.gguf.GgufValues;
+import dev.gptq.formats.json.JsonConfig;
+import dev.gptq.formats.packed.Elements;
+import dev.gptq.formats.safetensors.StoredTensor;
+import dev.gptq.models.config.ModelConfig;
+import dev.gptq.models.family.Ropes;
+import java.util.Optional;
+import java.util.stream.IntStream;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.ObjectNode;
+
+/** The {@code config.json} that the entries and tensors of a GGUF file stand for. */
+final class GgufConfig {
+  private static final String STRETCHES = "rope_freqs.weight";
+  private static final String ROTARY = "rope_parameters";
+
+  /** Blocks of the two models whose queries are scaled by the width of the model over its heads. */
+  private static final ImmutableList<Integer> WIDE_QUERIES = ImmutableList.of(46, 62);
+
+  private final GgufFile file;
+  private final GgufValues values;
+  private final GgufFamily family;
+  private final ObjectNode json = JsonMapper.shared().createObjectNode();
+
+  private GgufConfig(GgufFile file, GgufFamily family) {
+    this.file = file;
+    this.values = file.values();
+    this.family = family;
+  }
+
+  /** Throws {@link BadInputException} where an entry says what the family cannot do. */
+  static ObjectNode of(GgufFile file, GgufFamily family) {
+    return new GgufConfig(file, family).build();
+  }
+
+  private ObjectNode build() {
+    json.putArray("architectures").add(family.modelClass());
+    json.put("model_type", family.modelType());
+    for (GgufFamily.Setting setting : family.settings()) {
+      if (setting.whole()) {
+        whole(setting.key()).ifPresent(value -> json.put(setting.name(), value));
+      } else {
+        real(setting.key()).ifPresent(value -> json.put(setting.name(), value));
+      }
+    }
+    for (GgufFamily.Fixed fixed : family.fixed()) {
+      json.set(fixed.name(), JsonMapper.shared().valueToTree(fixed.value()));
+    }
+    family
+        .biases()
+        .forEach((name, tensor) ->
+            json.put(name, file.tensors().containsKey(GgufFamily.BLOCKS + "0." + tensor)));
+    json.put("vocab_size", require("token_embd.weight").shape().getFirst());
+    json.put("tie_word_embeddings", !file.tensors().containsKey("output.weight"));
+    whole("attention.key_length").ifPresent(size -> json.put("head_dim", size));
+    special("bos_token_id");
+    special("eos_token_id");
+    special("pad_token_id");
+    windows();
+    rotary();
+    return json;
+  }
+
+  private void special(String name) {
+    String key = name.equals("pad_token_id") ? "padding_token_id" : name;
+    values.integer("tokenizer.ggml." + key).ifPresent(id -> json.put(name, id));
+  }
+
+  private GgufStored require(String name) {
+    GgufStored tensor = file.tensors().get(name);
+    if (tensor == null) {
+      throw new BadInputException(
+          "%s has no tensor '%s'; is the file a whole model?".formatted(file.file(), name));
+    }
+    return tensor;
+  }
+
+  /** A number of all layers; a list of one must have the same for each. */
+  private Optional<Integer> whole(String name) {
+    String key = family.architecture() + "." + name;
+    if (!values.isList(key)) {
+      return values.integer(key);
+    }
+    ImmutableList<Number> list = values.numbers(key).orElseThrow();
+    if (list.stream().distinct().count() != 1) {
+      throw new BadInputException(
+          "%s: '%s' differs from layer to layer, which cannot be read".formatted(file.file(), key));
+    }
+    return Optional.of(list.getFirst().intValue());
+  }
+
+  /** The shortest decimal that is the same float32, as configurations have it. */
+  private Optional<Double> real(String name) {
+    return values
+        .number(family.architecture() + "." + name)
+        .map(number -> Double.parseDouble(Float.toString(number.floatValue())));
+  }
+
+  private int required(String name) {
+    return whole(name)
+        .orElseThrow(() ->
+            new BadInputException(
+                "%s: '%s.%s' is missing".formatted(file.file(), family.architecture(), name)));
+  }
+
+  private void windows() {
+    Optional<Integer> window = whole("attention.sliding_window").filter(size -> size > 0);
+    if (family.windows() == 0) {
+      if (family.modelType().equals("phi3")) {
+        window.ifPresent(size -> json.put("sliding_window", size));
+      }
+      return;
+    }
+    int layers = required("block_count");
+    json.put("sliding_window", window.orElse(4096));
+    int width =
+        WIDE_QUERIES.contains(layers)
+            ? required("embedding_length") / required("attention.head_count")
+            : required("attention.key_length");
+    json.put("query_pre_attn_scalar", width);
+    int period = whole("attention.sliding_window_pattern").orElse(family.windows());
+    ArrayNode types = json.putArray("layer_types");
+    for (int layer = 0; layer < layers; layer++) {
+      types.add((layer + 1) % period == 0 ? "full_attention" : "sliding_attention");
+    }
+  }
+
+  private void rotary() {
+    ObjectNode rope = JsonMapper.shared().createObjectNode();
+    rope.put("rope_theta", real("rope.freq_base").orElse(10_000.0));
+    int head = headDim();
+    int rotated = whole("rope.dimension_count").orElse(head);
+    if (rotated != head) {
+      rope.put("partial_rotary_factor", (double) rotated / head);
+    }
+    scaling(rope);
+    Optional<Double> local = real("rope.freq_base_swa");
+    if (family.modelType().equals("gemma3_text")) {
+      ObjectNode both = json.putObject(ROTARY);
+      both.set("full_attention", rope);
+      both.putObject("sliding_attention")
+          .put("rope_type", "default")
+          .put("rope_theta", local.orElse(10_000.0));
+    } else {
+      json.set(ROTARY, rope);
+    }
+  }
+
+  private int headDim() {
+    return whole("attention.key_length")
+        .orElseGet(() -> required("embedding_length") / required("attention.head_count"));
+  }
+
+  private void scaling(ObjectNode rope) {
+    String type = values.text(family.architecture() + ".rope.scaling.type").orElse("none");
+    Optional<Integer> original = whole("rope.scaling.original_context_length");
+    if (file.tensors().containsKey(STRETCHES)) {
+      stretched(rope, floats(STRETCHES));
+    } else if (file.tensors().containsKey("rope_factors_short.weight")) {
+      rope.put("rope_type", "longrope");
+      list(rope, "short_factor", floats("rope_factors_short.weight"));
+      list(rope, "long_factor", floats("rope_factors_long.weight"));
+      original.ifPresent(size -> rope.put("original_max_position_embeddings", size));
+      real("rope.scaling.attn_factor").ifPresent(f -> rope.put("attention_factor", f));
+    } else if (type.equals("linear") || type.equals("yarn")) {
+      rope.put("rope_type", type);
+      rope.put("factor", real("rope.scaling.factor").orElse(1.0));
+      original.ifPresent(size -> rope.put("original_max_position_embeddings", size));
+    } else if (type.equals("none") || type.equals("longrope")) {
+      rope.put("rope_type", "default");
+    } else {
+      throw new BadInputException(
+          "%s: rotary positions of the type %s cannot be read; none, linear, yarn and longrope can"
+              .formatted(file.file(), type));
+    }
+  }
+
+  /**
+   * Factors of each frequency: Llama 3's, where its usual bounds and an original context that is a
+   * power of two give them, else whatever they are.
+   */
+  private void stretched(ObjectNode rope, float[] factors) {
+    double most = 1;
+    for (float factor : factors) {
+      most = Math.max(most, factor);
+    }
+    ObjectNode usual = rope.deepCopy();
+    for (int context = 16; context < 1 << 20; context *= 2) {
+      rope.put("rope_type", "llama3");
+      rope.put("factor", most);
+      rope.put("low_freq_factor", 1);
+      rope.put("high_freq_factor", 4);
+      rope.put("original_max_position_embeddings", context);
+      if (agree(frequencies(usual), frequencies(rope), factors)) {
+        return;
+      }
+    }
+    rope.removeAll();
+    rope.setAll(usual);
+    rope.put("rope_type", "longrope");
+    list(rope, "short_factor", factors);
+    list(rope, "long_factor", factors);
+    rope.put("attention_factor", 1);
+    rope.put("original_max_position_embeddings", required("context_length"));
+  }
+
+  private ImmutableDoubleArray frequencies(ObjectNode rope) {
+    ObjectNode one = JsonMapper.shared().createObjectNode();
+    one.set(ROTARY, rope);
+    return Ropes.of(ModelConfig.of(JsonConfig.of(file.file(), one)), headDim()).frequencies();
+  }
+
+  private static boolean agree(
+      ImmutableDoubleArray usual, ImmutableDoubleArray scaled, float[] factors) {
+    return usual.length() == factors.length
+        && IntStream.range(0, factors.length)
+            .allMatch(i -> Math.abs(usual.get(i) / scaled.get(i) / factors[i] - 1) < 1e-5);
+  }
+
+  private static void list(ObjectNode rope, String name, float[] values) {
+    ArrayNode list = rope.putArray(name);
+    for (float value : values) {
+      list.add(Double.parseDouble(Float.toString(value)));
+    }
+  }
+
+  private float[] floats(String name) {
+    StoredTensor stored = require(name).decoded(name);
+    float[] floats = new float[Math.toIntExact(stored.elements())];
+    for (int i = 0; i < floats.length; i++) {
+      floats[i] = Elements.get(stored, i);
+    }
+    return floats;
+  }
+}

@@ -1,0 +1,188 @@
+package dev.gptq.models.gguf;
+
+import com.google.common.collect.ImmutableMap;
+import com.google.common.io.MoreFiles;
+import com.google.common.io.RecursiveDeleteOption;
+import dev.gptq.formats.gguf.GgufFile;
+import dev.gptq.formats.gguf.GgufStored;
+import dev.gptq.formats.json.JsonConfig;
+import dev.gptq.formats.packed.Elements;
+import dev.gptq.formats.safetensors.Checkpoint;
+import dev.gptq.formats.safetensors.StoredTensor;
+import dev.gptq.formats.safetensors.StoredType;
+import dev.gptq.models.config.ModelConfig;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
+
+/**
+ * A GGUF file as if it were the checkpoint that it was made of: its tensors under the names and in
+ * the order of rows that the model has there, and a folder with configuration and tokenizer. The
+ * folder is temporary and deleted on closing.
+ */
+public final class GgufSource implements AutoCloseable {
+  private static final Pattern BLOCK = Pattern.compile("blk\\.(\\d+)\\.([^.]+)(\\.[^.]+)");
+
+  private final GgufFile file;
+  private final GgufFamily family;
+  private final ModelConfig config;
+  private final Path folder;
+  private final ImmutableMap<String, GgufStored> tensors;
+
+  private GgufSource(GgufFile file, GgufFamily family, Path folder) throws IOException {
+    this.file = file;
+    this.family = family;
+    this.folder = folder;
+    ObjectNode json = GgufConfig.of(file, family);
+    this.config = ModelConfig.of(JsonConfig.of(file.file(), json));
+    this.tensors = named();
+    write(ModelConfig.FILE, json);
+    write("tokenizer.json", GgufTokens.of(file.values()));
+    write("tokenizer_config.json", GgufTokens.configuration(file.values()));
+    ObjectNode generation = JsonMapper.shared().createObjectNode();
+    var ends = generation.putArray("eos_token_id");
+    GgufTokens.ends(file.values()).forEach(ends::add);
+    write("generation_config.json", generation);
+  }
+
+  /**
+   * Opens a file.
+   *
+   * @throws dev.gptq.formats.BadInputException if it is damaged, or of a family or with a tokenizer
+   *     that cannot be read
+   */
+  public static GgufSource open(Path path) throws IOException {
+    GgufFile file = GgufFile.open(path);
+    Path folder = null;
+    boolean opened = false;
+    try {
+      GgufFamily family = GgufFamilies.of(file.values());
+      folder = Files.createTempDirectory("gptq-gguf");
+      GgufSource source = new GgufSource(file, family, folder);
+      opened = true;
+      return source;
+    } finally {
+      if (!opened) {
+        file.close();
+        if (folder != null) {
+          delete(folder);
+        }
+      }
+    }
+  }
+
+  private void write(String name, ObjectNode json) throws IOException {
+    byte[] text =
+        JsonMapper.shared()
+            .writerWithDefaultPrettyPrinter()
+            .writeValueAsString(json)
+            .concat("\n")
+            .getBytes(StandardCharsets.UTF_8);
+    Files.write(folder.resolve(name), text);
+  }
+
+  /** What {@code config.json} would say. */
+  public ModelConfig config() {
+    return config;
+  }
+
+  /** The folder of configuration, tokenizer and chat template. */
+  public Path folder() {
+    return folder;
+  }
+
+  /**
+   * The tensors as real numbers: those of the file where it has such, else decoded to float32.
+   * Closing them closes the file, but leaves the folder.
+   */
+  public Checkpoint checkpoint() {
+    ImmutableMap.Builder<String, StoredTensor> decoded = ImmutableMap.builder();
+    tensors.forEach((name, tensor) -> {
+      StoredTensor stored = tensor.decoded(name);
+      boolean shifted = family.normsPlusOne() && name.endsWith("norm.weight");
+      decoded.put(name, shifted ? minusOne(stored) : stored);
+    });
+    return file.seenAs(decoded.buildOrThrow());
+  }
+
+  private static StoredTensor minusOne(StoredTensor norm) {
+    return StoredTensor.computed(
+        norm.name(),
+        StoredType.F32,
+        norm.shape(),
+        norm.file(),
+        () -> {
+          float[] gains = new float[Math.toIntExact(norm.elements())];
+          for (int i = 0; i < gains.length; i++) {
+            gains[i] = Elements.get(norm, i) - 1;
+          }
+          return Elements.toSegment(gains);
+        });
+  }
+
+  /** The tensors by their names in a checkpoint; what has no place there keeps its name. */
+  private ImmutableMap<String, GgufStored> named() {
+    Map<String, GgufStored> named = new LinkedHashMap<>();
+    for (GgufStored tensor : file.tensors().values()) {
+      Matcher block = BLOCK.matcher(tensor.name());
+      if (!block.matches()) {
+        named.put(outside(tensor.name()), tensor);
+        continue;
+      }
+      String prefix = GgufFamily.LAYERS + block.group(1) + ".";
+      String stem = block.group(2);
+      String expert = family.expertModules().inverse().get(stem);
+      if (expert != null && tensor.shape().size() == 3) {
+        for (int i = 0; i < tensor.shape().getFirst(); i++) {
+          named.put(prefix + family.experts() + i + "." + expert + block.group(3), tensor.part(i));
+        }
+      } else if (family.modules().inverse().containsKey(stem)) {
+        named.put(
+            prefix + family.modules().inverse().get(stem) + block.group(3), ordered(stem, tensor));
+      } else {
+        named.put(tensor.name(), tensor);
+      }
+    }
+    named.keySet().removeIf(name -> name.startsWith("rope_"));
+    return ImmutableMap.copyOf(named);
+  }
+
+  private static String outside(String name) {
+    int dot = name.lastIndexOf('.');
+    String module = dot < 0 ? null : GgufFamily.ENDS.inverse().get(name.substring(0, dot));
+    return module == null ? name : module + name.substring(dot);
+  }
+
+  /** Rows of rotated heads where the model has them; vectors that are rows of one matrix. */
+  private GgufStored ordered(String stem, GgufStored tensor) {
+    if (GgufRows.isVector(stem) && tensor.shape().size() == 1) {
+      return tensor.asRow();
+    }
+    if (!family.pairsNeighbours() || !GgufRows.isRotated(stem)) {
+      return tensor;
+    }
+    int rows = Math.toIntExact(tensor.shape().getFirst());
+    int size = config.headDim();
+    if (rows % size != 0 || size % 2 != 0) {
+      throw GgufRows.noHeads(tensor, size);
+    }
+    return tensor.gathered(rows, row -> GgufRows.inFile(row, size));
+  }
+
+  @Override
+  public void close() throws IOException {
+    file.close();
+    delete(folder);
+  }
+
+  private static void delete(Path folder) throws IOException {
+    MoreFiles.deleteRecursively(folder, RecursiveDeleteOption.ALLOW_INSECURE);
+  }
+}

@@ -1,0 +1,314 @@
+package dev.gptq.models.gguf;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.gguf.GgufValues;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.ObjectNode;
+
+/**
+ * The {@code tokenizer.json} that the entries of a GGUF file stand for: byte-level pair encoding
+ * with its merges, or a vocabulary of SentencePiece, whose scores say in which order pieces are
+ * merged.
+ */
+final class GgufTokens {
+  private static final String PREFIX = "tokenizer.ggml.";
+  private static final String SPACE = "▁";
+
+  private static final int NORMAL = 1;
+  private static final int UNKNOWN = 2;
+  private static final int CONTROL = 3;
+  private static final int USER_DEFINED = 4;
+  private static final int UNUSED = 5;
+  private static final int BYTE = 6;
+
+  private final GgufValues values;
+  private final ImmutableList<String> tokens;
+  private final ImmutableList<Number> types;
+  private final JsonMapper json = JsonMapper.shared();
+
+  private GgufTokens(GgufValues values) {
+    this.values = values;
+    this.tokens = values.texts(PREFIX + "tokens").orElseThrow(() -> missing("tokens"));
+    this.types = values.numbers(PREFIX + "token_type").orElse(ImmutableList.of());
+  }
+
+  /** Throws {@link BadInputException} if it is of another kind, or damaged. */
+  static ObjectNode of(GgufValues values) {
+    return new GgufTokens(values).build();
+  }
+
+  private ObjectNode build() {
+    String model = values.text(PREFIX + "model").orElseThrow(() -> missing("model"));
+    if (!types.isEmpty() && types.size() != tokens.size()) {
+      throw damaged("it has %d tokens and types of %d".formatted(tokens.size(), types.size()));
+    }
+    ObjectNode root = json.createObjectNode().put("version", "1.0");
+    root.putNull("truncation").putNull("padding");
+    root.set("added_tokens", added());
+    switch (model) {
+      case "gpt2" -> byteLevel(root);
+      case "llama" -> sentencePiece(root);
+      default ->
+          throw new BadInputException(
+              "%s: a tokenizer of the kind '%s' cannot be read; gpt2 and llama can"
+                  .formatted(values.file(), model));
+    }
+    return root;
+  }
+
+  private void byteLevel(ObjectNode root) {
+    String name = values.text(PREFIX + "pre").orElse("default");
+    Splits.Split split =
+        Splits.find(name)
+            .orElseThrow(() ->
+                new BadInputException(
+                    "%s: how the tokenizer '%s' splits texts is not known here; these are: %s"
+                        .formatted(values.file(), name, Splits.names())));
+    if (name.startsWith("qwen2")) {
+      root.putObject("normalizer").put("type", "NFC");
+    } else {
+      root.putNull("normalizer");
+    }
+    root.set("pre_tokenizer", split.json());
+    around(root, split.whole() && !name.equals("glm4"));
+    root.putObject("decoder")
+        .put("type", "ByteLevel")
+        .put("add_prefix_space", true)
+        .put("trim_offsets", true)
+        .put("use_regex", true);
+    ObjectNode bpe = model(root, split.whole(), false);
+    ArrayNode merges = bpe.putArray("merges");
+    for (String merge : values.texts(PREFIX + "merges").orElseThrow(() -> missing("merges"))) {
+      int space = merge.indexOf(' ', 1);
+      if (space < 0) {
+        throw damaged("the merge '%s' has no two parts".formatted(merge));
+      }
+      merges.addArray().add(merge.substring(0, space)).add(merge.substring(space + 1));
+    }
+  }
+
+  private void sentencePiece(ObjectNode root) {
+    boolean prefix = values.truth(PREFIX + "add_space_prefix").orElse(true);
+    ObjectNode normalizer = root.putObject("normalizer").put("type", "Sequence");
+    ArrayNode steps = normalizer.putArray("normalizers");
+    if (prefix) {
+      steps.addObject().put("type", "Prepend").put("prepend", SPACE);
+    }
+    replacing(steps.addObject(), " ", SPACE);
+    root.putNull("pre_tokenizer");
+    around(root, true);
+    ArrayNode back = root.putObject("decoder").put("type", "Sequence").putArray("decoders");
+    replacing(back.addObject(), SPACE, " ");
+    back.addObject().put("type", "ByteFallback");
+    back.addObject().put("type", "Fuse");
+    if (prefix) {
+      back.addObject().put("type", "Strip").put("content", " ").put("start", 1).put("stop", 0);
+    }
+    ObjectNode bpe = model(root, false, true);
+    ArrayNode merges = bpe.putArray("merges");
+    for (Merge merge : merges()) {
+      merges.addArray().add(merge.left()).add(merge.right());
+    }
+  }
+
+  private static void replacing(ObjectNode step, String from, String to) {
+    step.put("type", "Replace");
+    step.putObject("pattern").put("String", from);
+    step.put("content", to);
+  }
+
+  private ObjectNode model(ObjectNode root, boolean whole, boolean pieces) {
+    ObjectNode bpe = root.putObject("model").put("type", "BPE");
+    bpe.putNull("dropout");
+    if (pieces) {
+      bpe.put("unk_token", tokens.get(unknown()));
+    } else {
+      bpe.putNull("unk_token");
+    }
+    bpe.putNull("continuing_subword_prefix").putNull("end_of_word_suffix");
+    bpe.put("fuse_unk", pieces).put("byte_fallback", pieces).put("ignore_merges", whole);
+    ObjectNode vocabulary = bpe.putObject("vocab");
+    for (int id = 0; id < tokens.size(); id++) {
+      if (isThere(id) && vocabulary.has(tokens.get(id))) {
+        throw damaged("the token '%s' is there twice".formatted(tokens.get(id)));
+      }
+      if (isThere(id)) {
+        vocabulary.put(tokens.get(id), id);
+      }
+    }
+    return bpe;
+  }
+
+  private int unknown() {
+    return values
+        .integer(PREFIX + "unknown_token_id")
+        .filter(id -> id < tokens.size())
+        .orElseGet(() -> {
+          int id = 0;
+          while (id < tokens.size() - 1 && type(id) != UNKNOWN) {
+            id++;
+          }
+          return id;
+        });
+  }
+
+  private int type(int id) {
+    return types.isEmpty() ? NORMAL : types.get(id).intValue();
+  }
+
+  /** Ids without a token have a text that says so. */
+  private boolean isThere(int id) {
+    return type(id) != UNUSED || !tokens.get(id).equals("[PAD" + id + "]");
+  }
+
+  /** Whether a token is looked for in the text before anything else is done. */
+  private boolean isAdded(int id) {
+    return switch (type(id)) {
+      case UNKNOWN, CONTROL -> true;
+      // Runs of spaces that SentencePiece was told to know are found when pieces are merged.
+      case USER_DEFINED -> !tokens.get(id).contains(SPACE);
+      default -> false;
+    };
+  }
+
+  private ArrayNode added() {
+    ArrayNode added = json.createArrayNode();
+    for (int id = 0; id < tokens.size(); id++) {
+      if (isAdded(id)) {
+        added
+            .addObject()
+            .put("id", id)
+            .put("content", tokens.get(id))
+            .put("single_word", false)
+            .put("lstrip", false)
+            .put("rstrip", false)
+            .put("normalized", false)
+            .put("special", type(id) != USER_DEFINED);
+      }
+    }
+    return added;
+  }
+
+  /** What stands before and behind every text. */
+  private void around(ObjectNode root, boolean usualBegin) {
+    Optional<Integer> before = end("bos_token_id", "add_bos_token", usualBegin);
+    Optional<Integer> behind = end("eos_token_id", "add_eos_token", false);
+    if (before.isEmpty() && behind.isEmpty()) {
+      root.putNull("post_processor");
+      return;
+    }
+    ObjectNode processor = root.putObject("post_processor").put("type", "TemplateProcessing");
+    ArrayNode single = processor.putArray("single");
+    ArrayNode pair = processor.putArray("pair");
+    ObjectNode special = processor.putObject("special_tokens");
+    before.ifPresent(id -> special(single, pair, special, id));
+    single.addObject().putObject("Sequence").put("id", "A").put("type_id", 0);
+    pair.addObject().putObject("Sequence").put("id", "A").put("type_id", 0);
+    pair.addObject().putObject("Sequence").put("id", "B").put("type_id", 1);
+    behind.ifPresent(id -> special(single, pair, special, id));
+  }
+
+  private void special(ArrayNode single, ArrayNode pair, ObjectNode special, int id) {
+    String text = tokens.get(id);
+    single.addObject().putObject("SpecialToken").put("id", text).put("type_id", 0);
+    pair.addObject().putObject("SpecialToken").put("id", text).put("type_id", 0);
+    ObjectNode entry = special.putObject(text).put("id", text);
+    entry.putArray("ids").add(id);
+    entry.putArray("tokens").add(text);
+  }
+
+  private Optional<Integer> end(String key, String added, boolean usual) {
+    return values.truth(PREFIX + added).orElse(usual) ? id(key) : Optional.empty();
+  }
+
+  /** The token that an entry names, if it is there. */
+  private Optional<Integer> id(String key) {
+    Optional<Integer> id = values.integer(PREFIX + key);
+    if (id.isPresent() && id.get() >= tokens.size()) {
+      throw damaged("'%s' is %d of %d tokens".formatted(PREFIX + key, id.get(), tokens.size()));
+    }
+    return id;
+  }
+
+  /** Two pieces that become one, by the score of that one. */
+  private record Merge(String left, String right, float score, int leftId, int rightId) {}
+
+  private List<Merge> merges() {
+    ImmutableList<Number> scores =
+        values.numbers(PREFIX + "scores").orElseThrow(() -> missing("scores"));
+    if (scores.size() != tokens.size()) {
+      throw damaged("it has %d tokens and %d scores".formatted(tokens.size(), scores.size()));
+    }
+    Map<String, Integer> ids = new HashMap<>();
+    for (int id = 0; id < tokens.size(); id++) {
+      if (!isAdded(id) && type(id) != UNUSED && type(id) != BYTE) {
+        ids.putIfAbsent(tokens.get(id), id);
+      }
+    }
+    List<Merge> merges = new ArrayList<>();
+    for (Map.Entry<String, Integer> piece : ids.entrySet()) {
+      String text = piece.getKey();
+      float score = scores.get(piece.getValue()).floatValue();
+      for (int at = text.isEmpty() ? 0 : text.offsetByCodePoints(0, 1); at < text.length(); ) {
+        Integer left = ids.get(text.substring(0, at));
+        Integer right = ids.get(text.substring(at));
+        if (left != null && right != null) {
+          merges.add(new Merge(text.substring(0, at), text.substring(at), score, left, right));
+        }
+        at = text.offsetByCodePoints(at, 1);
+      }
+    }
+    merges.sort(
+        Comparator.comparingDouble((Merge merge) -> -merge.score())
+            .thenComparingInt(Merge::leftId)
+            .thenComparingInt(Merge::rightId));
+    return merges;
+  }
+
+  private BadInputException missing(String key) {
+    return new BadInputException(
+        "%s: '%s' is missing; the file has no tokenizer".formatted(values.file(), PREFIX + key));
+  }
+
+  private BadInputException damaged(String what) {
+    return new BadInputException(
+        "%s: the tokenizer is damaged: %s; download the file again".formatted(values.file(), what));
+  }
+
+  /** The {@code tokenizer_config.json}: special tokens by their names, and the chat template. */
+  static ObjectNode configuration(GgufValues values) {
+    GgufTokens tokens = new GgufTokens(values);
+    ObjectNode config = tokens.json.createObjectNode();
+    config.put("tokenizer_class", "PreTrainedTokenizerFast");
+    tokens.name(config, "bos_token", "bos_token_id");
+    tokens.name(config, "eos_token", "eos_token_id");
+    tokens.name(config, "unk_token", "unknown_token_id");
+    tokens.name(config, "pad_token", "padding_token_id");
+    values
+        .text("tokenizer.chat_template")
+        .ifPresent(template -> config.put("chat_template", template));
+    return config;
+  }
+
+  private void name(ObjectNode config, String name, String key) {
+    id(key).ifPresent(id -> config.put(name, tokens.get(id)));
+  }
+
+  /** The tokens that end an answer. */
+  static ImmutableList<Integer> ends(GgufValues values) {
+    GgufTokens tokens = new GgufTokens(values);
+    ImmutableList.Builder<Integer> ends = ImmutableList.builder();
+    for (String key : List.of("eos_token_id", "eot_token_id", "eom_token_id")) {
+      tokens.id(key).ifPresent(ends::add);
+    }
+    return ends.build().stream().distinct().collect(ImmutableList.toImmutableList());
+  }
+}
