@@ -149,7 +149,9 @@ public final class LaneGroup implements AutoCloseable {
   /** Closes the lanes. */
   @Override
   public void close() {
-    lanes.forEach(Lane::close);
-    lanes.clear();
+    try (Holdings all = new Holdings()) {
+      lanes.forEach(lane -> all.add(lane::close));
+      lanes.clear();
+    }
   }
 }

@@ -3,6 +3,7 @@ package dev.gptq.cuda;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendInfo;
 import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.Holdings;
 import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.backend.MemoryUsage;
 import dev.gptq.backend.PackedMatmul;
@@ -13,6 +14,7 @@ import dev.gptq.cuda.driver.NativeCudaSolver;
 import dev.gptq.cuda.driver.Nvrtc;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.TensorScope;
+import java.util.function.Supplier;
 
 /**
  * One NVIDIA GPU with one ordered stream of work. A lane has a stream, staging buffers and library
@@ -43,12 +45,15 @@ final class CudaBackend implements Backend {
   private boolean open = true;
 
   /** Takes the device's primary context; everything that follows happens on this thread. */
-  CudaBackend(CudaPlatform platform, BackendOptions options) {
-    this(open(platform, options), options, info(platform));
+  static CudaBackend open(CudaPlatform platform, BackendOptions options) {
+    return open(options, info(platform), () -> context(platform, options));
   }
 
-  CudaBackend(CudaContext context, BackendOptions options, BackendInfo info) {
-    this(context, activationType(options), info, options.positive(LANES, DEFAULT_LANES), false);
+  /** A backend on a context that is opened once the options are known to be right. */
+  static CudaBackend open(BackendOptions options, BackendInfo info, Supplier<CudaContext> context) {
+    DType activations = activationType(options);
+    int lanes = options.positive(LANES, DEFAULT_LANES);
+    return new CudaBackend(context.get(), activations, info, lanes, false);
   }
 
   private CudaBackend(
@@ -65,17 +70,15 @@ final class CudaBackend implements Backend {
     this.transformer = new CudaTransformerOps(context, activationType);
   }
 
-  private static CudaContext open(CudaPlatform platform, BackendOptions options) {
-    platform.driver().enterContext(platform.device().index());
-    CudaQueue queue =
-        new CudaQueue(
-            platform.driver(), Boolean.parseBoolean(options.settings().get(CudaQueue.SYNCHRONOUS)));
+  private static CudaContext context(CudaPlatform platform, BackendOptions options) {
     KernelLoader loader =
         new KernelLoader(platform.driver(), platform.device(), platform.compiler().map(Nvrtc::new));
-    return CudaContext.of(
+    return CudaContext.open(
+        platform.driver(),
         platform.device(),
-        queue,
-        new KernelModules(platform.driver(), KernelImages.of(platform.device()), loader::load),
+        Boolean.parseBoolean(options.settings().get(CudaQueue.SYNCHRONOUS)),
+        () ->
+            new KernelModules(platform.driver(), KernelImages.of(platform.device()), loader::load),
         new CudaLibraries(
             stream -> new NativeCudaBlas(platform.blas(), stream),
             stream -> new NativeCudaSolver(platform.solver(), stream)));
@@ -164,16 +167,9 @@ final class CudaBackend implements Backend {
           root.openChildren(),
           context.memory().usage().live());
     }
-    root.close();
-    context.queue().synchronize();
-    context.solver().close();
-    context.blas().close();
-    context.staging().close();
-    context.queue().close();
-    if (!isLane) {
-      context.kernels().modules().close();
-      context.queue().driver().trimPool(context.device().index());
+    try (Holdings all = new Holdings()) {
+      all.add(() -> context.close(isLane));
+      all.add(root::close);
     }
-    context.queue().driver().leaveContext(context.device().index());
   }
 }

@@ -56,7 +56,7 @@ public final class CudaBackendProvider implements BackendProvider {
   @Override
   public Backend open(BackendOptions options) {
     try {
-      return new CudaBackend(CudaPlatform.find(options), options);
+      return CudaBackend.open(CudaPlatform.find(options), options);
     } catch (CudaUnavailableException e) {
       throw new BackendUnavailableException(NAME, e.unavailable());
     } catch (CudaException e) {

@@ -1,6 +1,7 @@
 package dev.gptq.cuda;
 
 import com.google.common.base.Preconditions;
+import dev.gptq.backend.Holdings;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
@@ -84,12 +85,14 @@ final class CudaScope implements TensorScope {
     if (!open) {
       return;
     }
-    List.copyOf(children).forEach(CudaScope::close);
     open = false;
-    blocks.forEach(context.memory()::release);
-    blocks.clear();
     if (parent != null) {
       parent.children.remove(this);
+    }
+    try (Holdings all = new Holdings()) {
+      blocks.forEach(block -> all.add(() -> context.memory().release(block)));
+      List.copyOf(children).forEach(child -> all.add(child::close));
+      blocks.clear();
     }
   }
 

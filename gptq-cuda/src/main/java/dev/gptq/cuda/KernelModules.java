@@ -1,6 +1,7 @@
 package dev.gptq.cuda;
 
 import com.google.common.collect.ImmutableList;
+import dev.gptq.backend.Holdings;
 import dev.gptq.cuda.driver.CudaDriver;
 import java.util.EnumMap;
 import java.util.HashMap;
@@ -23,15 +24,20 @@ final class KernelModules {
 
   private final CudaDriver driver;
   private final Map<KernelImages, Long> modules = new EnumMap<>(KernelImages.class);
+  private final Holdings holdings;
   private final Map<String, Kernel> kernels = new HashMap<>();
 
   /** Loads modules. */
   KernelModules(
       CudaDriver driver, ImmutableList<KernelImages> images, ToLongFunction<KernelImages> loader) {
     this.driver = driver;
-    for (KernelImages image : images) {
-      modules.put(image, loader.applyAsLong(image));
-    }
+    this.holdings =
+        Holdings.allOrNothing(taken -> {
+          for (KernelImages image : images) {
+            modules.put(image, taken.add(loader.applyAsLong(image), driver::unloadModule));
+          }
+          return taken;
+        });
   }
 
   /**
@@ -52,6 +58,6 @@ final class KernelModules {
   }
 
   void close() {
-    modules.values().forEach(driver::unloadModule);
+    holdings.close();
   }
 }

@@ -1,5 +1,6 @@
 package dev.gptq.cuda;
 
+import dev.gptq.backend.Holdings;
 import dev.gptq.cuda.driver.CudaDriver;
 import java.lang.foreign.MemorySegment;
 
@@ -23,16 +24,22 @@ final class Staging {
   private final long bufferBytes;
   private final MemorySegment[] buffers = new MemorySegment[BUFFERS];
   private final long[] done = new long[BUFFERS];
+  private final Holdings holdings;
   private int current;
   private long used;
 
   Staging(CudaQueue queue, long bufferBytes) {
     this.queue = queue;
     this.bufferBytes = bufferBytes;
-    for (int i = 0; i < BUFFERS; i++) {
-      buffers[i] = queue.driver().allocateHost(bufferBytes);
-      done[i] = queue.driver().createEvent();
-    }
+    CudaDriver driver = queue.driver();
+    this.holdings =
+        Holdings.allOrNothing(taken -> {
+          for (int i = 0; i < BUFFERS; i++) {
+            buffers[i] = taken.add(driver.allocateHost(bufferBytes), driver::freeHost);
+            done[i] = taken.add(driver.createEvent(), driver::destroyEvent);
+          }
+          return taken;
+        });
   }
 
   /** Queues the copy of {@code bytes} to the device. {@code host} may change afterwards. */
@@ -117,9 +124,6 @@ final class Staging {
   }
 
   void close() {
-    for (int i = 0; i < BUFFERS; i++) {
-      queue.driver().destroyEvent(done[i]);
-      queue.driver().freeHost(buffers[i]);
-    }
+    holdings.close();
   }
 }

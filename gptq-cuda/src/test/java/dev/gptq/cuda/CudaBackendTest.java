@@ -8,6 +8,7 @@ import dev.gptq.backend.Availability;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.BackendProvider;
+import dev.gptq.cuda.driver.CudaException;
 import dev.gptq.cuda.driver.CudaUnavailableException;
 import dev.gptq.grid.Grid;
 import dev.gptq.grid.GridSpec;
@@ -59,6 +60,63 @@ final class CudaBackendTest {
     assertThat(driver.outstanding()).isEqualTo(before);
     assertThat(backend.memory().live()).isZero();
     backend.close();
+    assertThat(driver.outstanding()).isZero();
+  }
+
+  /** At each place where the device may have nothing more to give. */
+  @Test
+  void whatCannotBeOpenedWholeIsGivenBack() {
+    int failures = 0;
+    for (boolean opened = false; !opened; ) {
+      driver.failAfter(failures);
+      try (CudaBackend backend = open()) {
+        opened = backend.lanes() > 0;
+      } catch (CudaException e) {
+        failures++;
+      }
+      assertThat(driver.outstanding()).isZero();
+    }
+    // A context, a stream, modules, and four buffers with an event each.
+    assertThat(failures).isGreaterThan(10);
+  }
+
+  @Test
+  void aLaneThatCannotBeOpenedWholeIsGivenBack() {
+    try (CudaBackend backend = open()) {
+      int before = driver.outstanding();
+      int failures = 0;
+      for (boolean opened = false; !opened; ) {
+        driver.failAfter(failures);
+        try (Backend lane = backend.newLane()) {
+          opened = lane.lanes() > 0;
+        } catch (CudaException e) {
+          failures++;
+        }
+        assertThat(driver.outstanding()).isEqualTo(before);
+      }
+      // A context, a stream, four buffers with an event each.
+      assertThat(failures).isEqualTo(10);
+    }
+    assertThat(driver.outstanding()).isZero();
+  }
+
+  @Test
+  void aDeviceThatHasFailedIsLetGo() {
+    CudaBackend backend = open();
+    Backend lane = backend.newLane();
+    backend.newScope().zeros(DType.F32, 10, 10, Layout.ROW_MAJOR);
+    driver.fail();
+    assertThatThrownBy(lane::close).isInstanceOf(CudaException.class);
+    assertThatThrownBy(backend::close)
+        .isInstanceOf(CudaException.class)
+        .hasMessageContaining("the device has failed");
+    assertThat(driver.contexts()).isZero();
+  }
+
+  @Test
+  void optionsAreLookedAtBeforeTheDeviceIsTaken() {
+    assertThatThrownBy(() -> EmulatedProvider.backend(driver, withActivations("f64")))
+        .isInstanceOf(IllegalArgumentException.class);
     assertThat(driver.outstanding()).isZero();
   }
 

@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.gptq.cuda.driver.BoxLayout;
 import dev.gptq.cuda.driver.CudaDriver;
+import dev.gptq.cuda.driver.CudaException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
@@ -54,6 +55,8 @@ final class EmulatedDriver implements CudaDriver {
   private final List<String> launched = new ArrayList<>();
   private final Map<Long, String> names = new HashMap<>();
   private int contexts;
+  private int takes = Integer.MAX_VALUE;
+  private boolean failed;
   private long used;
   private long next = 1000;
 
@@ -89,6 +92,27 @@ final class EmulatedDriver implements CudaDriver {
     return blocks.size() + hostBlocks.size() + handles.size() + contexts;
   }
 
+  /** Contexts that were entered and not left. */
+  int contexts() {
+    return contexts;
+  }
+
+  /** Lets that many contexts, streams, events, modules and host blocks be taken, and no more. */
+  void failAfter(int more) {
+    takes = more;
+  }
+
+  /** From now on nothing works but leaving contexts. */
+  void fail() {
+    failed = true;
+  }
+
+  private void take() {
+    if (takes-- <= 0) {
+      throw new CudaException("cuCreate", 2, "nothing more can be taken");
+    }
+  }
+
   @Override
   public int version() {
     return 13000;
@@ -122,6 +146,7 @@ final class EmulatedDriver implements CudaDriver {
 
   @Override
   public synchronized void enterContext(int device) {
+    take();
     contexts++;
   }
 
@@ -195,6 +220,7 @@ final class EmulatedDriver implements CudaDriver {
 
   @Override
   public synchronized MemorySegment allocateHost(long bytes) {
+    take();
     Arena arena = Arena.ofShared();
     MemorySegment memory = arena.allocate(bytes, 64);
     hostBlocks.put(memory.address(), arena);
@@ -352,15 +378,20 @@ final class EmulatedDriver implements CudaDriver {
   }
 
   private long handle() {
+    take();
     handles.add(++next);
     return next;
   }
 
   private void destroy(long handle) {
-    require(handles.remove(handle), "an unknown handle is destroyed");
+    known(handle);
+    handles.remove(handle);
   }
 
   private void known(long handle) {
+    if (failed) {
+      throw new CudaException("cuAnything", 700, "the device has failed");
+    }
     require(handles.contains(handle), "an unknown handle");
   }
 

@@ -32,19 +32,18 @@ final class EmulatedProvider implements BackendProvider {
   }
 
   static CudaBackend backend(EmulatedDriver driver, BackendOptions options) {
-    CudaContext context = context(driver, options);
-    return new CudaBackend(
-        context, options, new BackendInfo(NAME, context.device().name(), ImmutableMap.of()));
+    CudaDevice device = CudaDevice.find(driver, options.device());
+    BackendInfo info = new BackendInfo(NAME, device.name(), ImmutableMap.of());
+    return CudaBackend.open(options, info, () -> context(driver, options));
   }
 
   static CudaContext context(EmulatedDriver driver, BackendOptions options) {
     CudaDevice device = CudaDevice.find(driver, options.device());
-    driver.enterContext(device.index());
-    CudaQueue queue = new CudaQueue(driver, true);
-    return CudaContext.of(
+    return CudaContext.open(
+        driver,
         device,
-        queue,
-        new KernelModules(driver, KernelImages.of(device), image -> driver.module()),
+        true,
+        () -> new KernelModules(driver, KernelImages.of(device), image -> driver.module()),
         new CudaLibraries(
             stream -> new EmulatedLibraries.Blas(), stream -> new EmulatedLibraries.Solver()));
   }

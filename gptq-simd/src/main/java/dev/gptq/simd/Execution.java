@@ -1,21 +1,29 @@
 package dev.gptq.simd;
 
+import java.util.concurrent.atomic.AtomicLong;
+
 /** What every operation runs with: the workers, their scratch, the matrix product. */
 final class Execution implements AutoCloseable {
   private final WorkerPool pool;
-  private final Workspace workspace = new Workspace();
+  private final Workspace workspace;
   private final Gemm gemm;
   private final WorkerPool alone = new WorkerPool(1);
   private final Workspace[] ownWorkspaces;
   private final Gemm[] serial;
 
   Execution(int threads) {
+    this(threads, new AtomicLong());
+  }
+
+  /** With a count of the bytes of scratch that this and others hold together. */
+  Execution(int threads, AtomicLong scratch) {
+    workspace = new Workspace(scratch);
     pool = new WorkerPool(threads);
     gemm = new Gemm(pool, workspace);
     ownWorkspaces = new Workspace[threads];
     serial = new Gemm[threads];
     for (int i = 0; i < threads; i++) {
-      ownWorkspaces[i] = new Workspace();
+      ownWorkspaces[i] = new Workspace(scratch);
       serial[i] = new Gemm(alone, ownWorkspaces[i]);
     }
   }
@@ -36,15 +44,6 @@ final class Execution implements AutoCloseable {
   /** Products within a task of the given worker. */
   Gemm serial(int worker) {
     return serial[worker];
-  }
-
-  /** Bytes of scratch held. */
-  long scratchBytes() {
-    long bytes = workspace.bytes();
-    for (Workspace own : ownWorkspaces) {
-      bytes += own.bytes();
-    }
-    return bytes;
   }
 
   /** Runs {@code body} on the ranges of {@code step} numbers that make up 0 … count − 1. */

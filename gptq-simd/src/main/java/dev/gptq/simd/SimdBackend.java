@@ -14,6 +14,7 @@ import dev.gptq.host.HostMemory;
 import dev.gptq.host.HostScope;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.TensorScope;
+import java.util.concurrent.atomic.AtomicLong;
 
 /**
  * The CPU backend on vectors. Every operation has finished when it returns. Lanes share out the
@@ -24,6 +25,10 @@ final class SimdBackend implements Backend {
   static final String LANES = "simd.lanes";
 
   private final HostMemory memory;
+
+  /** Bytes of scratch of this backend and its lanes. */
+  private final AtomicLong scratch;
+
   private final HostScope root;
   private final int lanes;
   private final boolean isLane;
@@ -37,6 +42,7 @@ final class SimdBackend implements Backend {
   SimdBackend(BackendOptions options) {
     this(
         new HostMemory(MachineMemory.forTensors()),
+        new AtomicLong(),
         options.threads(),
         lanes(options),
         false,
@@ -48,12 +54,18 @@ final class SimdBackend implements Backend {
   }
 
   private SimdBackend(
-      HostMemory memory, int threads, int lanes, boolean isLane, ActivationMode activations) {
+      HostMemory memory,
+      AtomicLong scratch,
+      int threads,
+      int lanes,
+      boolean isLane,
+      ActivationMode activations) {
     this.memory = memory;
+    this.scratch = scratch;
     this.root = new HostScope(memory);
     this.lanes = lanes;
     this.isLane = isLane;
-    execution = new Execution(threads);
+    execution = new Execution(threads, scratch);
     linalg = new SimdLinearAlgebra(execution);
     quantization = new SimdQuantizationOps(execution);
     packed = new SimdPackedMatmul(execution, activations);
@@ -114,7 +126,7 @@ final class SimdBackend implements Backend {
   @Override
   public Backend newLane() {
     int workers = Math.max(1, execution.pool().workers() / lanes);
-    return new SimdBackend(memory, workers, 1, true, activations);
+    return new SimdBackend(memory, scratch, workers, 1, true, activations);
   }
 
   @Override
@@ -125,8 +137,7 @@ final class SimdBackend implements Backend {
   @Override
   public MemoryUsage memory() {
     MemoryUsage tensors = memory.usage();
-    return new MemoryUsage(
-        tensors.live(), tensors.peak(), tensors.reserved() + execution.scratchBytes());
+    return new MemoryUsage(tensors.live(), tensors.peak(), tensors.reserved() + scratch.get());
   }
 
   @Override

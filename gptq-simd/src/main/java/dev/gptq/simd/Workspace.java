@@ -4,6 +4,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.EnumMap;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicLong;
 
 /**
  * Scratch that operations reuse: one buffer for each use and worker, grown on demand. The caller's
@@ -34,25 +35,45 @@ final class Workspace implements AutoCloseable {
     Buffers(int count, long bytes) {
       this.bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
       this.segments = new MemorySegment[count];
-      for (int i = 0; i < count; i++) {
-        segments[i] = arena.allocate(this.bytes, ALIGNMENT);
+      boolean whole = false;
+      try {
+        for (int i = 0; i < count; i++) {
+          segments[i] = arena.allocate(this.bytes, ALIGNMENT);
+        }
+        whole = true;
+      } finally {
+        if (!whole) {
+          arena.close();
+        }
       }
+    }
+
+    long size() {
+      return bytes * segments.length;
     }
   }
 
+  private final AtomicLong total;
   private final Map<Use, Buffers> buffers = new EnumMap<>(Use.class);
   private final Map<Use, int[][]> integers = new EnumMap<>(Use.class);
   private final Map<Use, float[][]> arrays = new EnumMap<>(Use.class);
+
+  /** With a count of the bytes that this and other workspaces hold together. */
+  Workspace(AtomicLong total) {
+    this.total = total;
+  }
 
   /** {@code count} buffers of at least {@code bytes} each, of undefined contents. */
   MemorySegment[] get(Use use, int count, long bytes) {
     Buffers held = buffers.get(use);
     if (held == null || held.bytes < bytes || held.segments.length < count) {
       if (held != null) {
-        held.arena.close();
+        buffers.remove(use);
+        giveBack(held);
       }
       held = new Buffers(count, bytes);
       buffers.put(use, held);
+      total.addAndGet(held.size());
     }
     return held.segments;
   }
@@ -61,6 +82,7 @@ final class Workspace implements AutoCloseable {
   float[][] floats(Use use, int count, int length) {
     float[][] held = arrays.get(use);
     if (held == null || held.length < count || held[0].length < length) {
+      total.addAndGet(Float.BYTES * ((long) count * length - size(held)));
       held = new float[count][length];
       arrays.put(use, held);
     }
@@ -71,23 +93,33 @@ final class Workspace implements AutoCloseable {
   int[][] integers(Use use, int count, int length) {
     int[][] held = integers.get(use);
     if (held == null || held.length < count || held[0].length < length) {
+      total.addAndGet(Integer.BYTES * ((long) count * length - size(held)));
       held = new int[count][length];
       integers.put(use, held);
     }
     return held;
   }
 
-  /** Bytes held. */
-  long bytes() {
-    long offHeap = buffers.values().stream().mapToLong(b -> b.bytes * b.segments.length).sum();
-    long heap = arrays.values().stream().mapToLong(a -> 4L * a.length * a[0].length).sum();
-    long whole = integers.values().stream().mapToLong(a -> 4L * a.length * a[0].length).sum();
-    return offHeap + heap + whole;
+  private static long size(float[][] held) {
+    return held == null ? 0 : (long) held.length * held[0].length;
+  }
+
+  private static long size(int[][] held) {
+    return held == null ? 0 : (long) held.length * held[0].length;
+  }
+
+  private void giveBack(Buffers held) {
+    held.arena.close();
+    total.addAndGet(-held.size());
   }
 
   @Override
   public void close() {
-    buffers.values().forEach(b -> b.arena.close());
+    buffers.values().forEach(this::giveBack);
     buffers.clear();
+    arrays.values().forEach(held -> total.addAndGet(-Float.BYTES * size(held)));
+    arrays.clear();
+    integers.values().forEach(held -> total.addAndGet(-Integer.BYTES * size(held)));
+    integers.clear();
   }
 }

@@ -5,6 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import dev.gptq.backend.Holdings;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
@@ -49,6 +50,14 @@ public final class NativeCudaBlas implements CudaBlas {
       check("cublasCreate", () -> (int) CREATE.invokeExact(create, out));
       this.handle = out.get(JAVA_LONG, 0);
     }
+    Holdings.allOrNothing(taken -> {
+      taken.add(this::close);
+      prepare(stream);
+      return this;
+    });
+  }
+
+  private void prepare(long stream) {
     MemorySegment setStream = library.function("cublasSetStream_v2");
     check("cublasSetStream", () -> (int) STREAM.invokeExact(setStream, handle, stream));
     MemorySegment setMode = library.function("cublasSetMathMode");

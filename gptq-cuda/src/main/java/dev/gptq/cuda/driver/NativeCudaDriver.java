@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import dev.gptq.backend.Holdings;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
@@ -159,8 +160,12 @@ public final class NativeCudaDriver implements CudaDriver {
     int handle = handle(device);
     check("cuDevicePrimaryCtxRetain", () -> (int) PI.invokeExact(retain, out, handle));
     long context = out.get(JAVA_LONG, 0);
-    MemorySegment set = library.function("cuCtxSetCurrent");
-    check("cuCtxSetCurrent", () -> (int) L.invokeExact(set, context));
+    Holdings.allOrNothing(taken -> {
+      taken.add(() -> leaveContext(device));
+      MemorySegment set = library.function("cuCtxSetCurrent");
+      check("cuCtxSetCurrent", () -> (int) L.invokeExact(set, context));
+      return context;
+    });
   }
 
   @Override

@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import dev.gptq.backend.Holdings;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
@@ -34,14 +35,25 @@ public final class NativeCudaSolver implements CudaSolver {
   /** A handle that queues its work in {@code stream} of the current context. */
   public NativeCudaSolver(NativeLibrary library, long stream) {
     this.library = library;
-    MemorySegment create = library.function("cusolverDnCreate");
-    check("cusolverDnCreate", () -> (int) CREATE.invokeExact(create, out));
-    this.handle = out.get(JAVA_LONG, 0);
-    MemorySegment setStream = library.function("cusolverDnSetStream");
-    check("cusolverDnSetStream", () -> (int) STREAM.invokeExact(setStream, handle, stream));
-    MemorySegment createParameters = library.function("cusolverDnCreateParams");
-    check("cusolverDnCreateParams", () -> (int) CREATE.invokeExact(createParameters, out));
-    this.parameters = out.get(JAVA_LONG, 0);
+    this.handle = create("cusolverDnCreate");
+    this.parameters =
+        Holdings.allOrNothing(taken -> {
+          taken.add(() -> destroy("cusolverDnDestroy", handle));
+          MemorySegment setStream = library.function("cusolverDnSetStream");
+          check("cusolverDnSetStream", () -> (int) STREAM.invokeExact(setStream, handle, stream));
+          return create("cusolverDnCreateParams");
+        });
+  }
+
+  private long create(String function) {
+    MemorySegment f = library.function(function);
+    check(function, () -> (int) CREATE.invokeExact(f, out));
+    return out.get(JAVA_LONG, 0);
+  }
+
+  private void destroy(String function, long what) {
+    MemorySegment f = library.function(function);
+    check(function, () -> (int) DESTROY.invokeExact(f, what));
   }
 
   @Override
@@ -102,11 +114,10 @@ public final class NativeCudaSolver implements CudaSolver {
 
   @Override
   public void close() {
-    MemorySegment destroyParameters = library.function("cusolverDnDestroyParams");
-    check(
-        "cusolverDnDestroyParams", () -> (int) DESTROY.invokeExact(destroyParameters, parameters));
-    MemorySegment destroy = library.function("cusolverDnDestroy");
-    check("cusolverDnDestroy", () -> (int) DESTROY.invokeExact(destroy, handle));
+    try (Holdings all = new Holdings()) {
+      all.add(() -> destroy("cusolverDnDestroy", handle));
+      all.add(() -> destroy("cusolverDnDestroyParams", parameters));
+    }
   }
 
   private static void check(String name, Call call) {
