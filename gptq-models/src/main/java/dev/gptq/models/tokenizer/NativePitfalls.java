@@ -50,6 +50,15 @@ final class NativePitfalls {
     node.forEach(child -> checkStrips(file, child));
   }
 
+  /** Of {@code normalizer}: a table of characters that leads nowhere. */
+  static void checkNormalizer(Path file, JsonNode normalizer) {
+    JsonNode charsmap = normalizer.path("precompiled_charsmap");
+    if (charsmap.isString() && !NativeCharsmap.isSound(charsmap.stringValue())) {
+      throw refused(file, "the precompiled_charsmap of its normalizer is damaged");
+    }
+    normalizer.forEach(child -> checkNormalizer(file, child));
+  }
+
   /** Of {@code post_processor}: the template of a single text must find what it names. */
   static void checkPostProcessor(Path file, JsonNode processor) {
     JsonNode single = processor.path("single");

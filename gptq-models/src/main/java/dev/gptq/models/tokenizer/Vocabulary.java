@@ -86,6 +86,8 @@ public record Vocabulary(Path file, int mostId, String mostToken) {
           added();
         } else if (key.equals("decoder")) {
           NativePitfalls.checkDecoder(file, parser.readValueAsTree());
+        } else if (key.equals("normalizer")) {
+          NativePitfalls.checkNormalizer(file, parser.readValueAsTree());
         } else if (key.equals("post_processor")) {
           NativePitfalls.checkPostProcessor(file, parser.readValueAsTree());
         } else {

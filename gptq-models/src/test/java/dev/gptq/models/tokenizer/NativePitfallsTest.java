@@ -5,8 +5,13 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gptq.formats.BadInputException;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Base64;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -72,6 +77,63 @@ final class NativePitfallsTest {
               .replace("[]", "[" + merge + "]"));
     }
     assertRefused(MODEL.replace("[]", "[\"a b\"],\"continuing_subword_prefix\":\"#\""));
+  }
+
+  /** A trie in which A leads to a replacement; units are changed by place and value. */
+  private static String charsmap(int size, int length, String replacements, int... changes) {
+    byte[] texts = replacements.getBytes(StandardCharsets.UTF_8);
+    ByteBuffer bytes =
+        ByteBuffer.allocate(4 + 4 * length + texts.length).order(ByteOrder.LITTLE_ENDIAN);
+    bytes.putInt(size);
+    int[] units = new int[Math.max(length, 768)];
+    units[0] = 256 << 10;
+    units[256 ^ 'A'] = (256 ^ 'A' ^ 512) << 10 | 1 << 8 | 'A';
+    units[512] = Integer.MIN_VALUE;
+    for (int i = 0; i < changes.length; i += 2) {
+      units[changes[i]] = changes[i + 1];
+    }
+    for (int i = 0; i < length; i++) {
+      bytes.putInt(units[i]);
+    }
+    return Base64.getEncoder().encodeToString(bytes.put(texts).array());
+  }
+
+  private static String normalizer(String charsmap) {
+    return MODEL
+        + ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Precompiled\","
+        + "\"precompiled_charsmap\":\""
+        + charsmap
+        + "\"}]}";
+  }
+
+  @Test
+  void charactersMapsAreRead() throws IOException {
+    try (Tokenizer tokenizer = open(normalizer(charsmap(4 * 768, 768, "b\0")))) {
+      assertThat(tokenizer.encodeWithSpecialTokens("A")).containsExactly(1);
+    }
+  }
+
+  @Test
+  void charactersMapsThatLeadNowhere() {
+    int valid = 4 * 768;
+    for (String damaged :
+        List.of(
+            "!",
+            "AAA=",
+            charsmap(0, 0, "b"),
+            charsmap(valid + 4, 768, ""),
+            charsmap(-1, 768, "b"),
+            // The root, and what follows A, outside.
+            charsmap(valid, 768, "b", 0, 768 << 10),
+            charsmap(valid, 768, "b", 0, 1 << 30 | 1 << 9),
+            charsmap(valid, 768, "b", 256 ^ 'A', 1 << 30 | 'A'),
+            charsmap(valid, 768, "b", 256 ^ 'A', 1 << 30 | 1 << 8 | 'A'),
+            charsmap(4 * 700, 700, "b"),
+            // Replacements outside, and inside a character.
+            charsmap(valid, 768, "b", 512, Integer.MIN_VALUE | 2),
+            charsmap(valid, 768, "é", 512, Integer.MIN_VALUE | 1))) {
+      assertRefused(normalizer(damaged));
+    }
   }
 
   @Test
