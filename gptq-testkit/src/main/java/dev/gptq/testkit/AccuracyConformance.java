@@ -105,13 +105,15 @@ public abstract class AccuracyConformance extends Conformance {
       new Refinement(1, 0, 2, false),
       new Refinement(2, 2, 3, false)
     };
-    for (GridSearch search : GridSearch.values()) {
+    GridSearch[] searches = GridSearch.values();
+    ColumnOrder[] orders = ColumnOrder.values();
+    for (int s = 0; s < searches.length; s++) {
       for (int r = 0; r < refinements.length; r++) {
-        for (ColumnOrder order : ColumnOrder.values()) {
-          int turn = search.ordinal() + r + order.ordinal();
+        for (int o = 0; o < orders.length; o++) {
+          int turn = s + r + o;
           GptqOptions options =
-              options(Scheme.SYMMETRIC, 3, search, turn % 4 < 2 ? GptqOptions.PER_ROW : 12)
-                  .withOrder(order)
+              options(Scheme.SYMMETRIC, 3, searches[s], turn % 4 < 2 ? GptqOptions.PER_ROW : 12)
+                  .withOrder(orders[o])
                   .withStaticGroups(turn % 2 == 0)
                   .withBlockSize(8)
                   .withRefinement(refinements[r]);

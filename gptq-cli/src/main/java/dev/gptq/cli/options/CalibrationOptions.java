@@ -3,7 +3,7 @@ package dev.gptq.cli.options;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.cli.console.Console;
 import dev.gptq.cli.hub.HubFiles;
-import dev.gptq.models.text.Bos;
+import dev.gptq.models.text.TextRules;
 import dev.gptq.quantizer.run.Calibration;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -20,8 +20,8 @@ public final class CalibrationOptions {
       paramLabel = "FILE",
       arity = "1..*",
       description =
-          "calibration text: plain text, .jsonl (field text, or messages for conversations) or .json.gz, or files of a data set on the"
-              + " hub: hf:owner/name[@revision]/FILE; repeatable (default: the novel that comes with the demo; text like your own use is better)")
+          "calibration text: plain text, or rows of .jsonl, .csv, .tsv or .parquet (see --text-column), also compressed (.gz, .zst), or files of a"
+              + " data set on the hub: hf:owner/name[@revision]/FILE; repeatable (default: the novel that comes with the demo; text like your own use is better)")
   private List<String> files = new ArrayList<>();
 
   @Option(
@@ -48,11 +48,18 @@ public final class CalibrationOptions {
       description = "seed of random places (default: ${DEFAULT-VALUE})")
   private long seed = 0;
 
-  @Mixin private BosOption bos;
+  @Option(
+      names = "--across-documents",
+      description =
+          "take windows wherever they fall (default: within one document where it is long enough, else"
+              + " whole documents from the beginning of one)")
+  private boolean acrossDocuments;
 
-  /** Whether texts begin with a BOS token. */
-  public Bos bos() {
-    return bos.bos();
+  @Mixin private RulesOptions rules;
+
+  /** How files become tokens. */
+  public TextRules rules() {
+    return rules.rules();
   }
 
   /** Tokens of a window, if they were given. */
@@ -78,6 +85,7 @@ public final class CalibrationOptions {
         length(),
         sampling,
         seed,
-        bos());
+        acrossDocuments,
+        rules());
   }
 }

@@ -19,8 +19,8 @@ public final class TextOptions {
       required = true,
       paramLabel = "FILE",
       description =
-          "text to measure on: .txt or other plain text, .jsonl, .json.gz, or a file of a data set on"
-              + " the hub: hf:owner/name[@revision]/FILE")
+          "text to measure on: plain text, or rows of .jsonl, .csv, .tsv or .parquet (see --text-column),"
+              + " also compressed (.gz, .zst), or a file of a data set on the hub: hf:owner/name[@revision]/FILE")
   private String file;
 
   @Option(
@@ -30,7 +30,7 @@ public final class TextOptions {
   private Integer length;
 
   @Mixin private WindowsOption windows;
-  @Mixin private BosOption bos;
+  @Mixin private RulesOptions rules;
 
   @Option(
       names = "--protocol",
@@ -47,14 +47,18 @@ public final class TextOptions {
         checked(length == null ? OptionalInt.empty() : OptionalInt.of(length)),
         windows.limit(),
         Optional.ofNullable(protocol).map(Protocol::of),
-        bos.bos());
+        rules.rules());
   }
 
   /** A text in windows like those of the calibration. */
   public static EvaluationText text(
       Path file, CalibrationOptions calibration, WindowsOption windows) {
     return new EvaluationText(
-        file, checked(calibration.length()), windows.limit(), Optional.empty(), calibration.bos());
+        file,
+        checked(calibration.length()),
+        windows.limit(),
+        Optional.empty(),
+        calibration.rules());
   }
 
   private static OptionalInt checked(OptionalInt length) {

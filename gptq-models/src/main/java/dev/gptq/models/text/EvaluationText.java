@@ -13,15 +13,19 @@ import java.util.function.Consumer;
 /**
  * The text that a model is measured on.
  *
- * @param file plain text, JSON lines, or gzipped
+ * @param file plain text, or rows with text; see {@link Documents}
  * @param length tokens of a window, cut to the model's context; {@value #DEFAULT_LENGTH} or the
  *     context if empty
  * @param limit windows at most; all if empty
  * @param protocol how published figures make windows; the whole text as one stream if empty
- * @param bos whether windows begin with a BOS token; a protocol has its own rule
+ * @param rules how the file becomes tokens; a protocol has its own rule for BOS
  */
 public record EvaluationText(
-    Path file, OptionalInt length, OptionalInt limit, Optional<Protocol> protocol, Bos bos) {
+    Path file,
+    OptionalInt length,
+    OptionalInt limit,
+    Optional<Protocol> protocol,
+    TextRules rules) {
 
   /** Tokens of a window unless something else is asked for. */
   public static final int DEFAULT_LENGTH = 2048;
@@ -29,22 +33,22 @@ public record EvaluationText(
   /** The whole text in windows of {@value #DEFAULT_LENGTH} tokens. */
   public static EvaluationText of(Path file) {
     return new EvaluationText(
-        file, OptionalInt.empty(), OptionalInt.empty(), Optional.empty(), Bos.AUTO);
+        file, OptionalInt.empty(), OptionalInt.empty(), Optional.empty(), TextRules.USUALLY);
   }
 
   /** The same text in windows of that many tokens. */
   public EvaluationText withLength(int tokens) {
-    return new EvaluationText(file, OptionalInt.of(tokens), limit, protocol, bos);
+    return new EvaluationText(file, OptionalInt.of(tokens), limit, protocol, rules);
   }
 
   /** The first windows of the same text. */
   public EvaluationText withLimit(int windows) {
-    return new EvaluationText(file, length, OptionalInt.of(windows), protocol, bos);
+    return new EvaluationText(file, length, OptionalInt.of(windows), protocol, rules);
   }
 
   /** The same text with or without BOS tokens. */
   public EvaluationText withBos(Bos other) {
-    return new EvaluationText(file, length, limit, protocol, other);
+    return new EvaluationText(file, length, limit, protocol, rules.withBos(other));
   }
 
   /**
@@ -57,12 +61,12 @@ public record EvaluationText(
     ImmutableList<int[]> windows;
     try (Tokenizer tokenizer = model.tokenizer()) {
       if (protocol.isEmpty()) {
-        Conversations conversations = Conversations.of(model.folder(), notes);
+        Documents documents = new Documents(rules, Conversations.of(model.folder(), notes), notes);
         windows =
-            TokenStream.of(tokenizer, List.of(file), bos, conversations, notes)
-                .consecutive(window, limit);
+            TokenStream.of(tokenizer, List.of(file), rules, documents).consecutive(window, limit);
       } else {
-        ImmutableList<int[]> all = protocol.get().windows(file, tokenizer, window, notes);
+        Documents documents = new Documents(rules, Conversations.plain(), notes);
+        ImmutableList<int[]> all = protocol.get().windows(file, tokenizer, window, documents);
         windows = all.subList(0, Math.min(limit.orElse(all.size()), all.size()));
       }
     }

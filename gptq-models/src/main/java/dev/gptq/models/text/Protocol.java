@@ -8,7 +8,6 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.OptionalInt;
-import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -61,12 +60,10 @@ public enum Protocol {
                             .collect(Collectors.joining(", ")))));
   }
 
-  /** The windows of a data set; {@code notes} hears what of the file was left out. */
+  /** The windows of a data set. */
   public ImmutableList<int[]> windows(
-      Path file, Tokenizer tokenizer, int length, Consumer<String> notes) throws IOException {
-    int[] tokens =
-        tokenizer.encodeWithSpecialTokens(
-            text(CalibrationText.read(file, Conversations.plain(), notes)));
+      Path file, Tokenizer tokenizer, int length, Documents documents) throws IOException {
+    int[] tokens = tokenizer.encodeWithSpecialTokens(text(documents.read(file)));
     return TokenWindows.consecutive(tokens, length, mostWindows);
   }
 

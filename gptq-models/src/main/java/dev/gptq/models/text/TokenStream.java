@@ -10,7 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
-import java.util.function.Consumer;
+import java.util.function.IntUnaryOperator;
 
 /**
  * The documents of text files as one stream of tokens, with what the model was trained to see
@@ -19,43 +19,49 @@ import java.util.function.Consumer;
  */
 public final class TokenStream {
   private final int[] tokens;
+  private final DocumentBounds bounds;
   private final int[] before;
   private final String beginning;
 
-  private TokenStream(int[] tokens, int[] before, String beginning) {
+  private TokenStream(int[] tokens, DocumentBounds bounds, int[] before, String beginning) {
     this.tokens = tokens;
+    this.bounds = bounds;
     this.before = before;
     this.beginning = beginning;
   }
 
-  /**
-   * Reads files.
-   *
-   * @param conversations makes text of them
-   * @param notes hears what of the files was left out
-   */
+  /** Reads files; {@code rules} say what windows begin with. */
   public static TokenStream of(
-      Tokenizer tokenizer,
-      List<Path> files,
-      Bos bos,
-      Conversations conversations,
-      Consumer<String> notes)
+      Tokenizer tokenizer, List<Path> files, TextRules rules, Documents documents)
       throws IOException {
-    int[] before = bos.before(tokenizer);
+    int[] before = rules.bos().before(tokenizer);
     int[] between = Bos.between(tokenizer);
     List<int[]> parts = new ArrayList<>();
+    List<Integer> starts = new ArrayList<>();
+    List<Integer> ends = new ArrayList<>();
+    int size = 0;
     for (Path file : files) {
-      for (String document : CalibrationText.read(file, conversations, notes)) {
+      for (String document : documents.read(file)) {
         int[] text = tokenizer.encode(document);
+        if (text.length == 0) {
+          continue;
+        }
         // A chat template may have written the beginning already.
-        if (!parts.isEmpty() && text.length > 0) {
-          parts.add(between.length > 0 && Bos.begins(text, between) ? new int[0] : between);
+        if (!parts.isEmpty() && !(between.length > 0 && Bos.begins(text, between))) {
+          parts.add(between);
+          size += between.length;
         }
         parts.add(text);
+        starts.add(size);
+        size += text.length;
+        ends.add(size);
       }
     }
     return new TokenStream(
-        Ints.concat(parts.toArray(int[][]::new)), before, tokenizer.decodeAll(before));
+        Ints.concat(parts.toArray(int[][]::new)),
+        new DocumentBounds(starts, ends),
+        before,
+        tokenizer.decodeAll(before));
   }
 
   /** Tokens of the texts and between them. */
@@ -68,14 +74,20 @@ public final class TokenStream {
     return before.length == 0 ? Optional.empty() : Optional.of(beginning);
   }
 
-  /** See {@link TokenWindows#even}. */
-  public ImmutableList<int[]> even(int samples, int length) {
-    return begun(TokenWindows.even(tokens, samples, room(length)));
+  /** See {@link TokenWindows#even} and {@link DocumentBounds#moved}. */
+  public ImmutableList<int[]> even(int samples, int length, boolean acrossDocuments) {
+    int room = room(length);
+    return begun(TokenWindows.even(tokens, samples, room, place(room, acrossDocuments)));
   }
 
-  /** See {@link TokenWindows#random}. */
-  public ImmutableList<int[]> random(int samples, int length, long seed) {
-    return begun(TokenWindows.random(tokens, samples, room(length), seed));
+  /** See {@link TokenWindows#random} and {@link DocumentBounds#moved}. */
+  public ImmutableList<int[]> random(int samples, int length, long seed, boolean acrossDocuments) {
+    int room = room(length);
+    return begun(TokenWindows.random(tokens, samples, room, seed, place(room, acrossDocuments)));
+  }
+
+  private IntUnaryOperator place(int length, boolean acrossDocuments) {
+    return acrossDocuments ? IntUnaryOperator.identity() : start -> bounds.moved(start, length);
   }
 
   /** See {@link TokenWindows#consecutive}. */

@@ -13,19 +13,30 @@ import java.util.stream.IntStream;
 public final class TokenWindows {
   private TokenWindows() {}
 
-  /** Evenly spread: window i starts at {@code i·⌊(tokens − length)/samples⌋}. */
-  public static ImmutableList<int[]> even(int[] stream, int samples, int length) {
+  /**
+   * Evenly spread: window i starts at {@code i·⌊(tokens − length)/samples⌋}.
+   *
+   * @param place where a window really starts that would start at some token
+   */
+  public static ImmutableList<int[]> even(
+      int[] stream, int samples, int length, IntUnaryOperator place) {
     requireOne(stream, length);
     Preconditions.checkArgument(samples > 0, "%s samples", samples);
     int step = (stream.length - length) / samples;
-    return windows(stream, samples, length, i -> i * step);
+    return windows(stream, samples, length, i -> place.applyAsInt(i * step));
   }
 
-  /** At random starts, the same for the same seed; windows may overlap. */
-  public static ImmutableList<int[]> random(int[] stream, int samples, int length, long seed) {
+  /**
+   * At random starts, the same for the same seed; windows may overlap.
+   *
+   * @param place where a window really starts that would start at some token
+   */
+  public static ImmutableList<int[]> random(
+      int[] stream, int samples, int length, long seed, IntUnaryOperator place) {
     requireOne(stream, length);
     SplittableRandom random = new SplittableRandom(seed);
-    return windows(stream, samples, length, _ -> random.nextInt(stream.length - length + 1));
+    return windows(
+        stream, samples, length, _ -> place.applyAsInt(random.nextInt(stream.length - length + 1)));
   }
 
   /** One after the other without overlap, at most {@code limit}; the tail is dropped. */

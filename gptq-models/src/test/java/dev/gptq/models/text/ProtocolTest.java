@@ -47,8 +47,8 @@ class ProtocolTest {
     Files.writeString(text, "one two three four five six seven eight ".repeat(200));
     try (Tokenizer plain = Tokenizer.open(SharedFiles.bundled("examples/tiny"));
         Tokenizer beginning = Tokenizer.open(withBeginning(3))) {
-      List<int[]> without = Protocol.C4_NEW.windows(text, plain, 4, _ -> {});
-      List<int[]> with = Protocol.C4_NEW.windows(text, beginning, 4, _ -> {});
+      List<int[]> without = Protocol.C4_NEW.windows(text, plain, 4, documents());
+      List<int[]> with = Protocol.C4_NEW.windows(text, beginning, 4, documents());
       assertThat(without).hasSize(256).allMatch(window -> window.length == 4);
       assertThat(with.getFirst()[0]).isEqualTo(3);
       assertThat(Arrays.copyOfRange(with.getFirst(), 1, 4))
@@ -86,5 +86,9 @@ class ProtocolTest {
         .isInstanceOf(BadInputException.class)
         .hasMessageContaining("'lambada'")
         .hasMessageContaining("wikitext2, ptb, ptb-new, c4-new");
+  }
+
+  private static Documents documents() {
+    return new Documents(TextRules.USUALLY, Conversations.plain(), _ -> {});
   }
 }

@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
@@ -37,9 +38,11 @@ final class TokenStreamTest {
       List<int[]> windows = stream.consecutive(4, OptionalInt.of(2));
       assertThat(windows.get(0)).containsExactly(bos, plain[0], plain[1], plain[2]);
       assertThat(windows.get(1)).containsExactly(bos, plain[3], plain[4], plain[5]);
-      assertThat(stream.random(3, 4, 1)).allSatisfy(w -> assertThat(w).hasSize(4).startsWith(bos));
-      assertThat(stream.even(3, 4)).allSatisfy(w -> assertThat(w).hasSize(4).startsWith(bos));
-      assertThatThrownBy(() -> stream.even(1, 1))
+      assertThat(stream.random(3, 4, 1, false))
+          .allSatisfy(w -> assertThat(w).hasSize(4).startsWith(bos));
+      assertThat(stream.even(3, 4, false))
+          .allSatisfy(w -> assertThat(w).hasSize(4).startsWith(bos));
+      assertThatThrownBy(() -> stream.even(1, 1, false))
           .isInstanceOf(BadInputException.class)
           .hasMessageContaining("no room behind '<|endoftext|>'");
       assertThat(stream(tokenizer, Bos.OFF, text).beginning()).isEmpty();
@@ -87,6 +90,41 @@ final class TokenStreamTest {
   }
 
   @Test
+  void windowsStayWithinDocumentsThatAreLongEnough() throws IOException {
+    FramedTokenizer.write(folder, false, false);
+    Path texts =
+        Files.writeString(
+            folder.resolve("a.jsonl"),
+            """
+            {"text": "Once upon a time there was a ship"}
+            {"text": "Once"}
+            {"text": "upon a sea of many colours"}
+            """);
+    try (Tokenizer tokenizer = Tokenizer.open(folder)) {
+      int[] first = tokenizer.encode("Once upon a time there was a ship");
+      int[] second = tokenizer.encode("Once");
+      int[] third = tokenizer.encode("upon a sea of many colours");
+      int[] all = Ints.concat(first, second, third);
+      TokenStream stream = stream(tokenizer, Bos.AUTO, texts);
+      int straddling = 0;
+      for (int[] window : stream.random(200, 4, 3, false)) {
+        boolean within = Ints.indexOf(first, window) >= 0 || Ints.indexOf(third, window) >= 0;
+        // The second is too short: whole documents follow from its beginning on.
+        boolean begins =
+            Arrays.equals(window, Ints.concat(second, Arrays.copyOf(third, 4 - second.length)));
+        assertThat(within || begins).as(Arrays.toString(window)).isTrue();
+      }
+      for (int[] window : stream.random(200, 4, 3, true)) {
+        assertThat(Ints.indexOf(all, window)).isNotNegative();
+        boolean within = Ints.indexOf(first, window) >= 0 || Ints.indexOf(third, window) >= 0;
+        straddling += within ? 0 : 1;
+      }
+      assertThat(straddling).isPositive();
+      assertThat(stream.even(1, all.length, false)).containsExactly(all);
+    }
+  }
+
+  @Test
   void conversationsComeAsTheirTemplateWritesThem() throws IOException {
     int bos = FramedTokenizer.write(folder, true, false);
     String turns = "{\"messages\": [{\"role\": \"user\", \"content\": \"Once\"}]}\n";
@@ -110,8 +148,9 @@ final class TokenStreamTest {
   }
 
   private TokenStream stream(Tokenizer tokenizer, Bos bos, Path file) throws IOException {
-    return TokenStream.of(
-        tokenizer, List.of(file), bos, Conversations.of(folder, notes::add), notes::add);
+    TextRules rules = TextRules.USUALLY.withBos(bos);
+    Documents documents = new Documents(rules, Conversations.of(folder, notes::add), notes::add);
+    return TokenStream.of(tokenizer, List.of(file), rules, documents);
   }
 
   private int[] tokens(Tokenizer tokenizer, Path file) throws IOException {

@@ -7,6 +7,7 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
 import java.util.Arrays;
 import java.util.OptionalInt;
+import java.util.function.IntUnaryOperator;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
@@ -26,10 +27,11 @@ class TokenWindowsTest {
 
   @Test
   void evenWindowsStartAtMultiplesOfTheStep() {
-    ImmutableList<int[]> windows = TokenWindows.even(STREAM, 4, 4);
+    ImmutableList<int[]> windows = TokenWindows.even(STREAM, 4, 4, IntUnaryOperator.identity());
     assertThat(firsts(windows)).containsExactly(0, 3, 6, 9);
     assertContiguous(windows, 4);
-    assertThat(firsts(TokenWindows.even(STREAM, 2, 17))).containsExactly(0, 0);
+    assertThat(firsts(TokenWindows.even(STREAM, 2, 17, IntUnaryOperator.identity())))
+        .containsExactly(0, 0);
   }
 
   @Test
@@ -44,21 +46,25 @@ class TokenWindowsTest {
 
   @Test
   void randomWindowsDependOnTheSeedAloneAndReachBothEnds() {
-    ImmutableList<int[]> windows = TokenWindows.random(STREAM, 500, 6, 7);
+    ImmutableList<int[]> windows =
+        TokenWindows.random(STREAM, 500, 6, 7, IntUnaryOperator.identity());
     assertContiguous(windows, 6);
-    assertThat(firsts(windows)).containsExactly(firsts(TokenWindows.random(STREAM, 500, 6, 7)));
-    assertThat(firsts(windows)).isNotEqualTo(firsts(TokenWindows.random(STREAM, 500, 6, 8)));
+    assertThat(firsts(windows))
+        .containsExactly(
+            firsts(TokenWindows.random(STREAM, 500, 6, 7, IntUnaryOperator.identity())));
+    assertThat(firsts(windows))
+        .isNotEqualTo(firsts(TokenWindows.random(STREAM, 500, 6, 8, IntUnaryOperator.identity())));
     assertThat(firsts(windows)).contains(IntStream.rangeClosed(0, 11).toArray());
   }
 
   @Test
   void tooShortATextSaysHowManyTokensThereAre() {
-    assertThatThrownBy(() -> TokenWindows.even(STREAM, 4, 18))
+    assertThatThrownBy(() -> TokenWindows.even(STREAM, 4, 18, IntUnaryOperator.identity()))
         .isInstanceOf(BadInputException.class)
         .hasMessageContaining("17 tokens")
         .hasMessageContaining("18")
         .hasMessageContaining("longer text");
-    assertThatThrownBy(() -> TokenWindows.random(STREAM, 4, 18, 0))
+    assertThatThrownBy(() -> TokenWindows.random(STREAM, 4, 18, 0, IntUnaryOperator.identity()))
         .isInstanceOf(BadInputException.class);
     assertThatThrownBy(() -> TokenWindows.consecutive(STREAM, 18, OptionalInt.empty()))
         .isInstanceOf(BadInputException.class);

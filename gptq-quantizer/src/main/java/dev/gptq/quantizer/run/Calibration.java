@@ -4,6 +4,8 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.models.Model;
 import dev.gptq.models.text.Bos;
 import dev.gptq.models.text.Conversations;
+import dev.gptq.models.text.Documents;
+import dev.gptq.models.text.TextRules;
 import dev.gptq.models.text.TokenStream;
 import dev.gptq.models.text.WindowLength;
 import dev.gptq.models.tokenizer.Tokenizer;
@@ -15,13 +17,15 @@ import java.util.function.Consumer;
 /**
  * The text that GPTQ sees.
  *
- * @param files texts: plain, JSON lines, or gzipped
+ * @param files plain texts, or rows with text; see {@link Documents}
  * @param samples windows; as many as the quality asks for if empty
  * @param length tokens of a window, cut to the model's context; {@value #DEFAULT_LENGTH} or the
  *     context if empty
  * @param sampling how windows are taken from the text
  * @param seed of random places
- * @param bos whether windows begin with a BOS token
+ * @param acrossDocuments whether windows are taken wherever they fall; otherwise within one
+ *     document where that is long enough, and else from the beginning of one
+ * @param rules how the files become tokens
  */
 public record Calibration(
     ImmutableList<Path> files,
@@ -29,7 +33,8 @@ public record Calibration(
     OptionalInt length,
     Sampling sampling,
     long seed,
-    Bos bos) {
+    boolean acrossDocuments,
+    TextRules rules) {
 
   /** Tokens of a window unless something else is asked for. */
   public static final int DEFAULT_LENGTH = 2048;
@@ -68,34 +73,38 @@ public record Calibration(
         OptionalInt.empty(),
         Sampling.RANDOM,
         0,
-        Bos.AUTO);
+        false,
+        TextRules.USUALLY);
   }
 
   /** The same text with that many windows. */
   public Calibration withSamples(int count) {
-    return new Calibration(files, OptionalInt.of(count), length, sampling, seed, bos);
+    return new Calibration(
+        files, OptionalInt.of(count), length, sampling, seed, acrossDocuments, rules);
   }
 
   /** The same text in windows of that many tokens. */
   public Calibration withLength(int tokens) {
-    return new Calibration(files, samples, OptionalInt.of(tokens), sampling, seed, bos);
+    return new Calibration(
+        files, samples, OptionalInt.of(tokens), sampling, seed, acrossDocuments, rules);
   }
 
   /** The same text, windows taken in another way. */
   public Calibration withSampling(Sampling other) {
-    return new Calibration(files, samples, length, other, seed, bos);
+    return new Calibration(files, samples, length, other, seed, acrossDocuments, rules);
   }
 
   /** The same text with or without BOS tokens. */
   public Calibration withBos(Bos other) {
-    return new Calibration(files, samples, length, sampling, seed, other);
+    return new Calibration(
+        files, samples, length, sampling, seed, acrossDocuments, rules.withBos(other));
   }
 
   /** The text in a model's tokens; {@code notes} hears what of it was left out. */
   public TokenStream stream(Model model, Consumer<String> notes) throws IOException {
     Conversations conversations = Conversations.of(model.folder(), notes);
     try (Tokenizer tokenizer = model.tokenizer()) {
-      return TokenStream.of(tokenizer, files, bos, conversations, notes);
+      return TokenStream.of(tokenizer, files, rules, new Documents(rules, conversations, notes));
     }
   }
 
@@ -133,8 +142,8 @@ public record Calibration(
     for (int i = 0; i < count; i++) {
       draws.add(
           switch (sampling) {
-            case EVEN -> stream.even(windows, window);
-            case RANDOM -> stream.random(windows, window, seed + i);
+            case EVEN -> stream.even(windows, window, acrossDocuments);
+            case RANDOM -> stream.random(windows, window, seed + i, acrossDocuments);
           });
     }
     return draws.build();

@@ -13,13 +13,14 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.zip.GZIPOutputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-class CalibrationTextTest {
+class DocumentsTest {
   private static final String LINES =
       """
       {"text": "first\\nline", "url": "x"}
@@ -29,6 +30,7 @@ class CalibrationTextTest {
       """;
 
   private final List<String> notes = new ArrayList<>();
+  private Optional<String> column = Optional.empty();
 
   @TempDir Path folder;
 
@@ -84,16 +86,33 @@ class CalibrationTextTest {
   }
 
   @Test
-  void tablesAreRefusedWithAdvice() throws IOException {
-    assertFault(write("a.csv", "text\n\"a, b\"\n"), "DuckDB", ".jsonl");
-    assertFault(compress("a.tsv.gz", "text"), "DuckDB");
+  void rowsOfATableAreDocuments() throws IOException {
+    String table = "id,text\r\n1,\"a, \"\"b\"\"\nc\"\r\n2,d\r\n";
+    assertThat(read(write("a.csv", table))).containsExactly("a, \"b\"\nc", "d");
+    assertThat(read(write("a.csv", "\ufeff" + table))).hasSize(2);
+    assertThat(read(compress("a.tsv.gz", "text\tid\na, b\t1\n"))).containsExactly("a, b");
+    assertFault(
+        write("b.csv", "id,body\n1,x\n"), "no column 'text' or 'messages' but 'id', 'body'");
+    assertFault(write("c.csv", "text,id\n\"open"), "CSV");
+    assertFault(write("d.csv", "text\n"), "no documents");
+  }
+
+  @Test
+  void aColumnIsNamed() throws IOException {
+    column = Optional.of("body");
+    assertThat(read(write("a.csv", "text,body\nx,y\n"))).containsExactly("y");
+    assertThat(read(write("a.jsonl", "{\"body\": [{\"content\": \"Why?\"}]}\n{\"body\": null}")))
+        .containsExactly("Why?\n");
+    assertThat(notes).singleElement().asString().contains("'body' is null in 1 of 2");
+    assertFault(write("b.jsonl", "{\"text\": \"x\"}"), "document 1", "'body'", "--text-column");
   }
 
   @Test
   void faultsAreReported() throws IOException {
     assertFault(folder.resolve("absent.txt"), "does not exist");
-    assertFault(write("a.parquet", "PAR1"), "not supported", "DuckDB");
-    assertFault(write("a.jsonl.zst", ""), "not supported");
+    assertFault(write("a.parquet", "PAR1"), "not supported", "gptq-data", "DuckDB");
+    assertFault(write("a.jsonl.zst", ""), "not supported", "gptq-data");
+    assertFault(write("a.arrow", ""), ".arrow files are not supported; convert");
     assertFault(write("a.jsonl", "{\"text\": \"a\"}\n{\"text\": "), "document 2", "JSON");
     assertFault(write("b.jsonl", "{\"text\": \"a\"}\n{\"txt\": \"b\"}"), "document 2", "'text'");
     assertFault(write("c.jsonl", ""), "holds no documents");
@@ -106,7 +125,8 @@ class CalibrationTextTest {
   }
 
   private ImmutableList<String> read(Path file) throws IOException {
-    return CalibrationText.read(file, Conversations.plain(), notes::add);
+    return new Documents(new TextRules(Bos.AUTO, column), Conversations.plain(), notes::add)
+        .read(file);
   }
 
   private void assertFault(Path file, String... parts) {
