@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures the CPU backend against OpenBLAS, one execution of each in turns, from built jars:
+# Measures the CPU backend against OpenBLAS in alternating slices, from built jars:
 #   mvn -q -DskipTests package dependency:copy-dependencies -pl gptq-bench -am
 #   mkdir bench-lib && cp gptq-bench/target/dependency/*.jar gptq-bench/target/gptq-bench-*.jar bench-lib
 #   gptq-bench/bench.sh bench-lib results.json [SIZE] [THREADS…]

@@ -13,6 +13,7 @@ import java.util.Locale;
 final class BusyCheck {
   private static final double LIMIT =
       Double.parseDouble(System.getProperty("gptq.reach.busy", "0.15"));
+  private static final int STEAL = 8;
   private static final long MILLISECONDS = 1_000;
   private static final Splitter WORDS = Splitter.on(CharMatcher.whitespace()).omitEmptyStrings();
   private static final Splitter RANGES = Splitter.on(',').trimResults();
@@ -49,6 +50,11 @@ final class BusyCheck {
     return total == 0 ? 0 : (after[0] - before[0]) / total;
   }
 
+  /** How long the host has given the allowed processors to other guests, in ticks. */
+  static long stolen() throws IOException {
+    return times()[2];
+  }
+
   /** Processor, number of processors, Java. */
   static String machine() throws IOException {
     String model =
@@ -64,10 +70,10 @@ final class BusyCheck {
         + System.getProperty("java.runtime.version");
   }
 
-  /** Busy and total time of the allowed processors, in ticks. */
+  /** Busy, total and stolen time of the allowed processors, in ticks. */
   private static long[] times() throws IOException {
     BitSet allowed = allowed();
-    long[] times = new long[2];
+    long[] times = new long[3];
     for (String line : Files.readAllLines(Path.of("/proc/stat"))) {
       List<String> words = WORDS.splitToList(line);
       String name = words.get(0);
@@ -79,6 +85,7 @@ final class BusyCheck {
         // The fourth and fifth are idle and waiting; the last two are contained in others.
         times[0] += i == 4 || i == 5 || i > 8 ? 0 : ticks;
         times[1] += i > 8 ? 0 : ticks;
+        times[2] += i == STEAL ? ticks : 0;
       }
     }
     return times;

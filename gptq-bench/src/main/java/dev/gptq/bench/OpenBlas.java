@@ -37,6 +37,7 @@ final class OpenBlas {
   private final MethodHandle spotrf;
   private final MethodHandle spotri;
   private final MethodHandle sdot;
+  private final MethodHandle setThreads;
 
   OpenBlas() {
     library = load();
@@ -50,6 +51,7 @@ final class OpenBlas {
     spotrf = handle("LAPACKE_spotrf", FunctionDescriptor.of(i, i, c, i, p, i));
     spotri = handle("LAPACKE_spotri", FunctionDescriptor.of(i, i, c, i, p, i));
     sdot = handle("cblas_sdot", FunctionDescriptor.of(f, i, p, i, p, i));
+    setThreads = handle("openblas_set_num_threads", FunctionDescriptor.ofVoid(i));
   }
 
   /** Kernels, threads and configuration, for the record. */
@@ -111,6 +113,13 @@ final class OpenBlas {
     float[] result = new float[1];
     call(() -> result[0] = (float) sdot.invokeExact(n, x, 1, y, 1));
     return result[0];
+  }
+
+  /** How many threads the next operations take. */
+  void setThreads(int count) {
+    call(() -> {
+      setThreads.invokeExact(count);
+    });
   }
 
   private interface Call {

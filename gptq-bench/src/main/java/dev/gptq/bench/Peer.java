@@ -8,33 +8,38 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 
 /**
  * OpenBLAS in a process of its own, so that its threads and ours never compete. Reads one request a
- * line, {@code operation a b c}, and answers with the seconds that one execution took; operands
+ * line, {@code operation a b c executions}, and answers with the seconds that they took; operands
  * stay until a request with other sizes. {@link Reach} starts it.
  */
 public final class Peer {
   private final OpenBlas blas = new OpenBlas();
+  private final Readers readers;
   private String prepared = "";
-  private Arena arena = Arena.ofConfined();
+  private Arena arena = Arena.ofShared();
   private MemorySegment x;
   private MemorySegment y;
   private MemorySegment z;
 
-  private Peer() {}
+  private Peer(int threads) {
+    readers = new Readers(blas, threads);
+  }
 
-  /** Answers until its input ends. */
+  /** Answers until its input ends; the argument is the number of threads. */
   public static void main(String[] arguments) throws IOException {
-    Peer peer = new Peer();
+    Peer peer = new Peer(Integer.parseInt(arguments[0]));
     System.out.println(peer.blas.description());
     BufferedReader requests =
         new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     for (String line = requests.readLine(); line != null; line = requests.readLine()) {
       System.out.println(peer.seconds(line));
     }
+    peer.readers.close();
   }
 
   private double seconds(String request) {
@@ -43,18 +48,23 @@ public final class Peer {
     for (int i = 0; i < 3; i++) {
       size[i] = Integer.parseInt(words.get(i + 1));
     }
-    boolean fresh = !request.equals(prepared);
-    if (fresh) {
+    int executions = Integer.parseInt(words.get(4));
+    String operands = words.get(0) + Arrays.toString(size);
+    if (!operands.equals(prepared)) {
       prepare(words.get(0), size);
-      prepared = request;
+      prepared = operands;
       run(words.get(0), size);
     }
-    return run(words.get(0), size);
+    double seconds = 0;
+    for (int i = 0; i < executions; i++) {
+      seconds += run(words.get(0), size);
+    }
+    return seconds;
   }
 
   private void prepare(String operation, int[] n) {
     arena.close();
-    arena = Arena.ofConfined();
+    arena = Arena.ofShared();
     switch (operation) {
       case "gemm" -> {
         x = random((long) n[0] * n[2]);
@@ -70,8 +80,8 @@ public final class Peer {
         z = random((long) n[0] * n[0]);
       }
       case "read" -> {
-        x = random((long) n[0] << 20);
-        y = random((long) n[0] << 20);
+        x = random((long) n[0] << 18);
+        y = random((long) n[0] << 18);
       }
       default -> throw new IllegalArgumentException("unknown operation '" + operation + "'");
     }
@@ -81,13 +91,15 @@ public final class Peer {
     if (operation.equals("factor") || operation.equals("chain")) {
       MemorySegment.copy(x, 0, z, 0, x.byteSize());
     }
+    // The readers are the threads then.
+    blas.setThreads(operation.equals("read") ? 1 : readers.count());
     long start = System.nanoTime();
     switch (operation) {
       case "gemm" -> blas.gemmTransposed(n[0], n[1], n[2], x, y, z);
       case "gram" -> blas.gram(n[0], n[1], x, z);
       case "factor" -> blas.factor(n[0], z);
       case "chain" -> blas.factorChain(n[0], z);
-      default -> blas.dot(n[0] << 20, x, y);
+      default -> readers.read(n[0] << 18, x, y);
     }
     return (System.nanoTime() - start) * 1e-9;
   }

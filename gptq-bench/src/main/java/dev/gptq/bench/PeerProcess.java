@@ -9,6 +9,12 @@ import java.nio.file.Path;
 
 /** A running {@link Peer}. */
 final class PeerProcess implements AutoCloseable {
+  /** Its threads wait for more work with open eyes, 2^22 cycles long. */
+  private static final int SPIN_EXPONENT = 22;
+
+  /** After which they sleep. */
+  static final long SPINS_MILLISECONDS = 4;
+
   private final Process process;
   private final PrintStream requests;
   private final BufferedReader answers;
@@ -27,9 +33,11 @@ final class PeerProcess implements AutoCloseable {
             "-XX:+UseTransparentHugePages",
             "-cp",
             System.getProperty("java.class.path"),
-            Peer.class.getName());
+            Peer.class.getName(),
+            Integer.toString(threads));
     builder.environment().put("OPENBLAS_NUM_THREADS", Integer.toString(threads));
     builder.environment().put("OPENBLAS_CORETYPE", kernels);
+    builder.environment().put("OPENBLAS_THREAD_TIMEOUT", Integer.toString(SPIN_EXPONENT));
     builder.redirectError(ProcessBuilder.Redirect.INHERIT);
     try {
       process = builder.start();
@@ -51,9 +59,14 @@ final class PeerProcess implements AutoCloseable {
     return description;
   }
 
-  /** Runs an operation once. */
-  double seconds(String operation, int a, int b, int c) {
-    requests.println(operation + " " + a + " " + b + " " + c);
+  /**
+   * Runs an operation.
+   *
+   * @param request {@code operation a b c}
+   * @return the seconds of all executions
+   */
+  double seconds(String request, int executions) {
+    requests.println(request + " " + executions);
     return Double.parseDouble(answer());
   }
 

@@ -2,6 +2,7 @@ package dev.gptq.bench;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.primitives.ImmutableDoubleArray;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.Backends;
@@ -17,16 +18,17 @@ import java.util.function.BiFunction;
 
 /**
  * The table of ratios: each operation of the CPU backend against OpenBLAS in a process of its own,
- * one execution of each in turns, medians of both. Writes the measurements as JSON that {@link
- * Compare} reads, and refuses to measure while others use the processors.
+ * in {@link Pairs} of short slices. Prints the median of the ratios and the interval that holds it
+ * with 95 %: a target is reached when the lower end reaches it. Writes the measurements as JSON
+ * that {@link Compare} reads, and refuses to measure while others use the processors.
  */
 public final class Reach {
-  private static final int ROUNDS = Integer.getInteger("gptq.reach.rounds", 5);
+  private static final Pairs PAIRS =
+      new Pairs(
+          Integer.getInteger("gptq.reach.pairs", 200),
+          Integer.getInteger("gptq.reach.seconds", 40));
   private static final double WARM_SECONDS = 1.5;
   private static final int WARM_RUNS = 3;
-
-  // The peer's threads wait for more work with open eyes, 2^26 cycles long.
-  private static final long PEER_SPINS_MILLISECONDS = 150;
 
   private final int threads;
   private final PeerProcess peer;
@@ -53,8 +55,12 @@ public final class Reach {
           PeerProcess peer = new PeerProcess(threads, arguments[2])) {
         System.out.println(backend.info() + "; " + peer.description());
         Reach reach = new Reach(threads, peer);
-        cases(n).forEach(each -> reach.measure(backend, each, ""));
-        products(n).forEach(each -> reach.measure(rounding, each, ", int8"));
+        for (BiFunction<Backend, TensorScope, ReachCase> each : cases(n)) {
+          reach.measure(backend, each, "");
+        }
+        for (BiFunction<Backend, TensorScope, ReachCase> each : products(n)) {
+          reach.measure(rounding, each, ", int8");
+        }
         json.addAll(reach.json);
       }
     }
@@ -99,7 +105,8 @@ public final class Reach {
   }
 
   private void measure(
-      Backend backend, BiFunction<Backend, TensorScope, ReachCase> source, String suffix) {
+      Backend backend, BiFunction<Backend, TensorScope, ReachCase> source, String suffix)
+      throws IOException {
     try (TensorScope scope = backend.newScope()) {
       ReachCase c = source.apply(backend, scope);
       String name = c.name() + suffix;
@@ -108,52 +115,49 @@ public final class Reach {
         c.own().run();
       }
       Runnable product = ReachCase.ownProduct(backend, scope).own();
-      other(c, product);
-      double[] own = new double[ROUNDS];
-      double[] other = new double[ROUNDS];
-      for (int i = 0; i < ROUNDS; i++) {
-        other[i] = c.peerWork() / other(c, product);
-        own[i] = c.work() / seconds(c.own());
-      }
+      Pairs.Result result =
+          PAIRS.measure(
+              count -> seconds(c.own(), count),
+              c.work(),
+              count -> c.peer().isPresent() ? peer(c.peer().get(), count) : seconds(product, count),
+              c.peerWork());
+      Pairs.Ratio ratio = result.ratio();
       System.out.printf(
           Locale.ROOT,
-          "%d threads  %-36s %8.1f %8.1f  ratio %.3f%n",
+          "%d threads  %-36s %8.1f %8.1f  ratio %.3f (%.3f to %.3f), %d pairs, %d thrown away%n",
           threads,
           name,
-          median(own),
-          median(other),
-          median(own) / median(other));
-      record(name, "simd", own);
-      record(name, "openblas", other);
+          median(result.own()),
+          median(result.other()),
+          ratio.median(),
+          ratio.low(),
+          ratio.high(),
+          result.own().length(),
+          result.dropped());
+      record(name, "simd", result.own());
+      record(name, "openblas", result.other());
     }
   }
 
-  private double other(ReachCase c, Runnable product) {
-    List<String> words = c.peer();
-    if (words.isEmpty()) {
-      return seconds(product);
-    }
-    double seconds =
-        peer.seconds(
-            words.get(0),
-            Integer.parseInt(words.get(1)),
-            Integer.parseInt(words.get(2)),
-            Integer.parseInt(words.get(3)));
+  private double peer(String request, int executions) {
+    double seconds = peer.seconds(request, executions);
     try {
-      Thread.sleep(PEER_SPINS_MILLISECONDS);
+      Thread.sleep(PeerProcess.SPINS_MILLISECONDS);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
     return seconds;
   }
 
-  private static double seconds(Runnable operation) {
+  private static double seconds(Runnable operation, int executions) {
     long start = System.nanoTime();
-    operation.run();
+    for (int i = 0; i < executions; i++) {
+      operation.run();
+    }
     return (System.nanoTime() - start) * 1e-9;
   }
 
-  private void record(String name, String side, double[] values) {
+  private void record(String name, String side, ImmutableDoubleArray values) {
     json.add(
         String.format(
             Locale.ROOT,
@@ -162,12 +166,10 @@ public final class Reach {
             name,
             side,
             threads,
-            Arrays.toString(values)));
+            values));
   }
 
-  private static double median(double[] values) {
-    double[] sorted = values.clone();
-    Arrays.sort(sorted);
-    return sorted[sorted.length / 2];
+  private static double median(ImmutableDoubleArray values) {
+    return Pairs.Ratio.of(values.toArray()).median();
   }
 }

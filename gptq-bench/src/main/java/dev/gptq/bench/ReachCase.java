@@ -1,6 +1,5 @@
 package dev.gptq.bench;
 
-import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.PackedWeights;
 import dev.gptq.grid.GridSpec;
@@ -17,6 +16,7 @@ import dev.gptq.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * One line of {@link Reach}: an operation of the backend, and the operation of the peer that it is
@@ -28,9 +28,11 @@ import java.util.List;
  * @param peer the peer's, {@code operation a b c}; empty for the backend's own product
  * @param peerWork of one execution of the peer, in the same unit
  */
-record ReachCase(
-    String name, double work, Runnable own, ImmutableList<String> peer, double peerWork) {
+record ReachCase(String name, double work, Runnable own, Optional<String> peer, double peerWork) {
   private static final int GROUP = 128;
+
+  /** Of each vector: more than a cache holds. */
+  private static final int READ_MEBIBYTES = 256;
 
   static ReachCase gemm(Backend backend, TensorScope scope, int m, int n, int k) {
     Tensor a = Data.normal(scope, m, k, Layout.ROW_MAJOR, 1);
@@ -94,7 +96,7 @@ record ReachCase(
         2e-9 * 2048 * 2048 * 2048);
   }
 
-  /** One token, weights from memory, against the rate at which the peer reads memory. */
+  /** One token, weights from memory, against the rate at which as many readers read memory. */
   static ReachCase decode(Backend backend, TensorScope scope, int m, int n, int footprint) {
     List<PackedWeights> weights = new ArrayList<>();
     PackedMatrix matrix = PackedMatmulBenchmark.matrix(Scheme.SYMMETRIC, m, n);
@@ -108,8 +110,8 @@ record ReachCase(
         "int4 decode " + m + "x" + n,
         1e-9 * bytes,
         () -> weights.forEach(each -> backend.packed().matmul(x, each, y)),
-        peer("read", 64, 0, 0),
-        8e-9 * (64 << 20));
+        peer("read", READ_MEBIBYTES, 0, 0),
+        2e-9 * ((long) READ_MEBIBYTES << 20));
   }
 
   /** Many tokens, against a product with dense weights. */
@@ -134,7 +136,7 @@ record ReachCase(
         "forward pass, " + tokens + " tokens / own gemm",
         forward.work(),
         forward::run,
-        ImmutableList.of(),
+        Optional.empty(),
         2e-9 * 2048 * 2048 * 2048);
   }
 
@@ -143,9 +145,8 @@ record ReachCase(
     return gemm(backend, scope, 2048, 2048, 2048);
   }
 
-  private static ImmutableList<String> peer(String operation, int a, int b, int c) {
-    return ImmutableList.of(
-        operation, Integer.toString(a), Integer.toString(b), Integer.toString(c));
+  private static Optional<String> peer(String operation, int a, int b, int c) {
+    return Optional.of(operation + " " + a + " " + b + " " + c);
   }
 
   private static Tensor positiveDefinite(Backend backend, TensorScope scope, int n) {
