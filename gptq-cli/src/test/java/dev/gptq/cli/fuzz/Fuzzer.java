@@ -83,29 +83,15 @@ final class Fuzzer implements AutoCloseable {
     add("tokenizer-config", "tokenizer_config.json", Long.MAX_VALUE, Mutator::change, spoken);
     add("generation", "generation_config.json", Long.MAX_VALUE, Mutator::change, spoken);
     for (String name : List.of("packed-config", "packed-header")) {
-      Path model = root.resolve(name).resolve("model");
-      Seeds.model(model, Long.MAX_VALUE);
-      Path quantized = root.resolve(name).resolve("quantized");
-      require(
-          Cli.run(
-              "quantize",
-              "--model",
-              model,
-              "--method",
-              "rtn",
-              "--group-size",
-              "32",
-              "--backend",
-              "reference",
-              "--output",
-              quantized));
-      boolean settings = name.endsWith("config");
-      add(
-          name,
-          quantized.resolve(settings ? "config.json" : "model.safetensors"),
-          settings ? Mutator::change : Mutator::changeShard,
-          packed);
+      quantized(name, "gptq", packed);
     }
+    List<String> compressed =
+        List.of(packed.get(0), packed.get(1), "convert --model M --format gptq --output O");
+    for (String name : List.of("compressed-config", "compressed-header")) {
+      quantized(name, "compressed-tensors", compressed);
+    }
+    gguf();
+    log();
     text("text.txt", Seeds.text(Seeds.TEXT.repeat(4)), Mutator::bytes);
     text("text.jsonl", Seeds.rows(), Mutator::bytes);
     text("row.jsonl", Seeds.text("{\"text\":\"" + Seeds.TEXT.repeat(4) + "\"}"), Mutator::change);
@@ -118,6 +104,54 @@ final class Fuzzer implements AutoCloseable {
     Path model = root.resolve(name).resolve("model");
     Seeds.model(model, shardLimit);
     add(name, model.resolve(file), change, commands);
+  }
+
+  /** A checkpoint of which the configuration or the weights are changed, as the name says. */
+  private Path quantized(String name, String format) throws IOException {
+    Path model = root.resolve(name).resolve("model");
+    Seeds.model(model, Long.MAX_VALUE);
+    Path quantized = root.resolve(name).resolve("quantized");
+    require(
+        Cli.run(
+            "quantize",
+            "--model",
+            model,
+            "--method",
+            "rtn",
+            "--group-size",
+            "32",
+            "--format",
+            format,
+            "--backend",
+            "reference",
+            "--output",
+            quantized));
+    return quantized;
+  }
+
+  private void quantized(String name, String format, List<String> commands) throws IOException {
+    Path quantized = quantized(name, format);
+    boolean settings = name.endsWith("config");
+    add(
+        name,
+        quantized.resolve(settings ? "config.json" : "model.safetensors"),
+        settings ? Mutator::change : Mutator::changeShard,
+        commands);
+  }
+
+  private void gguf() throws IOException {
+    Path file = root.resolve("gguf").resolve("model.gguf");
+    require(
+        Cli.run(
+            "convert", "--model", quantized("gguf", "gptq"), "--format", "gguf", "--output", file));
+    add("gguf", file, Mutator::bytes, List.of("inspect F"));
+  }
+
+  private void log() throws IOException {
+    Path log = quantized("log", "gptq").resolve("quantization-log.jsonl");
+    // Without calibration no error is known.
+    Files.writeString(log, Files.readString(log).replace("error\":null", "error\":0.5"));
+    add("log", log, Mutator::change, List.of("plot F --output O.svg", "plot M --output O.svg"));
   }
 
   private void text(String file, byte[] content, Change change) throws IOException {
@@ -159,6 +193,7 @@ final class Fuzzer implements AutoCloseable {
               case "M" -> of.file().getParent();
               case "F" -> of.file();
               case "O" -> root.resolve("output");
+              case "O.svg" -> root.resolve("output.svg");
               default -> word;
             })
         .toArray();
@@ -169,6 +204,7 @@ final class Fuzzer implements AutoCloseable {
     if (Files.exists(output)) {
       MoreFiles.deleteRecursively(output, RecursiveDeleteOption.ALLOW_INSECURE);
     }
+    Files.deleteIfExists(root.resolve("output.svg"));
   }
 
   /** Tries an input, and says what was wrong. */
