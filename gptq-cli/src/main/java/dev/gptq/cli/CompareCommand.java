@@ -16,7 +16,9 @@ import dev.gptq.cli.options.SequentialOption;
 import dev.gptq.cli.options.TextOptions;
 import dev.gptq.cli.options.WindowsOption;
 import dev.gptq.cli.report.ComparisonReport;
+import dev.gptq.grid.SuperBlock;
 import dev.gptq.models.Model;
+import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.study.Comparison;
 import java.util.List;
@@ -67,6 +69,13 @@ final class CompareCommand implements Callable<Integer> {
   private List<Integer> groupSizes = List.of(128, -1);
 
   @Option(
+      names = "--type",
+      paramLabel = "NAME",
+      split = ",",
+      description = "blocks of llama.cpp in place of bit widths and group sizes: Q2_K, Q3_K, Q4_K")
+  private List<SuperBlock> types = List.of();
+
+  @Option(
       names = "--method",
       paramLabel = "NAME",
       split = ",",
@@ -103,16 +112,10 @@ final class CompareCommand implements Callable<Integer> {
   public Integer call() throws Exception {
     Console console = output.console(spec);
     ImmutableList.Builder<Comparison.Row> rows = ImmutableList.builder();
-    for (int b : bits) {
-      for (int groupSize : groupSizes) {
-        for (Method method : methods) {
-          rows.add(
-              new Comparison.Row(
-                  method,
-                  options.with(b, groupSize),
-                  options.target(),
-                  sequential.trueSequential()));
-        }
+    for (GptqOptions setting : settings()) {
+      for (Method method : methods) {
+        rows.add(
+            new Comparison.Row(method, setting, options.target(), sequential.trueSequential()));
       }
     }
     try (Model opened = Model.open(model.folder(console))) {
@@ -139,6 +142,15 @@ final class CompareCommand implements Callable<Integer> {
       }
     }
     return ExitStatus.DONE;
+  }
+
+  private ImmutableList<GptqOptions> settings() {
+    if (!types.isEmpty()) {
+      return types.stream().map(options::with).collect(ImmutableList.toImmutableList());
+    }
+    return bits.stream()
+        .flatMap(b -> groupSizes.stream().map(groupSize -> options.with(b, groupSize)))
+        .collect(ImmutableList.toImmutableList());
   }
 
   private static ObjectNode json(Backend backend, double full, List<Comparison.Measured> results) {

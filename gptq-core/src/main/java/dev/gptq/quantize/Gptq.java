@@ -9,6 +9,7 @@ import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /**
  * GPTQ (Frantar et al., ICLR 2023, algorithm 1): quantizes the columns of W one after the other and
@@ -76,14 +77,25 @@ public final class Gptq {
     for (int from = 0; from < rows; from += step) {
       int to = Math.min(from + step, rows);
       try (TensorScope local = backend.newScope()) {
-        GridPlan grids = new GridPlan(backend, options, to - from, factor, local);
         Tensor ordered = local.columnMajor(DType.U8, to - from, columns);
-        loss += quantize(weight.rows(from, to), factor, grids, ordered, local);
+        if (options.blocks().isPresent()) {
+          loss +=
+              quantizeBlocks(
+                  weight.rows(from, to),
+                  factor,
+                  ordered,
+                  scale.rows(from, to),
+                  zero.rows(from, to));
+          groupOf = IntStream.range(0, columns).map(c -> c / options.groupSize()).toArray();
+        } else {
+          GridPlan grids = new GridPlan(backend, options, to - from, factor, local);
+          loss += quantize(weight.rows(from, to), factor, grids, ordered, local);
+          grids.store(scale.rows(from, to), zero.rows(from, to));
+          groupOf = grids.storedGroups();
+        }
         backend
             .linalg()
             .gatherColumns(ordered, local.upload(factor.positions()), codes.rows(from, to));
-        grids.store(scale.rows(from, to), zero.rows(from, to));
-        groupOf = grids.storedGroups();
       }
     }
     Grid grid = new Grid(options.grid(), scale, zero, scope.upload(groupOf));
@@ -94,6 +106,27 @@ public final class Gptq {
   private int rowsAtOnce(int rows, int columns) {
     int beam = options.refinement().beam();
     return beam == 1 ? rows : Math.clamp(BEAM_ELEMENTS / ((long) beam * columns), 1, rows);
+  }
+
+  /** Quantizes rows on super-blocks, codes in the order of quantization; returns the loss. */
+  private double quantizeBlocks(
+      Tensor weight, HessianFactor factor, Tensor codes, Tensor scale, Tensor zero) {
+    LinearAlgebra la = backend.linalg();
+    try (TensorScope local = backend.newScope()) {
+      Tensor w = local.columnMajor(DType.F32, weight.rows(), weight.columns());
+      la.convert(weight, w);
+      if (!factor.dead().isEmpty()) {
+        la.zeroColumns(local.upload(ints(factor.dead())), w);
+      }
+      Tensor ordered = local.columnMajor(DType.F32, w.rows(), w.columns());
+      la.gatherColumns(w, local.upload(ints(factor.order())), ordered);
+      BlockGptq solve = new BlockGptq(backend, options, factor, ordered, codes);
+      double loss =
+          solve.run((weights, grid, result) ->
+              loop(weights, factor, ColumnLoop.Fits.NONE, options.blockSize(), grid, result));
+      solve.scales().store(scale, zero, local, la::convert);
+      return loss;
+    }
   }
 
   /** Quantizes rows into codes in the order of quantization and returns the loss. */

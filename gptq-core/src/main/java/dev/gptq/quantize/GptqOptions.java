@@ -3,6 +3,8 @@ package dev.gptq.quantize;
 import com.google.common.base.Preconditions;
 import dev.gptq.grid.GridSearch;
 import dev.gptq.grid.GridSpec;
+import dev.gptq.grid.SuperBlock;
+import java.util.Optional;
 
 /**
  * What GPTQ does with one weight matrix.
@@ -16,6 +18,7 @@ import dev.gptq.grid.GridSpec;
  * @param blockSize columns of a lazy update; the result does not depend on it but for rounding
  * @param statistics which weights grids are fitted to
  * @param refinement what is done beyond plain GPTQ
+ * @param blocks the blocks whose scales are quantized too, if any; grid and group size are theirs
  */
 public record GptqOptions(
     GridSpec grid,
@@ -25,7 +28,8 @@ public record GptqOptions(
     double damping,
     int blockSize,
     GroupStatistics statistics,
-    Refinement refinement) {
+    Refinement refinement,
+    Optional<SuperBlock> blocks) {
 
   /** The group size that means one group a row. */
   public static final int PER_ROW = -1;
@@ -58,6 +62,35 @@ public record GptqOptions(
         statistics == GroupStatistics.CURRENT || !grid.search().needsHessian(),
         "reference group statistics know the grid searches minmax and mse, not %s",
         grid.search().id());
+    blocks.ifPresent(type ->
+        Preconditions.checkArgument(
+            grid.bits() == type.bits()
+                && grid.scheme() == type.scheme()
+                && groupSize == type.groupSize(),
+            "the grid of %s is not that of these options",
+            type));
+  }
+
+  /** Without blocks. */
+  public GptqOptions(
+      GridSpec grid,
+      int groupSize,
+      ColumnOrder order,
+      boolean staticGroups,
+      double damping,
+      int blockSize,
+      GroupStatistics statistics,
+      Refinement refinement) {
+    this(
+        grid,
+        groupSize,
+        order,
+        staticGroups,
+        damping,
+        blockSize,
+        statistics,
+        refinement,
+        Optional.empty());
   }
 
   /** Natural order and the paper's damping and block size. */
@@ -76,37 +109,37 @@ public record GptqOptions(
   /** The same with another group size. */
   public GptqOptions withGroupSize(int other) {
     return new GptqOptions(
-        grid, other, order, staticGroups, damping, blockSize, statistics, refinement);
+        grid, other, order, staticGroups, damping, blockSize, statistics, refinement, blocks);
   }
 
   /** The same with another order. */
   public GptqOptions withOrder(ColumnOrder other) {
     return new GptqOptions(
-        grid, groupSize, other, staticGroups, damping, blockSize, statistics, refinement);
+        grid, groupSize, other, staticGroups, damping, blockSize, statistics, refinement, blocks);
   }
 
   /** The same with static or dynamic groups. */
   public GptqOptions withStaticGroups(boolean other) {
     return new GptqOptions(
-        grid, groupSize, order, other, damping, blockSize, statistics, refinement);
+        grid, groupSize, order, other, damping, blockSize, statistics, refinement, blocks);
   }
 
   /** The same with another damping. */
   public GptqOptions withDamping(double other) {
     return new GptqOptions(
-        grid, groupSize, order, staticGroups, other, blockSize, statistics, refinement);
+        grid, groupSize, order, staticGroups, other, blockSize, statistics, refinement, blocks);
   }
 
   /** The same with another block size. */
   public GptqOptions withBlockSize(int other) {
     return new GptqOptions(
-        grid, groupSize, order, staticGroups, damping, other, statistics, refinement);
+        grid, groupSize, order, staticGroups, damping, other, statistics, refinement, blocks);
   }
 
   /** The same with other group statistics. */
   public GptqOptions withStatistics(GroupStatistics other) {
     return new GptqOptions(
-        grid, groupSize, order, staticGroups, damping, blockSize, other, refinement);
+        grid, groupSize, order, staticGroups, damping, blockSize, other, refinement, blocks);
   }
 
   /** Whether H itself is needed beside its factor. */
@@ -117,13 +150,30 @@ public record GptqOptions(
   /** The same with another grid. */
   public GptqOptions withGrid(GridSpec other) {
     return new GptqOptions(
-        other, groupSize, order, staticGroups, damping, blockSize, statistics, refinement);
+        other, groupSize, order, staticGroups, damping, blockSize, statistics, refinement, blocks);
+  }
+
+  /**
+   * The same for blocks, with their grid and group size and an order of the columns that needs
+   * nothing at run time, since all scales are fixed beforehand.
+   */
+  public GptqOptions withBlocks(SuperBlock type) {
+    return new GptqOptions(
+        type.grid(grid.search()),
+        type.groupSize(),
+        order,
+        true,
+        damping,
+        blockSize,
+        GroupStatistics.CURRENT,
+        refinement,
+        Optional.of(type));
   }
 
   /** The same with another refinement. */
   public GptqOptions withRefinement(Refinement other) {
     return new GptqOptions(
-        grid, groupSize, order, staticGroups, damping, blockSize, statistics, other);
+        grid, groupSize, order, staticGroups, damping, blockSize, statistics, other, blocks);
   }
 
   /**

@@ -70,6 +70,13 @@ final class Refiner {
       backend.linalg().convert(w, copy);
       Tensor others = local.columnMajor(DType.U8, w.rows(), w.columns());
       quantize.accept(copy, others);
+      keepBetter(others);
+    }
+  }
+
+  /** Takes those rows of other codes that lose less. */
+  void keepBetter(Tensor others) {
+    try (TensorScope local = backend.newScope()) {
       Tensor incumbent = losses(codes, local);
       backend.linalg().replaceRows(losses(others, local), incumbent, others, codes);
     }
@@ -87,8 +94,8 @@ final class Refiner {
     return losses;
   }
 
-  /** {@code W − Q}. */
-  private Tensor difference(Tensor ofCodes, TensorScope scope) {
+  /** {@code W − Q} of these codes. */
+  Tensor difference(Tensor ofCodes, TensorScope scope) {
     Tensor difference = scope.columnMajor(DType.F32, w.rows(), w.columns());
     try (TensorScope local = backend.newScope()) {
       Tensor q = local.columnMajor(DType.F32, w.rows(), w.columns());

@@ -4,9 +4,13 @@ import dev.gptq.backend.Backend;
 import dev.gptq.grid.Grid;
 import dev.gptq.grid.GridSearch;
 import dev.gptq.grid.GridSpec;
+import dev.gptq.grid.SuperBlock;
 import dev.gptq.tensor.DType;
+import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.Arrays;
+import java.util.stream.IntStream;
 
 /** RTN, the baseline: every weight to its nearest code, without a look at the data. */
 public final class RoundToNearest {
@@ -22,6 +26,30 @@ public final class RoundToNearest {
     this.backend = backend;
     this.spec = spec.search().needsHessian() ? spec.withSearch(GridSearch.MIN_MAX) : spec;
     this.groupSize = groupSize;
+  }
+
+  /** On super-blocks, whose scales are fitted as if all columns were alike. */
+  public static QuantizedMatrix onBlocks(
+      Backend backend, SuperBlock type, Tensor weight, TensorScope scope) {
+    int rows = weight.rows();
+    int columns = weight.columns();
+    int[] groupOf = IntStream.range(0, columns).map(c -> c / type.groupSize()).toArray();
+    GridSpec spec = type.grid(GridSearch.MIN_MAX);
+    Tensor codes = scope.columnMajor(DType.U8, rows, columns);
+    Tensor scale = scope.columnMajor(DType.F32, rows, columns / type.groupSize());
+    Tensor zero = scope.columnMajor(DType.F32, rows, columns / type.groupSize());
+    try (TensorScope local = backend.newScope()) {
+      Tensor w = local.columnMajor(DType.F32, rows, columns);
+      backend.linalg().convert(weight, w);
+      float[] values = HostCopies.floats(w);
+      float[] costs = new float[columns];
+      Arrays.fill(costs, 1);
+      BlockScales scales = BlockFit.of(type, values, rows, costs);
+      Tensor shifted = scales.addOffsets(values, groupOf, local);
+      backend.quantization().quantizeNearest(shifted, scales.shifted(spec, groupOf, local), codes);
+      scales.store(scale, zero, local, backend.linalg()::convert);
+    }
+    return new QuantizedMatrix(codes, new Grid(spec, scale, zero, scope.upload(groupOf)));
   }
 
   /** Quantizes a matrix, rows × columns of a real type; the result lives in {@code scope}. */

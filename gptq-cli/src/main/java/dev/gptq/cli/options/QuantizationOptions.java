@@ -4,6 +4,7 @@ import dev.gptq.cli.console.UsageException;
 import dev.gptq.grid.GridSearch;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
+import dev.gptq.grid.SuperBlock;
 import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantize.GroupStatistics;
@@ -189,6 +190,11 @@ public final class QuantizationOptions {
     } catch (IllegalArgumentException e) {
       throw new UsageException(e.getMessage());
     }
+  }
+
+  /** The options for blocks of llama.cpp, which have a grid and a group size of their own. */
+  public GptqOptions with(SuperBlock type) {
+    return with(type.bits(), type.groupSize()).withBlocks(type);
   }
 
   /** The preset. */

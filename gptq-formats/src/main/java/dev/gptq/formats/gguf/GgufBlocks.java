@@ -3,6 +3,7 @@ package dev.gptq.formats.gguf;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.packed.Elements;
 import dev.gptq.formats.safetensors.StoredType;
+import dev.gptq.grid.SuperBlock;
 import dev.gptq.pack.PackedMatrix;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -51,6 +52,10 @@ public final class GgufBlocks {
   }
 
   private void row(MemorySegment row, int o) {
+    if (type.block() == SuperBlock.COLUMNS) {
+      superBlocks(row, o);
+      return;
+    }
     long bytes = type.bytes(SIZE);
     for (int block = 0; block < matrix.columns() / SIZE; block++) {
       MemorySegment target = row.asSlice(block * bytes, bytes);
@@ -77,6 +82,14 @@ public final class GgufBlocks {
         }
         default -> throw new IllegalArgumentException(type + " is no type of quantized modules");
       }
+    }
+  }
+
+  private void superBlocks(MemorySegment row, int o) {
+    GgufSuperBlocks blocks = new GgufSuperBlocks(module, SuperBlock.valueOf(type.name()), matrix);
+    long bytes = type.bytes(SuperBlock.COLUMNS);
+    for (int block = 0; block < matrix.columns() / SuperBlock.COLUMNS; block++) {
+      blocks.encode(row.asSlice(block * bytes, bytes), o, block * SuperBlock.COLUMNS);
     }
   }
 

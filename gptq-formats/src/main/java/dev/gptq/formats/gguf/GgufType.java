@@ -2,6 +2,7 @@ package dev.gptq.formats.gguf;
 
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.safetensors.StoredType;
+import dev.gptq.pack.PackedMatrix;
 import java.util.Arrays;
 import java.util.Optional;
 
@@ -89,6 +90,11 @@ public enum GgufType {
       case BF16 -> Optional.of(BF16);
       default -> Optional.empty();
     };
+  }
+
+  /** The blocks of 256 that hold a matrix with quantized scales, if it is one. */
+  public static Optional<GgufType> of(PackedMatrix matrix) {
+    return GgufSuperBlocks.find(matrix).map(type -> valueOf(type.name()));
   }
 
   /** The type that holds a module of those settings; see {@link #refusal}. */

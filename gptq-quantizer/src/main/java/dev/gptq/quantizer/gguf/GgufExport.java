@@ -130,11 +130,12 @@ public final class GgufExport {
   private void addPacked(String module, GgufNames.Place place) {
     PackedMatrix matrix = modules.read(module).matrix();
     ModuleSettings settings = ModuleSettings.of(matrix);
+    Optional<GgufType> superBlocks = GgufType.of(matrix);
     Optional<String> refusal = GgufType.refusal(settings, matrix.columns());
-    if (refusal.isPresent()) {
+    if (superBlocks.isEmpty() && refusal.isPresent()) {
       throw new BadInputException("%s: GGUF %s".formatted(module, refusal.get()));
     }
-    GgufType type = GgufType.of(settings);
+    GgufType type = superBlocks.orElseGet(() -> GgufType.of(settings));
     weights.merge(type, (long) matrix.rows() * matrix.columns(), Long::sum);
     add(
         place,

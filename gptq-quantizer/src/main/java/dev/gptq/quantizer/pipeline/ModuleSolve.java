@@ -78,7 +78,12 @@ public final class ModuleSolve {
       TensorScope scope) {
     long start = System.nanoTime();
     QuantizedMatrix nearest =
-        new RoundToNearest(backend, options.grid(), options.groupSize()).quantize(weights, scope);
+        options
+            .blocks()
+            .map(type -> RoundToNearest.onBlocks(backend, type, weights, scope))
+            .orElseGet(() ->
+                new RoundToNearest(backend, options.grid(), options.groupSize())
+                    .quantize(weights, scope));
     Optional<Attempt> attempt =
         statistics.rounded().isPresent()
             ? Optional.empty()
