@@ -3,6 +3,7 @@ package dev.gptq.cli;
 import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.ExitStatus;
 import dev.gptq.cli.console.JsonOutput;
+import dev.gptq.cli.options.EndsOption;
 import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.OutputOption;
 import dev.gptq.quantizer.export.Conversion;
@@ -43,9 +44,10 @@ final class ConvertCommand implements Callable<Integer> {
       paramLabel = "NAME",
       description =
           "gptq (zero points stored less one), gptq_v2 (stored as they are), compressed-tensors, awq,"
-              + " mlx, or gguf (for llama.cpp: Llama, Mistral, Mixtral, Qwen 2 and 3 with byte-level"
-              + " tokenizers); 'gptq quantize --help' says who loads them")
+              + " mlx, or gguf (for llama.cpp); 'gptq quantize --help' says who loads them")
   private String format;
+
+  @Mixin private EndsOption ends;
 
   @Option(names = "--overwrite", description = "replace the output when done")
   private boolean overwrite;
@@ -73,7 +75,7 @@ final class ConvertCommand implements Callable<Integer> {
 
   private int convert(Path folder) throws IOException {
     return format.equals(GGUF)
-        ? GgufExport.write(folder, target, overwrite)
+        ? GgufExport.write(folder, target, ends.type(), overwrite)
         : Conversion.of(folder, CheckpointFormats.named(format)).overwrite(overwrite).to(target);
   }
 }

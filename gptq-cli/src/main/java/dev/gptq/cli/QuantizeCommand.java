@@ -7,6 +7,7 @@ import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.console.QuantizationProgress;
 import dev.gptq.cli.options.BackendOption;
 import dev.gptq.cli.options.CalibrationOptions;
+import dev.gptq.cli.options.EndsOption;
 import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.ObserveOptions;
 import dev.gptq.cli.options.OutputOption;
@@ -104,10 +105,13 @@ final class QuantizeCommand implements Callable<Integer> {
         "compressed-tensors: vLLM, SGLang, transformers (symmetric); with --asym 4 and 8 bits;",
         "awq: vLLM, SGLang, transformers with GPTQModel, mlx-lm; 4 bits, best with --asym;",
         "mlx: mlx-lm and what is built on it; groups of 32, 64 or 128.",
-        "Several get a folder each (default: gptq for --sym, gptq_v2 for --asym);",
-        "for llama.cpp, 'gptq convert --format gguf' makes a file of any of them"
+        "gguf: llama.cpp and what is built on it, as model.gguf in the folder; groups of a multiple of"
+            + " 32, not scattered.",
+        "Several get a folder each (default: gptq for --sym, gptq_v2 for --asym)"
       })
   private String format;
+
+  @Mixin private EndsOption ends;
 
   @Option(
       names = "--log-format",
@@ -207,6 +211,7 @@ final class QuantizeCommand implements Callable<Integer> {
     if (format != null) {
       quantization.format(format);
     }
+    quantization.ends(ends.type());
     observe.observing(settings).ifPresent(quantization::observing);
     return quantization;
   }

@@ -154,8 +154,33 @@ class GgufConvertTest {
     assertThat(grid.status()).isEqualTo(65);
     assertThat(grid.err()).contains("GGUF has 8 bits for symmetric grids only");
     Cli.Outcome run =
-        Cli.run("quantize", "--model", Cli.TINY, "--output", file, "--format", "gguf");
-    assertThat(run.err()).contains("'gptq convert --format gguf'");
+        Cli.run(
+            "quantize",
+            "--model",
+            Cli.TINY,
+            "--output",
+            file,
+            "--format",
+            "gguf",
+            "--bits",
+            "8",
+            "--asym",
+            "--method",
+            "rtn");
+    assertThat(run.status()).isEqualTo(65);
+    assertThat(run.err()).contains("--format gguf has 8 bits for symmetric grids only");
+    Cli.Outcome observed =
+        Cli.run(
+            "quantize",
+            "--model",
+            Cli.TINY,
+            "--output",
+            file,
+            "--format",
+            "gguf",
+            "--observe",
+            "2");
+    assertThat(observed.err()).contains("--observe and --target-bpw may make them smaller");
     Cli.Outcome dense =
         Cli.run("convert", "--model", Cli.TINY, "--output", file, "--format", "gguf");
     assertThat(dense.err()).contains("is not quantized");

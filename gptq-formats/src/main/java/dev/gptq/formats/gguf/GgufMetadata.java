@@ -56,6 +56,12 @@ public final class GgufMetadata {
     values.forEach(value -> u32(bytes, value));
   }
 
+  /** Adds a list of real numbers. */
+  public void putFloats(String key, List<Float> values) {
+    array(key, F32, values.size());
+    values.forEach(value -> u32(bytes, Float.floatToRawIntBits(value)));
+  }
+
   int count() {
     return keys.size();
   }

@@ -3,6 +3,7 @@ package dev.gptq.formats.gguf;
 import com.google.common.base.Preconditions;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.DurableFiles;
+import dev.gptq.formats.safetensors.MappedFiles;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -17,20 +18,27 @@ import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.Supplier;
+import java.util.zip.CRC32C;
 
 /**
  * Writes a GGUF file, version 3: header, metadata, what the tensors are, and their data, each
  * aligned to 32 bytes. The file grows under a hidden name beside its own and is renamed when the
- * disk has all of it.
+ * disk has all of it and has been read back.
  */
 public final class GgufWriter {
   static final byte[] MAGIC = "GGUF".getBytes(StandardCharsets.US_ASCII);
   private static final int VERSION = 3;
   private static final int ALIGNMENT = 32;
   private static final int LONGEST_NAME = 63;
-  private static final long PIECE = 1L << 26;
+  private static final int PIECE = 1 << 22;
 
-  private GgufWriter() {}
+  private final Path file;
+  private final ByteBuffer piece = ByteBuffer.allocateDirect(PIECE);
+  private final CRC32C checksum = new CRC32C();
+
+  private GgufWriter(Path file) {
+    this.file = file;
+  }
 
   /**
    * Writes a file. Throws {@link BadInputException} if something stands there that must not be
@@ -45,14 +53,7 @@ public final class GgufWriter {
     Files.createDirectories(target.getParent());
     Files.deleteIfExists(partial);
     try {
-      try (FileChannel channel =
-          FileChannel.open(partial, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-        put(channel, ByteBuffer.wrap(header(metadata, tensors)));
-        for (GgufTensor tensor : tensors) {
-          put(channel, tensor);
-        }
-        channel.force(true);
-      }
+      new GgufWriter(partial).write(metadata, tensors);
       Files.move(
           partial, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
       DurableFiles.syncFolder(target.getParent());
@@ -106,22 +107,54 @@ public final class GgufWriter {
     return (int) ((ALIGNMENT - bytes % ALIGNMENT) % ALIGNMENT);
   }
 
-  private static void put(FileChannel channel, GgufTensor tensor) throws IOException {
+  /** Writes all of it and reads it back. */
+  private void write(GgufMetadata metadata, List<GgufTensor> tensors) throws IOException {
+    try (FileChannel channel =
+        FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+      put(channel, MemorySegment.ofArray(header(metadata, tensors)));
+      for (GgufTensor tensor : tensors) {
+        put(channel, tensor);
+      }
+      channel.force(true);
+    }
+    if (readBack() != checksum.getValue()) {
+      throw new IOException(
+          file + ": the disk returns other bytes than were written; give a place on another disk");
+    }
+  }
+
+  private long readBack() throws IOException {
+    CRC32C read = new CRC32C();
+    try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
+      while (channel.read(piece.clear()) >= 0) {
+        read.update(piece.flip());
+      }
+    }
+    return read.getValue();
+  }
+
+  private void put(FileChannel channel, GgufTensor tensor) throws IOException {
     long written = 0;
     for (Supplier<MemorySegment> part : tensor.parts()) {
       MemorySegment data = part.get();
-      for (long at = 0; at < data.byteSize(); at += PIECE) {
-        put(channel, data.asSlice(at, Math.min(PIECE, data.byteSize() - at)).asByteBuffer());
-      }
+      put(channel, data);
       written += data.byteSize();
     }
     Preconditions.checkState(written == tensor.bytes(), "%s has %s bytes", tensor.name(), written);
-    put(channel, ByteBuffer.allocate(padding(written)));
+    put(channel, MemorySegment.ofArray(new byte[padding(written)]));
   }
 
-  private static void put(FileChannel channel, ByteBuffer bytes) throws IOException {
-    while (bytes.hasRemaining()) {
-      channel.write(bytes);
+  /** Bytes are copied before anything is done with them: they may be those of a mapped file. */
+  private void put(FileChannel channel, MemorySegment data) throws IOException {
+    for (long at = 0; at < data.byteSize(); at += PIECE) {
+      int count = (int) Math.min(PIECE, data.byteSize() - at);
+      piece.clear().limit(count);
+      MappedFiles.copy(data, at, MemorySegment.ofBuffer(piece), count);
+      checksum.update(piece);
+      piece.flip();
+      while (piece.hasRemaining()) {
+        channel.write(piece);
+      }
     }
   }
 }

@@ -37,6 +37,7 @@ public final class CheckpointWriter implements AutoCloseable {
   private final ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER);
   private ShardWriter growing;
   private boolean committed;
+  private boolean other;
 
   /** A file that holds all it will. */
   private record FinishedShard(Path file, long bytes, ImmutableList<String> tensors) {}
@@ -197,6 +198,13 @@ public final class CheckpointWriter implements AutoCloseable {
     }
   }
 
+  /** Where a file of another format is to be written that holds the weights in place of tensors. */
+  public Path weightFile(String name) throws IOException {
+    Preconditions.checkState(checksums.isEmpty(), "there are tensors already");
+    other = true;
+    return place(name);
+  }
+
   private Path place(String name) throws IOException {
     Path path = staging.path().getFileSystem().getPath(name);
     Preconditions.checkArgument(
@@ -221,6 +229,12 @@ public final class CheckpointWriter implements AutoCloseable {
    */
   public Optional<String> commit() throws IOException {
     Preconditions.checkState(!committed, "the checkpoint is committed");
+    if (other) {
+      staging.commit();
+      committed = true;
+      return Optional.of(
+          "a file of another format than safetensors is read back as any program reads it");
+    }
     Preconditions.checkState(!checksums.isEmpty(), "a checkpoint needs a tensor");
     try {
       finishGrowing();

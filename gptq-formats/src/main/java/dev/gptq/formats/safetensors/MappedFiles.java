@@ -84,7 +84,8 @@ public final class MappedFiles {
   }
 
   /** Copies bytes of a tensor; {@link UnreadableFileException} if its file is gone. */
-  static void copy(MemorySegment data, long from, MemorySegment to, long count) throws IOException {
+  public static void copy(MemorySegment data, long from, MemorySegment to, long count)
+      throws IOException {
     try {
       MemorySegment.copy(data, from, to, 0, count);
     } catch (InternalError e) {

@@ -27,7 +27,8 @@ final class OldOutput {
   private static final long LARGEST_SETTINGS = 64_000_000;
 
   private static final Pattern WEIGHTS =
-      Pattern.compile("model(-\\d{5}-of-\\d{5})?\\.safetensors|" + Checkpoint.INDEX_FILE);
+      Pattern.compile(
+          "model(-\\d{5}-of-\\d{5})?\\.safetensors|model\\.gguf|" + Checkpoint.INDEX_FILE);
 
   /** What models come with, and what is written about a run. */
   private static final ImmutableSet<String> USUAL =

@@ -22,9 +22,6 @@ final class GgufConfig {
   private static final String STRETCHES = "rope_freqs.weight";
   private static final String ROTARY = "rope_parameters";
 
-  /** Blocks of the two models whose queries are scaled by the width of the model over its heads. */
-  private static final ImmutableList<Integer> WIDE_QUERIES = ImmutableList.of(46, 62);
-
   private final GgufFile file;
   private final GgufValues values;
   private final GgufFamily family;
@@ -122,7 +119,7 @@ final class GgufConfig {
     int layers = required("block_count");
     json.put("sliding_window", window.orElse(4096));
     int width =
-        WIDE_QUERIES.contains(layers)
+        GgufFamilies.hasWideQueries(layers)
             ? required("embedding_length") / required("attention.head_count")
             : required("attention.key_length");
     json.put("query_pre_attn_scalar", width);
@@ -143,7 +140,7 @@ final class GgufConfig {
     }
     scaling(rope);
     Optional<Double> local = real("rope.freq_base_swa");
-    if (family.modelType().equals("gemma3_text")) {
+    if (family.localRope() > 0) {
       ObjectNode both = json.putObject(ROTARY);
       both.set("full_attention", rope);
       both.putObject("sliding_attention")

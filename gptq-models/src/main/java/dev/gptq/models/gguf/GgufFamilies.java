@@ -43,6 +43,7 @@ public final class GgufFamilies {
                   "mlp.shared_expert_gate",
                   "ffn_gate_inp_shexp")
               .whole("expert_shared_feed_forward_length", "shared_expert_intermediate_size")
+              .ownHead()
               .fixed("norm_topk_prob", false, false)
               .bias("qkv_bias", "attn_q.bias")
               .build(),
@@ -58,17 +59,18 @@ public final class GgufFamilies {
           gemma("gemma3_text", "Gemma3ForCausalLM", "gemma3")
               .modules("self_attn.q_norm", "attn_q_norm", "self_attn.k_norm", "attn_k_norm")
               .windows(6)
+              .localRope(6)
               .build(),
           llamaLike("smollm3", "SmolLM3ForCausalLM", "smollm3")
               .pairsNeighbours()
-              .fixed("no_rope_layer_interval", 4, 4)
+              .unrotated(4)
               .build(),
           llamaLike("granite", "GraniteForCausalLM", "granite")
               .pairsNeighbours()
-              .real("embedding_scale", "embedding_multiplier")
-              .real("residual_scale", "residual_multiplier")
-              .real("attention.scale", "attention_multiplier")
-              .real("logit_scale", "logits_scaling")
+              .real("embedding_scale", "embedding_multiplier", 1)
+              .real("residual_scale", "residual_multiplier", 1)
+              .real("attention.scale", "attention_multiplier", 1)
+              .real("logit_scale", "logits_scaling", 1)
               .build(),
           llamaLike("olmo2", "Olmo2ForCausalLM", "olmo2")
               .without("input_layernorm")
@@ -81,6 +83,7 @@ public final class GgufFamilies {
                   "post_attention_norm",
                   "post_feedforward_layernorm",
                   "post_ffw_norm")
+              .ownHead()
               .build(),
           fused(llamaLike("phi3", "Phi3ForCausalLM", "phi3"))
               .without("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
@@ -96,7 +99,15 @@ public final class GgufFamilies {
               .bias("attention_bias", "attn_q.bias")
               .build());
 
+  /** Blocks of the two models whose queries are scaled by the width of the model over its heads. */
+  private static final ImmutableList<Integer> WIDE_QUERIES = ImmutableList.of(46, 62);
+
   private GgufFamilies() {}
+
+  /** Whether Gemma of so many blocks scales queries by the width of the model over its heads. */
+  public static boolean hasWideQueries(int blocks) {
+    return WIDE_QUERIES.contains(blocks);
+  }
 
   private static GgufFamily.Builder common(String type, String modelClass, String architecture) {
     return GgufFamily.of(type, modelClass, architecture)
@@ -125,7 +136,7 @@ public final class GgufFamilies {
         .whole("feed_forward_length", "intermediate_size")
         .whole("attention.head_count", "num_attention_heads")
         .whole("attention.head_count_kv", "num_key_value_heads")
-        .real("attention.layer_norm_rms_epsilon", "rms_norm_eps");
+        .real("attention.layer_norm_rms_epsilon", "rms_norm_eps", 1e-6);
   }
 
   private static GgufFamily.Builder llamaLike(String type, String modelClass, String architecture) {

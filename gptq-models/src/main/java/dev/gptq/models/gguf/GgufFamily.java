@@ -5,6 +5,7 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.OptionalDouble;
 
 /**
  * How models of one type stand in a GGUF file: what belongs together under which names, and what
@@ -24,6 +25,10 @@ import java.util.Map;
  * @param biases switches of {@code config.json} that follow from tensors of the file
  * @param windows 0 if all layers see all positions; else every so manieth does and others have a
  *     window
+ * @param localRope 0 if all layers are rotated alike; else every so manieth has frequencies of its
+ *     own
+ * @param unrotated 0 if all layers are rotated; else every so manieth is not
+ * @param ownHead whether a file has an output layer even where it is the embedding
  */
 public record GgufFamily(
     String modelType,
@@ -37,15 +42,19 @@ public record GgufFamily(
     ImmutableList<Setting> settings,
     ImmutableList<Fixed> fixed,
     ImmutableMap<String, String> biases,
-    int windows) {
+    int windows,
+    int localRope,
+    int unrotated,
+    boolean ownHead) {
 
   /**
    * A number under a key of a file, behind the name of the architecture and a dot, and under a key
    * of {@code config.json}.
    *
    * @param whole whether it is an integer
+   * @param fallback what stands in a file where a configuration does not say it
    */
-  public record Setting(String key, String name, boolean whole) {}
+  public record Setting(String key, String name, boolean whole, OptionalDouble fallback) {}
 
   /**
    * What llama.cpp takes for granted: the one value that a key of {@code config.json} may have.
@@ -83,6 +92,9 @@ public record GgufFamily(
     private final ImmutableList.Builder<Fixed> fixed = ImmutableList.builder();
     private final ImmutableMap.Builder<String, String> biases = ImmutableMap.builder();
     private int windows;
+    private int localRope;
+    private int unrotated;
+    private boolean ownHead;
 
     private Builder(String modelType, String modelClass, String architecture) {
       this.modelType = modelType;
@@ -125,12 +137,17 @@ public record GgufFamily(
     }
 
     Builder whole(String key, String name) {
-      settings.add(new Setting(key, name, true));
+      settings.add(new Setting(key, name, true, OptionalDouble.empty()));
       return this;
     }
 
     Builder real(String key, String name) {
-      settings.add(new Setting(key, name, false));
+      settings.add(new Setting(key, name, false, OptionalDouble.empty()));
+      return this;
+    }
+
+    Builder real(String key, String name, double fallback) {
+      settings.add(new Setting(key, name, false, OptionalDouble.of(fallback)));
       return this;
     }
 
@@ -150,6 +167,21 @@ public record GgufFamily(
       return this;
     }
 
+    Builder localRope(int period) {
+      localRope = period;
+      return this;
+    }
+
+    Builder unrotated(int period) {
+      unrotated = period;
+      return this;
+    }
+
+    Builder ownHead() {
+      ownHead = true;
+      return this;
+    }
+
     GgufFamily build() {
       return new GgufFamily(
           modelType,
@@ -163,7 +195,10 @@ public record GgufFamily(
           settings.build(),
           fixed.build(),
           biases.buildOrThrow(),
-          windows);
+          windows,
+          localRope,
+          unrotated,
+          ownHead);
     }
   }
 }

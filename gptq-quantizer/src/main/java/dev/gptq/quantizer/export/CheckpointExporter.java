@@ -14,12 +14,15 @@ import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.formats.safetensors.WriterOptions;
 import dev.gptq.models.Model;
+import dev.gptq.quantizer.gguf.GgufExport;
+import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
 import java.util.Optional;
@@ -73,8 +76,12 @@ public final class CheckpointExporter {
     }
     try (CheckpointWriter writer =
         CheckpointWriter.create(output, options(model, settings.format(), overwrite))) {
-      writer.addAll(
-          () -> Stream.concat(others(model, packed), modules(model, work, settings)).iterator());
+      if (settings.format() instanceof GgufFormat gguf) {
+        GgufExport.write(model, kept(model, work), gguf.ends(), writer.weightFile(GgufFormat.FILE));
+      } else {
+        writer.addAll(
+            () -> Stream.concat(others(model, packed), modules(model, work, settings)).iterator());
+      }
       byte[] reports = log.toString().getBytes(StandardCharsets.UTF_8);
       writer.writeFile(QuantizationLog.FILE, reports);
       for (Map.Entry<String, String> file : logs.entrySet()) {
@@ -85,6 +92,18 @@ public final class CheckpointExporter {
       work.announce(reports);
       return writer.commit();
     }
+  }
+
+  private static GgufExport.Modules kept(Model model, WorkFolder work) {
+    Map<String, Integer> blocks = new HashMap<>();
+    for (int block = 0; block < model.spec().blocks().size(); block++) {
+      for (ModuleReport report : work.reports(block)) {
+        blocks.put(report.name(), block);
+      }
+    }
+    return module ->
+        Optional.ofNullable(blocks.get(module))
+            .map(block -> work.modules(block).get(module).quantized().packed());
   }
 
   private static Stream<StoredTensor> others(Model model, Set<String> packed) {

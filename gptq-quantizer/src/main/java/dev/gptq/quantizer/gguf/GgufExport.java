@@ -15,6 +15,8 @@ import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.Parameters;
 import dev.gptq.models.family.Parameters.Parameter;
+import dev.gptq.models.gguf.GgufPlace;
+import dev.gptq.models.gguf.GgufRows;
 import dev.gptq.pack.PackedMatrix;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -37,7 +39,8 @@ import java.util.function.Supplier;
  */
 public final class GgufExport {
   private final Model model;
-  private final PackedModules modules;
+  private final Modules modules;
+  private final Ends ends;
   private final GgufModel description;
   private final Map<String, Growing> tensors = new LinkedHashMap<>();
   private final Map<GgufType, Long> weights = new EnumMap<>(GgufType.class);
@@ -47,10 +50,36 @@ public final class GgufExport {
   private record Growing(
       GgufType type, ImmutableList<Long> shape, List<Supplier<MemorySegment>> parts) {}
 
-  private GgufExport(Model model) {
+  /** Quantized modules by their names. */
+  @FunctionalInterface
+  public interface Modules {
+    /** The matrix of a module, if it is quantized. */
+    Optional<PackedMatrix> find(String module);
+  }
+
+  private GgufExport(Model model, Modules modules, Ends ends) {
     this.model = model;
-    this.modules = model.quantization().orElseThrow();
+    this.modules = modules;
+    this.ends = ends;
     this.description = GgufModel.of(model);
+  }
+
+  /** Throws what can be known to be without a place before anything is quantized. */
+  public static void check(Model model) throws IOException {
+    GgufModel description = GgufModel.of(model);
+    for (String name : Parameters.of(model.spec()).tensors().keySet()) {
+      place(model, description, name);
+    }
+    GgufTokenizer.describe(model, new GgufMetadata());
+  }
+
+  /**
+   * Writes a model with its quantized modules.
+   *
+   * @throws BadInputException if GGUF has no place for something
+   */
+  public static void write(Model model, Modules modules, Ends ends, Path file) throws IOException {
+    new GgufExport(model, modules, ends).write(file, false);
   }
 
   /**
@@ -58,7 +87,7 @@ public final class GgufExport {
    *
    * @throws BadInputException if the model is not quantized, or GGUF has no place for something
    */
-  public static int write(Path folder, Path file, boolean overwrite) throws IOException {
+  public static int write(Path folder, Path file, Ends ends, boolean overwrite) throws IOException {
     GgufWriter.requireReplaceable(file, overwrite);
     OutputPlace.requireApart(file, ImmutableList.of(folder));
     try (Model model = Model.open(folder)) {
@@ -66,7 +95,15 @@ public final class GgufExport {
         throw new BadInputException(
             folder + " is not quantized; 'gptq quantize' makes a quantized checkpoint of it");
       }
-      return new GgufExport(model).write(file, overwrite);
+      PackedModules quantized = model.quantization().get();
+      return new GgufExport(
+              model,
+              module ->
+                  quantized.has(module)
+                      ? Optional.of(quantized.read(module).matrix())
+                      : Optional.empty(),
+              ends)
+          .write(file, overwrite);
     }
   }
 
@@ -74,6 +111,10 @@ public final class GgufExport {
     for (Map.Entry<String, Parameter> parameter :
         Parameters.of(model.spec()).tensors().entrySet()) {
       add(parameter.getKey());
+    }
+    if (description.repeatsEmbedding()) {
+      addPlain(
+          model.checkpoint().require(model.spec().embedding().table()), GgufPlace.outputLayer());
     }
     description.stretches().ifPresent(this::addStretches);
     GgufMetadata metadata = new GgufMetadata();
@@ -113,22 +154,27 @@ public final class GgufExport {
   }
 
   private void add(String name) {
-    GgufNames.Place place =
-        GgufNames.find(name)
-            .orElseThrow(() ->
-                new BadInputException(
-                    "%s: tensor %s has no place in a GGUF file of the architecture %s"
-                        .formatted(model.path(), name, description.architecture())));
-    if (name.endsWith(".weight") && modules.has(Parameters.module(name))) {
-      addPacked(Parameters.module(name), place);
+    GgufPlace place = place(model, description, name);
+    Optional<PackedMatrix> matrix =
+        name.endsWith(".weight") ? modules.find(Parameters.module(name)) : Optional.empty();
+    if (matrix.isPresent()) {
+      addPacked(Parameters.module(name), matrix.get(), place);
       packed++;
     } else {
       addPlain(model.checkpoint().require(name), place);
     }
   }
 
-  private void addPacked(String module, GgufNames.Place place) {
-    PackedMatrix matrix = modules.read(module).matrix();
+  private static GgufPlace place(Model model, GgufModel description, String name) {
+    return description
+        .place(name)
+        .orElseThrow(() ->
+            new BadInputException(
+                "%s: tensor %s has no place in a GGUF file of the architecture %s"
+                    .formatted(model.path(), name, description.architecture())));
+  }
+
+  private void addPacked(String module, PackedMatrix matrix, GgufPlace place) {
     ModuleSettings settings = ModuleSettings.of(matrix);
     Optional<GgufType> superBlocks = GgufType.of(matrix);
     Optional<String> refusal = GgufType.refusal(settings, matrix.columns());
@@ -141,13 +187,21 @@ public final class GgufExport {
         place,
         type,
         ImmutableList.of((long) matrix.rows(), (long) matrix.columns()),
-        () -> GgufBlocks.encode(module, modules.read(module).matrix(), type, order(place)));
+        () -> GgufBlocks.encode(module, modules.find(module).orElseThrow(), type, order(place)));
   }
 
-  private void addPlain(StoredTensor stored, GgufNames.Place place) {
+  private void addPlain(StoredTensor stored, GgufPlace place) {
     boolean vector = stored.shape().size() == 1;
     if (vector || place.isRouter()) {
-      add(place, GgufType.F32, stored.shape(), () -> floats(stored, place));
+      ImmutableList<Long> shape =
+          GgufRows.isVector(place.stem())
+              ? ImmutableList.of(stored.shape().getLast())
+              : stored.shape();
+      add(place, GgufType.F32, shape, () -> floats(stored, place));
+      return;
+    }
+    if (place.isEnd() && ends == Ends.Q8_0 && stored.columns() % GgufType.Q8_0.block() == 0) {
+      add(place, GgufType.Q8_0, stored.shape(), () -> GgufRounding.q8(stored));
       return;
     }
     GgufType type =
@@ -160,10 +214,7 @@ public final class GgufExport {
   }
 
   private void add(
-      GgufNames.Place place,
-      GgufType type,
-      ImmutableList<Long> shape,
-      Supplier<MemorySegment> data) {
+      GgufPlace place, GgufType type, ImmutableList<Long> shape, Supplier<MemorySegment> data) {
     Growing tensor =
         tensors.computeIfAbsent(place.name(), _ -> new Growing(type, shape, new ArrayList<>()));
     if (tensor.type() != type || !tensor.shape().equals(shape)) {
@@ -187,14 +238,14 @@ public final class GgufExport {
   }
 
   /** The row of the model that stands in each row of the file. */
-  private IntUnaryOperator order(GgufNames.Place place) {
+  private IntUnaryOperator order(GgufPlace place) {
     int size = description.headDim();
-    return place.isRotated() && description.pairsNeighbours()
-        ? row -> row - row % size + row % size / 2 + row % 2 * (size / 2)
+    return GgufRows.isRotated(place.stem()) && description.pairsNeighbours()
+        ? row -> GgufRows.inCheckpoint(row, size)
         : row -> row;
   }
 
-  private MemorySegment rows(StoredTensor stored, GgufNames.Place place) {
+  private MemorySegment rows(StoredTensor stored, GgufPlace place) {
     MemorySegment source = stored.data();
     IntUnaryOperator order = order(place);
     long bytes = source.byteSize() / stored.rows();
@@ -205,12 +256,14 @@ public final class GgufExport {
     return rows;
   }
 
-  private MemorySegment floats(StoredTensor stored, GgufNames.Place place) {
+  private MemorySegment floats(StoredTensor stored, GgufPlace place) {
     IntUnaryOperator order = order(place);
+    float shift = place.isNorm() ? description.normShift() : 0;
     int count = Math.toIntExact(stored.elements());
     float[] floats = new float[count];
     for (int i = 0; i < count; i++) {
-      floats[i] = Elements.get(stored, stored.shape().size() == 1 ? order.applyAsInt(i) : i);
+      int from = stored.shape().size() == 1 ? order.applyAsInt(i) : i;
+      floats[i] = Elements.get(stored, from) + shift;
     }
     return Elements.toSegment(floats);
   }

@@ -1,12 +1,12 @@
 package dev.gptq.quantizer.gguf;
 
 import com.google.common.collect.ImmutableList;
-import com.google.common.collect.ImmutableMap;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gguf.GgufMetadata;
 import dev.gptq.formats.json.JsonConfig;
 import dev.gptq.models.Model;
 import dev.gptq.models.chat.ChatTemplate;
+import dev.gptq.models.gguf.Splits;
 import dev.gptq.models.tokenizer.SpecialTokens;
 import dev.gptq.models.tokenizer.Tokenizer;
 import dev.gptq.models.tokenizer.Vocabulary;
@@ -20,7 +20,7 @@ import java.util.Map;
 import java.util.Optional;
 import tools.jackson.databind.JsonNode;
 
-/** What a GGUF file says of a byte-level tokenizer. */
+/** What a GGUF file says of a tokenizer. */
 final class GgufTokenizer {
   private static final int NORMAL = 1;
   private static final int CONTROL = 3;
@@ -28,15 +28,6 @@ final class GgufTokenizer {
   private static final int UNUSED = 5;
 
   private static final String PREFIX = "tokenizer.ggml.";
-
-  private static final String WORDS =
-      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|%s"
-          + "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-
-  /** llama.cpp's names of the ways to split a text before merging, by their expression. */
-  private static final ImmutableMap<String, String> SPLITS =
-      ImmutableMap.of(
-          WORDS.formatted("\\p{N}"), "qwen2", WORDS.formatted("\\p{N}{1,3}"), "llama-bpe");
 
   private final Model model;
   private final JsonConfig json;
@@ -59,8 +50,12 @@ final class GgufTokenizer {
   }
 
   private void describe(GgufMetadata metadata) throws IOException {
-    metadata.put(PREFIX + "model", "gpt2");
-    metadata.put(PREFIX + "pre", splitting());
+    if (!bpe.path("type").asString("BPE").equals("BPE")) {
+      throw refused("only byte-level BPE and SentencePiece's can be written");
+    }
+    boolean pieces = bpe.path("byte_fallback").asBoolean(false);
+    metadata.put(PREFIX + "model", pieces ? "llama" : "gpt2");
+    metadata.put(PREFIX + "pre", pieces ? "default" : splitting());
     List<String> tokens = new ArrayList<>();
     List<Integer> types = new ArrayList<>();
     for (int id = 0; id < model.spec().vocabulary(); id++) {
@@ -75,8 +70,12 @@ final class GgufTokenizer {
       set(tokens, types, token.path("id").intValue(), token.path("content").stringValue(), type);
     }
     metadata.putTexts(PREFIX + "tokens", tokens);
+    if (pieces) {
+      Pieces.of(json).describe(metadata, tokens, types);
+    } else {
+      metadata.putTexts(PREFIX + "merges", merges());
+    }
     metadata.putInts(PREFIX + "token_type", types);
-    metadata.putTexts(PREFIX + "merges", merges());
     describeEnds(metadata, tokens);
     Optional<String> template = ChatTemplate.text(model.folder());
     if (template.isPresent()) {
@@ -144,37 +143,13 @@ final class GgufTokenizer {
 
   /** llama.cpp's name of the way in which a text is split. A wrong one loads and splits wrongly. */
   private String splitting() {
-    JsonNode root = json.json();
-    String normalizer = root.path("normalizer").path("type").asString("");
-    if (!bpe.path("type").asString("BPE").equals("BPE")
-        || bpe.path("byte_fallback").asBoolean(false)
-        || !(normalizer.isEmpty() || normalizer.equals("NFC"))) {
-      throw refused("only byte-level BPE can be written");
+    String normalizer = json.json().path("normalizer").path("type").asString("");
+    if (!(normalizer.isEmpty() || normalizer.equals("NFC"))) {
+      throw refused("only byte-level BPE and SentencePiece's can be written");
     }
-    JsonNode pre = root.path("pre_tokenizer");
-    String name = isByteLevel(pre, true) ? "gpt-2" : ofSequence(pre.path("pretokenizers"));
-    if (bpe.path("ignore_merges").asBoolean(false) != name.equals("llama-bpe")) {
-      throw refused("'ignore_merges' is not as llama.cpp has it for '%s'".formatted(name));
-    }
-    return name;
-  }
-
-  private String ofSequence(JsonNode steps) {
-    if (steps.size() == 2 && isByteLevel(steps.path(1), false)) {
-      JsonNode split = steps.path(0);
-      String expression = split.path("pattern").path("Regex").asString("");
-      if (split.path("behavior").asString("").equals("Isolated")
-          && SPLITS.containsKey(expression)) {
-        return SPLITS.get(expression);
-      }
-    }
-    throw refused("llama.cpp is not known to have its pre_tokenizer");
-  }
-
-  private static boolean isByteLevel(JsonNode step, boolean splits) {
-    return step.path("type").asString("").equals("ByteLevel")
-        && !step.path("add_prefix_space").asBoolean(false)
-        && step.path("use_regex").asBoolean(true) == splits;
+    return Splits.name(
+            json.json().path("pre_tokenizer"), bpe.path("ignore_merges").asBoolean(false))
+        .orElseThrow(() -> refused("llama.cpp is not known to have its pre_tokenizer"));
   }
 
   private BadInputException refused(String why) {

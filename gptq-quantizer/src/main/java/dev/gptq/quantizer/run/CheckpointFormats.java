@@ -10,6 +10,8 @@ import dev.gptq.grid.Scheme;
 import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointSettings;
+import dev.gptq.quantizer.gguf.Ends;
+import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import java.util.Optional;
 import tools.jackson.databind.JsonNode;
@@ -25,7 +27,7 @@ public final class CheckpointFormats {
 
   /** The checkpoints of the formats that are named, separated by commas. */
   static ImmutableList<CheckpointSettings> of(
-      QuantizationSettings settings, Optional<String> names) {
+      QuantizationSettings settings, Optional<String> names, Ends ends) {
     GptqOptions options = settings.options();
     Scheme scheme = options.grid().scheme();
     if (scheme == Scheme.HALF_OFFSET) {
@@ -52,15 +54,13 @@ public final class CheckpointFormats {
         .trimResults()
         .splitToStream(names.orElse(symmetric ? GPTQ : GPTQ_V2))
         .distinct()
-        .map(name -> new CheckpointSettings(format(name, symmetric), base, meta))
+        .map(name -> new CheckpointSettings(format(name, symmetric, ends), base, meta))
         .collect(ImmutableList.toImmutableList());
   }
 
-  private static Format format(String name, boolean symmetric) {
+  private static Format format(String name, boolean symmetric, Ends ends) {
     if (name.equals(GGUF)) {
-      throw new RequestException(
-          "a run writes checkpoints, and --format gguf is made of a finished one: quantize with"
-              + " another format, then 'gptq convert --format gguf'");
+      return new GgufFormat(ends);
     }
     if (name.equals(GPTQ) && !symmetric) {
       throw new RequestException(
@@ -76,6 +76,6 @@ public final class CheckpointFormats {
     return Formats.find(name)
         .orElseThrow(() ->
             new RequestException(
-                "--format must be one of %s but is %s".formatted(Formats.names(), name)));
+                "--format must be one of %s, %s but is %s".formatted(Formats.names(), GGUF, name)));
   }
 }

@@ -7,6 +7,7 @@ import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
 import dev.gptq.models.text.TokenStream;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.gguf.Ends;
 import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
@@ -41,6 +42,7 @@ public final class Quantization {
   private Optional<Calibration> calibration = Optional.empty();
   private Optional<ImmutableList<int[]>> windows = Optional.empty();
   private Optional<String> format = Optional.empty();
+  private Ends ends = Ends.KEEP;
   private Optional<Observing> observing = Optional.empty();
   private Optional<Path> output = Optional.empty();
   private Optional<Backend> backend = Optional.empty();
@@ -107,6 +109,12 @@ public final class Quantization {
   /** Windows of tokens in place of a text. */
   public Quantization windows(ImmutableList<int[]> tokens) {
     windows = Optional.of(tokens);
+    return this;
+  }
+
+  /** The type of embedding and output layer in a GGUF file. */
+  public Quantization ends(Ends type) {
+    ends = type;
     return this;
   }
 
@@ -201,7 +209,7 @@ public final class Quantization {
   private RunRequest request(QuantizationSettings chosen) {
     return new RunRequest(
         chosen,
-        CheckpointFormats.of(chosen, format),
+        CheckpointFormats.of(chosen, format, ends),
         output.orElseThrow(() -> new RequestException("say where to write the checkpoint")),
         overwrite,
         resume,

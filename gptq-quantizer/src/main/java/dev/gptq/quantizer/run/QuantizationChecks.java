@@ -10,6 +10,8 @@ import dev.gptq.models.family.LinearSpec;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.export.CheckpointSettings;
+import dev.gptq.quantizer.gguf.GgufExport;
+import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.observe.Setting;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
@@ -45,6 +47,14 @@ final class QuantizationChecks {
         requireFree(folder);
       }
       CheckpointExporter.check(model, folder, mayStand);
+    }
+    if (request.checkpoints().stream().anyMatch(c -> c.format() instanceof GgufFormat)) {
+      if (request.observing().isPresent()) {
+        throw new RequestException(
+            "--format gguf holds groups of 32 and more, and --observe and --target-bpw may make them"
+                + " smaller; leave one of the two out");
+      }
+      GgufExport.check(model);
     }
     int selected = 0;
     for (BlockSpec block : model.spec().blocks()) {

@@ -4,10 +4,14 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Backend;
+import dev.gptq.formats.gguf.GgufFile;
+import dev.gptq.formats.gguf.GgufType;
+import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.models.Model;
 import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.export.CheckpointSettings;
+import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.observe.Attempt;
 import dev.gptq.quantizer.observe.ClassicLog;
 import dev.gptq.quantizer.observe.HessianFolder;
@@ -295,10 +299,13 @@ public final class QuantizationPlan implements AutoCloseable {
       double writing)
       throws IOException {
     CheckpointSettings first = request.checkpoints().getFirst();
-    try (Checkpoint written = Checkpoint.open(request.folder(first))) {
+    try (Checkpoint written = written(first)) {
       long packedBytes = 0;
       long weights = 0;
       for (ModuleReport report : reports) {
+        if (first.format() instanceof GgufFormat) {
+          packedBytes += ggufBytes(report);
+        }
         for (String part : first.format().parts()) {
           packedBytes +=
               written.find(report.name() + "." + part).map(t -> t.data().byteSize()).orElse(0L);
@@ -317,6 +324,19 @@ public final class QuantizationPlan implements AutoCloseable {
           HeapPeak.bytes(),
           ProcessPeak.bytes());
     }
+  }
+
+  private Checkpoint written(CheckpointSettings checkpoint) throws IOException {
+    Path folder = request.folder(checkpoint);
+    return checkpoint.format() instanceof GgufFormat
+        ? GgufFile.open(folder.resolve(GgufFormat.FILE)).seenAs(ImmutableMap.of())
+        : Checkpoint.open(folder);
+  }
+
+  private long ggufBytes(ModuleReport report) {
+    ModuleSettings settings =
+        new ModuleSettings(report.bits(), report.groupSize(), request.base().sym(), false);
+    return GgufType.of(settings).bytes((long) report.rows() * report.columns());
   }
 
   @Override

@@ -1,0 +1,63 @@
+package dev.gptq.models.gguf;
+
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * Where a tensor of a checkpoint stands in a GGUF file.
+ *
+ * @param name of the tensor in the file
+ * @param stem its name below a block, without {@code weight} or {@code bias}; outside of blocks the
+ *     whole
+ * @param expert which part of it, or −1 if the tensor is no expert's
+ */
+public record GgufPlace(String name, String stem, int expert) {
+  private static final String ROUTER = "ffn_gate_inp";
+  private static final Pattern BLOCK = Pattern.compile("model\\.layers\\.(\\d+)\\.(.*)");
+  private static final Pattern EXPERT = Pattern.compile("(\\d+)\\.(\\w+)");
+
+  /** The place of a tensor in files of a family, if it has one. */
+  public static Optional<GgufPlace> find(GgufFamily family, String tensor) {
+    int dot = tensor.lastIndexOf('.');
+    String module = tensor.substring(0, dot);
+    String suffix = tensor.substring(dot);
+    Matcher block = BLOCK.matcher(module);
+    if (!block.matches()) {
+      return Optional.ofNullable(GgufFamily.ENDS.get(module))
+          .map(name -> new GgufPlace(name + suffix, name, -1));
+    }
+    String prefix = GgufFamily.BLOCKS + block.group(1) + ".";
+    String below = block.group(2);
+    if (!family.experts().isEmpty() && below.startsWith(family.experts())) {
+      Matcher expert = EXPERT.matcher(below.substring(family.experts().length()));
+      return expert.matches()
+          ? Optional.ofNullable(family.expertModules().get(expert.group(2)))
+              .map(stem ->
+                  new GgufPlace(prefix + stem + suffix, stem, Integer.parseInt(expert.group(1))))
+          : Optional.empty();
+    }
+    return Optional.ofNullable(family.modules().get(below))
+        .map(stem -> new GgufPlace(prefix + stem + suffix, stem, -1));
+  }
+
+  /** The place of the output layer's matrix. */
+  public static GgufPlace outputLayer() {
+    return new GgufPlace("output.weight", "output", -1);
+  }
+
+  /** Whether it is a matrix that chooses experts. */
+  public boolean isRouter() {
+    return stem.startsWith(ROUTER);
+  }
+
+  /** Whether it is the gain of a norm. */
+  public boolean isNorm() {
+    return stem.endsWith("norm");
+  }
+
+  /** Whether it is the embedding or the output layer. */
+  public boolean isEnd() {
+    return stem.equals("token_embd") || stem.equals("output");
+  }
+}

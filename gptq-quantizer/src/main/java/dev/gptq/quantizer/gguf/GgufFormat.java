@@ -1,0 +1,63 @@
+package dev.gptq.quantizer.gguf;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
+import dev.gptq.formats.gguf.GgufType;
+import dev.gptq.formats.packed.Format;
+import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.formats.packed.PackedModule;
+import dev.gptq.formats.packed.QuantizedModel;
+import dev.gptq.formats.safetensors.StoredTensor;
+import java.util.Optional;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
+
+/**
+ * GGUF as a format of a run: a folder with one file of all weights in place of safetensors, and
+ * what else a checkpoint has.
+ *
+ * @param ends the type of embedding and output layer
+ */
+public record GgufFormat(Ends ends) implements Format {
+  /** The file of the weights. */
+  public static final String FILE = "model.gguf";
+
+  @Override
+  public String id() {
+    return "gguf";
+  }
+
+  @Override
+  public Optional<String> refusal(ModuleSettings settings, int rows, int columns) {
+    return GgufType.refusal(settings, columns);
+  }
+
+  @Override
+  public ImmutableList<StoredTensor> encode(PackedModule module) {
+    throw new UnsupportedOperationException("modules are written by GgufExport");
+  }
+
+  @Override
+  public ImmutableList<String> parts() {
+    return ImmutableList.of();
+  }
+
+  /** Nothing: the file says it. */
+  @Override
+  public ObjectNode settings(QuantizedModel model) {
+    return JsonMapper.shared().createObjectNode();
+  }
+
+  @Override
+  public void complete(ObjectNode config, ObjectNode settings) {}
+
+  @Override
+  public Optional<String> settingsFile() {
+    return Optional.empty();
+  }
+
+  @Override
+  public ImmutableSet<String> ownFiles() {
+    return ImmutableSet.of();
+  }
+}
