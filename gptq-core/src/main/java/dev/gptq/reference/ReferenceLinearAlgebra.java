@@ -14,10 +14,10 @@ final class ReferenceLinearAlgebra implements LinearAlgebra {
     int m = a.rows();
     int k = a.columns();
     int n = b.columns();
-    float[] av = Elements.load(a);
-    float[] bv = Elements.load(b);
+    float[] av = RowArrays.load(a);
+    float[] bv = RowArrays.load(b);
     // With beta = 0 the old contents, perhaps NaN, must not take part.
-    float[] cv = beta == 0 ? new float[m * n] : Elements.load(c);
+    float[] cv = beta == 0 ? new float[m * n] : RowArrays.load(c);
     double[] sums = new double[n];
     for (int i = 0; i < m; i++) {
       Arrays.fill(sums, 0);
@@ -31,15 +31,15 @@ final class ReferenceLinearAlgebra implements LinearAlgebra {
         cv[i * n + j] = (float) (alpha * sums[j] + (double) beta * cv[i * n + j]);
       }
     }
-    Elements.store(cv, c);
+    RowArrays.store(cv, c);
   }
 
   @Override
   public void accumulateGram(float weight, Tensor x, Tensor h) {
     int tokens = x.rows();
     int n = x.columns();
-    float[] xv = Elements.load(x);
-    float[] hv = Elements.load(h);
+    float[] xv = RowArrays.load(x);
+    float[] hv = RowArrays.load(h);
     double[] sums = new double[n];
     for (int i = 0; i < n; i++) {
       Arrays.fill(sums, 0);
@@ -53,57 +53,57 @@ final class ReferenceLinearAlgebra implements LinearAlgebra {
         hv[i * n + j] = (float) (hv[i * n + j] + weight * sums[j]);
       }
     }
-    Elements.store(hv, h);
+    RowArrays.store(hv, h);
   }
 
   @Override
   public void symmetrize(Tensor h) {
     int n = h.rows();
-    float[] hv = Elements.load(h);
+    float[] hv = RowArrays.load(h);
     for (int i = 0; i < n; i++) {
       for (int j = 0; j < i; j++) {
         hv[j * n + i] = hv[i * n + j];
       }
     }
-    Elements.store(hv, h);
+    RowArrays.store(hv, h);
   }
 
   @Override
   public void diagonal(Tensor h, Tensor d) {
     int n = h.rows();
-    float[] hv = Elements.load(h);
+    float[] hv = RowArrays.load(h);
     float[] dv = new float[n];
     for (int j = 0; j < n; j++) {
       dv[j] = hv[j * n + j];
     }
-    Elements.store(dv, d);
+    RowArrays.store(dv, d);
   }
 
   @Override
   public void addToDiagonal(Tensor d, Tensor h) {
     int n = h.rows();
-    float[] hv = Elements.load(h);
-    float[] dv = Elements.load(d);
+    float[] hv = RowArrays.load(h);
+    float[] dv = RowArrays.load(d);
     for (int j = 0; j < n; j++) {
       hv[j * n + j] += dv[j];
     }
-    Elements.store(hv, h);
+    RowArrays.store(hv, h);
   }
 
   @Override
   public void gatherColumns(Tensor src, Tensor index, Tensor dst) {
-    int[] from = Elements.loadInts(index);
+    int[] from = RowArrays.loadInts(index);
     if (src.type() == DType.U8) {
-      Elements.storeBytes(gather(Elements.loadInts(src), src, from), dst);
+      RowArrays.storeBytes(gather(RowArrays.loadInts(src), src, from), dst);
     } else {
-      float[] sv = Elements.load(src);
+      float[] sv = RowArrays.load(src);
       float[] dv = new float[src.rows() * from.length];
       for (int r = 0, i = 0; r < src.rows(); r++) {
         for (int j : from) {
           dv[i++] = sv[r * src.columns() + j];
         }
       }
-      Elements.store(dv, dst);
+      RowArrays.store(dv, dst);
     }
   }
 
@@ -120,32 +120,32 @@ final class ReferenceLinearAlgebra implements LinearAlgebra {
   @Override
   public void gatherSymmetric(Tensor h, Tensor index, Tensor dst) {
     int n = h.rows();
-    int[] from = Elements.loadInts(index);
-    float[] hv = Elements.load(h);
+    int[] from = RowArrays.loadInts(index);
+    float[] hv = RowArrays.load(h);
     float[] dv = new float[n * n];
     for (int i = 0; i < n; i++) {
       for (int j = 0; j < n; j++) {
         dv[i * n + j] = hv[from[i] * n + from[j]];
       }
     }
-    Elements.store(dv, dst);
+    RowArrays.store(dv, dst);
   }
 
   @Override
   public void zeroColumns(Tensor index, Tensor w) {
-    float[] wv = Elements.load(w);
-    for (int j : Elements.loadInts(index)) {
+    float[] wv = RowArrays.load(w);
+    for (int j : RowArrays.loadInts(index)) {
       for (int r = 0; r < w.rows(); r++) {
         wv[r * w.columns() + j] = 0;
       }
     }
-    Elements.store(wv, w);
+    RowArrays.store(wv, w);
   }
 
   @Override
   public void cholesky(Tensor h) {
     int n = h.rows();
-    float[] hv = Elements.load(h);
+    float[] hv = RowArrays.load(h);
     double[] l = new double[n * n];
     // From the last column to the first: H[i][j] = Σ_k L[k][i]·L[k][j] over k ≥ i ≥ j.
     for (int i = n - 1; i >= 0; i--) {
@@ -168,14 +168,14 @@ final class ReferenceLinearAlgebra implements LinearAlgebra {
         hv[i * n + j] = (float) l[i * n + j];
       }
     }
-    Elements.store(hv, h);
+    RowArrays.store(hv, h);
   }
 
   @Override
   public void invertDiagonalBlocks(Tensor v, Tensor u) {
     int n = v.rows();
     int width = u.columns();
-    float[] vv = Elements.load(v);
+    float[] vv = RowArrays.load(v);
     float[] uv = new float[n * width];
     for (int from = 0; from < n; from += width) {
       int size = Math.min(width, n - from);
@@ -192,23 +192,23 @@ final class ReferenceLinearAlgebra implements LinearAlgebra {
         }
       }
     }
-    Elements.store(uv, u);
+    RowArrays.store(uv, u);
   }
 
   @Override
   public void addSumOfSquares(Tensor x, Tensor total) {
     double sum = 0;
-    for (float v : Elements.load(x)) {
+    for (float v : RowArrays.load(x)) {
       sum += (double) v * v;
     }
-    Elements.addToScalar(total, sum);
+    RowArrays.addToScalar(total, sum);
   }
 
   @Override
   public void addTraceQuadratic(Tensor a, Tensor h, Tensor total) {
     int n = a.columns();
-    float[] av = Elements.load(a);
-    float[] hv = Elements.load(h);
+    float[] av = RowArrays.load(a);
+    float[] hv = RowArrays.load(h);
     double sum = 0;
     double[] ah = new double[n];
     for (int r = 0; r < a.rows(); r++) {
@@ -223,22 +223,22 @@ final class ReferenceLinearAlgebra implements LinearAlgebra {
         sum += ah[j] * av[r * n + j];
       }
     }
-    Elements.addToScalar(total, sum);
+    RowArrays.addToScalar(total, sum);
   }
 
   @Override
   public void addNonFiniteCount(Tensor x, Tensor total) {
     int count = 0;
-    for (float v : Elements.load(x)) {
+    for (float v : RowArrays.load(x)) {
       count += Float.isFinite(v) ? 0 : 1;
     }
-    Elements.addToScalar(total, count);
+    RowArrays.addToScalar(total, count);
   }
 
   @Override
   public void rowDots(Tensor a, Tensor b, Tensor out) {
-    float[] av = Elements.load(a);
-    float[] bv = Elements.load(b);
+    float[] av = RowArrays.load(a);
+    float[] bv = RowArrays.load(b);
     float[] sums = new float[Math.toIntExact(out.elements())];
     int run = a.columns() / out.columns();
     for (int s = 0, i = 0; s < sums.length; s++) {
@@ -248,23 +248,23 @@ final class ReferenceLinearAlgebra implements LinearAlgebra {
       }
       sums[s] = (float) sum;
     }
-    Elements.store(sums, out);
+    RowArrays.store(sums, out);
   }
 
   @Override
   public void replaceRows(Tensor challenger, Tensor incumbent, Tensor from, Tensor to) {
-    float[] cv = Elements.load(challenger);
-    float[] iv = Elements.load(incumbent);
+    float[] cv = RowArrays.load(challenger);
+    float[] iv = RowArrays.load(incumbent);
     if (from.type() == DType.U8) {
-      int[] values = Elements.loadInts(to);
-      int[] replacement = Elements.loadInts(from);
+      int[] values = RowArrays.loadInts(to);
+      int[] replacement = RowArrays.loadInts(from);
       forReplaced(cv, iv, from.columns(), (i, n) -> System.arraycopy(replacement, i, values, i, n));
-      Elements.storeBytes(values, to);
+      RowArrays.storeBytes(values, to);
     } else {
-      float[] values = Elements.load(to);
-      float[] replacement = Elements.load(from);
+      float[] values = RowArrays.load(to);
+      float[] replacement = RowArrays.load(from);
       forReplaced(cv, iv, from.columns(), (i, n) -> System.arraycopy(replacement, i, values, i, n));
-      Elements.store(values, to);
+      RowArrays.store(values, to);
     }
   }
 
@@ -284,16 +284,16 @@ final class ReferenceLinearAlgebra implements LinearAlgebra {
 
   @Override
   public void axpy(float alpha, Tensor x, Tensor y) {
-    float[] xv = Elements.load(x);
-    float[] yv = Elements.load(y);
+    float[] xv = RowArrays.load(x);
+    float[] yv = RowArrays.load(y);
     for (int i = 0; i < yv.length; i++) {
       yv[i] = (float) (yv[i] + (double) alpha * xv[i]);
     }
-    Elements.store(yv, y);
+    RowArrays.store(yv, y);
   }
 
   @Override
   public void convert(Tensor src, Tensor dst) {
-    Elements.store(Elements.load(src), dst);
+    RowArrays.store(RowArrays.load(src), dst);
   }
 }

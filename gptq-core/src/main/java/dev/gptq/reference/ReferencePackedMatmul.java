@@ -76,7 +76,7 @@ final class ReferencePackedMatmul implements PackedMatmul {
     PackedMatrix m = own.matrix();
     int in = m.columns();
     int out = m.rows();
-    float[] xv = Elements.load(x);
+    float[] xv = RowArrays.load(x);
     float[] yv = new float[x.rows() * out];
     float[] row = new float[in];
     for (int o = 0; o < out; o++) {
@@ -91,6 +91,6 @@ final class ReferencePackedMatmul implements PackedMatmul {
         yv[t * out + o] = (float) sum;
       }
     }
-    Elements.store(yv, y);
+    RowArrays.store(yv, y);
   }
 }

@@ -38,7 +38,7 @@ final class ReferenceQuantizationOps implements QuantizationOps {
   @Override
   public void fitGridWeighted(
       Tensor w, Tensor weight, GridSpec spec, GridLadder ladder, Tensor scale, Tensor zero) {
-    float[] weights = Elements.load(weight);
+    float[] weights = RowArrays.load(weight);
     fitRows(
         w,
         scale,
@@ -62,7 +62,7 @@ final class ReferenceQuantizationOps implements QuantizationOps {
 
   private static void fitRows(Tensor w, Tensor scale, Tensor zero, Function<float[], Fit> fitRow) {
     int n = w.columns();
-    float[] wv = Elements.load(w);
+    float[] wv = RowArrays.load(w);
     float[] scales = new float[w.rows()];
     float[] zeros = new float[w.rows()];
     for (int r = 0; r < w.rows(); r++) {
@@ -70,8 +70,8 @@ final class ReferenceQuantizationOps implements QuantizationOps {
       scales[r] = fit.scale();
       zeros[r] = fit.zero();
     }
-    Elements.store(scales, scale);
-    Elements.store(zeros, zero);
+    RowArrays.store(scales, scale);
+    RowArrays.store(zeros, zero);
   }
 
   private static Fit fitRow(float[] row, GridSpec spec) {
@@ -150,11 +150,11 @@ final class ReferenceQuantizationOps implements QuantizationOps {
   @Override
   public void quantizeBlock(Tensor w, Tensor u, Grid grid, Tensor codes) {
     int n = w.columns();
-    float[] wv = Elements.load(w);
-    float[] uv = Elements.load(u);
-    float[] scales = Elements.load(grid.scale());
-    float[] zeros = Elements.load(grid.zero());
-    int[] groupOf = Elements.loadInts(grid.groupOf());
+    float[] wv = RowArrays.load(w);
+    float[] uv = RowArrays.load(u);
+    float[] scales = RowArrays.load(grid.scale());
+    float[] zeros = RowArrays.load(grid.zero());
+    int[] groupOf = RowArrays.loadInts(grid.groupOf());
     int[] cv = new int[wv.length];
     for (int r = 0; r < w.rows(); r++) {
       for (int j = 0; j < n; j++) {
@@ -170,8 +170,8 @@ final class ReferenceQuantizationOps implements QuantizationOps {
         cv[r * n + j] = code;
       }
     }
-    Elements.store(wv, w);
-    Elements.storeBytes(cv, codes);
+    RowArrays.store(wv, w);
+    RowArrays.storeBytes(cv, codes);
   }
 
   @Override
@@ -179,12 +179,12 @@ final class ReferenceQuantizationOps implements QuantizationOps {
     int n = w.columns();
     int rows = cost.rows();
     int paths = cost.columns();
-    float[] wv = Elements.load(w);
-    float[] costs = Elements.load(cost);
-    float[] uv = Elements.load(u);
-    float[] scales = Elements.load(grid.scale());
-    float[] zeros = Elements.load(grid.zero());
-    int[] groupOf = Elements.loadInts(grid.groupOf());
+    float[] wv = RowArrays.load(w);
+    float[] costs = RowArrays.load(cost);
+    float[] uv = RowArrays.load(u);
+    float[] scales = RowArrays.load(grid.scale());
+    float[] zeros = RowArrays.load(grid.zero());
+    int[] groupOf = RowArrays.loadInts(grid.groupOf());
     int[] cv = new int[wv.length];
     int[] sources = new int[w.rows()];
     for (int r = 0; r < rows; r++) {
@@ -207,20 +207,20 @@ final class ReferenceQuantizationOps implements QuantizationOps {
         System.arraycopy(path.codes(), 0, cv, (p * rows + r) * n, n);
       }
     }
-    Elements.store(wv, w);
-    Elements.store(costs, cost);
-    Elements.storeBytes(cv, codes);
-    Elements.storeInts(sources, source);
+    RowArrays.store(wv, w);
+    RowArrays.store(costs, cost);
+    RowArrays.storeBytes(cv, codes);
+    RowArrays.storeInts(sources, source);
   }
 
   @Override
   public void descendBlock(Tensor gradient, Tensor h, Grid grid, Tensor codes, Tensor delta) {
     int n = gradient.columns();
-    float[] gv = Elements.load(gradient);
-    float[] hv = Elements.load(h);
-    float[] scales = Elements.load(grid.scale());
-    int[] groupOf = Elements.loadInts(grid.groupOf());
-    int[] cv = Elements.loadInts(codes);
+    float[] gv = RowArrays.load(gradient);
+    float[] hv = RowArrays.load(h);
+    float[] scales = RowArrays.load(grid.scale());
+    int[] groupOf = RowArrays.loadInts(grid.groupOf());
+    int[] cv = RowArrays.loadInts(codes);
     float[] dv = new float[gv.length];
     GridSpec spec = grid.spec();
     for (int r = 0; r < gradient.rows(); r++) {
@@ -238,18 +238,18 @@ final class ReferenceQuantizationOps implements QuantizationOps {
         dv[r * n + j] = d;
       }
     }
-    Elements.store(gv, gradient);
-    Elements.storeBytes(cv, codes);
-    Elements.store(dv, delta);
+    RowArrays.store(gv, gradient);
+    RowArrays.storeBytes(cv, codes);
+    RowArrays.store(dv, delta);
   }
 
   @Override
   public void refitScales(Tensor normal, Tensor gradient, GridSpec spec, Tensor scale) {
     int groups = scale.columns();
     int entries = normal.columns();
-    float[] a = Elements.load(normal);
-    float[] b = Elements.load(gradient);
-    float[] scales = Elements.load(scale);
+    float[] a = RowArrays.load(normal);
+    float[] b = RowArrays.load(gradient);
+    float[] scales = RowArrays.load(scale);
     for (int r = 0; r < scale.rows(); r++) {
       float[] row = Arrays.copyOfRange(scales, r * groups, (r + 1) * groups);
       ScaleRefit.row(
@@ -259,16 +259,16 @@ final class ReferenceQuantizationOps implements QuantizationOps {
           row);
       System.arraycopy(row, 0, scales, r * groups, groups);
     }
-    Elements.store(scales, scale);
+    RowArrays.store(scales, scale);
   }
 
   @Override
   public void quantizeNearest(Tensor w, Grid grid, Tensor codes) {
     int n = w.columns();
-    float[] wv = Elements.load(w);
-    float[] scales = Elements.load(grid.scale());
-    float[] zeros = Elements.load(grid.zero());
-    int[] groupOf = Elements.loadInts(grid.groupOf());
+    float[] wv = RowArrays.load(w);
+    float[] scales = RowArrays.load(grid.scale());
+    float[] zeros = RowArrays.load(grid.zero());
+    int[] groupOf = RowArrays.loadInts(grid.groupOf());
     int[] cv = new int[wv.length];
     for (int r = 0; r < w.rows(); r++) {
       for (int j = 0; j < n; j++) {
@@ -276,16 +276,16 @@ final class ReferenceQuantizationOps implements QuantizationOps {
         cv[r * n + j] = code(wv[r * n + j], scales[g], zeros[g], grid.spec());
       }
     }
-    Elements.storeBytes(cv, codes);
+    RowArrays.storeBytes(cv, codes);
   }
 
   @Override
   public void dequantize(Tensor codes, Grid grid, Tensor w) {
     int n = w.columns();
-    int[] cv = Elements.loadInts(codes);
-    float[] scales = Elements.load(grid.scale());
-    float[] zeros = Elements.load(grid.zero());
-    int[] groupOf = Elements.loadInts(grid.groupOf());
+    int[] cv = RowArrays.loadInts(codes);
+    float[] scales = RowArrays.load(grid.scale());
+    float[] zeros = RowArrays.load(grid.zero());
+    int[] groupOf = RowArrays.loadInts(grid.groupOf());
     float[] wv = new float[cv.length];
     for (int r = 0; r < w.rows(); r++) {
       for (int j = 0; j < n; j++) {
@@ -293,6 +293,6 @@ final class ReferenceQuantizationOps implements QuantizationOps {
         wv[r * n + j] = scales[g] * (cv[r * n + j] - zeros[g]);
       }
     }
-    Elements.store(wv, w);
+    RowArrays.store(wv, w);
   }
 }

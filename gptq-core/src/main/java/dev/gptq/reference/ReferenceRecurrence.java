@@ -11,8 +11,8 @@ final class ReferenceRecurrence {
     int inputs = x.rows() / sequences;
     int outputs = y.rows() / sequences;
     int width = weight.rows();
-    float[] xv = Elements.load(x);
-    float[] w = Elements.load(weight);
+    float[] xv = RowArrays.load(x);
+    float[] w = RowArrays.load(weight);
     float[] yv = new float[y.rows() * columns];
     for (int r = 0; r < y.rows(); r++) {
       int first = r % outputs + inputs - outputs - width + 1;
@@ -25,18 +25,18 @@ final class ReferenceRecurrence {
         yv[r * columns + c] = (float) sum;
       }
     }
-    Elements.store(yv, y);
+    RowArrays.store(yv, y);
   }
 
   static void decay(Tensor x, Tensor shift, Tensor rate, Tensor y) {
-    float[] xv = Elements.load(x);
-    float[] shifts = Elements.load(shift);
-    float[] rates = Elements.load(rate);
+    float[] xv = RowArrays.load(x);
+    float[] shifts = RowArrays.load(shift);
+    float[] rates = RowArrays.load(rate);
     for (int i = 0; i < xv.length; i++) {
       int c = i % rates.length;
       xv[i] = (float) Math.exp(-rates[c] * softplus((double) xv[i] + shifts[c]));
     }
-    Elements.store(xv, y);
+    RowArrays.store(xv, y);
   }
 
   private static double softplus(double a) {
@@ -44,13 +44,13 @@ final class ReferenceRecurrence {
   }
 
   static void softplus(Tensor x, Tensor shift, float low, float high, Tensor y) {
-    float[] xv = Elements.load(x);
-    float[] shifts = Elements.load(shift);
+    float[] xv = RowArrays.load(x);
+    float[] shifts = RowArrays.load(shift);
     for (int i = 0; i < xv.length; i++) {
       double value = softplus((double) xv[i] + shifts[i % shifts.length]);
       xv[i] = (float) Math.min(Math.max(value, low), high);
     }
-    Elements.store(xv, y);
+    RowArrays.store(xv, y);
   }
 
   static void stateSpace(
@@ -67,12 +67,12 @@ final class ReferenceRecurrence {
     int size = state.columns();
     int share = heads / (q.columns() / keySize);
     int length = q.rows() / sequences;
-    float[] qv = Elements.load(q);
-    float[] kv = Elements.load(k);
-    float[] vv = Elements.load(v);
-    float[] steps = Elements.load(step);
-    float[] rates = Elements.load(rate);
-    float[] stored = Elements.load(state);
+    float[] qv = RowArrays.load(q);
+    float[] kv = RowArrays.load(k);
+    float[] vv = RowArrays.load(v);
+    float[] steps = RowArrays.load(step);
+    float[] rates = RowArrays.load(rate);
+    float[] stored = RowArrays.load(state);
     float[] yv = new float[vv.length];
     double[] s = new double[stored.length];
     for (int i = 0; i < s.length; i++) {
@@ -99,8 +99,8 @@ final class ReferenceRecurrence {
     for (int i = 0; i < s.length; i++) {
       stored[i] = (float) s[i];
     }
-    Elements.store(stored, state);
-    Elements.store(yv, y);
+    RowArrays.store(stored, state);
+    RowArrays.store(yv, y);
   }
 
   static void deltaRule(
@@ -117,12 +117,12 @@ final class ReferenceRecurrence {
     int size = state.columns();
     int share = heads / (q.columns() / keySize);
     int length = q.rows() / sequences;
-    float[] qv = Elements.load(q);
-    float[] kv = Elements.load(k);
-    float[] vv = Elements.load(v);
-    float[] gammas = Elements.load(decay);
-    float[] betas = Elements.load(beta);
-    float[] stored = Elements.load(state);
+    float[] qv = RowArrays.load(q);
+    float[] kv = RowArrays.load(k);
+    float[] vv = RowArrays.load(v);
+    float[] gammas = RowArrays.load(decay);
+    float[] betas = RowArrays.load(beta);
+    float[] stored = RowArrays.load(state);
     float[] yv = new float[vv.length];
     double[] s = new double[stored.length];
     for (int i = 0; i < s.length; i++) {
@@ -152,7 +152,7 @@ final class ReferenceRecurrence {
     for (int i = 0; i < s.length; i++) {
       stored[i] = (float) s[i];
     }
-    Elements.store(stored, state);
-    Elements.store(yv, y);
+    RowArrays.store(stored, state);
+    RowArrays.store(yv, y);
   }
 }

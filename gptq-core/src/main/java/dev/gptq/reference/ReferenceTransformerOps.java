@@ -20,8 +20,8 @@ final class ReferenceTransformerOps implements TransformerOps {
   @Override
   public void rmsNorm(Tensor x, Tensor gain, float epsilon, Tensor y) {
     int n = gain.columns();
-    float[] xv = Elements.load(x);
-    float[] g = Elements.load(gain);
+    float[] xv = RowArrays.load(x);
+    float[] g = RowArrays.load(gain);
     for (int from = 0; from < xv.length; from += n) {
       double squares = 0;
       for (int c = 0; c < n; c++) {
@@ -32,15 +32,15 @@ final class ReferenceTransformerOps implements TransformerOps {
         xv[from + c] = (float) (xv[from + c] * factor * g[c]);
       }
     }
-    Elements.store(xv, y);
+    RowArrays.store(xv, y);
   }
 
   @Override
   public void layerNorm(Tensor x, Tensor gain, Tensor bias, float epsilon, Tensor y) {
     int n = x.columns();
-    float[] xv = Elements.load(x);
-    float[] g = Elements.load(gain);
-    float[] b = Elements.load(bias);
+    float[] xv = RowArrays.load(x);
+    float[] g = RowArrays.load(gain);
+    float[] b = RowArrays.load(bias);
     for (int from = 0; from < xv.length; from += n) {
       double mean = 0;
       for (int c = 0; c < n; c++) {
@@ -56,7 +56,7 @@ final class ReferenceTransformerOps implements TransformerOps {
         xv[from + c] = (float) ((xv[from + c] - mean) * factor * g[c] + b[c]);
       }
     }
-    Elements.store(xv, y);
+    RowArrays.store(xv, y);
   }
 
   @Override
@@ -70,9 +70,9 @@ final class ReferenceTransformerOps implements TransformerOps {
       int sequences) {
     int half = cosine.columns();
     int length = x.rows() / sequences;
-    float[] xv = Elements.load(x);
-    float[] cos = Elements.load(cosine);
-    float[] sin = Elements.load(sine);
+    float[] xv = RowArrays.load(x);
+    float[] cos = RowArrays.load(cosine);
+    float[] sin = RowArrays.load(sine);
     for (int t = 0; t < x.rows(); t++) {
       int position = (firstPosition + t % length) * half;
       for (int head = t * x.columns(); head < (t + 1) * x.columns(); head += headSize) {
@@ -86,7 +86,7 @@ final class ReferenceTransformerOps implements TransformerOps {
         }
       }
     }
-    Elements.store(xv, x);
+    RowArrays.store(xv, x);
   }
 
   @Override
@@ -102,10 +102,10 @@ final class ReferenceTransformerOps implements TransformerOps {
     int keys = k.rows() / sequences;
     int size = spec.headSize();
     int share = spec.heads() / spec.keyValueHeads();
-    float[] qv = Elements.load(q);
-    float[] kv = Elements.load(k);
-    float[] vv = Elements.load(v);
-    Optional<float[]> sinkScores = sinks.map(Elements::load);
+    float[] qv = RowArrays.load(q);
+    float[] kv = RowArrays.load(k);
+    float[] vv = RowArrays.load(v);
+    Optional<float[]> sinkScores = sinks.map(RowArrays::load);
     float[] yv = new float[qv.length];
     double[] scores = new double[keys];
     for (int s = 0; s < sequences; s++) {
@@ -145,7 +145,7 @@ final class ReferenceTransformerOps implements TransformerOps {
         }
       }
     }
-    Elements.store(yv, y);
+    RowArrays.store(yv, y);
   }
 
   /** The softmax of values and one more, which is not among the results. */
@@ -213,12 +213,12 @@ final class ReferenceTransformerOps implements TransformerOps {
   @Override
   public void gate(Activation f, Tensor gate, Tensor up, Tensor y) {
     DoubleUnaryOperator function = function(f);
-    float[] g = Elements.load(gate);
-    float[] u = Elements.load(up);
+    float[] g = RowArrays.load(gate);
+    float[] u = RowArrays.load(up);
     for (int i = 0; i < g.length; i++) {
       g[i] = (float) (function.applyAsDouble(g[i]) * u[i]);
     }
-    Elements.store(g, y);
+    RowArrays.store(g, y);
   }
 
   private static DoubleUnaryOperator function(Activation f) {
@@ -237,22 +237,22 @@ final class ReferenceTransformerOps implements TransformerOps {
 
   @Override
   public void add(Tensor x, Tensor y) {
-    float[] xv = Elements.load(x);
-    float[] yv = Elements.load(y);
+    float[] xv = RowArrays.load(x);
+    float[] yv = RowArrays.load(y);
     for (int i = 0; i < yv.length; i++) {
       yv[i] += xv[i];
     }
-    Elements.store(yv, y);
+    RowArrays.store(yv, y);
   }
 
   @Override
   public void addBias(Tensor bias, Tensor y) {
-    float[] b = Elements.load(bias);
-    float[] yv = Elements.load(y);
+    float[] b = RowArrays.load(bias);
+    float[] yv = RowArrays.load(y);
     for (int i = 0; i < yv.length; i++) {
       yv[i] += b[i % b.length];
     }
-    Elements.store(yv, y);
+    RowArrays.store(yv, y);
   }
 
   @Override
@@ -273,35 +273,35 @@ final class ReferenceTransformerOps implements TransformerOps {
   @Override
   public void gatherRows(Tensor x, Tensor index, Tensor y) {
     int n = x.columns();
-    float[] xv = Elements.load(x);
-    int[] from = Elements.loadInts(index);
+    float[] xv = RowArrays.load(x);
+    int[] from = RowArrays.loadInts(index);
     float[] yv = new float[from.length * n];
     for (int t = 0; t < from.length; t++) {
       System.arraycopy(xv, from[t] * n, yv, t * n, n);
     }
-    Elements.store(yv, y);
+    RowArrays.store(yv, y);
   }
 
   @Override
   public void scatterAddRows(Tensor x, Tensor index, Tensor weight, Tensor y) {
     int n = x.columns();
-    float[] xv = Elements.load(x);
-    float[] weights = Elements.load(weight);
-    int[] to = Elements.loadInts(index);
-    float[] yv = Elements.load(y);
+    float[] xv = RowArrays.load(x);
+    float[] weights = RowArrays.load(weight);
+    int[] to = RowArrays.loadInts(index);
+    float[] yv = RowArrays.load(y);
     for (int t = 0; t < to.length; t++) {
       for (int c = 0; c < n; c++) {
         yv[to[t] * n + c] = (float) (yv[to[t] * n + c] + (double) weights[t] * xv[t * n + c]);
       }
     }
-    Elements.store(yv, y);
+    RowArrays.store(yv, y);
   }
 
   @Override
   public void crossEntropy(Tensor logits, Tensor targets, Tensor loss) {
     int n = logits.columns();
-    float[] lv = Elements.load(logits);
-    int[] target = Elements.loadInts(targets);
+    float[] lv = RowArrays.load(logits);
+    int[] target = RowArrays.loadInts(targets);
     float[] losses = new float[target.length];
     for (int t = 0; t < target.length; t++) {
       float[] row = Arrays.copyOfRange(lv, t * n, (t + 1) * n);
@@ -315,14 +315,14 @@ final class ReferenceTransformerOps implements TransformerOps {
       }
       losses[t] = (float) (Math.log(sum) + max - row[target[t]]);
     }
-    Elements.store(losses, loss);
+    RowArrays.store(losses, loss);
   }
 
   private static void map(Tensor x, DoubleUnaryOperator f, Tensor y) {
-    float[] v = Elements.load(x);
+    float[] v = RowArrays.load(x);
     for (int i = 0; i < v.length; i++) {
       v[i] = (float) f.applyAsDouble(v[i]);
     }
-    Elements.store(v, y);
+    RowArrays.store(v, y);
   }
 }

@@ -19,7 +19,7 @@ final class FileHoldTest {
     private Other() {}
 
     public static void main(String[] arguments) throws IOException {
-      System.exit(FileHold.take(Path.of(arguments[0])).isPresent() ? 0 : 1);
+      FileHold.take(Path.of(arguments[0])).orElseThrow();
     }
   }
 

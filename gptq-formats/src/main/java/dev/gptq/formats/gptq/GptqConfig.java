@@ -18,21 +18,14 @@ import tools.jackson.databind.node.ObjectNode;
  * The quantization settings of a checkpoint, as {@code config.json} holds them under {@code
  * quantization_config} and {@code quantize_config.json} repeats them.
  *
- * @param bits bits of a code: 2, 3, 4 or 8
- * @param groupSize input features that share a scale; −1 for a whole row
- * @param sym whether the zero point is fixed
- * @param descAct whether columns were processed in order of activation, so that groups are
- *     scattered
+ * @param settings of modules without a rule; codes have 2, 3, 4 or 8 bits
  * @param format how zero points are stored
  * @param dynamic rules for single modules: a regular expression that matches the beginning of the
  *     name; after {@code -:} modules to skip, after {@code +:} or nothing those to change
  * @param meta how the checkpoint was made; informational
  */
 public record GptqConfig(
-    int bits,
-    int groupSize,
-    boolean sym,
-    boolean descAct,
+    ModuleSettings settings,
     Version format,
     ImmutableMap<String, ModuleOverride> dynamic,
     ImmutableMap<String, JsonNode> meta) {
@@ -67,13 +60,7 @@ public record GptqConfig(
   /** Settings without rules; {@code meta} names this program. */
   public static GptqConfig of(ModuleSettings settings, Version format) {
     return new GptqConfig(
-        settings.bits(),
-        settings.groupSize(),
-        settings.sym(),
-        settings.descAct(),
-        format,
-        ImmutableMap.of(),
-        ImmutableMap.of("quantizer", producer()));
+        settings, format, ImmutableMap.of(), ImmutableMap.of("quantizer", producer()));
   }
 
   /** This program with its version, for {@code meta}. */
@@ -83,29 +70,24 @@ public record GptqConfig(
 
   /** The same with another format. */
   public GptqConfig withFormat(Version other) {
-    return new GptqConfig(bits, groupSize, sym, descAct, other, dynamic, meta);
+    return new GptqConfig(settings, other, dynamic, meta);
   }
 
   /** The same with other rules. */
   public GptqConfig withDynamic(ImmutableMap<String, ModuleOverride> other) {
-    return new GptqConfig(bits, groupSize, sym, descAct, format, other, meta);
+    return new GptqConfig(settings, format, other, meta);
   }
 
   /** The same with a further entry of {@code meta}. */
   public GptqConfig withMeta(String key, JsonNode value) {
     ImmutableMap<String, JsonNode> more =
         ImmutableMap.<String, JsonNode>builder().putAll(meta).put(key, value).buildKeepingLast();
-    return new GptqConfig(bits, groupSize, sym, descAct, format, dynamic, more);
+    return new GptqConfig(settings, format, dynamic, more);
   }
 
   /** The settings in a section of {@code config.json}, or in {@link #FILE}. */
   static GptqConfig of(JsonConfig section) {
     return GptqConfigReader.read(section);
-  }
-
-  /** The settings of modules without a rule. */
-  public ModuleSettings settings() {
-    return new ModuleSettings(bits, groupSize, sym, descAct);
   }
 
   /** The settings of a module, or empty if a rule skips it. The first rule that matches holds. */
@@ -119,10 +101,10 @@ public record GptqConfig(
       String key = rule.getKey();
       if (!key.startsWith(SKIP)
           && matches(key.startsWith(CHANGE) ? key.substring(CHANGE.length()) : key, module)) {
-        return Optional.of(rule.getValue().applyTo(settings()));
+        return Optional.of(rule.getValue().applyTo(settings));
       }
     }
-    return Optional.of(settings());
+    return Optional.of(settings);
   }
 
   private static boolean matches(String regex, String module) {
@@ -148,10 +130,10 @@ public record GptqConfig(
   /** The settings under all the names that loaders look for. */
   public ObjectNode toJson() {
     ObjectNode json = JsonMapper.shared().createObjectNode();
-    json.put("bits", bits);
-    json.put("group_size", groupSize);
-    json.put("desc_act", descAct);
-    json.put("sym", sym);
+    json.put("bits", settings.bits());
+    json.put("group_size", settings.groupSize());
+    json.put("desc_act", settings.descAct());
+    json.put("sym", settings.sym());
     json.put("lm_head", false);
     json.put("quant_method", "gptq");
     json.put("method", "gptq");

@@ -34,14 +34,7 @@ final class GptqConfigReader {
     requireSupported(settings, "");
     ImmutableMap<String, ModuleOverride> dynamic = dynamic();
     dynamic.forEach((rule, change) -> requireSupported(change.applyTo(settings), " in " + rule));
-    return new GptqConfig(
-        settings.bits(),
-        settings.groupSize(),
-        settings.sym(),
-        settings.descAct(),
-        format(),
-        dynamic,
-        meta());
+    return new GptqConfig(settings, format(), dynamic, meta());
   }
 
   private boolean sym() {

@@ -1,11 +1,12 @@
 package dev.gptq.formats.packed;
 
-import dev.gptq.pack.BitStream;
 import dev.gptq.pack.PackedMatrix;
 import java.util.stream.IntStream;
 
 /**
- * How one module is quantized.
+ * How one module is quantized: what its matrix shows, what all formats say of it each in its own
+ * words, and what a run sets out to do. {@link Precision} is a part of it, {@link ModuleOverride} a
+ * rule that changes it for some modules.
  *
  * @param bits bits of a code
  * @param groupSize input features that share a scale; −1 for a whole row
@@ -14,11 +15,9 @@ import java.util.stream.IntStream;
  */
 public record ModuleSettings(int bits, int groupSize, boolean sym, boolean descAct) {
 
-  /** Bytes of the tensors of a module of that shape in a GPTQ checkpoint, a bias excepted. */
-  public long bytes(int rows, int columns) {
-    long codes = 4L * BitStream.words(columns, bits) * rows;
-    long zeros = 4L * BitStream.words(rows, bits) * groups(columns);
-    return codes + zeros + 2L * groups(columns) * rows + 4L * columns;
+  /** What its size depends on. */
+  public Precision precision() {
+    return new Precision(bits, groupSize);
   }
 
   /** The settings that a matrix shows: {@code descAct} where its groups are scattered. */
@@ -51,6 +50,6 @@ public record ModuleSettings(int bits, int groupSize, boolean sym, boolean descA
 
   /** Groups of a row of {@code columns} weights; the last one may be shorter. */
   public int groups(int columns) {
-    return groupSize == -1 ? 1 : Math.ceilDiv(columns, groupSize);
+    return precision().groups(columns);
   }
 }

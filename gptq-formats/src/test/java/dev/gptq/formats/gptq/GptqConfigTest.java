@@ -89,7 +89,8 @@ class GptqConfigTest {
 
   @Test
   void aZeroPointMeansAnAsymmetricGrid() throws IOException {
-    assertThat(parse("{'bits': 4, 'group_size': 128, 'zero_point': true}").sym()).isFalse();
+    assertThat(parse("{'bits': 4, 'group_size': 128, 'zero_point': true}").settings().sym())
+        .isFalse();
   }
 
   @ParameterizedTest

@@ -10,7 +10,6 @@ import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.models.Model;
 import dev.gptq.quantizer.observe.DynamicRules;
-import dev.gptq.quantizer.observe.Setting;
 import java.util.Set;
 import java.util.TreeSet;
 
@@ -32,7 +31,7 @@ final class Descriptions {
         unquantized(model, modules.keySet()),
         DynamicRules.of(
             model.spec(),
-            Maps.transformValues(modules, s -> new Setting(s.bits(), s.groupSize())),
+            Maps.transformValues(modules, ModuleSettings::precision),
             settings.base()),
         settings.meta());
   }

@@ -1,16 +1,17 @@
 package dev.gptq.quantizer.observe;
 
 import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.packed.Precision;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 
 /**
  * A unit as it was quantized with one setting.
  *
  * @param unit the modules
- * @param setting their bits and group size
+ * @param precision their bits and group size
  * @param reports one for each module, in the order of the unit
  */
-record Candidate(Unit unit, Setting setting, ImmutableList<ModuleReport> reports) {
+record Candidate(Unit unit, Precision precision, ImmutableList<ModuleReport> reports) {
 
   /** The sum of the modules' errors; modules that no token reached have none. */
   double error() {
@@ -30,7 +31,7 @@ record Candidate(Unit unit, Setting setting, ImmutableList<ModuleReport> reports
 
   /** Bytes of the modules' tensors. */
   long bytes() {
-    return unit.bytes(setting);
+    return unit.bytes(precision);
   }
 
   /** Whether the sum of the errors is less and no module's error is more than the other's. */

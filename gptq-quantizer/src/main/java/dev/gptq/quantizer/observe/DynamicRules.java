@@ -4,6 +4,7 @@ import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.packed.ModuleOverride;
 import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.formats.packed.Precision;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.LinearSpec;
@@ -49,12 +50,14 @@ public final class DynamicRules {
   public static ImmutableMap<String, ModuleOverride> of(
       DecoderSpec spec, Collection<ModuleReport> reports, ModuleSettings base) {
     return of(
-        spec, reports.stream().collect(Collectors.toMap(ModuleReport::name, Setting::of)), base);
+        spec,
+        reports.stream().collect(Collectors.toMap(ModuleReport::name, ModuleReport::precision)),
+        base);
   }
 
   /** The same by the settings of all modules that are quantized. */
   public static ImmutableMap<String, ModuleOverride> of(
-      DecoderSpec spec, Map<String, Setting> byName, ModuleSettings base) {
+      DecoderSpec spec, Map<String, Precision> byName, ModuleSettings base) {
     Map<Rule, Set<Integer>> blocks = new LinkedHashMap<>();
     for (Unit unit : Unit.of(spec, name -> !byName.containsKey(name))) {
       Rule rule =
@@ -62,10 +65,10 @@ public final class DynamicRules {
       blocks.computeIfAbsent(rule, r -> new TreeSet<>()).add(number(unit.spec()));
     }
     for (Unit unit : Unit.of(spec, byName::containsKey)) {
-      Setting setting = byName.get(unit.names().findFirst().orElseThrow());
-      if (!setting.equals(new Setting(base.bits(), base.groupSize()))) {
+      Precision precision = byName.get(unit.names().findFirst().orElseThrow());
+      if (!precision.equals(base.precision())) {
         ModuleSettings changed =
-            new ModuleSettings(setting.bits(), setting.groupSize(), base.sym(), base.descAct());
+            new ModuleSettings(precision.bits(), precision.groupSize(), base.sym(), base.descAct());
         String modules = unit.experts() ? experts(unit) : modules(unit.modules().toList());
         Rule rule = new Rule("+:" + stem(unit.spec()), modules, ModuleOverride.of(changed));
         blocks.computeIfAbsent(rule, r -> new TreeSet<>()).add(number(unit.spec()));

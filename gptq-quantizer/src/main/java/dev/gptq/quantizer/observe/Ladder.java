@@ -1,13 +1,14 @@
 package dev.gptq.quantizer.observe;
 
 import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.packed.Precision;
 import java.util.Comparator;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 
 /**
- * The settings that a unit is tried with, from the smallest to the largest on disk: at the first
+ * The precisions that a unit is tried with, from the smallest to the largest on disk: at the first
  * width and at each wider one the first group size, halved again and again down to 32. Whole rows
  * are followed by groups of 128.
  */
@@ -18,18 +19,18 @@ final class Ladder {
 
   private Ladder() {}
 
-  /** All settings above {@code start} that the unit accepts. */
-  static ImmutableList<Setting> above(Setting start, Unit unit) {
-    Set<Setting> settings = new LinkedHashSet<>();
+  /** All that are above {@code start} that the unit accepts. */
+  static ImmutableList<Precision> above(Precision start, Unit unit) {
+    Set<Precision> rungs = new LinkedHashSet<>();
     for (int bits : WIDTHS) {
       if (bits >= start.bits()) {
         for (int size : groupSizes(start.groupSize())) {
-          settings.add(new Setting(bits, size));
+          rungs.add(new Precision(bits, size));
         }
       }
     }
-    return settings.stream()
-        .filter(setting -> unit.accepts(setting) && unit.bytes(setting) > unit.bytes(start))
+    return rungs.stream()
+        .filter(precision -> unit.accepts(precision) && unit.bytes(precision) > unit.bytes(start))
         .sorted(Comparator.comparingLong(unit::bytes))
         .collect(ImmutableList.toImmutableList());
   }

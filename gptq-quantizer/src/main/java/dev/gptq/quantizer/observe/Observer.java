@@ -3,6 +3,7 @@ package dev.gptq.quantizer.observe;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
+import dev.gptq.formats.packed.Precision;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.quantizer.pipeline.FinishedBlocks;
 import dev.gptq.quantizer.pipeline.ModuleReport;
@@ -90,7 +91,7 @@ public final class Observer {
     }
 
     boolean improved() {
-      return !best.setting().equals(first().setting());
+      return !best.precision().equals(first().precision());
     }
   }
 
@@ -177,9 +178,10 @@ public final class Observer {
       Candidate start = first(unit);
       candidates.add(start);
       OptionalDouble weight = OptionalDouble.empty();
-      for (Setting setting : Ladder.above(start.setting(), unit)) {
-        ImmutableMap<String, QuantizedModule> modules = requantizer.quantize(unit, setting, first);
-        Candidate candidate = candidate(unit, setting, modules);
+      for (Precision precision : Ladder.above(start.precision(), unit)) {
+        ImmutableMap<String, QuantizedModule> modules =
+            requantizer.quantize(unit, precision, first);
+        Candidate candidate = candidate(unit, precision, modules);
         if (weight.isEmpty()) {
           // Modules that no token reached have no error to take off.
           double error = candidate.relativeError();
@@ -193,7 +195,7 @@ public final class Observer {
     long bytes = (long) (bitsPerWeight / 8 * weights());
     List<Candidate> chosen = BitBudget.choose(tried, weights, bytes);
     for (int i = 0; i < tried.size(); i++) {
-      if (!chosen.get(i).setting().equals(tried.get(i).getFirst().setting())) {
+      if (!chosen.get(i).precision().equals(tried.get(i).getFirst().precision())) {
         keep(chosen.get(i));
       }
       note(tried.get(i), chosen.get(i));
@@ -213,12 +215,12 @@ public final class Observer {
     ImmutableMap<String, QuantizedModule> kept = ImmutableMap.of();
     ImmutableList.Builder<Candidate> tried = ImmutableList.builder();
     tried.add(start);
-    for (Setting setting : Ladder.above(start.setting(), unit)) {
+    for (Precision precision : Ladder.above(start.precision(), unit)) {
       if (best.error() <= GOOD_ENOUGH * start.error()) {
         break;
       }
-      ImmutableMap<String, QuantizedModule> modules = requantizer.quantize(unit, setting, first);
-      Candidate candidate = candidate(unit, setting, modules);
+      ImmutableMap<String, QuantizedModule> modules = requantizer.quantize(unit, precision, first);
+      Candidate candidate = candidate(unit, precision, modules);
       tried.add(candidate);
       if (candidate.isBetterThan(best)) {
         best = candidate;
@@ -231,14 +233,14 @@ public final class Observer {
   private Candidate first(Unit unit) {
     ImmutableList<ModuleReport> reports =
         unit.names().map(first::get).collect(ImmutableList.toImmutableList());
-    return new Candidate(unit, Setting.of(reports.getFirst()), reports);
+    return new Candidate(unit, reports.getFirst().precision(), reports);
   }
 
   private static Candidate candidate(
-      Unit unit, Setting setting, ImmutableMap<String, QuantizedModule> modules) {
+      Unit unit, Precision precision, ImmutableMap<String, QuantizedModule> modules) {
     return new Candidate(
         unit,
-        setting,
+        precision,
         unit.names()
             .map(name -> modules.get(name).report())
             .collect(ImmutableList.toImmutableList()));
@@ -247,7 +249,7 @@ public final class Observer {
   /** Quantizes once more with a setting that was only measured before, and stores the result. */
   private void keep(Candidate candidate) {
     ImmutableMap<String, QuantizedModule> again =
-        requantizer.quantize(candidate.unit(), candidate.setting(), first);
+        requantizer.quantize(candidate.unit(), candidate.precision(), first);
     ImmutableMap.Builder<String, QuantizedModule> modules = ImmutableMap.builder();
     for (ModuleReport report : candidate.reports()) {
       modules.put(report.name(), new QuantizedModule(again.get(report.name()).packed(), report));
@@ -257,7 +259,7 @@ public final class Observer {
 
   private void note(List<Candidate> tried, Candidate kept) {
     for (Candidate candidate : tried) {
-      boolean isKept = candidate.setting().equals(kept.setting());
+      boolean isKept = candidate.precision().equals(kept.precision());
       candidate.reports().forEach(report -> attempts.add(new Attempt(report, isKept)));
     }
   }

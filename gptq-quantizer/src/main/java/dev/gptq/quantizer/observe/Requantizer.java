@@ -2,6 +2,7 @@ package dev.gptq.quantizer.observe;
 
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
+import dev.gptq.formats.packed.Precision;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.forward.WeightSource;
 import dev.gptq.quantize.GptqOptions;
@@ -47,11 +48,11 @@ public final class Requantizer {
    * @param first reports of the first run by module name
    */
   ImmutableMap<String, QuantizedModule> quantize(
-      Unit unit, Setting setting, Map<String, ModuleReport> first) {
+      Unit unit, Precision precision, Map<String, ModuleReport> first) {
     GptqOptions changed =
         options
-            .withGrid(options.grid().withBits(setting.bits()))
-            .withGroupSize(setting.groupSize());
+            .withGrid(options.grid().withBits(precision.bits()))
+            .withGroupSize(precision.groupSize());
     ImmutableMap.Builder<String, QuantizedModule> modules = ImmutableMap.builder();
     for (Unit.Input input : unit.inputs()) {
       try (TensorScope scope = backend.newScope()) {

@@ -1,6 +1,7 @@
 package dev.gptq.quantizer.observe;
 
 import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.packed.Precision;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.LinearSpec;
@@ -87,16 +88,16 @@ record Unit(int block, BlockSpec spec, ImmutableList<Input> inputs, boolean expe
   }
 
   /** Bytes of all modules' tensors with a setting. */
-  long bytes(Setting setting) {
-    return modules().mapToLong(m -> setting.bytes(m.outputs(), m.inputs())).sum();
+  long bytes(Precision precision) {
+    return modules().mapToLong(m -> precision.bytes(m.outputs(), m.inputs())).sum();
   }
 
   /** Whether groups divide the inputs and the codes fill whole words, as checkpoints want them. */
-  boolean accepts(Setting setting) {
+  boolean accepts(Precision precision) {
     return modules()
         .allMatch(m ->
-            (setting.groupSize() == -1 || m.inputs() % setting.groupSize() == 0)
-                && (long) m.inputs() * setting.bits() % Integer.SIZE == 0
-                && (long) m.outputs() * setting.bits() % Integer.SIZE == 0);
+            (precision.groupSize() == -1 || m.inputs() % precision.groupSize() == 0)
+                && (long) m.inputs() * precision.bits() % Integer.SIZE == 0
+                && (long) m.outputs() * precision.bits() % Integer.SIZE == 0);
   }
 }

@@ -1,5 +1,7 @@
 package dev.gptq.quantizer.pipeline;
 
+import dev.gptq.formats.packed.Precision;
+
 /**
  * What happened to one module; a line of the quantization log. Errors are means over calibration
  * tokens of the squared output error {@code ‖(W − Q)x‖²}, undamped; relative errors divide them by
@@ -40,6 +42,11 @@ public record ModuleReport(
     long tokens,
     String fallback,
     double seconds) {
+  /** Bits and group size. */
+  public Precision precision() {
+    return new Precision(bits, groupSize);
+  }
+
   /** Whether GPTQ was asked for and the module is rounded to nearest all the same. */
   public boolean fellBack() {
     return !fallback.isEmpty();

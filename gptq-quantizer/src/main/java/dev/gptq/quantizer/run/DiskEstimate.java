@@ -2,13 +2,13 @@ package dev.gptq.quantizer.run;
 
 import com.google.common.base.Preconditions;
 import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.packed.Precision;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.observe.HessianKeeper;
-import dev.gptq.quantizer.observe.Setting;
 import dev.gptq.tensor.DType;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -29,7 +29,7 @@ import java.util.stream.Stream;
  */
 public record DiskEstimate(long checkpoint, long blocks, long hessians, long states) {
   /** The grids of modules that are observed grow to no more than this. */
-  private static final Setting WIDEST = new Setting(8, 32);
+  private static final Precision WIDEST = new Precision(8, 32);
 
   /**
    * Of a request.
@@ -39,7 +39,7 @@ public record DiskEstimate(long checkpoint, long blocks, long hessians, long sta
   static DiskEstimate of(Model model, RunRequest request, List<int[]> windows, DType activations)
       throws IOException {
     GptqOptions options = request.settings().options();
-    Setting setting = new Setting(options.grid().bits(), options.groupSize());
+    Precision precision = new Precision(options.grid().bits(), options.groupSize());
     long dense = 0;
     long packed = 0;
     long kept = 0;
@@ -50,8 +50,8 @@ public record DiskEstimate(long checkpoint, long blocks, long hessians, long sta
         String name = block.nameOf(linear);
         if (request.settings().selection().test(name)) {
           dense += model.checkpoint().require(name + ".weight").data().byteSize();
-          packed += setting.bytes(linear.outputs(), linear.inputs());
-          kept += keptBytes(linear, setting);
+          packed += precision.bytes(linear.outputs(), linear.inputs());
+          kept += keptBytes(linear, precision);
           widest = Math.max(widest, keptBytes(linear, WIDEST));
           weights += (long) linear.outputs() * linear.inputs();
         }
@@ -84,12 +84,12 @@ public record DiskEstimate(long checkpoint, long blocks, long hessians, long sta
   }
 
   /** Codes, and a scale and perhaps a zero point of each group in float32. */
-  private static long keptBytes(LinearSpec linear, Setting setting) {
+  private static long keptBytes(LinearSpec linear, Precision precision) {
     long groups =
-        setting.groupSize() == GptqOptions.PER_ROW
+        precision.groupSize() == GptqOptions.PER_ROW
             ? 1
-            : Math.ceilDiv(linear.inputs(), setting.groupSize());
-    return ((long) linear.outputs() * linear.inputs() * setting.bits()) / Byte.SIZE
+            : Math.ceilDiv(linear.inputs(), precision.groupSize());
+    return ((long) linear.outputs() * linear.inputs() * precision.bits()) / Byte.SIZE
         + 2 * groups * linear.outputs() * Float.BYTES
         + (long) linear.inputs() * Integer.BYTES;
   }

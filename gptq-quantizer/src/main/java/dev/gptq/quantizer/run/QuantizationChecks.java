@@ -4,6 +4,7 @@ import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.packed.Format;
 import dev.gptq.formats.packed.Formats;
 import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.formats.packed.Precision;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
@@ -12,7 +13,6 @@ import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.gguf.GgufExport;
 import dev.gptq.quantizer.gguf.GgufFormat;
-import dev.gptq.quantizer.observe.Setting;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -97,7 +97,7 @@ final class QuantizationChecks {
   /** A budget must allow what every module gets at least. */
   private void checkBudget(double bitsPerWeight) {
     GptqOptions options = request.settings().options();
-    Setting least = new Setting(options.grid().bits(), options.groupSize());
+    Precision least = new Precision(options.grid().bits(), options.groupSize());
     long weights = 0;
     long bytes = 0;
     for (BlockSpec block : model.spec().blocks()) {

@@ -15,7 +15,6 @@ import dev.gptq.quantizer.observe.HessianFolder;
 import dev.gptq.quantizer.observe.HessianKeeper;
 import dev.gptq.quantizer.observe.Observer;
 import dev.gptq.quantizer.observe.Requantizer;
-import dev.gptq.quantizer.observe.Setting;
 import dev.gptq.quantizer.pipeline.MemoryStore;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationJob;
@@ -73,7 +72,7 @@ public final class Study {
       long bytes = 0;
       long weights = 0;
       for (ModuleReport report : reports) {
-        bytes += Setting.of(report).bytes(report.rows(), report.columns());
+        bytes += report.precision().bytes(report.rows(), report.columns());
         weights += (long) report.rows() * report.columns();
       }
       return 8.0 * bytes / weights;

@@ -3,6 +3,7 @@ package dev.gptq.quantizer.observe;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.packed.Precision;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.quantizer.pipeline.ModuleReport;
@@ -15,7 +16,7 @@ import org.junit.jupiter.api.Test;
 final class BitBudgetTest {
   private static final List<Double> EQUAL = Collections.nCopies(5, 1.0);
 
-  private static Candidate candidate(int index, Setting setting, double error) {
+  private static Candidate candidate(int index, Precision precision, double error) {
     String name = "mlp.m" + index;
     LinearSpec module = new LinearSpec(name, "y", 512, 512, false);
     Unit unit =
@@ -31,8 +32,8 @@ final class BitBudgetTest {
             "layers.0." + name,
             512,
             512,
-            setting.bits(),
-            setting.groupSize(),
+            precision.bits(),
+            precision.groupSize(),
             true,
             error,
             error,
@@ -42,7 +43,7 @@ final class BitBudgetTest {
             9,
             "",
             1);
-    return new Candidate(unit, setting, ImmutableList.of(report));
+    return new Candidate(unit, precision, ImmutableList.of(report));
   }
 
   private static List<ImmutableList<Candidate>> random(SplittableRandom random) {
@@ -51,10 +52,10 @@ final class BitBudgetTest {
       double scale = random.nextDouble(0.1, 10);
       tried.add(
           ImmutableList.of(
-              candidate(unit, new Setting(4, 128), scale),
-              candidate(unit, new Setting(4, 64), scale * random.nextDouble(0.7, 1.1)),
-              candidate(unit, new Setting(4, 32), scale * random.nextDouble(0.5, 0.9)),
-              candidate(unit, new Setting(8, 128), scale * random.nextDouble(0.001, 0.01))));
+              candidate(unit, new Precision(4, 128), scale),
+              candidate(unit, new Precision(4, 64), scale * random.nextDouble(0.7, 1.1)),
+              candidate(unit, new Precision(4, 32), scale * random.nextDouble(0.5, 0.9)),
+              candidate(unit, new Precision(8, 128), scale * random.nextDouble(0.001, 0.01))));
     }
     return tried;
   }
@@ -110,16 +111,16 @@ final class BitBudgetTest {
   void everythingFitsOrNothing() {
     List<ImmutableList<Candidate>> tried = random(new SplittableRandom(1));
     assertThat(BitBudget.choose(tried, EQUAL, Long.MAX_VALUE))
-        .allMatch(candidate -> candidate.setting().equals(new Setting(8, 128)));
+        .allMatch(candidate -> candidate.precision().equals(new Precision(8, 128)));
     assertThat(BitBudget.choose(tried, EQUAL, 0))
-        .allMatch(candidate -> candidate.setting().equals(new Setting(4, 128)));
+        .allMatch(candidate -> candidate.precision().equals(new Precision(4, 128)));
   }
 
   @Test
   void whatIsWorseIsNeverChosen() {
     ImmutableList<Candidate> unit =
         ImmutableList.of(
-            candidate(0, new Setting(4, 128), 1), candidate(0, new Setting(8, 128), 1.5));
+            candidate(0, new Precision(4, 128), 1), candidate(0, new Precision(8, 128), 1.5));
     assertThat(BitBudget.choose(List.of(unit), EQUAL, Long.MAX_VALUE))
         .containsExactly(unit.getFirst());
   }

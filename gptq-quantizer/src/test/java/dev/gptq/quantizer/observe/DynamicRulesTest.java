@@ -8,6 +8,7 @@ import dev.gptq.formats.SharedFiles;
 import dev.gptq.formats.gptq.GptqConfig;
 import dev.gptq.formats.packed.ModuleOverride;
 import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.formats.packed.Precision;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
@@ -25,7 +26,7 @@ final class DynamicRulesTest {
   private static final ModuleSettings BASE = new ModuleSettings(4, 128, true, false);
 
   private static GptqConfig config(
-      DecoderSpec spec, Predicate<String> selected, Function<String, Setting> setting) {
+      DecoderSpec spec, Predicate<String> selected, Function<String, Precision> precision) {
     ImmutableList.Builder<ModuleReport> reports = ImmutableList.builder();
     for (BlockSpec block : spec.blocks()) {
       block
@@ -33,7 +34,7 @@ final class DynamicRulesTest {
           .filter(linear -> selected.test(block.nameOf(linear)))
           .forEach(linear -> {
             String name = block.nameOf(linear);
-            Setting own = setting.apply(name);
+            Precision own = precision.apply(name);
             reports.add(
                 new ModuleReport(
                     0,
@@ -58,17 +59,17 @@ final class DynamicRulesTest {
     return GptqConfig.of(BASE, GptqConfig.Version.V1).withDynamic(rules);
   }
 
-  private static Setting setting(GptqConfig config, String module) {
+  private static Precision precision(GptqConfig config, String module) {
     ModuleSettings settings = config.settingsFor(module).orElseThrow();
-    return new Setting(settings.bits(), settings.groupSize());
+    return settings.precision();
   }
 
   @Test
   void eachModuleAndTheLayersThatLoadersFuseGetTheirSettings() throws IOException {
-    Setting eight = new Setting(8, 128);
-    Setting base = new Setting(4, 128);
-    Setting finer = new Setting(4, 32);
-    Function<String, Setting> chosen =
+    Precision eight = new Precision(8, 128);
+    Precision base = new Precision(4, 128);
+    Precision finer = new Precision(4, 32);
+    Function<String, Precision> chosen =
         name ->
             name.matches("model[.]layers[.][15][.]self_attn[.][qkv]_proj")
                 ? eight
@@ -82,12 +83,12 @@ final class DynamicRulesTest {
         block
             .linears()
             .map(block::nameOf)
-            .forEach(name -> assertThat(setting(config, name)).isEqualTo(chosen.apply(name)));
+            .forEach(name -> assertThat(precision(config, name)).isEqualTo(chosen.apply(name)));
       }
-      assertThat(setting(config, "model.layers.5.self_attn.qkv_proj")).isEqualTo(eight);
-      assertThat(setting(config, "model.layers.1.mlp.gate_up_proj")).isEqualTo(finer);
-      assertThat(setting(config, "model.layers.15.self_attn.q_proj")).isEqualTo(base);
-      assertThat(setting(config, "model.layers.5.self_attn.q_proj.x")).isEqualTo(base);
+      assertThat(precision(config, "model.layers.5.self_attn.qkv_proj")).isEqualTo(eight);
+      assertThat(precision(config, "model.layers.1.mlp.gate_up_proj")).isEqualTo(finer);
+      assertThat(precision(config, "model.layers.15.self_attn.q_proj")).isEqualTo(base);
+      assertThat(precision(config, "model.layers.5.self_attn.q_proj.x")).isEqualTo(base);
     }
   }
 
@@ -98,7 +99,7 @@ final class DynamicRulesTest {
           config(
               model.spec(),
               name -> !name.startsWith("model.layers.2.mlp"),
-              name -> new Setting(4, 128));
+              name -> new Precision(4, 128));
       assertThat(config.dynamic().keySet()).allMatch(rule -> rule.startsWith("-:"));
       assertThat(config.settingsFor("model.layers.2.mlp.gate_proj")).isEmpty();
       assertThat(config.settingsFor("model.layers.2.mlp.gate_up_proj")).isEmpty();
@@ -111,7 +112,7 @@ final class DynamicRulesTest {
   @Test
   void withoutDifferencesThereAreNoRules() throws IOException {
     try (Model model = Model.open(TINY)) {
-      assertThat(config(model.spec(), name -> true, name -> new Setting(4, 128)).dynamic())
+      assertThat(config(model.spec(), name -> true, name -> new Precision(4, 128)).dynamic())
           .isEmpty();
     }
   }
@@ -122,14 +123,14 @@ final class DynamicRulesTest {
       try (Model model = Model.open(SharedFiles.architecture(family))) {
         assertThat(Unit.of(model.spec(), name -> true).stream().filter(Unit::experts))
             .hasSize(model.spec().blocks().size());
-        Setting eight = new Setting(8, 128);
+        Precision eight = new Precision(8, 128);
         Predicate<String> second =
             Pattern.compile("model[.]layers[.]1[.].*experts[.]").asPredicate();
         GptqConfig config =
             config(
                 model.spec(),
                 name -> true,
-                name -> second.test(name) ? eight : new Setting(4, 128));
+                name -> second.test(name) ? eight : new Precision(4, 128));
         assertThat(config.dynamic()).hasSize(1);
         Optional<String> expert =
             model
@@ -140,13 +141,13 @@ final class DynamicRulesTest {
                 .map(model.spec().blocks().get(1)::nameOf)
                 .filter(second)
                 .findFirst();
-        assertThat(setting(config, expert.orElseThrow())).isEqualTo(eight);
+        assertThat(precision(config, expert.orElseThrow())).isEqualTo(eight);
         String whole = expert.get().replaceFirst("[.]experts[.].*", ".experts");
-        assertThat(setting(config, whole)).isEqualTo(eight);
-        assertThat(setting(config, whole.replace("layers.1.", "layers.0.")))
-            .isEqualTo(new Setting(4, 128));
-        assertThat(setting(config, "model.layers.1.self_attn.qkv_proj"))
-            .isEqualTo(new Setting(4, 128));
+        assertThat(precision(config, whole)).isEqualTo(eight);
+        assertThat(precision(config, whole.replace("layers.1.", "layers.0.")))
+            .isEqualTo(new Precision(4, 128));
+        assertThat(precision(config, "model.layers.1.self_attn.qkv_proj"))
+            .isEqualTo(new Precision(4, 128));
       }
     }
   }

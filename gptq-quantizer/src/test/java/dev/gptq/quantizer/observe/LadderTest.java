@@ -3,6 +3,7 @@ package dev.gptq.quantizer.observe;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.packed.Precision;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
 import org.junit.jupiter.api.Test;
@@ -19,51 +20,51 @@ final class LadderTest {
 
   @Test
   void smallerGroupsThenMoreBits() {
-    assertThat(Ladder.above(new Setting(4, 128), unit(512, 512)))
+    assertThat(Ladder.above(new Precision(4, 128), unit(512, 512)))
         .containsExactly(
-            new Setting(4, 64),
-            new Setting(4, 32),
-            new Setting(8, 128),
-            new Setting(8, 64),
-            new Setting(8, 32));
-    assertThat(Ladder.above(new Setting(2, 32), unit(512, 512)))
-        .containsExactly(new Setting(3, 32), new Setting(4, 32), new Setting(8, 32));
-    assertThat(Ladder.above(new Setting(8, 32), unit(512, 512))).isEmpty();
+            new Precision(4, 64),
+            new Precision(4, 32),
+            new Precision(8, 128),
+            new Precision(8, 64),
+            new Precision(8, 32));
+    assertThat(Ladder.above(new Precision(2, 32), unit(512, 512)))
+        .containsExactly(new Precision(3, 32), new Precision(4, 32), new Precision(8, 32));
+    assertThat(Ladder.above(new Precision(8, 32), unit(512, 512))).isEmpty();
   }
 
   @Test
   void wholeRowsAreFollowedByGroupsOf128() {
-    assertThat(Ladder.above(new Setting(4, -1), unit(512, 512)))
+    assertThat(Ladder.above(new Precision(4, -1), unit(512, 512)))
         .containsExactly(
-            new Setting(4, 128),
-            new Setting(4, 64),
-            new Setting(4, 32),
-            new Setting(8, -1),
-            new Setting(8, 128),
-            new Setting(8, 64),
-            new Setting(8, 32));
+            new Precision(4, 128),
+            new Precision(4, 64),
+            new Precision(4, 32),
+            new Precision(8, -1),
+            new Precision(8, 128),
+            new Precision(8, 64),
+            new Precision(8, 32));
   }
 
   /** Starts from which the ladder that this one replaces never ended. */
   @Test
   void oddStartsEnd() {
-    assertThat(Ladder.above(new Setting(4, 16), unit(512, 512)))
-        .containsExactly(new Setting(8, 16));
-    assertThat(Ladder.above(new Setting(4, 96), unit(512, 384)))
-        .containsExactly(new Setting(4, 48), new Setting(8, 96), new Setting(8, 48));
+    assertThat(Ladder.above(new Precision(4, 16), unit(512, 512)))
+        .containsExactly(new Precision(8, 16));
+    assertThat(Ladder.above(new Precision(4, 96), unit(512, 384)))
+        .containsExactly(new Precision(4, 48), new Precision(8, 96), new Precision(8, 48));
   }
 
   /** 3-bit codes of 16 inputs do not fill whole words; 32 does not divide 48 inputs. */
   @Test
   void onlyWhatAFileCanHold() {
-    assertThat(Ladder.above(new Setting(2, 16), unit(64, 48)))
-        .containsExactly(new Setting(4, 16), new Setting(8, 16));
-    assertThat(Ladder.above(new Setting(3, 96), unit(96, 96)))
+    assertThat(Ladder.above(new Precision(2, 16), unit(64, 48)))
+        .containsExactly(new Precision(4, 16), new Precision(8, 16));
+    assertThat(Ladder.above(new Precision(3, 96), unit(96, 96)))
         .containsExactly(
-            new Setting(3, 48),
-            new Setting(4, 96),
-            new Setting(4, 48),
-            new Setting(8, 96),
-            new Setting(8, 48));
+            new Precision(3, 48),
+            new Precision(4, 96),
+            new Precision(4, 48),
+            new Precision(8, 96),
+            new Precision(8, 48));
   }
 }

@@ -10,6 +10,7 @@ import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.Backends;
 import dev.gptq.formats.SharedFiles;
+import dev.gptq.formats.packed.Precision;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
@@ -113,7 +114,7 @@ final class ObserverTest {
       Map<String, ModuleReport> first = new HashMap<>();
       store.reports(unit.block()).forEach(report -> first.put(report.name(), report));
       new Requantizer(backend, model.weights(backend), options, hessians)
-          .quantize(unit, new Setting(4, 128), first)
+          .quantize(unit, new Precision(4, 128), first)
           .forEach((name, module) -> {
             assertThat(module.packed().words().mismatch(packed.get(name).words())).isEqualTo(-1);
             assertThat(module.report().error()).isEqualTo(first.get(name).error());
@@ -182,7 +183,7 @@ final class ObserverTest {
     ImmutableList<Attempt> attempts =
         observe(options(Scheme.ASYMMETRIC), o -> o.improveCheapest(3));
     assertThat(attempts.stream().map(a -> a.report().name()).distinct()).hasSize(42);
-    assertThat(store.reports().stream().filter(r -> !Setting.of(r).equals(new Setting(4, 128))))
+    assertThat(store.reports().stream().filter(r -> !r.precision().equals(new Precision(4, 128))))
         .hasSizeBetween(3, 5);
   }
 
@@ -197,12 +198,12 @@ final class ObserverTest {
     Map<String, ModuleReport> reports =
         store.reports().stream().collect(Collectors.toMap(ModuleReport::name, r -> r));
     for (ModuleReport report : reports.values()) {
-      bytes += Setting.of(report).bytes(report.rows(), report.columns());
+      bytes += report.precision().bytes(report.rows(), report.columns());
       weights += (long) report.rows() * report.columns();
     }
     assertThat(8.0 * bytes / weights).isBetween(target - 0.1, target);
     for (Unit unit : Unit.of(model.spec(), name -> true)) {
-      assertThat(unit.names().map(name -> Setting.of(reports.get(name))).distinct()).hasSize(1);
+      assertThat(unit.names().map(name -> reports.get(name).precision()).distinct()).hasSize(1);
     }
   }
 
@@ -268,16 +269,16 @@ final class ObserverTest {
         DequantizedCheckpoint.write(folder.resolve("dense"), model, first);
     try (Model quantized = Model.open(dequantized.folder())) {
       Requantizer flawed = new Requantizer(backend, quantized.weights(backend), options, hessians);
-      QuantizedModule finer = flawed.quantize(unit, new Setting(4, 64), reports).get(name);
+      QuantizedModule finer = flawed.quantize(unit, new Precision(4, 64), reports).get(name);
       assertThat(finer.report().error()).isLessThan(0.75 * before);
       assertThat(trueErrors.of(name, finer.packed())).isGreaterThan(1.2 * before);
-      QuantizedModule wider = flawed.quantize(unit, new Setting(8, 128), reports).get(name);
+      QuantizedModule wider = flawed.quantize(unit, new Precision(8, 128), reports).get(name);
       assertThat(wider.report().error()).isLessThan(0.02 * before);
       assertThat(trueErrors.of(name, wider.packed())).isBetween(0.97 * before, 1.03 * before);
     }
     Requantizer honest = new Requantizer(backend, model.weights(backend), options, hessians);
-    for (Setting setting : List.of(new Setting(4, 64), new Setting(8, 128))) {
-      QuantizedModule again = honest.quantize(unit, setting, reports).get(name);
+    for (Precision precision : List.of(new Precision(4, 64), new Precision(8, 128))) {
+      QuantizedModule again = honest.quantize(unit, precision, reports).get(name);
       assertThat(again.report().error()).isLessThan(before);
       assertThat(trueErrors.of(name, again.packed()))
           .isCloseTo(again.report().error(), within(1e-3 * again.report().error()));

@@ -10,8 +10,8 @@ import java.lang.foreign.ValueLayout;
  * Tensors as Java arrays, row by row, whatever their layout: the reference operations read, compute
  * and write back.
  */
-final class Elements {
-  private Elements() {}
+final class RowArrays {
+  private RowArrays() {}
 
   static float[] load(Tensor tensor) {
     HostTensor t = HostTensor.of(tensor);
