@@ -1,5 +1,5 @@
 // The module of the operations that choose their own order of summation.
-#include "activation.cu"
+#include "gradient.cu"
 #include "attention_mma.cu"
 #include "axpy.cu"
 #include "convert.cu"

@@ -36,6 +36,9 @@ public interface Backend extends AutoCloseable {
   /** The forward pass; used by model code only. */
   TransformerOps transformer();
 
+  /** The backward pass; used by model code only. */
+  GradientOps gradients();
+
   /**
    * Number of lanes worth opening for work of which one piece alone cannot fill the device; 1 if
    * lanes gain nothing.

@@ -15,6 +15,7 @@ public final class CheckedBackend implements Backend {
   private final QuantizationOps quantization;
   private final PackedMatmul packed;
   private final TransformerOps transformer;
+  private final GradientOps gradients;
 
   /** Wraps a backend; the calling thread owns it from now on. */
   public CheckedBackend(Backend backend) {
@@ -23,6 +24,7 @@ public final class CheckedBackend implements Backend {
     this.quantization = new CheckedQuantizationOps(backend.quantization());
     this.packed = new CheckedPackedMatmul(backend.packed(), backend.activationType());
     this.transformer = new CheckedTransformerOps(backend.transformer(), backend.activationType());
+    this.gradients = new CheckedGradientOps(backend.gradients(), backend.activationType());
   }
 
   @Override
@@ -63,6 +65,12 @@ public final class CheckedBackend implements Backend {
   public TransformerOps transformer() {
     checkThread();
     return transformer;
+  }
+
+  @Override
+  public GradientOps gradients() {
+    checkThread();
+    return gradients;
   }
 
   @Override

@@ -3,6 +3,7 @@ package dev.gptq.reference;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendInfo;
+import dev.gptq.backend.GradientOps;
 import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.backend.MemoryUsage;
 import dev.gptq.backend.PackedMatmul;
@@ -68,6 +69,11 @@ final class ReferenceBackend implements Backend {
   @Override
   public TransformerOps transformer() {
     return new ReferenceTransformerOps();
+  }
+
+  @Override
+  public GradientOps gradients() {
+    return new ReferenceGradientOps();
   }
 
   @Override

@@ -3,6 +3,7 @@ package dev.gptq.cuda;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendInfo;
 import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.GradientOps;
 import dev.gptq.backend.Holdings;
 import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.backend.MemoryUsage;
@@ -42,6 +43,7 @@ final class CudaBackend implements Backend {
   private final QuantizationOps quantization;
   private final PackedMatmul packed;
   private final TransformerOps transformer;
+  private final GradientOps gradients;
   private boolean open = true;
 
   /** Takes the device's primary context; everything that follows happens on this thread. */
@@ -68,6 +70,7 @@ final class CudaBackend implements Backend {
     this.quantization = new CudaQuantizationOps(context);
     this.packed = new CudaPackedMatmul(context, activationType);
     this.transformer = new CudaTransformerOps(context, activationType);
+    this.gradients = new CudaGradientOps(context, activationType);
   }
 
   private static CudaContext context(CudaPlatform platform, BackendOptions options) {
@@ -132,6 +135,11 @@ final class CudaBackend implements Backend {
   @Override
   public TransformerOps transformer() {
     return transformer;
+  }
+
+  @Override
+  public GradientOps gradients() {
+    return gradients;
   }
 
   @Override

@@ -354,7 +354,7 @@ final class CudaTransformerOps implements TransformerOps {
     }
   }
 
-  private static int reducingThreads(int elements) {
+  static int reducingThreads(int elements) {
     int warps = Math.ceilDiv(elements, WARP * ELEMENTS_A_THREAD);
     return WARP * Math.clamp(warps, 1, MAX_THREADS / WARP);
   }

@@ -7,6 +7,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import com.google.common.base.Preconditions;
 import dev.gptq.backend.AttentionSpec;
+import dev.gptq.backend.ScoreRows;
 import dev.gptq.cuda.driver.BoxLayout;
 import dev.gptq.cuda.driver.CudaDriver;
 import dev.gptq.grid.GridLadder;
@@ -118,6 +119,17 @@ final class LaunchArguments {
     values.set(JAVA_FLOAT, at + 28, spec.scale());
     values.set(JAVA_FLOAT, at + 32, spec.softCap());
     values.set(JAVA_LONG, at + 40, sinks.map(CudaTensor::address).orElse(0L));
+    return this;
+  }
+
+  /** {@code ScoreRows} of gradient.cu. */
+  LaunchArguments add(ScoreRows rows) {
+    long at = next();
+    values.set(JAVA_INT, at, rows.first());
+    values.set(JAVA_INT, at + 4, rows.window());
+    values.set(JAVA_FLOAT, at + 8, rows.softCap());
+    values.set(JAVA_FLOAT, at + 12, rows.slope());
+    values.set(JAVA_FLOAT, at + 16, rows.sink());
     return this;
   }
 

@@ -4,6 +4,7 @@ import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendInfo;
 import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.GradientOps;
 import dev.gptq.backend.LaneGroup;
 import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.backend.MemoryUsage;
@@ -38,6 +39,7 @@ final class SimdBackend implements Backend {
   private final PackedMatmul packed;
   private final ActivationMode activations;
   private final TransformerOps transformer;
+  private final GradientOps gradients;
 
   SimdBackend(BackendOptions options) {
     this(
@@ -71,6 +73,7 @@ final class SimdBackend implements Backend {
     packed = new SimdPackedMatmul(execution, activations);
     this.activations = activations;
     transformer = new SimdTransformerOps(execution);
+    gradients = new SimdGradientOps(execution);
   }
 
   @Override
@@ -116,6 +119,11 @@ final class SimdBackend implements Backend {
   @Override
   public TransformerOps transformer() {
     return transformer;
+  }
+
+  @Override
+  public GradientOps gradients() {
+    return gradients;
   }
 
   @Override

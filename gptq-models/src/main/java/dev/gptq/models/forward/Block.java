@@ -101,6 +101,21 @@ public final class Block {
     }
   }
 
+  /** Runs all steps on whole windows and returns their derivatives, which live in a scope. */
+  BlockGradient runKeeping(Registers registers, int sequences, TensorScope scope) {
+    Pass pass = Pass.windows(sequences);
+    StepRunner runner = new StepRunner(backend, weights, ropes, registers, pass);
+    StepGradient.Context context = new StepGradient.Context(backend, weights, ropes, pass);
+    List<StepGradient> gradients = new ArrayList<>();
+    for (int i = 0; i < spec.steps().size(); i++) {
+      Step step = spec.steps().get(i);
+      gradients.add(StepGradient.before(step, registers, context, scope));
+      runner.run(step);
+      deadAfter.get(i).forEach(registers::release);
+    }
+    return new BlockGradient(ImmutableList.copyOf(gradients));
+  }
+
   private static ImmutableList<ImmutableSet<String>> deadAfter(BlockSpec spec) {
     Set<String> alive = new HashSet<>(spec.kept());
     alive.add(Step.RESIDUAL);

@@ -110,6 +110,15 @@ record BlockWeights(
     return weights;
   }
 
+  /** The weights of a linear layer that is not packed. */
+  Tensor dense(LinearSpec module) {
+    return switch (linears.get(module.module())) {
+      case Linear.Dense dense -> dense.weight();
+      case Linear.Packed _ ->
+          throw new IllegalStateException(module.module() + " is quantized already");
+    };
+  }
+
   /** The numbers of a state that heads carry from token to token. */
   private void add(DeltaSpec delta, String prefix, WeightSource source, TensorScope scope) {
     tables.put(delta.shift(), scope.upload(source.floats(prefix + delta.shift(), delta.heads())));

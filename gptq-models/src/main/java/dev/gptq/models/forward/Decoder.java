@@ -38,6 +38,19 @@ public final class Decoder implements AutoCloseable {
     this.blocks = loaded.build();
   }
 
+  /**
+   * The backward pass of this model.
+   *
+   * @throws IllegalArgumentException if some of it has no derivative, see {@link Derivatives}
+   */
+  public BackwardPass backward() {
+    Derivatives.missing(spec)
+        .ifPresent(what -> {
+          throw new IllegalArgumentException("no derivative of " + what);
+        });
+    return new BackwardPass(backend, ends, blocks);
+  }
+
   /** The description. */
   public DecoderSpec spec() {
     return spec;

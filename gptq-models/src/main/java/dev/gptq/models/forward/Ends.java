@@ -1,5 +1,6 @@
 package dev.gptq.models.forward;
 
+import dev.gptq.backend.Activation;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.Step;
@@ -103,12 +104,75 @@ public final class Ends {
     return losses;
   }
 
+  /**
+   * Defines the gradient of the residual stream behind the last block, for each round of labels.
+   */
+  void gradients(Registers registers, BackwardPass.Labels labels, List<Registers> rounds) {
+    Tensor x = registers.get(Step.RESIDUAL);
+    for (Registers gradients : rounds) {
+      gradients.define(Step.RESIDUAL, x.rows(), x.columns(), d -> {});
+    }
+    int chunk = Math.toIntExact(Math.clamp(LOGITS / head.rows(), 1, x.rows()));
+    for (int from = 0; from < x.rows(); from += chunk) {
+      int to = Math.min(from + chunk, x.rows());
+      try (TensorScope local = backend.newScope();
+          Registers own = new Registers(backend, local)) {
+        Tensor part = x.rows(from, to);
+        own.define(Step.RESIDUAL, to - from, x.columns(), y -> backend.linalg().convert(part, y));
+        BlockGradient closed = closing.runKeeping(own, 1, local);
+        Tensor logits = logitsOf(own.get(Step.RESIDUAL), local);
+        for (int round = 0; round < rounds.size(); round++) {
+          try (TensorScope drawn = backend.newScope();
+              Registers gradients = new Registers(backend, drawn)) {
+            back(logits, labels.of(logits, round, from, drawn), gradients, drawn);
+            closed.back(gradients, group -> {});
+            backend
+                .linalg()
+                .convert(
+                    gradients.get(Step.RESIDUAL),
+                    rounds.get(round).get(Step.RESIDUAL).rows(from, to));
+          }
+        }
+      }
+    }
+  }
+
+  /** Defines the gradient of what the head reads. */
+  private void back(Tensor logits, Tensor labels, Registers gradients, TensorScope local) {
+    Tensor d = local.rowMajor(backend.activationType(), logits.rows(), logits.columns());
+    backend.gradients().crossEntropyGradient(logits, labels, d);
+    float cap = spec.head().softCap();
+    if (cap > 0) {
+      // The logits are y = cap·tanh(x/cap), of which the derivative is 1 − (y/cap)².
+      Tensor y = local.rowMajor(d.type(), d.rows(), d.columns());
+      Tensor bend = local.rowMajor(d.type(), d.rows(), d.columns());
+      backend.linalg().convert(logits, y);
+      backend.transformer().scale(1 / cap, y);
+      backend.transformer().gate(Activation.IDENTITY, y, d, bend);
+      backend.transformer().gate(Activation.IDENTITY, y, bend, bend);
+      backend.linalg().axpy(-1, bend, d);
+    }
+    gradients.define(
+        Step.RESIDUAL,
+        d.rows(),
+        head.columns(),
+        x -> backend.linalg().gemm(spec.head().scale(), d, head, 0, x));
+  }
+
   private Tensor project(Tensor x, TensorScope result) {
-    Tensor logits = result.rowMajor(DType.F32, x.rows(), head.rows());
+    try (TensorScope local = backend.newScope();
+        Registers registers = new Registers(backend, local)) {
+      return logitsOf(closed(x, registers), result);
+    }
+  }
+
+  /** The logits of what the head reads. */
+  private Tensor logitsOf(Tensor y, TensorScope result) {
+    Tensor logits = result.rowMajor(DType.F32, y.rows(), head.rows());
     float scale = spec.head().scale();
     headBias.ifPresent(bias -> repeat(bias, logits));
     float kept = headBias.isPresent() ? scale : 0;
-    close(x, y -> backend.linalg().gemm(scale, y, head.transposed(), kept, logits));
+    backend.linalg().gemm(scale, y, head.transposed(), kept, logits);
     if (spec.head().softCap() > 0) {
       backend.transformer().softCap(spec.head().softCap(), logits);
     }
@@ -130,9 +194,13 @@ public final class Ends {
   void close(Tensor x, Consumer<Tensor> reader) {
     try (TensorScope local = backend.newScope();
         Registers registers = new Registers(backend, local)) {
-      registers.define(Step.RESIDUAL, x.rows(), x.columns(), y -> backend.linalg().convert(x, y));
-      closing.run(registers, Pass.windows(1));
-      reader.accept(registers.get(Step.RESIDUAL));
+      reader.accept(closed(x, registers));
     }
+  }
+
+  private Tensor closed(Tensor x, Registers registers) {
+    registers.define(Step.RESIDUAL, x.rows(), x.columns(), y -> backend.linalg().convert(x, y));
+    closing.run(registers, Pass.windows(1));
+    return registers.get(Step.RESIDUAL);
   }
 }

@@ -29,6 +29,27 @@ record Norm(NormSpec spec, Tensor gain, Tensor bias) {
     return new Norm(spec, gain, bias);
   }
 
+  /** The gradient dx of the input x from dy, that of the result; dx may be dy. */
+  void back(Backend backend, Tensor x, Tensor dy, Tensor dx) {
+    int size = spec.size();
+    if (!spec.kind().isCentred() && spec.gains() == 1) {
+      backend.gradients().rmsNormGradient(x, gain, spec.epsilon(), dy, dx);
+      return;
+    }
+    for (int from = 0; from < x.columns(); from += size) {
+      int own = from % gain.columns();
+      Tensor in = x.columns(from, from + size);
+      Tensor d = dy.columns(from, from + size);
+      Tensor out = dx.columns(from, from + size);
+      Tensor g = gain.columns(own, own + size);
+      if (spec.kind().isCentred()) {
+        backend.gradients().layerNormGradient(in, g, spec.epsilon(), d, out);
+      } else {
+        backend.gradients().rmsNormGradient(in, g, spec.epsilon(), d, out);
+      }
+    }
+  }
+
   void apply(Backend backend, Tensor x, Tensor y) {
     int size = spec.size();
     if (!spec.kind().isCentred() && spec.gains() == 1) {

@@ -84,6 +84,11 @@ public final class Registers implements AutoCloseable {
     held.put(name, register);
   }
 
+  /** Whether there is an activation of that name that has rows. */
+  boolean isDefined(String name) {
+    return held.containsKey(name);
+  }
+
   /** Whether the activation has no rows. */
   public boolean isEmpty(String name) {
     return empty.contains(name);

@@ -1,0 +1,252 @@
+// What a backward pass needs beside the kernels of the forward pass: derivatives of norms, activation
+// functions, attention's softmax and the loss, and draws from the model's own distribution.
+#include "activation.cu"
+
+/** dx = r·(gain∘dy − x·r²·mean(gain∘dy∘x)) for each run of gain's columns; dx may be dy. */
+template <class T>
+__device__ inline void rmsNormGradientOf(Matrix x, Matrix gain, float epsilon, Matrix dy,
+                                         Matrix dx) {
+  int n = gain.columns;
+  long long from = (long long)blockIdx.y * n;
+  const T* in = x.row<T>(blockIdx.x) + from;
+  const T* d = dy.row<T>(blockIdx.x) + from;
+  T* out = dx.row<T>(blockIdx.x) + from;
+  float squares = 0;
+  float dot = 0;
+  for (int c = threadIdx.x; c < n; c += blockDim.x) {
+    float v = load(in + c);
+    squares = fmaf(v, v, squares);
+    dot = fmaf(load(&gain.at<T>(0, c)) * load(d + c), v, dot);
+  }
+  squares = reduceBlock(squares, 0.0f, Sum());
+  dot = reduceBlock(dot, 0.0f, Sum());
+  float r = 1.0f / sqrtf(squares / n + epsilon);
+  float factor = r * r * dot / n;
+  for (int c = threadIdx.x; c < n; c += blockDim.x) {
+    float h = load(&gain.at<T>(0, c)) * load(d + c);
+    store(out + c, r * (h - load(in + c) * factor));
+  }
+}
+KERNEL_OF_ACTIVATIONS(rmsNormGradient,
+                      (Matrix x, Matrix gain, float epsilon, Matrix dy, Matrix dx),
+                      (x, gain, epsilon, dy, dx))
+
+/** dx = r·(h − mean(h) − z·mean(h∘z)), h = gain∘dy, z = r·(x − mean); dx may be dy. */
+template <class T>
+__device__ inline void layerNormGradientOf(Matrix x, Matrix gain, float epsilon, Matrix dy,
+                                           Matrix dx) {
+  int n = x.columns;
+  const T* in = x.row<T>(blockIdx.x);
+  const T* d = dy.row<T>(blockIdx.x);
+  T* out = dx.row<T>(blockIdx.x);
+  float total = 0;
+  float sum = 0;
+  for (int c = threadIdx.x; c < n; c += blockDim.x) {
+    total += load(in + c);
+    sum = fmaf(load(&gain.at<T>(0, c)), load(d + c), sum);
+  }
+  float mean = reduceBlock(total, 0.0f, Sum()) / n;
+  sum = reduceBlock(sum, 0.0f, Sum());
+  float squares = 0;
+  float dot = 0;
+  for (int c = threadIdx.x; c < n; c += blockDim.x) {
+    float v = load(in + c) - mean;
+    squares = fmaf(v, v, squares);
+    dot = fmaf(load(&gain.at<T>(0, c)) * load(d + c), v, dot);
+  }
+  squares = reduceBlock(squares, 0.0f, Sum());
+  dot = reduceBlock(dot, 0.0f, Sum());
+  float r = 1.0f / sqrtf(squares / n + epsilon);
+  float factor = r * r * dot / n;
+  for (int c = threadIdx.x; c < n; c += blockDim.x) {
+    float h = load(&gain.at<T>(0, c)) * load(d + c);
+    store(out + c, r * (h - sum / n - (load(in + c) - mean) * factor));
+  }
+}
+KERNEL_OF_ACTIVATIONS(layerNormGradient,
+                      (Matrix x, Matrix gain, float epsilon, Matrix dy, Matrix dx),
+                      (x, gain, epsilon, dy, dx))
+
+__device__ inline float slopeOf(int function, float x) {
+  switch (function) {
+    case SILU: {
+      float s = 1.0f / (1.0f + expf(-x));
+      return s * (1.0f + x * (1.0f - s));
+    }
+    case GELU:
+      return 0.5f * erfcf(-0.70710678118654752f * x) +
+             0.39894228040143268f * x * expf(-0.5f * x * x);
+    case GELU_TANH: {
+      float square = x * x;
+      float t = tanhf(0.79788456080286536f * x * (1.0f + 0.044715f * square));
+      float inner = 0.79788456080286536f * (1.0f + 3.0f * 0.044715f * square);
+      return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * inner;
+    }
+    case RELU_SQUARED:
+      return x > 0 ? 2 * x : 0;
+    case SIGMOID: {
+      float s = 1.0f / (1.0f + expf(-x));
+      return s * (1.0f - s);
+    }
+    case IDENTITY:
+      return 1;
+    case ELU_EXCESS:
+      return x < 0 ? expm1f(x) : 0;
+    default:
+      return x > 0 ? 1 : 0;
+  }
+}
+
+/** dx = f'(x)∘dy. */
+template <class T>
+__device__ inline void activateGradientOf(int function, Matrix x, Matrix dy, Matrix dx) {
+  forEachElement(dx, [&](long long r, long long c) {
+    store(&dx.at<T>(r, c), slopeOf(function, load(&x.at<T>(r, c))) * load(&dy.at<T>(r, c)));
+  });
+}
+KERNEL_OF_ACTIVATIONS(activateGradient, (int function, Matrix x, Matrix dy, Matrix dx),
+                      (function, x, dy, dx))
+
+/** A dev.gptq.backend.ScoreRows. */
+struct ScoreRows {
+  int first;
+  int window;
+  float softCap;
+  float slope;
+  float sink;
+};
+
+__device__ inline float biasedScore(const Matrix& scores, const ScoreRows& rows, int i, int j) {
+  float s = scores.at<float>(i, j);
+  if (rows.softCap > 0) {
+    s = rows.softCap * tanhf(s / rows.softCap);
+  }
+  return s + rows.slope * float(j - rows.first - i);
+}
+
+/** The weights of a query and the gradient of its scores; a block takes one row. */
+template <class T>
+__device__ inline void attentionGradientOf(Matrix scores, Matrix dWeights, ScoreRows rows,
+                                           Matrix weights, Matrix dScores) {
+  int i = blockIdx.x;
+  int from = rows.window > 0 ? rows.first + i - rows.window + 1 : 0;
+  from = from > 0 ? from : 0;
+  int to = rows.first + i + 1;
+  to = to < scores.columns ? to : scores.columns;
+  float most = rows.sink;
+  for (int j = from + threadIdx.x; j < to; j += blockDim.x) {
+    most = fmaxf(most, biasedScore(scores, rows, i, j));
+  }
+  most = reduceBlock(most, rows.sink, Max());
+  float sum = 0;
+  float dot = 0;
+  for (int j = from + threadIdx.x; j < to; j += blockDim.x) {
+    float e = expf(biasedScore(scores, rows, i, j) - most);
+    sum += e;
+    dot = fmaf(e, dWeights.at<float>(i, j), dot);
+  }
+  sum = reduceBlock(sum, 0.0f, Sum()) + expf(rows.sink - most);
+  float mean = reduceBlock(dot, 0.0f, Sum()) / sum;
+  for (int j = threadIdx.x; j < scores.columns; j += blockDim.x) {
+    float p = 0;
+    float d = 0;
+    if (j >= from && j < to) {
+      p = expf(biasedScore(scores, rows, i, j) - most) / sum;
+      d = p * (dWeights.at<float>(i, j) - mean);
+      if (rows.softCap > 0) {
+        float t = tanhf(scores.at<float>(i, j) / rows.softCap);
+        d *= 1.0f - t * t;
+      }
+    }
+    store(&weights.at<T>(i, j), p);
+    store(&dScores.at<T>(i, j), d);
+  }
+}
+KERNEL_OF_ACTIVATIONS(attentionGradient,
+                      (Matrix scores, Matrix dWeights, ScoreRows rows, Matrix weights,
+                       Matrix dScores),
+                      (scores, dWeights, rows, weights, dScores))
+
+/** The largest element of a row, for all threads of the block. */
+__device__ inline float largestOfRow(const float* row, int n) {
+  float most = -__uint_as_float(0x7f800000u);
+  for (int c = threadIdx.x; c < n; c += blockDim.x) {
+    most = fmaxf(most, row[c]);
+  }
+  return reduceBlock(most, -__uint_as_float(0x7f800000u), Max());
+}
+
+/** dLogits = softmax(logits), less one at the target; a block takes one row. */
+template <class T>
+__device__ inline void crossEntropyGradientOf(Matrix logits, Matrix targets, Matrix dLogits) {
+  const float* row = logits.row<float>(blockIdx.x);
+  int n = logits.columns;
+  float most = largestOfRow(row, n);
+  float sum = 0;
+  for (int c = threadIdx.x; c < n; c += blockDim.x) {
+    sum += expf(row[c] - most);
+  }
+  sum = reduceBlock(sum, 0.0f, Sum());
+  int target = targets.at<int>(0, blockIdx.x);
+  for (int c = threadIdx.x; c < n; c += blockDim.x) {
+    store(&dLogits.at<T>(blockIdx.x, c), expf(row[c] - most) / sum - (c == target ? 1.0f : 0.0f));
+  }
+}
+KERNEL_OF_ACTIVATIONS(crossEntropyGradient, (Matrix logits, Matrix targets, Matrix dLogits),
+                      (logits, targets, dLogits))
+
+static const int SAMPLE_THREADS = 256;
+
+/** The first token at which the sum of probabilities exceeds uniform; a block takes one row. */
+extern "C" __global__ void __launch_bounds__(256)
+    sampleToken(Matrix logits, Matrix uniform, Matrix targets) {
+  __shared__ float sums[SAMPLE_THREADS];
+  const float* row = logits.row<float>(blockIdx.x);
+  int n = logits.columns;
+  float most = largestOfRow(row, n);
+  int run = (n + SAMPLE_THREADS - 1) / SAMPLE_THREADS;
+  int from = threadIdx.x * run;
+  int to = from + run < n ? from + run : n;
+  float sum = 0;
+  for (int c = from; c < to; c++) {
+    sum += expf(row[c] - most);
+  }
+  sums[threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    float total = 0;
+    for (int i = 0; i < SAMPLE_THREADS; i++) {
+      total += sums[i];
+    }
+    float bound = uniform.at<float>(0, blockIdx.x) * total;
+    float before = 0;
+    int own = 0;
+    while (own + 1 < SAMPLE_THREADS && before + sums[own] <= bound) {
+      before += sums[own];
+      own++;
+    }
+    int token = own * run < n ? own * run : n - 1;
+    float reached = before + expf(row[token] - most);
+    while (reached <= bound && token + 1 < n) {
+      token++;
+      reached += expf(row[token] - most);
+    }
+    targets.at<int>(0, blockIdx.x) = token;
+  }
+}
+
+/** sums[t] += Σ x[t]²; a block takes one row. */
+template <class T>
+__device__ inline void addRowSquaresOf(Matrix x, Matrix sums) {
+  const T* row = x.row<T>(blockIdx.x);
+  float sum = 0;
+  for (int c = threadIdx.x; c < x.columns; c += blockDim.x) {
+    float v = load(row + c);
+    sum = fmaf(v, v, sum);
+  }
+  sum = reduceBlock(sum, 0.0f, Sum());
+  if (threadIdx.x == 0) {
+    sums.at<float>(0, blockIdx.x) += sum;
+  }
+}
+KERNEL_OF_ACTIVATIONS(addRowSquares, (Matrix x, Matrix sums), (x, sums))

@@ -1,0 +1,120 @@
+package dev.gptq.models.forward;
+
+import com.google.common.base.Preconditions;
+import com.google.common.collect.ImmutableList;
+import dev.gptq.backend.Backend;
+import dev.gptq.models.family.LinearSpec;
+import dev.gptq.models.family.Step;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Gradients of the loss, summed over all positions, with respect to the outputs of all linear
+ * layers of a model. The forward pass keeps the residual stream before each block; on the way back
+ * each block is run again from there, so that the activations of one block only are held.
+ */
+public final class BackwardPass {
+  private final Backend backend;
+  private final Ends ends;
+  private final ImmutableList<Block> blocks;
+
+  BackwardPass(Backend backend, Ends ends, ImmutableList<Block> blocks) {
+    this.backend = backend;
+    this.ends = ends;
+    this.blocks = blocks;
+  }
+
+  /** Chooses the tokens that positions are asked to predict. */
+  @FunctionalInterface
+  public interface Labels {
+    /**
+     * The labels of some positions.
+     *
+     * @param logits of these positions, F32, positions × vocabulary
+     * @param round which of several draws for the same text
+     * @param from the first of the positions, counted through all windows of the batch
+     * @param scope owns the result, I32, 1 × positions
+     */
+    Tensor of(Tensor logits, int round, int from, TensorScope scope);
+  }
+
+  /** Hears of gradients, block by block from the last to the first, and round by round in each. */
+  @FunctionalInterface
+  public interface Listener {
+    /**
+     * The gradient at a group of layers that share an input.
+     *
+     * @param gradient of the outputs of all its modules side by side, in the activation type,
+     *     tokens × outputs; gone when the call returns
+     */
+    void gradient(int block, Step.Linears group, Tensor gradient);
+  }
+
+  /**
+   * Takes a batch of windows of equal length forward once and then back, once for each round of
+   * labels.
+   */
+  public void run(List<int[]> windows, int rounds, Labels labels, Listener listener) {
+    Preconditions.checkArgument(rounds > 0, "no labels to take gradients with");
+    int sequences = windows.size();
+    try (TensorScope local = backend.newScope();
+        Registers registers = new Registers(backend, local)) {
+      ends.embed(windows, registers, local);
+      List<Tensor> borders = new ArrayList<>();
+      for (Block block : blocks) {
+        Tensor x = registers.get(Step.RESIDUAL);
+        Tensor copy = local.rowMajor(x.type(), x.rows(), x.columns());
+        backend.linalg().convert(x, copy);
+        borders.add(copy);
+        block.run(registers, Pass.windows(sequences));
+      }
+      List<Registers> gradients = new ArrayList<>();
+      for (int round = 0; round < rounds; round++) {
+        gradients.add(new Registers(backend, local));
+      }
+      ends.gradients(registers, labels, gradients);
+      registers.release(Step.RESIDUAL);
+      for (int i = blocks.size() - 1; i >= 0; i--) {
+        back(i, borders.get(i), sequences, gradients, listener);
+      }
+      gradients.forEach(Registers::close);
+    }
+  }
+
+  private void back(
+      int index, Tensor border, int sequences, List<Registers> rounds, Listener listener) {
+    try (TensorScope local = backend.newScope();
+        Registers registers = new Registers(backend, local)) {
+      registers.define(
+          Step.RESIDUAL, border.rows(), border.columns(), x -> backend.linalg().convert(border, x));
+      BlockGradient block = blocks.get(index).runKeeping(registers, sequences, local);
+      for (Registers gradients : rounds) {
+        block.back(gradients, group -> show(index, group, gradients, listener));
+      }
+    }
+  }
+
+  private void show(int block, Step.Linears group, Registers gradients, Listener listener) {
+    if (group.modules().size() == 1) {
+      listener.gradient(block, group, gradients.get(group.modules().getFirst().out()));
+      return;
+    }
+    int columns = group.modules().stream().mapToInt(LinearSpec::outputs).sum();
+    int rows = gradients.get(Step.RESIDUAL).rows();
+    try (TensorScope local = backend.newScope()) {
+      Tensor all = local.zeros(backend.activationType(), rows, columns, Layout.ROW_MAJOR);
+      int from = 0;
+      for (LinearSpec module : group.modules()) {
+        int to = from + module.outputs();
+        if (gradients.isDefined(module.out())) {
+          backend.linalg().convert(gradients.get(module.out()), all.columns(from, to));
+        }
+        from = to;
+      }
+      listener.gradient(block, group, all);
+    }
+  }
+}
