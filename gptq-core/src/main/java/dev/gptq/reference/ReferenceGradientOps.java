@@ -12,9 +12,9 @@ final class ReferenceGradientOps implements GradientOps {
   @Override
   public void rmsNormGradient(Tensor x, Tensor gain, float epsilon, Tensor dy, Tensor dx) {
     int n = gain.columns();
-    float[] xv = Elements.load(x);
-    float[] g = Elements.load(gain);
-    float[] d = Elements.load(dy);
+    float[] xv = RowArrays.load(x);
+    float[] g = RowArrays.load(gain);
+    float[] d = RowArrays.load(dy);
     for (int from = 0; from < xv.length; from += n) {
       double squares = 0;
       double dot = 0;
@@ -28,15 +28,15 @@ final class ReferenceGradientOps implements GradientOps {
         d[from + c] = (float) (r * (h - xv[from + c] * r * r * dot / n));
       }
     }
-    Elements.store(d, dx);
+    RowArrays.store(d, dx);
   }
 
   @Override
   public void layerNormGradient(Tensor x, Tensor gain, float epsilon, Tensor dy, Tensor dx) {
     int n = x.columns();
-    float[] xv = Elements.load(x);
-    float[] g = Elements.load(gain);
-    float[] d = Elements.load(dy);
+    float[] xv = RowArrays.load(x);
+    float[] g = RowArrays.load(gain);
+    float[] d = RowArrays.load(dy);
     for (int from = 0; from < xv.length; from += n) {
       double mean = 0;
       for (int c = 0; c < n; c++) {
@@ -59,18 +59,18 @@ final class ReferenceGradientOps implements GradientOps {
         d[from + c] = (float) (r * (h - sum / n - z * r * dot / n));
       }
     }
-    Elements.store(d, dx);
+    RowArrays.store(d, dx);
   }
 
   @Override
   public void activateGradient(Activation f, Tensor x, Tensor dy, Tensor dx) {
     DoubleUnaryOperator derivative = derivative(f);
-    float[] xv = Elements.load(x);
-    float[] d = Elements.load(dy);
+    float[] xv = RowArrays.load(x);
+    float[] d = RowArrays.load(dy);
     for (int i = 0; i < d.length; i++) {
       d[i] = (float) (derivative.applyAsDouble(xv[i]) * d[i]);
     }
-    Elements.store(d, dx);
+    RowArrays.store(d, dx);
   }
 
   private static DoubleUnaryOperator derivative(Activation f) {
@@ -102,8 +102,8 @@ final class ReferenceGradientOps implements GradientOps {
   public void attentionGradient(
       Tensor scores, Tensor dWeights, ScoreRows rows, Tensor weights, Tensor dScores) {
     int keys = scores.columns();
-    float[] s = Elements.load(scores);
-    float[] dw = Elements.load(dWeights);
+    float[] s = RowArrays.load(scores);
+    float[] dw = RowArrays.load(dWeights);
     float[] w = new float[s.length];
     float[] ds = new float[s.length];
     for (int i = 0; i < scores.rows(); i++) {
@@ -139,15 +139,15 @@ final class ReferenceGradientOps implements GradientOps {
         ds[i * keys + j] = (float) (p[j] * (dw[i * keys + j] - mean) * slope);
       }
     }
-    Elements.store(w, weights);
-    Elements.store(ds, dScores);
+    RowArrays.store(w, weights);
+    RowArrays.store(ds, dScores);
   }
 
   @Override
   public void crossEntropyGradient(Tensor logits, Tensor targets, Tensor dLogits) {
     int n = logits.columns();
-    float[] l = Elements.load(logits);
-    int[] target = Elements.loadInts(targets);
+    float[] l = RowArrays.load(logits);
+    int[] target = RowArrays.loadInts(targets);
     for (int t = 0; t < target.length; t++) {
       double[] e = exponentials(l, t * n, n);
       double sum = sum(e);
@@ -155,14 +155,14 @@ final class ReferenceGradientOps implements GradientOps {
         l[t * n + c] = (float) (e[c] / sum - (c == target[t] ? 1 : 0));
       }
     }
-    Elements.store(l, dLogits);
+    RowArrays.store(l, dLogits);
   }
 
   @Override
   public void sample(Tensor logits, Tensor uniform, Tensor targets) {
     int n = logits.columns();
-    float[] l = Elements.load(logits);
-    float[] u = Elements.load(uniform);
+    float[] l = RowArrays.load(logits);
+    float[] u = RowArrays.load(uniform);
     int[] drawn = new int[u.length];
     for (int t = 0; t < u.length; t++) {
       double[] e = exponentials(l, t * n, n);
@@ -173,7 +173,7 @@ final class ReferenceGradientOps implements GradientOps {
       }
       drawn[t] = i;
     }
-    Elements.storeInts(drawn, targets);
+    RowArrays.storeInts(drawn, targets);
   }
 
   /** {@code e^(x − max)}. */
@@ -200,8 +200,8 @@ final class ReferenceGradientOps implements GradientOps {
   @Override
   public void addRowSquares(Tensor x, Tensor sums) {
     int n = x.columns();
-    float[] xv = Elements.load(x);
-    float[] s = Elements.load(sums);
+    float[] xv = RowArrays.load(x);
+    float[] s = RowArrays.load(sums);
     for (int t = 0; t < s.length; t++) {
       double sum = s[t];
       for (int c = 0; c < n; c++) {
@@ -209,6 +209,6 @@ final class ReferenceGradientOps implements GradientOps {
       }
       s[t] = (float) sum;
     }
-    Elements.store(s, sums);
+    RowArrays.store(s, sums);
   }
 }
