@@ -8,6 +8,7 @@ import dev.gptq.tensor.DType;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
 
@@ -56,7 +57,7 @@ public final class Gptq {
   public record Result(QuantizedMatrix matrix, double loss) {}
 
   /**
-   * Quantizes one matrix.
+   * Quantizes one matrix, whose rows know nothing of each other.
    *
    * @param weight rows × columns of a real type; left as it is
    * @param factor the factor of this layer's Hessian
@@ -65,31 +66,67 @@ public final class Gptq {
    *     with {@code D = W − Q}, dead columns of W counted as zero
    */
   public Result quantize(Tensor weight, HessianFactor factor, TensorScope scope) {
-    int rows = weight.rows();
-    int columns = weight.columns();
-    int groups = columns / options.groupColumns(columns);
-    Tensor codes = scope.columnMajor(DType.U8, rows, columns);
-    Tensor scale = scope.columnMajor(DType.F32, rows, groups);
-    Tensor zero = scope.columnMajor(DType.F32, rows, groups);
-    int step = rowsAtOnce(rows, columns);
-    double loss = 0;
-    int[] groupOf = {};
-    for (int from = 0; from < rows; from += step) {
-      int to = Math.min(from + step, rows);
+    Solution solution = new Solution(weight.rows(), weight.columns(), scope);
+    int step = rowsAtOnce(weight.rows(), weight.columns());
+    for (int from = 0; from < weight.rows(); from += step) {
+      int to = Math.min(from + step, weight.rows());
+      solution.solve(weight.rows(from, to), factor, from, to);
+    }
+    return solution.result();
+  }
+
+  /**
+   * Quantizes one matrix, whose rows are coupled; see {@link CoupledRows}.
+   *
+   * @param coupled factors of the curvature of the output side, each of the next rows; none if rows
+   *     know nothing of each other
+   * @return as above; the loss is that of each row beside what it had to make up for
+   */
+  public Result quantize(
+      Tensor weight, HessianFactor factor, List<HessianFactor> coupled, TensorScope scope) {
+    if (coupled.isEmpty()) {
+      return quantize(weight, factor, scope);
+    }
+    Solution solution = new Solution(weight.rows(), weight.columns(), scope);
+    int from = 0;
+    for (HessianFactor rows : coupled) {
+      int to = from + rows.order().size();
+      solution.solve(weight.rows(from, to), factor, rows, from);
+      from = to;
+    }
+    return solution.result();
+  }
+
+  /** Codes and grids of a matrix as they are found, rows after rows. */
+  private final class Solution {
+    private final Tensor codes;
+    private final Tensor scale;
+    private final Tensor zero;
+    private final TensorScope scope;
+    private int[] groupOf = {};
+    private double loss;
+
+    Solution(int rows, int columns, TensorScope scope) {
+      int groups = columns / options.groupColumns(columns);
+      this.codes = scope.columnMajor(DType.U8, rows, columns);
+      this.scale = scope.columnMajor(DType.F32, rows, groups);
+      this.zero = scope.columnMajor(DType.F32, rows, groups);
+      this.scope = scope;
+    }
+
+    /** Finds those of some rows. */
+    void solve(Tensor weight, HessianFactor factor, int from, int to) {
       try (TensorScope local = backend.newScope()) {
+        int columns = codes.columns();
         Tensor ordered = local.columnMajor(DType.U8, to - from, columns);
         if (options.blocks().isPresent()) {
           loss +=
               quantizeBlocks(
-                  weight.rows(from, to),
-                  factor,
-                  ordered,
-                  scale.rows(from, to),
-                  zero.rows(from, to));
+                  weight, factor, ordered, scale.rows(from, to), zero.rows(from, to));
           groupOf = IntStream.range(0, columns).map(c -> c / options.groupSize()).toArray();
         } else {
           GridPlan grids = new GridPlan(backend, options, to - from, factor, local);
-          loss += quantize(weight.rows(from, to), factor, grids, ordered, local);
+          loss += quantize(weight, factor, grids, ordered, local);
           grids.store(scale.rows(from, to), zero.rows(from, to));
           groupOf = grids.storedGroups();
         }
@@ -98,11 +135,41 @@ public final class Gptq {
             .gatherColumns(ordered, local.upload(factor.positions()), codes.rows(from, to));
       }
     }
-    Grid grid = new Grid(options.grid(), scale, zero, scope.upload(groupOf));
-    return new Result(new QuantizedMatrix(codes, grid), loss);
+
+    /** Finds those of coupled rows, of which the first is {@code first}. */
+    void solve(Tensor weight, HessianFactor factor, HessianFactor rows, int first) {
+      int m = weight.rows();
+      int n = weight.columns();
+      int step = Math.min(CoupledRows.together(m), rowsAtOnce(m, n));
+      try (TensorScope local = backend.newScope()) {
+        CoupledRows coupled = new CoupledRows(backend, weight, rows, local);
+        Solution ordered = new Solution(m, n, local);
+        for (int from = 0; from < m; from += step) {
+          int to = Math.min(from + step, m);
+          try (TensorScope block = backend.newScope()) {
+            ordered.solve(coupled.target(from, to, block), factor, from, to);
+          }
+          coupled.decide(from, to, ordered.matrix().rows(from, to));
+        }
+        coupled.toStoredOrder(ordered.codes, codes.rows(first, first + m));
+        coupled.toStoredOrder(ordered.scale, scale.rows(first, first + m));
+        coupled.toStoredOrder(ordered.zero, zero.rows(first, first + m));
+        groupOf = ordered.groupOf;
+        loss += ordered.loss;
+      }
+    }
+
+    QuantizedMatrix matrix() {
+      return new QuantizedMatrix(
+          codes, new Grid(options.grid(), scale, zero, scope.upload(groupOf)));
+    }
+
+    Result result() {
+      return new Result(matrix(), loss);
+    }
   }
 
-  /** Rows know nothing of each other: where a beam would need much memory they go in turns. */
+  /** Where a beam would need much memory rows go in turns. */
   private int rowsAtOnce(int rows, int columns) {
     int beam = options.refinement().beam();
     return beam == 1 ? rows : Math.clamp(BEAM_ELEMENTS / ((long) beam * columns), 1, rows);

@@ -50,7 +50,12 @@ public final class InputDrift {
 
   /** Adds tokens; full and quantized are tokens × columns of the same type. */
   public void add(Tensor full, Tensor quantized) {
-    add(full, quantized, quantized, drift);
+    add(full, quantized, quantized);
+  }
+
+  /** The same with {@code input} in place of x̂: x̂ times the weights of its tokens. */
+  public void add(Tensor full, Tensor quantized, Tensor input) {
+    add(full, quantized, input, drift);
   }
 
   /** Adds the same tokens' residual streams beside the quantized input. */

@@ -1,0 +1,137 @@
+package dev.gptq.quantize;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.primitives.Ints;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.LinearAlgebra;
+import dev.gptq.grid.GridSpec;
+import dev.gptq.grid.Scheme;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.HostCopies;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * How the loss of the whole model couples the outputs of layers that share an input: {@code G = Σ
+ * g·gᵀ} over gradients g of the loss with respect to all these outputs. Of very many outputs G is
+ * kept in blocks on its diagonal, and what lies between blocks counts as zero.
+ */
+public final class OutputCurvature {
+  /** Outputs of a block at most. */
+  public static final int MOST = 4096;
+
+  /** What is added to the diagonal, as a share of its mean. */
+  public static final double DAMPING = 0.1;
+
+  private static final GptqOptions OPTIONS =
+      GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), GptqOptions.PER_ROW)
+          .withOrder(ColumnOrder.ACTIVATION)
+          .withDamping(DAMPING);
+
+  private final ImmutableList<Hessian> blocks;
+
+  /** Empty sums for so many outputs, in the memory of {@code scope}. */
+  public OutputCurvature(Backend backend, TensorScope scope, int outputs) {
+    ImmutableList.Builder<Hessian> sums = ImmutableList.builder();
+    for (int from = 0; from < outputs; from += MOST) {
+      sums.add(new Hessian(backend, scope, Math.min(MOST, outputs - from)));
+    }
+    this.blocks = sums.build();
+  }
+
+  /** Numbers that the sums of so many outputs hold. */
+  public static long size(int outputs) {
+    long whole = outputs / MOST;
+    long rest = outputs % MOST;
+    return whole * MOST * MOST + rest * rest;
+  }
+
+  /** Adds gradients, tokens × outputs of a real type. */
+  public void add(Tensor gradients) {
+    int from = 0;
+    for (Hessian block : blocks) {
+      int to = from + block.columns();
+      block.add(gradients.columns(from, to));
+      from = to;
+    }
+  }
+
+  /** Makes the sums ready for lanes of their backend. */
+  public void finish() {
+    blocks.forEach(Hessian::matrix);
+  }
+
+  /**
+   * Factors for some of the outputs, one after the other, each of as many of them as lie in one
+   * block.
+   *
+   * @param outputs ascending
+   */
+  public ImmutableList<HessianFactor> factors(
+      Backend backend, List<Integer> outputs, TensorScope scope) {
+    ImmutableList.Builder<HessianFactor> factors = ImmutableList.builder();
+    int from = 0;
+    for (Hessian block : blocks) {
+      int first = from;
+      int[] own =
+          Ints.toArray(
+              outputs.stream()
+                  .filter(output -> output >= first && output < first + block.columns())
+                  .map(output -> output - first)
+                  .toList());
+      if (own.length > 0) {
+        factors.add(factor(backend, block, own, scope));
+      }
+      from += block.columns();
+    }
+    return factors.build();
+  }
+
+  /** With a mean diagonal of 1, so that an output that no loss depends on weighs no more. */
+  private static HessianFactor factor(
+      Backend backend, Hessian block, int[] own, TensorScope scope) {
+    LinearAlgebra la = backend.linalg();
+    int n = own.length;
+    try (TensorScope local = backend.newScope()) {
+      Tensor some = local.rowMajor(DType.F32, n, n);
+      Tensor index = local.upload(own);
+      Tensor columns = local.rowMajor(DType.F32, block.columns(), n);
+      la.gatherColumns(block.on(backend).matrix(), index, columns);
+      la.gatherColumns(columns.transposed(), index, some.transposed());
+      Tensor diagonal = local.rowMajor(DType.F32, 1, n);
+      la.diagonal(some, diagonal);
+      double sum = 0;
+      for (float d : HostCopies.floats(diagonal)) {
+        sum += d;
+      }
+      Tensor unit = local.zeros(DType.F32, n, n, Layout.ROW_MAJOR);
+      if (sum > 0) {
+        la.axpy((float) (n / sum), some, unit);
+      }
+      return HessianFactor.of(backend, Hessian.of(backend, unit, block.tokens()), OPTIONS, scope);
+    }
+  }
+
+  /**
+   * How much each token counts, from the squares of the gradients of its outputs: cut at their 99.9
+   * % quantile, divided by their mean, and mixed half with 1.
+   */
+  public static float[] tokenWeights(float[] squares) {
+    float[] sorted = squares.clone();
+    Arrays.sort(sorted);
+    float most = sorted[(int) (0.999 * (sorted.length - 1))];
+    double sum = 0;
+    for (float square : squares) {
+      sum += Math.min(square, most);
+    }
+    float[] weights = new float[squares.length];
+    for (int t = 0; t < weights.length; t++) {
+      double own = sum > 0 ? Math.min(squares[t], most) * weights.length / sum : 1;
+      weights[t] = (float) (0.5 + 0.5 * own);
+    }
+    return weights;
+  }
+}
