@@ -19,7 +19,10 @@ import dev.gptq.cli.report.ComparisonReport;
 import dev.gptq.grid.SuperBlock;
 import dev.gptq.models.Model;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.pipeline.Target;
+import dev.gptq.quantizer.run.CurvatureChoice;
 import dev.gptq.quantizer.study.Comparison;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -111,13 +114,7 @@ final class CompareCommand implements Callable<Integer> {
   @Override
   public Integer call() throws Exception {
     Console console = output.console(spec);
-    ImmutableList.Builder<Comparison.Row> rows = ImmutableList.builder();
-    for (GptqOptions setting : settings()) {
-      for (Method method : methods) {
-        rows.add(
-            new Comparison.Row(method, setting, options.target(), sequential.trueSequential()));
-      }
-    }
+    ImmutableList<GptqOptions> algorithms = settings();
     try (Model opened = Model.open(model.folder(console))) {
       ImmutableList<int[]> measured =
           TextOptions.text(HubFiles.text(text, console), calibration, windows)
@@ -133,7 +130,7 @@ final class CompareCommand implements Callable<Integer> {
             new Comparison(
                 opened, backend, calibrating, measured, divergence, new MeasuringProgress(console));
         double full = comparison.fullPrecision();
-        List<Comparison.Measured> results = comparison.measure(rows.build());
+        List<Comparison.Measured> results = comparison.measure(rows(algorithms, opened, console));
         if (output.json()) {
           console.result(JsonOutput.line(json(backend, full, results)));
         } else {
@@ -151,6 +148,24 @@ final class CompareCommand implements Callable<Integer> {
     return bits.stream()
         .flatMap(b -> groupSizes.stream().map(groupSize -> options.with(b, groupSize)))
         .collect(ImmutableList.toImmutableList());
+  }
+
+  private ImmutableList<Comparison.Row> rows(
+      List<GptqOptions> algorithms, Model opened, Console console) {
+    Target target = options.target();
+    Curvature curvature =
+        methods.contains(Method.GPTQ)
+            ? CurvatureChoice.of(
+                opened.spec(), options.curvature(), options.quality().curvature(), console::warning)
+            : Curvature.INPUTS;
+    ImmutableList.Builder<Comparison.Row> rows = ImmutableList.builder();
+    for (GptqOptions algorithm : algorithms) {
+      for (Method method : methods) {
+        rows.add(
+            new Comparison.Row(method, algorithm, target, curvature, sequential.trueSequential()));
+      }
+    }
+    return rows.build();
   }
 
   private static ObjectNode json(Backend backend, double full, List<Comparison.Measured> results) {

@@ -22,6 +22,7 @@ import dev.gptq.models.forward.Decoder;
 import dev.gptq.models.text.EvaluationText;
 import dev.gptq.models.tokenizer.Tokenizer;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
@@ -131,7 +132,7 @@ final class DemoCommand implements Callable<Integer> {
         GptqOptions options =
             Quality.STANDARD.apply(
                 GptqOptions.of(GridSpec.of(Scheme.ASYMMETRIC, bits), bits == 2 ? 32 : 128));
-        rows.add(new Comparison.Row(method, options, Target.PLAIN, true));
+        rows.add(new Comparison.Row(method, options, Target.PLAIN, Curvature.INPUTS, true));
       }
     }
     return rows;

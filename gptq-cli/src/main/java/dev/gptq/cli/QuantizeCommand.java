@@ -190,6 +190,7 @@ final class QuantizeCommand implements Callable<Integer> {
             method,
             options.with(widths.bits(), widths.groupSize()),
             options.target(),
+            options.quality().curvature(),
             sequential.trueSequential(),
             Optional.ofNullable(include),
             Optional.ofNullable(exclude));
@@ -202,6 +203,7 @@ final class QuantizeCommand implements Callable<Integer> {
             .resume(resume)
             .keepStates(keptStates)
             .classicLog(logFormat == LogFormat.CLASSIC);
+    options.curvature().ifPresent(quantization::curvature);
     if (method == Method.GPTQ) {
       quantization.calibration(calibration.calibration(console));
     }

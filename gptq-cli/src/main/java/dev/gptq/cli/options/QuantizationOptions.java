@@ -9,9 +9,11 @@ import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantize.GroupStatistics;
 import dev.gptq.quantize.Refinement;
+import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.Target;
 import dev.gptq.tensor.DType;
+import java.util.Optional;
 import picocli.CommandLine.Option;
 
 /** The options of the algorithm that all bit widths and group sizes of a run share. */
@@ -104,6 +106,15 @@ public final class QuantizationOptions {
       paramLabel = "X",
       description = "how much of these errors, 0 to 1 (default: 0.5)")
   private double alpha = Target.DEFAULT_ALPHA;
+
+  @Option(
+      names = "--curvature",
+      paramLabel = "NAME",
+      description =
+          "what says how much errors cost: inputs, a layer's own inputs; tokens, also how much the"
+              + " loss depends on each token; kl, also how the loss couples a layer's outputs. The"
+              + " last two take gradients of the whole model, which must fit in memory")
+  private String curvatureName;
 
   @Option(
       names = "--beam",
@@ -223,6 +234,19 @@ public final class QuantizationOptions {
       throw new UsageException(e.getMessage());
     }
     throw new UsageException("--target must be plain, qep or residual but is " + targetName);
+  }
+
+  /** The curvature, if one was asked for. */
+  public Optional<Curvature> curvature() {
+    if (curvatureName == null) {
+      return Optional.empty();
+    }
+    for (Curvature known : Curvature.values()) {
+      if (known.id().equals(curvatureName)) {
+        return Optional.of(known);
+      }
+    }
+    throw new UsageException("--curvature must be inputs, tokens or kl but is " + curvatureName);
   }
 
   private GridSearch search(Quality quality) {

@@ -1,5 +1,6 @@
 package dev.gptq.quantizer.observe;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.formats.packed.Precision;
@@ -68,7 +69,7 @@ public final class Requantizer {
             .solve(
                 input.modules().stream().map(module -> subject(unit, module)).toList(),
                 weights,
-                new ModuleSolve.Statistics(hessian, rounded),
+                new ModuleSolve.Statistics(hessian, ImmutableList.of(), rounded),
                 Optional.empty(),
                 scope)
             .forEach(solved -> {

@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
+import java.util.function.Function;
 
 /**
  * Takes the calibration batches through one block and gathers the statistics of every group of
@@ -25,6 +26,7 @@ final class BlockCalibration {
   private final Optional<Block> original;
   private final Target.Kind target;
   private final List<CalibrationBatch> batches;
+  private final Function<Step.Linears, Optional<GroupCurvature>> curvature;
   private final List<Step> steps;
   private int reached;
 
@@ -32,13 +34,16 @@ final class BlockCalibration {
    * A calibration.
    *
    * @param original the block with weights that stay as they are, for targets that need it
+   * @param curvature what the loss of the whole model says about groups, if gradients were taken
    */
   BlockCalibration(
       Backend backend,
       Block block,
       Optional<Block> original,
       Target.Kind target,
-      List<CalibrationBatch> batches) {
+      List<CalibrationBatch> batches,
+      Function<Step.Linears, Optional<GroupCurvature>> curvature) {
+    this.curvature = curvature;
     this.backend = backend;
     this.block = block;
     this.original = original;
@@ -86,14 +91,26 @@ final class BlockCalibration {
   private CalibratedGroup calibrate(int from, int index, TensorScope scope) {
     Step.Linears group = (Step.Linears) steps.get(index);
     if (batches.isEmpty()) {
-      return new CalibratedGroup(group, Optional.empty());
+      return new CalibratedGroup(group, Optional.empty(), Optional.empty());
     }
     InputStatistics statistics = statistics(index, scope);
+    int tokens = 0;
     for (CalibrationBatch batch : batches) {
       batch.run(block, original, from, index);
-      statistics.add(batch.registers(), batch.full(), group);
+      add(batch, group, statistics, tokens);
+      tokens += batch.registers().get(Step.RESIDUAL).rows();
     }
-    return new CalibratedGroup(group, Optional.of(statistics));
+    return new CalibratedGroup(group, Optional.of(statistics), curvature.apply(group));
+  }
+
+  /** Adds the tokens of a batch, whose first is {@code first} of all. */
+  private void add(
+      CalibrationBatch batch, Step.Linears group, InputStatistics statistics, int first) {
+    curvature
+        .apply(group)
+        .ifPresentOrElse(
+            known -> statistics.add(backend, batch, group, known, first),
+            () -> statistics.add(batch.registers(), batch.full(), group));
   }
 
   private long rows(Step.Gather gather) {
@@ -113,6 +130,7 @@ final class BlockCalibration {
           all.put(group, statistics(i, local));
         }
       }
+      int tokens = 0;
       for (CalibrationBatch batch : batches) {
         try (TensorScope run = backend.newScope();
             Registers registers = residual(batch.registers(), run)) {
@@ -122,17 +140,19 @@ final class BlockCalibration {
           for (int i = 0; i < steps.size(); i++) {
             if (steps.get(i) instanceof Step.Linears group) {
               trial.run(block, original, from, i);
-              all.get(group).add(registers, full, group);
+              add(trial, group, all.get(group), tokens);
               from = i;
             }
           }
         }
+        tokens += batch.registers().get(Step.RESIDUAL).rows();
       }
       List<CalibratedGroup> experts = new ArrayList<>();
       for (Stretch stretch : Stretch.of(steps)) {
         for (int i : stretch.groups(steps)) {
           Step.Linears group = (Step.Linears) steps.get(i);
-          CalibratedGroup calibrated = new CalibratedGroup(group, Optional.of(all.get(group)));
+          CalibratedGroup calibrated =
+              new CalibratedGroup(group, Optional.of(all.get(group)), curvature.apply(group));
           if (stretch.isExpert()) {
             experts.add(calibrated);
           } else {

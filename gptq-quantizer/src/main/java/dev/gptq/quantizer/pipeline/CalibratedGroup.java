@@ -8,5 +8,7 @@ import java.util.Optional;
  *
  * @param group the layers
  * @param statistics of their input; empty without calibration text
+ * @param curvature what the loss of the whole model says about them, if gradients were taken
  */
-record CalibratedGroup(Step.Linears group, Optional<InputStatistics> statistics) {}
+record CalibratedGroup(
+    Step.Linears group, Optional<InputStatistics> statistics, Optional<GroupCurvature> curvature) {}

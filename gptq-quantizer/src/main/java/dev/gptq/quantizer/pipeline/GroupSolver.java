@@ -51,7 +51,8 @@ final class GroupSolver {
   }
 
   /** Quantizes the modules, in order; they share the input that the statistics are of. */
-  ImmutableList<Solved> solve(List<LinearSpec> modules, Optional<InputStatistics> statistics) {
+  ImmutableList<Solved> solve(List<LinearSpec> modules, CalibratedGroup calibrated) {
+    Optional<InputStatistics> statistics = calibrated.statistics();
     try (TensorScope local = backend.newScope()) {
       Optional<Hessian> hessian = statistics.map(s -> s.hessian().on(backend));
       Optional<InputDrift> drift = statistics.flatMap(InputStatistics::drift);
@@ -61,7 +62,13 @@ final class GroupSolver {
               .solve(
                   modules.stream().map(this::subject).toList(),
                   weights,
-                  new ModuleSolve.Statistics(hessian.filter(h -> h.tokens() > 0), rounded(hessian)),
+                  new ModuleSolve.Statistics(
+                      hessian.filter(h -> h.tokens() > 0),
+                      calibrated
+                          .curvature()
+                          .map(c -> c.factors(backend, calibrated.group(), modules, local))
+                          .orElse(ImmutableList.of()),
+                      rounded(hessian)),
                   drift.map(
                       d -> factor -> d.target(weights, factor, settings.target().alpha(), local)),
                   local);

@@ -5,7 +5,10 @@ import dev.gptq.models.family.Step;
 import dev.gptq.models.forward.Registers;
 import dev.gptq.quantize.Hessian;
 import dev.gptq.quantize.InputDrift;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 
@@ -75,6 +78,41 @@ record InputStatistics(Hessian hessian, Optional<InputDrift> drift) {
                 step instanceof Step.Add add
                     && add.to().equals(Step.RESIDUAL)
                     && add.what().equals(out));
+  }
+
+  /**
+   * Adds the tokens of a batch, each with its weight.
+   *
+   * @param first the first token of the batch, counted through all batches
+   */
+  void add(
+      Backend backend,
+      CalibrationBatch batch,
+      Step.Linears group,
+      GroupCurvature curvature,
+      int first) {
+    Tensor x = batch.registers().get(group.in());
+    int last = first + x.rows();
+    try (TensorScope local = backend.newScope()) {
+      hessian.add(weighed(backend, x, curvature.weights(first, last, true, local), local));
+      drift.ifPresent(d -> {
+        Registers full = batch.full().orElseThrow();
+        Tensor input = weighed(backend, x, curvature.weights(first, last, false, local), local);
+        d.add(full.get(group.in()), x, input);
+        if (d.wantsResidual()) {
+          d.addResidual(full.get(Step.RESIDUAL), batch.registers().get(Step.RESIDUAL), input);
+        }
+      });
+    }
+  }
+
+  /** Rows times their factors. */
+  private static Tensor weighed(Backend backend, Tensor x, Tensor factors, TensorScope scope) {
+    int[] rows = new int[x.rows()];
+    Arrays.setAll(rows, t -> t);
+    Tensor y = scope.zeros(x.type(), x.rows(), x.columns(), Layout.ROW_MAJOR);
+    backend.transformer().scatterAddRows(x, scope.upload(rows), factors, y);
+    return y;
   }
 
   /** Adds the tokens of a batch that reach the group; an expert may get none. */

@@ -7,6 +7,7 @@ import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Step;
 import dev.gptq.quantize.Gptq;
+import dev.gptq.quantize.OutputCurvature;
 import dev.gptq.quantize.Refinement;
 import java.util.List;
 
@@ -14,12 +15,14 @@ import java.util.List;
  * What a quantization needs of a backend's memory, with 4 bytes a number.
  *
  * @param weights one block's weights, and the copies of the largest group of modules that are alive
- *     while it is quantized, or of {@value LaneGroup#MOST} experts at most
+ *     while it is quantized, or of {@value LaneGroup#MOST} experts at most; of all blocks,
+ *     embedding and head where gradients are taken first
  * @param activations the residual stream of all calibration tokens and the widest activation that
  *     is kept beside it
  * @param hessians the Hessians of one group or wave of experts (of a whole block without
  *     true-sequential), and twice the largest for its factor; all three doubled where
- *     full-precision activations go along
+ *     full-precision activations go along; and how the outputs of all groups are coupled, if that
+ *     is asked for
  */
 public record MemoryEstimate(long weights, long activations, long hessians) {
   private static final long NUMBER = Float.BYTES;
@@ -41,10 +44,31 @@ public record MemoryEstimate(long weights, long activations, long hessians) {
       widest = Math.max(widest, linears.stream().mapToLong(LinearSpec::inputs).max().orElse(0));
     }
     int streams = settings.needsFullPrecision() ? 2 : 1;
+    boolean gradients = settings.needsGradients() && tokens > 0;
     return new MemoryEstimate(
-        NUMBER * weights * streams,
+        NUMBER * Math.max(weights * streams, gradients ? whole(spec) : 0),
         NUMBER * tokens * (spec.hidden() + widest) * streams,
-        tokens == 0 ? 0 : NUMBER * hessians * streams);
+        tokens == 0
+            ? 0
+            : NUMBER * (hessians * streams + (gradients ? coupled(spec, settings) : 0)));
+  }
+
+  /** Numbers in the weights of a whole model. */
+  private static long whole(DecoderSpec spec) {
+    long ends = 2L * spec.vocabulary() * spec.embedding().size();
+    return ends
+        + spec.blocks().stream().flatMap(BlockSpec::linears).mapToLong(MemoryEstimate::size).sum();
+  }
+
+  /** Numbers that say how the outputs of each group are coupled. */
+  private static long coupled(DecoderSpec spec, QuantizationSettings settings) {
+    return settings.curvature() == Curvature.KL
+        ? spec.blocks().stream()
+            .flatMap(BlockSpec::groups)
+            .mapToInt(group -> group.modules().stream().mapToInt(LinearSpec::outputs).sum())
+            .mapToLong(OutputCurvature::size)
+            .sum()
+        : 0;
   }
 
   /**

@@ -54,7 +54,7 @@ final class ModuleQuantizer {
               .toList();
       if (!selected.isEmpty()) {
         calibrated.statistics().map(InputStatistics::hessian).ifPresent(Hessian::matrix);
-        tasks.add(lane -> solver.apply(lane).solve(selected, calibrated.statistics()));
+        tasks.add(lane -> solver.apply(lane).solve(selected, calibrated));
         calibrated
             .statistics()
             .map(InputStatistics::hessian)

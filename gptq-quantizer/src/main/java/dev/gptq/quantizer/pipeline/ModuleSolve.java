@@ -58,14 +58,17 @@ public final class ModuleSolve {
    * What modules that share an input have in common.
    *
    * @param hessian of that input, if any token was seen
+   * @param rows how their outputs are coupled, one below the other; none if they are not
    * @param rounded why they are only rounded to nearest, empty if that was asked for; absent if
    *     they are quantized with GPTQ, which needs the Hessian
    */
-  public record Statistics(Optional<Hessian> hessian, Optional<String> rounded) {}
+  public record Statistics(
+      Optional<Hessian> hessian, ImmutableList<HessianFactor> rows, Optional<String> rounded) {}
 
   /**
    * Solves modules, in order. A module for which rounding to nearest comes closer to what GPTQ
-   * minimises ({@link SolveLoss}) is rounded to nearest.
+   * minimises ({@link SolveLoss}) is rounded to nearest, unless rows are coupled: what is minimised
+   * then is not a sum over modules.
    *
    * @param weights W of all modules, one below the other, F32
    * @param target what GPTQ is to come close to, if not W itself; errors are those beside W
@@ -87,8 +90,7 @@ public final class ModuleSolve {
     Optional<Attempt> attempt =
         statistics.rounded().isPresent()
             ? Optional.empty()
-            : Optional.of(
-                attempt(modules, weights, statistics.hessian().orElseThrow(), target, scope));
+            : Optional.of(attempt(modules, weights, statistics, target, scope));
     backend.synchronize();
     double shared = (System.nanoTime() - start) / 1e9 / modules.size();
     List<Choice> choices = new ArrayList<>();
@@ -105,7 +107,7 @@ public final class ModuleSolve {
               .map(h -> OutputErrors.of(backend, weight, rounded, own, h))
               .orElse(OutputErrors.NONE);
       SolveLoss loss = SolveLoss.NONE;
-      if (attempt.isPresent()) {
+      if (attempt.isPresent() && statistics.rows().isEmpty()) {
         Tensor aim = attempt.get().target();
         loss =
             new SolveLoss.Measure(
@@ -135,13 +137,13 @@ public final class ModuleSolve {
   private Attempt attempt(
       List<Subject> modules,
       Tensor weights,
-      Hessian hessian,
+      Statistics statistics,
       Optional<Function<HessianFactor, Tensor>> target,
       TensorScope scope) {
-    HessianFactor factor = factor(modules, hessian, scope);
+    HessianFactor factor = factor(modules, statistics.hessian().orElseThrow(), scope);
     Tensor aim = target.map(t -> t.apply(factor)).orElse(weights);
-    return new Attempt(
-        factor, aim, new Gptq(backend, options).quantize(aim, factor, scope).matrix());
+    Gptq gptq = new Gptq(backend, options);
+    return new Attempt(factor, aim, gptq.quantize(aim, factor, statistics.rows(), scope).matrix());
   }
 
   private HessianFactor factor(List<Subject> modules, Hessian hessian, TensorScope scope) {

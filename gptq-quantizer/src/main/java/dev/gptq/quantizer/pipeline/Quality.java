@@ -12,14 +12,15 @@ import java.util.Locale;
  */
 public enum Quality {
   /** Group-aware order, min-max grids. */
-  FAST(GridSearch.MIN_MAX, Refinement.NONE, Target.PLAIN, 128),
+  FAST(GridSearch.MIN_MAX, Refinement.NONE, Target.PLAIN, Curvature.INPUTS, 128),
   /** Group-aware order, grids by pivots, scales refitted once. */
-  STANDARD(GridSearch.PIVOT, new Refinement(1, 1, 0, false), Target.PLAIN, 128),
+  STANDARD(GridSearch.PIVOT, new Refinement(1, 1, 0, false), Target.PLAIN, Curvature.INPUTS, 128),
   /** Also the residual target, a beam, sweeps, and half as much again of the calibration text. */
   BEST(
       GridSearch.PIVOT,
       new Refinement(16, 1, 6, false),
       new Target(Target.Kind.RESIDUAL, Target.DEFAULT_ALPHA),
+      Curvature.INPUTS,
       192);
 
   private final GridSearch search;
@@ -31,12 +32,15 @@ public enum Quality {
   @SuppressWarnings("ImmutableEnumChecker")
   private final Target target;
 
+  private final Curvature curvature;
   private final int samples;
 
-  Quality(GridSearch search, Refinement refinement, Target target, int samples) {
+  Quality(
+      GridSearch search, Refinement refinement, Target target, Curvature curvature, int samples) {
     this.search = search;
     this.refinement = refinement;
     this.target = target;
+    this.curvature = curvature;
     this.samples = samples;
   }
 
@@ -71,6 +75,11 @@ public enum Quality {
   /** The target. */
   public Target target() {
     return target;
+  }
+
+  /** What is taken into account of how much errors cost, where the model's gradients are known. */
+  public Curvature curvature() {
+    return curvature;
   }
 
   /** Calibration windows. */

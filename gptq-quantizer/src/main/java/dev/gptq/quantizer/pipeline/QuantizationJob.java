@@ -97,12 +97,16 @@ public final class QuantizationJob {
           batches = embed(scope);
         }
       }
+      Optional<ModelCurvature> curvature =
+          settings.needsGradients() && !batches.isEmpty()
+              ? Optional.of(curvature(scope))
+              : Optional.empty();
       for (int i = 0; i < count; i++) {
         listener.block(i, count);
         if (i < first) {
           requireWhole(spec.blocks().get(i), store.find(i).orElseThrow().keySet());
         } else {
-          quantize(i, ropes, batches, lanes, background);
+          quantize(i, ropes, batches, curvature, lanes, background);
           if (!batches.isEmpty() && i + 1 < count) {
             states.put(i + 1, tensors(batches), background::flush);
           }
@@ -118,6 +122,16 @@ public final class QuantizationJob {
       count++;
     }
     return count;
+  }
+
+  private ModelCurvature curvature(TensorScope scope) {
+    return ModelCurvature.of(
+        backend,
+        spec,
+        source,
+        Perplexity.batches(windows, BATCH_TOKENS),
+        settings.curvature(),
+        scope);
   }
 
   /** The residual streams of all batches. */
@@ -180,6 +194,7 @@ public final class QuantizationJob {
       int index,
       RopeTables ropes,
       List<CalibrationBatch> batches,
+      Optional<ModelCurvature> curvature,
       LaneGroup lanes,
       BlockStore kept) {
     BlockSpec blockSpec = spec.blocks().get(index);
@@ -190,7 +205,13 @@ public final class QuantizationJob {
               ? Optional.of(new Block(backend, blockSpec, source, ropes, local))
               : Optional.empty();
       BlockCalibration calibration =
-          new BlockCalibration(backend, block, original, settings.target().kind(), batches);
+          new BlockCalibration(
+              backend,
+              block,
+              original,
+              settings.target().kind(),
+              batches,
+              group -> curvature.map(known -> known.of(index, group)));
       ModuleQuantizer quantizer =
           new ModuleQuantizer(
               lanes,

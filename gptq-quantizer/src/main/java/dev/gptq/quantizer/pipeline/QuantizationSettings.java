@@ -11,6 +11,7 @@ import java.util.regex.Pattern;
  * @param method GPTQ or rounding to nearest
  * @param options bits, groups, order, damping
  * @param target what each layer's weights are to come close to
+ * @param curvature what is taken into account of how much a layer's errors cost
  * @param trueSequential whether a module is calibrated with the earlier modules of its own block
  *     already quantized
  * @param include only modules whose full name this matches somewhere; all if empty
@@ -20,6 +21,7 @@ public record QuantizationSettings(
     Method method,
     GptqOptions options,
     Target target,
+    Curvature curvature,
     boolean trueSequential,
     Optional<Pattern> include,
     Optional<Pattern> exclude) {
@@ -35,7 +37,7 @@ public record QuantizationSettings(
   /** True-sequential, all modules. */
   public static QuantizationSettings of(Method method, GptqOptions options) {
     return new QuantizationSettings(
-        method, options, Target.PLAIN, true, Optional.empty(), Optional.empty());
+        method, options, Target.PLAIN, Curvature.INPUTS, true, Optional.empty(), Optional.empty());
   }
 
   /** Whether the full-precision activations have to pass through the model as well. */
@@ -45,12 +47,25 @@ public record QuantizationSettings(
 
   /** The same with another target. */
   public QuantizationSettings withTarget(Target other) {
-    return new QuantizationSettings(method, options, other, trueSequential, include, exclude);
+    return new QuantizationSettings(
+        method, options, other, curvature, trueSequential, include, exclude);
+  }
+
+  /** The same with another curvature. */
+  public QuantizationSettings withCurvature(Curvature other) {
+    return new QuantizationSettings(
+        method, options, target, other, trueSequential, include, exclude);
+  }
+
+  /** Whether gradients of the loss are taken before the first block. */
+  public boolean needsGradients() {
+    return method == Method.GPTQ && curvature.needsGradients();
   }
 
   /** The same with other options of the algorithm. */
   public QuantizationSettings withOptions(GptqOptions other) {
-    return new QuantizationSettings(method, other, target, trueSequential, include, exclude);
+    return new QuantizationSettings(
+        method, other, target, curvature, trueSequential, include, exclude);
   }
 
   /** Whether the module of that full name is to be quantized. */

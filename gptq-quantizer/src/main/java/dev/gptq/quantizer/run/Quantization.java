@@ -8,6 +8,7 @@ import dev.gptq.models.Model;
 import dev.gptq.models.text.TokenStream;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.gguf.Ends;
+import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
@@ -39,6 +40,7 @@ public final class Quantization {
   private Scheme scheme = Scheme.SYMMETRIC;
   private Quality quality = Quality.STANDARD;
   private Optional<QuantizationSettings> settings = Optional.empty();
+  private Optional<Curvature> curvature = Optional.empty();
   private Optional<Calibration> calibration = Optional.empty();
   private Optional<ImmutableList<int[]>> windows = Optional.empty();
   private Optional<String> format = Optional.empty();
@@ -97,6 +99,15 @@ public final class Quantization {
   /** Everything about the algorithm at once, in place of bits, group size and scheme. */
   public Quantization settings(QuantizationSettings all) {
     settings = Optional.of(all);
+    return this;
+  }
+
+  /**
+   * What is taken into account of how much errors cost, in place of what the settings say. Unlike
+   * those it is refused where the model cannot have it.
+   */
+  public Quantization curvature(Curvature kind) {
+    curvature = Optional.of(kind);
     return this;
   }
 
@@ -183,12 +194,18 @@ public final class Quantization {
     try {
       ImmutableList.Builder<String> notes = ImmutableList.builder();
       QuantizationSettings chosen = asked;
+      if (asked.method() == Method.GPTQ) {
+        chosen =
+            asked.withCurvature(
+                CurvatureChoice.of(opened.spec(), curvature, asked.curvature(), notes::add));
+        request = request(chosen);
+      }
       if (fittingGroups) {
         chosen =
-            asked.withOptions(
-                asked
+            chosen.withOptions(
+                chosen
                     .options()
-                    .withGroupSize(GroupSizes.fitting(opened.spec(), asked.selection())));
+                    .withGroupSize(GroupSizes.fitting(opened.spec(), chosen.selection())));
         request = request(chosen);
         notes.add(GroupSizes.choice(chosen.options().groupSize()));
       }
@@ -230,7 +247,8 @@ public final class Quantization {
   private QuantizationSettings preset() {
     return QuantizationSettings.of(
             Method.GPTQ, quality.apply(GptqOptions.of(GridSpec.of(scheme, bits), groupSize)))
-        .withTarget(quality.target());
+        .withTarget(quality.target())
+        .withCurvature(quality.curvature());
   }
 
   private ImmutableList<int[]> windows(

@@ -9,6 +9,7 @@ import dev.gptq.models.evaluation.Perplexity;
 import dev.gptq.models.forward.Decoder;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.MemoryStore;
 import dev.gptq.quantizer.pipeline.QuantizationJob;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
@@ -23,7 +24,12 @@ import java.util.function.IntConsumer;
 public final class Comparison {
 
   /** One way to quantize. */
-  public record Row(Method method, GptqOptions options, Target target, boolean trueSequential) {}
+  public record Row(
+      Method method,
+      GptqOptions options,
+      Target target,
+      Curvature curvature,
+      boolean trueSequential) {}
 
   /**
    * A way and what it gives, means over the calibration draws.
@@ -132,6 +138,7 @@ public final class Comparison {
                 row.method(),
                 row.options(),
                 row.target(),
+                row.curvature(),
                 row.trueSequential(),
                 Optional.empty(),
                 Optional.empty()),

@@ -93,6 +93,7 @@ class ArchitectureQuantizationTest {
             Method.GPTQ,
             GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, BITS), GROUP),
             Target.PLAIN,
+            Curvature.INPUTS,
             trueSequential,
             Optional.empty(),
             Optional.empty());

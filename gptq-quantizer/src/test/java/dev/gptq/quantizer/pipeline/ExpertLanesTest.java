@@ -154,7 +154,7 @@ final class ExpertLanesTest {
     GptqOptions options =
         Quality.STANDARD.apply(GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), GROUP));
     return new QuantizationSettings(
-        method, options, target, sequential, Optional.empty(), Optional.empty());
+        method, options, target, Curvature.INPUTS, sequential, Optional.empty(), Optional.empty());
   }
 
   static Stream<Arguments> runs() {

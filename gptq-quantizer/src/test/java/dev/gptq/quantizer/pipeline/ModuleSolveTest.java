@@ -174,7 +174,8 @@ final class ModuleSolveTest {
                   new ModuleSolve.Subject(0, "a", "block.a", 1),
                   new ModuleSolve.Subject(0, "b", "block.b", rows - 1)),
               weights,
-              new ModuleSolve.Statistics(Optional.of(hessian), Optional.empty()),
+              new ModuleSolve.Statistics(
+                  Optional.of(hessian), ImmutableList.of(), Optional.empty()),
               drift ? Optional.of(factor -> upload(aim)) : Optional.empty(),
               scope);
     }

@@ -41,6 +41,7 @@ import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -81,6 +82,7 @@ final class QuantizationJobTest {
         method,
         GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), 64),
         Target.PLAIN,
+        Curvature.INPUTS,
         trueSequential,
         Optional.empty(),
         Optional.empty());
@@ -143,6 +145,44 @@ final class QuantizationJobTest {
     assertThat(same(residual.get(attention), qep.get(attention))).isTrue();
     String last = block + "mlp.down_proj";
     assertThat(same(residual.get(last), qep.get(last))).isFalse();
+  }
+
+  /** Each step of the curvature changes codes, and the same curvature gives the same ones. */
+  @Test
+  void curvatureOfTheModelDecidesCodes() {
+    List<PackedMatrix> found = new ArrayList<>();
+    for (Curvature curvature :
+        List.of(Curvature.INPUTS, Curvature.TOKENS, Curvature.KL, Curvature.KL)) {
+      MemoryStore store = new MemoryStore();
+      run(
+          settings(Method.GPTQ, true)
+              .withTarget(new Target(Target.Kind.RESIDUAL, 0.5))
+              .withCurvature(curvature),
+          store,
+          JobListener.SILENT);
+      found.add(store.packed().get("model.layers.0.mlp.down_proj"));
+    }
+    assertThat(same(found.get(0), found.get(1))).isFalse();
+    assertThat(same(found.get(1), found.get(2))).isFalse();
+    assertThat(same(found.get(2), found.get(3))).isTrue();
+  }
+
+  /** A module that is quantized without its neighbours has its own part of the coupling. */
+  @Test
+  void someModulesOfAGroupAreCoupledAmongThemselves() {
+    QuantizationSettings all = settings(Method.GPTQ, true).withCurvature(Curvature.KL);
+    QuantizationSettings some =
+        new QuantizationSettings(
+            all.method(),
+            all.options(),
+            all.target(),
+            all.curvature(),
+            true,
+            Optional.of(Pattern.compile("layers.0.*(k_proj|v_proj)")),
+            Optional.empty());
+    MemoryStore store = new MemoryStore();
+    run(some, store, JobListener.SILENT);
+    assertThat(store.packed()).hasSize(2);
   }
 
   @Test

@@ -11,6 +11,7 @@ import dev.gptq.grid.Scheme;
 import dev.gptq.models.family.RandomCheckpoint;
 import dev.gptq.models.family.TinyConfigs;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.pipeline.Target;
@@ -35,7 +36,8 @@ class PlanNotesTest {
     Path fresh = Files.createTempDirectory(folder, architecture).resolve("m");
     Path model = RandomCheckpoint.write(fresh, TinyConfigs.json(architecture), 1);
     QuantizationSettings settings =
-        new QuantizationSettings(Method.GPTQ, options(32), target, true, include, exclude);
+        new QuantizationSettings(
+            Method.GPTQ, options(32), target, Curvature.INPUTS, true, include, exclude);
     try (QuantizationPlan plan = quantization(model, settings).plan()) {
       return plan.notes();
     }

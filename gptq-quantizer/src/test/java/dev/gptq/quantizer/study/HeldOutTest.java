@@ -12,6 +12,7 @@ import dev.gptq.models.Model;
 import dev.gptq.models.text.EvaluationText;
 import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.run.Calibration;
@@ -87,7 +88,10 @@ final class HeldOutTest {
 
   private static double kl(Comparison comparison, Method method, GptqOptions options) {
     return comparison
-        .measure(List.of(new Comparison.Row(method, options, Quality.STANDARD.target(), true)))
+        .measure(
+            List.of(
+                new Comparison.Row(
+                    method, options, Quality.STANDARD.target(), Curvature.INPUTS, true)))
         .getFirst()
         .kl()
         .orElseThrow()

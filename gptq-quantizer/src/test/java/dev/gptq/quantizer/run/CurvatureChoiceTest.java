@@ -1,0 +1,50 @@
+package dev.gptq.quantizer.run;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.gptq.formats.SharedFiles;
+import dev.gptq.models.Model;
+import dev.gptq.quantizer.pipeline.Curvature;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+
+class CurvatureChoiceTest {
+
+  @Test
+  void aPresetGivesWayWhereGradientsCannotBeTaken() throws IOException {
+    List<String> notes = new ArrayList<>();
+    try (Model model = Model.open(SharedFiles.architecture("mixtral"))) {
+      assertThat(CurvatureChoice.of(model.spec(), Optional.empty(), Curvature.KL, notes::add))
+          .isEqualTo(Curvature.INPUTS);
+      assertThat(notes)
+          .containsExactly(
+              "gradients of %s models cannot be taken: there is no derivative of experts yet;"
+                      .formatted(model.spec().family())
+                  + " curvature of the inputs only");
+      assertThatThrownBy(() ->
+              CurvatureChoice.of(
+                  model.spec(), Optional.of(Curvature.TOKENS), Curvature.INPUTS, notes::add))
+          .isInstanceOf(RequestException.class)
+          .hasMessageContaining("--curvature tokens needs gradients")
+          .hasMessageContaining("experts");
+    }
+  }
+
+  @Test
+  void whatWasAskedForComesBeforeThePreset() throws IOException {
+    List<String> notes = new ArrayList<>();
+    try (Model model = Model.open(SharedFiles.architecture("llama-gqa-rope3"))) {
+      assertThat(
+              CurvatureChoice.of(
+                  model.spec(), Optional.of(Curvature.INPUTS), Curvature.KL, notes::add))
+          .isEqualTo(Curvature.INPUTS);
+      assertThat(CurvatureChoice.of(model.spec(), Optional.empty(), Curvature.KL, notes::add))
+          .isEqualTo(Curvature.KL);
+      assertThat(notes).isEmpty();
+    }
+  }
+}
