@@ -121,8 +121,7 @@ public final class Gptq {
         Tensor ordered = local.columnMajor(DType.U8, to - from, columns);
         if (options.blocks().isPresent()) {
           loss +=
-              quantizeBlocks(
-                  weight, factor, ordered, scale.rows(from, to), zero.rows(from, to));
+              quantizeBlocks(weight, factor, ordered, scale.rows(from, to), zero.rows(from, to));
           groupOf = IntStream.range(0, columns).map(c -> c / options.groupSize()).toArray();
         } else {
           GridPlan grids = new GridPlan(backend, options, to - from, factor, local);
