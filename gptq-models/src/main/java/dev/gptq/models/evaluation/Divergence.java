@@ -90,6 +90,11 @@ public record Divergence(
                     (t - start) * vocabulary));
       }
       windows += batch.size();
+      for (int i = first * (length - 1); i < windows * (length - 1); i++) {
+        Sound.require(baseLoss[i], "the model that is compared with", i / (length - 1));
+        Sound.require(loss[i], "the model", i / (length - 1));
+        Sound.require(kl[i], "the model", i / (length - 1));
+      }
     }
 
     /** Compares two rows of logits. */
@@ -118,6 +123,10 @@ public record Divergence(
       change[position] = Math.exp(-loss[position]) - Math.exp(-baseLoss[position]);
     }
 
+    private static double perplexity(double[] losses, String whose) {
+      return Sound.require(Math.exp(Arrays.stream(losses).average().orElseThrow()), whose);
+    }
+
     Divergence summary() {
       double[] difference = new double[loss.length];
       Arrays.setAll(difference, i -> loss[i] - baseLoss[i]);
@@ -132,14 +141,16 @@ public record Divergence(
           Estimate.of(same),
           Math.sqrt(Arrays.stream(change).map(c -> c * c).average().orElseThrow()),
           percentiles.build(),
-          Math.exp(Arrays.stream(loss).average().orElseThrow()),
-          Math.exp(Arrays.stream(baseLoss).average().orElseThrow()));
+          perplexity(loss, "the model"),
+          perplexity(baseLoss, "the model that is compared with"));
     }
   }
 
   /**
    * Compares a model with a base of the same vocabulary; {@code progress} hears the number of
    * windows done.
+   *
+   * @throws dev.gptq.formats.BadInputException if one of them predicts anything but finite numbers
    */
   public static Divergence of(
       Decoder base, Decoder model, ImmutableList<int[]> windows, IntConsumer progress) {

@@ -19,7 +19,11 @@ public record Perplexity(double perplexity, int windows, int length) {
   /** Tokens that go through the model together: enough rows for an efficient matrix product. */
   private static final int BATCH_TOKENS = 2048;
 
-  /** Measures a model; {@code progress} hears the number of windows done. */
+  /**
+   * Measures a model; {@code progress} hears the number of windows done.
+   *
+   * @throws dev.gptq.formats.BadInputException if it predicts anything but finite numbers
+   */
   public static Perplexity of(Decoder model, ImmutableList<int[]> windows, IntConsumer progress) {
     Preconditions.checkArgument(!windows.isEmpty(), "no windows to evaluate");
     int length = windows.getFirst().length;
@@ -27,14 +31,16 @@ public record Perplexity(double perplexity, int windows, int length) {
     double total = 0;
     int done = 0;
     for (List<int[]> batch : batches(windows)) {
-      for (float loss : model.losses(batch)) {
-        total += loss;
+      float[] losses = model.losses(batch);
+      for (int i = 0; i < losses.length; i++) {
+        Sound.require(losses[i], "the model", done + i / length);
+        total += losses[i];
       }
       done += batch.size();
       progress.accept(done);
     }
     double mean = total / ((long) windows.size() * (length - 1));
-    return new Perplexity(Math.exp(mean), windows.size(), length);
+    return new Perplexity(Sound.require(Math.exp(mean), "the model"), windows.size(), length);
   }
 
   /** Windows in the batches in which models are measured. */

@@ -30,10 +30,17 @@ public final class Sampler {
     this.random = new SplittableRandom(seed);
   }
 
-  /** The next token; of equally likely ones the first. */
+  /**
+   * The next token; of equally likely ones the first.
+   *
+   * @throws dev.gptq.formats.BadInputException if a logit is NaN or infinite
+   */
   public int next(float[] logits) {
     int best = 0;
-    for (int i = 1; i < logits.length; i++) {
+    for (int i = 0; i < logits.length; i++) {
+      if (!Float.isFinite(logits[i])) {
+        throw Sound.unsound("the model", "");
+      }
       if (logits[i] > logits[best]) {
         best = i;
       }
