@@ -117,7 +117,7 @@ final class BlockGptqTest {
 
   private static boolean divides(SuperBlock type, PackedMatrix q, int o, int first, float d) {
     for (int g = first; g < first + type.groups(); g++) {
-      int c = Math.round(q.scale(o, g) / d);
+      int c = (int) Math.rint(q.scale(o, g) / d);
       if (c < type.leastScale() || c > type.mostScale() || d * c != q.scale(o, g)) {
         return false;
       }

@@ -136,7 +136,7 @@ final class GgufSuperBlocks {
   private boolean fits(float d, int row, int first) {
     for (int g = 0; g < c.length; g++) {
       float scale = matrix.scale(row, first + g);
-      c[g] = Math.round(scale / d);
+      c[g] = (int) Math.rint(scale / d);
       if (d * c[g] != scale || c[g] < type.leastScale() || c[g] > type.mostScale()) {
         return false;
       }
