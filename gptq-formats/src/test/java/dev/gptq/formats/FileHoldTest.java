@@ -19,7 +19,9 @@ final class FileHoldTest {
     private Other() {}
 
     public static void main(String[] arguments) throws IOException {
-      FileHold.take(Path.of(arguments[0])).orElseThrow();
+      if (FileHold.take(Path.of(arguments[0])).isEmpty()) {
+        throw new IllegalStateException("held by another");
+      }
     }
   }
 

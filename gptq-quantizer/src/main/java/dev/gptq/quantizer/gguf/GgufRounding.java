@@ -43,7 +43,7 @@ final class GgufRounding {
     float d = Float.float16ToFloat(half);
     blocks.set(Elements.HALF, to, half);
     for (int j = 0; j < BLOCK; j++) {
-      int code = d == 0 ? 0 : Math.round(Elements.get(stored, from + j) / d);
+      int code = d == 0 ? 0 : (int) Math.rint(Elements.get(stored, from + j) / d);
       blocks.set(ValueLayout.JAVA_BYTE, to + Short.BYTES + j, (byte) Math.clamp(code, -MOST, MOST));
     }
   }
