@@ -92,7 +92,7 @@ final class ThreadsTest {
     for (GptqOptions options : new GptqOptions[] {plain, careful}) {
       HessianFactor factor = HessianFactor.of(backend, hessian, options, scope);
       QuantizedMatrix result = new Gptq(backend, options).quantize(w, factor, scope).matrix();
-      String kind = options == plain ? "plain" : "careful";
+      String kind = options.equals(plain) ? "plain" : "careful";
       digests.put("factor, " + kind, hash(factor.v()));
       digests.put("codes, " + kind, Arrays.hashCode(HostCopies.bytes(result.codes())));
       digests.put("scales, " + kind, hash(result.grid().scale()));
