@@ -28,25 +28,11 @@ final class AwqEncoder {
     long groups = matrix.groups();
     ImmutableList.Builder<StoredTensor> tensors = ImmutableList.builder();
     tensors.add(
-        tensor("qweight", StoredType.I32, codes(), (long) matrix.columns(), (long) words),
-        tensor("qzeros", StoredType.I32, zeros(), groups, (long) words),
-        tensor("scales", StoredType.F16, scales(), groups, (long) matrix.rows()));
-    module
-        .bias()
-        .ifPresent(bias ->
-            tensors.add(
-                new StoredTensor(
-                    module.name() + ".bias", bias.type(), bias.shape(), bias.file(), bias.data())));
+        module.tensor("qweight", StoredType.I32, codes(), (long) matrix.columns(), (long) words),
+        module.tensor("qzeros", StoredType.I32, zeros(), groups, (long) words),
+        module.tensor("scales", StoredType.F16, scales(), groups, (long) matrix.rows()));
+    module.namedBias().ifPresent(tensors::add);
     return tensors.build();
-  }
-
-  private StoredTensor tensor(String suffix, StoredType type, MemorySegment data, Long... shape) {
-    return new StoredTensor(
-        module.name() + "." + suffix,
-        type,
-        ImmutableList.copyOf(shape),
-        module.origin(),
-        data.asReadOnly());
   }
 
   private MemorySegment codes() {

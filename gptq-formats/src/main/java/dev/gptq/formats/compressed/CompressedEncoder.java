@@ -30,38 +30,24 @@ final class CompressedEncoder {
     ImmutableList.Builder<StoredTensor> tensors = ImmutableList.builder();
     int words = BitStream.words(matrix.columns(), matrix.bits());
     tensors.add(
-        tensor(
+        module.tensor(
             "weight_packed",
             StoredType.I32,
             Words.transposed(matrix.words(), words, matrix.rows(), arena),
             rows,
             (long) words));
     StoredType type = scaleType();
-    tensors.add(tensor("weight_scale", type, scales(type), rows, groups));
+    tensors.add(module.tensor("weight_scale", type, scales(type), rows, groups));
     if (matrix.zeros().isPresent()) {
       long zeroWords = BitStream.words(matrix.rows(), matrix.bits());
-      tensors.add(tensor("weight_zero_point", StoredType.I32, zeros(), zeroWords, groups));
+      tensors.add(module.tensor("weight_zero_point", StoredType.I32, zeros(), zeroWords, groups));
     }
     MemorySegment shape = arena.allocate(16, 8);
     shape.setAtIndex(Elements.LONG, 0, rows);
     shape.setAtIndex(Elements.LONG, 1, matrix.columns());
-    tensors.add(tensor("weight_shape", StoredType.I64, shape, 2L));
-    module
-        .bias()
-        .ifPresent(bias ->
-            tensors.add(
-                new StoredTensor(
-                    module.name() + ".bias", bias.type(), bias.shape(), bias.file(), bias.data())));
+    tensors.add(module.tensor("weight_shape", StoredType.I64, shape, 2L));
+    module.namedBias().ifPresent(tensors::add);
     return tensors.build();
-  }
-
-  private StoredTensor tensor(String suffix, StoredType type, MemorySegment data, Long... shape) {
-    return new StoredTensor(
-        module.name() + "." + suffix,
-        type,
-        ImmutableList.copyOf(shape),
-        module.origin(),
-        data.asReadOnly());
   }
 
   /** The type of the model if it holds all scales, else the first that does. */

@@ -40,22 +40,12 @@ final class MlxEncoder {
             words),
         tensor("scales", type, scales(type), groups),
         tensor("biases", type, biases(type), groups));
-    module
-        .bias()
-        .ifPresent(bias ->
-            tensors.add(
-                new StoredTensor(
-                    module.name() + ".bias", bias.type(), bias.shape(), bias.file(), bias.data())));
+    module.namedBias().ifPresent(tensors::add);
     return tensors.build();
   }
 
   private StoredTensor tensor(String suffix, StoredType type, MemorySegment data, long columns) {
-    return new StoredTensor(
-        module.name() + "." + suffix,
-        type,
-        ImmutableList.of((long) matrix.rows(), columns),
-        module.origin(),
-        data.asReadOnly());
+    return module.tensor(suffix, type, data, (long) matrix.rows(), columns);
   }
 
   /**

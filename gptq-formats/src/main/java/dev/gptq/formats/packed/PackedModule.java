@@ -1,8 +1,10 @@
 package dev.gptq.formats.packed;
 
+import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.pack.PackedMatrix;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.Optional;
 
@@ -20,4 +22,16 @@ public record PackedModule(
     PackedMatrix matrix,
     Optional<StoredTensor> bias,
     StoredType modelType,
-    Path origin) {}
+    Path origin) {
+
+  /** A tensor of the module, whose name ends in a suffix. */
+  public StoredTensor tensor(String suffix, StoredType type, MemorySegment data, Long... shape) {
+    return new StoredTensor(
+        name + "." + suffix, type, ImmutableList.copyOf(shape), origin, data.asReadOnly());
+  }
+
+  /** The bias by the module's own name, whatever it was called. */
+  public Optional<StoredTensor> namedBias() {
+    return bias.map(b -> new StoredTensor(name + ".bias", b.type(), b.shape(), b.file(), b.data()));
+  }
+}
