@@ -1,5 +1,9 @@
 package dev.gptq.formats.compressed;
 
+import static dev.gptq.formats.FormatTests.hex;
+import static dev.gptq.formats.FormatTests.module;
+import static dev.gptq.formats.FormatTests.open;
+import static dev.gptq.formats.FormatTests.tensor;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatCode;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -7,13 +11,13 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.FormatTests;
 import dev.gptq.formats.RandomMatrices;
 import dev.gptq.formats.json.JsonConfig;
 import dev.gptq.formats.packed.Elements;
 import dev.gptq.formats.packed.Format;
 import dev.gptq.formats.packed.Formats;
 import dev.gptq.formats.packed.ModuleSettings;
-import dev.gptq.formats.packed.PackedModule;
 import dev.gptq.formats.packed.PackedModules;
 import dev.gptq.formats.packed.QuantizedModel;
 import dev.gptq.formats.safetensors.Checkpoint;
@@ -22,7 +26,6 @@ import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.formats.safetensors.WriterOptions;
 import dev.gptq.grid.Scheme;
-import dev.gptq.pack.BitStream;
 import dev.gptq.pack.PackedMatrix;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -30,9 +33,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
-import java.util.Optional;
 import java.util.function.IntBinaryOperator;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -41,11 +42,10 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
-import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 class CompressedTensorsTest {
-  private static final String P = "model.layers.0.mlp.up_proj";
+  private static final String P = FormatTests.MODULE;
 
   @TempDir Path root;
 
@@ -53,70 +53,13 @@ class CompressedTensorsTest {
     return Formats.find("compressed-tensors").orElseThrow();
   }
 
-  private static PackedModule module(PackedMatrix matrix, StoredType modelType) {
-    return new PackedModule(P, matrix, Optional.empty(), modelType, Path.of("memory"));
-  }
-
-  private static StoredTensor tensor(List<StoredTensor> tensors, String suffix) {
-    return tensors.stream()
-        .filter(t -> t.name().equals(P + "." + suffix))
-        .findFirst()
-        .orElseThrow();
-  }
-
-  private static String hex(StoredTensor tensor) {
-    List<String> words = new ArrayList<>();
-    for (long i = 0; i < tensor.elements(); i++) {
-      words.add("%08X".formatted(tensor.data().getAtIndex(Elements.INT, i)));
-    }
-    return String.join(" ", words);
-  }
-
   private static PackedMatrix matrix(
       Scheme scheme, int bits, int rows, int columns, IntBinaryOperator code, float[] zeros) {
-    MemorySegment words = MemorySegment.ofArray(new int[BitStream.words(columns, bits) * rows]);
-    for (int o = 0; o < rows; o++) {
-      for (int i = 0; i < columns; i++) {
-        BitStream.put(words, rows, o, i, bits, code.applyAsInt(o, i));
-      }
-    }
-    float[] scales = new float[rows];
-    Arrays.fill(scales, 0.25f);
-    return new PackedMatrix(
-        scheme,
-        bits,
-        rows,
-        columns,
-        1,
-        words,
-        MemorySegment.ofArray(scales),
-        scheme.hasZeroPoint() ? Optional.of(MemorySegment.ofArray(zeros)) : Optional.empty(),
-        Optional.empty());
+    return FormatTests.matrix(scheme, bits, rows, columns, code, 0.25f, zeros);
   }
 
   private Path write(PackedMatrix matrix, StoredType modelType) throws IOException {
-    Path folder = root.resolve("out");
-    QuantizedModel model =
-        new QuantizedModel(
-            ModuleSettings.of(matrix),
-            ImmutableMap.of(P, ModuleSettings.of(matrix)),
-            ImmutableList.of("lm_head"),
-            ImmutableMap.of(),
-            ImmutableMap.of());
-    ObjectNode config = JsonMapper.shared().createObjectNode();
-    config.set("quantization_config", format().settings(model));
-    try (CheckpointWriter writer =
-        CheckpointWriter.create(folder, WriterOptions.DEFAULT.withOverwrite(true))) {
-      writer.addAll(format().encode(module(matrix, modelType)));
-      writer.writeFile("config.json", config.toString().getBytes(StandardCharsets.UTF_8));
-      writer.commit();
-    }
-    return folder;
-  }
-
-  private static PackedModules open(Path folder, Checkpoint checkpoint) throws IOException {
-    return Formats.open(JsonConfig.read(folder.resolve("config.json")), folder, checkpoint)
-        .orElseThrow();
+    return FormatTests.write(format(), matrix, modelType, root.resolve("out"));
   }
 
   @Test
