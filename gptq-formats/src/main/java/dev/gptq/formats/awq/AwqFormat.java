@@ -3,6 +3,7 @@ package dev.gptq.formats.awq;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.packed.Format;
+import dev.gptq.formats.packed.GroupRefusals;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.packed.PackedModule;
 import dev.gptq.formats.packed.QuantizedModel;
@@ -39,20 +40,14 @@ final class AwqFormat implements Format {
     if (settings.bits() != BITS) {
       return Optional.of("has codes of 4 bits only, not " + settings.bits());
     }
-    if (settings.descAct() && settings.groupSize() != -1) {
-      return Optional.of(
-          "keeps the columns of a group side by side, and --act-order without --static-groups"
-              + " scatters them");
+    Optional<String> scattered = GroupRefusals.scattered(settings);
+    if (scattered.isPresent()) {
+      return scattered;
     }
     if (rows % AwqWords.OUTPUTS != 0) {
       return Optional.of("packs 8 outputs in a word, and %d is no multiple of 8".formatted(rows));
     }
-    if (settings.groupSize() != -1 && columns % settings.groupSize() != 0) {
-      return Optional.of(
-          "needs groups that divide a row, and %d is no multiple of %d"
-              .formatted(columns, settings.groupSize()));
-    }
-    return Optional.empty();
+    return GroupRefusals.uneven(settings, columns);
   }
 
   @Override

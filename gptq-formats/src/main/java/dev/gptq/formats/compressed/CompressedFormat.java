@@ -3,6 +3,7 @@ package dev.gptq.formats.compressed;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.packed.Format;
+import dev.gptq.formats.packed.GroupRefusals;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.packed.PackedModule;
 import dev.gptq.formats.packed.QuantizedModel;
@@ -45,17 +46,7 @@ final class CompressedFormat implements Format {
     if (!settings.sym() && settings.bits() != 4 && settings.bits() != 8) {
       return Optional.of("has asymmetric grids of 4 and 8 bits only, not " + settings.bits());
     }
-    if (settings.descAct() && settings.groupSize() != -1) {
-      return Optional.of(
-          "keeps the columns of a group side by side, and --act-order without --static-groups"
-              + " scatters them");
-    }
-    if (settings.groupSize() != -1 && columns % settings.groupSize() != 0) {
-      return Optional.of(
-          "needs groups that divide a row, and %d is no multiple of %d"
-              .formatted(columns, settings.groupSize()));
-    }
-    return Optional.empty();
+    return GroupRefusals.scattered(settings).or(() -> GroupRefusals.uneven(settings, columns));
   }
 
   @Override

@@ -1,5 +1,6 @@
 package dev.gptq.formats.gguf;
 
+import dev.gptq.formats.packed.GroupRefusals;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.pack.PackedMatrix;
@@ -113,10 +114,9 @@ public enum GgufType {
     if (settings.bits() == 8 && !settings.sym()) {
       return Optional.of("has 8 bits for symmetric grids only");
     }
-    if (settings.descAct() && settings.groupSize() != -1) {
-      return Optional.of(
-          "keeps the columns of a group side by side, and --act-order without --static-groups"
-              + " scatters them");
+    Optional<String> scattered = GroupRefusals.scattered(settings);
+    if (scattered.isPresent()) {
+      return scattered;
     }
     if (settings.groupSize() != -1 && settings.groupSize() % 32 != 0) {
       return Optional.of("has blocks of 32, and " + settings.groupSize() + " is no multiple of 32");

@@ -3,6 +3,7 @@ package dev.gptq.formats.mlx;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.packed.Format;
+import dev.gptq.formats.packed.GroupRefusals;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.packed.PackedModule;
 import dev.gptq.formats.packed.QuantizedModel;
@@ -42,10 +43,9 @@ final class MlxFormat implements Format {
     if (!WIDTHS.contains(settings.bits())) {
       return Optional.of("has no codes of " + settings.bits() + " bits");
     }
-    if (settings.descAct() && settings.groupSize() != -1) {
-      return Optional.of(
-          "keeps the columns of a group side by side, and --act-order without --static-groups"
-              + " scatters them");
+    Optional<String> scattered = GroupRefusals.scattered(settings);
+    if (scattered.isPresent()) {
+      return scattered;
     }
     int group = groupSize(settings);
     if (settings.groupSize() != -1 && settings.groupSize() % group != 0) {
