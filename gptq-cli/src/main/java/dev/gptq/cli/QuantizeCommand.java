@@ -82,6 +82,14 @@ final class QuantizeCommand implements Callable<Integer> {
   @Mixin private CalibrationOptions calibration;
 
   @Option(
+      names = "--expert-tokens",
+      paramLabel = "N",
+      description =
+          "of a mixture: go on sampling until every expert has seen that many tokens, at most 16 times"
+              + " as many windows or all of the text, and say which experts have not")
+  private Integer expertTokens;
+
+  @Option(
       names = "--include",
       paramLabel = "REGEX",
       converter = RegexConverter.class,
@@ -209,6 +217,9 @@ final class QuantizeCommand implements Callable<Integer> {
     }
     if (widths.isFitting()) {
       quantization.fittingGroups();
+    }
+    if (expertTokens != null) {
+      quantization.expertTokens(expertTokens);
     }
     if (format != null) {
       quantization.format(format);

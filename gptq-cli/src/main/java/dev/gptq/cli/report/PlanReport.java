@@ -24,6 +24,12 @@ public final class PlanReport {
             plan.request().settings().options().groupSize(),
             plan.windows().size(),
             plan.windows().isEmpty() ? 0 : plan.windows().getFirst().length));
+    if (!plan.furtherWindows().isEmpty()) {
+      lines.add(
+          "and with up to %d windows more until every expert has seen --expert-tokens; what follows is"
+                  .formatted(plan.furtherWindows().size())
+              + " without those");
+    }
     lines.addAll(plan.memory().lines());
     lines.addAll(plan.disk().lines(plan.wouldKeepStates()));
     lines.addAll(plan.notes());

@@ -148,4 +148,17 @@ public record Calibration(
     }
     return draws.build();
   }
+
+  /**
+   * Windows at random places beside those of a draw with this seed, so many that all are at most
+   * {@code times} as many, or as many as the text has without overlap.
+   */
+  ImmutableList<int[]> further(TokenStream stream, ImmutableList<int[]> first, int times) {
+    int length = first.getFirst().length;
+    long most = Math.min((long) times * first.size(), stream.size() / length);
+    int count = Math.toIntExact(Math.max(most, first.size()));
+    return stream
+        .random(count, length, seed, acrossDocuments)
+        .subList(sampling == Sampling.RANDOM ? first.size() : 0, count);
+  }
 }

@@ -15,6 +15,7 @@ import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.function.Consumer;
 
 /**
@@ -43,6 +44,8 @@ public final class Quantization {
   private Optional<Curvature> curvature = Optional.empty();
   private Optional<Calibration> calibration = Optional.empty();
   private Optional<ImmutableList<int[]>> windows = Optional.empty();
+  private ImmutableList<int[]> furtherWindows = ImmutableList.of();
+  private OptionalInt expertTokens = OptionalInt.empty();
   private Optional<String> format = Optional.empty();
   private Ends ends = Ends.KEEP;
   private Optional<Observing> observing = Optional.empty();
@@ -120,6 +123,24 @@ public final class Quantization {
   /** Windows of tokens in place of a text. */
   public Quantization windows(ImmutableList<int[]> tokens) {
     windows = Optional.of(tokens);
+    return this;
+  }
+
+  /**
+   * Windows that may be taken too where {@link #expertTokens} asks for more than the first have.
+   */
+  public Quantization furtherWindows(ImmutableList<int[]> tokens) {
+    furtherWindows = tokens;
+    return this;
+  }
+
+  /**
+   * Goes on sampling until every expert of a mixture has seen that many tokens, up to {@value
+   * ExpertWindows#MOST} times the windows that were asked for or all of the text; those that have
+   * not are told to the listener at the end.
+   */
+  public Quantization expertTokens(int least) {
+    expertTokens = OptionalInt.of(least);
     return this;
   }
 
@@ -211,9 +232,10 @@ public final class Quantization {
       }
       new QuantizationChecks(opened, request).check();
       Consumer<String> warnings = warning -> notes.add("warning: " + warning);
-      ImmutableList<int[]> drawn = windows(opened, chosen, notes::add, warnings);
-      PlanNotes.of(opened, chosen, drawn).forEach(warnings);
-      QuantizationPlan plan = new QuantizationPlan(opened, request, drawn, notes.build());
+      Drawn drawn = windows(opened, chosen, notes::add, warnings);
+      PlanNotes.of(opened, chosen, drawn.first()).forEach(warnings);
+      QuantizationPlan plan =
+          new QuantizationPlan(opened, request, drawn.first(), drawn.further(), notes.build());
       planned = true;
       return plan;
     } finally {
@@ -232,6 +254,7 @@ public final class Quantization {
         resume,
         keptStates,
         observing,
+        expertTokens,
         classicLog);
   }
 
@@ -251,20 +274,29 @@ public final class Quantization {
         .withCurvature(quality.curvature());
   }
 
-  private ImmutableList<int[]> windows(
+  /** Windows that are taken, and those that may be. */
+  private record Drawn(ImmutableList<int[]> first, ImmutableList<int[]> further) {}
+
+  private Drawn windows(
       Model opened, QuantizationSettings chosen, Consumer<String> notes, Consumer<String> warnings)
       throws IOException {
     if (chosen.method() == Method.RTN) {
-      return ImmutableList.of();
+      return new Drawn(ImmutableList.of(), ImmutableList.of());
     }
     if (windows.isPresent()) {
-      return windows.get();
+      return new Drawn(windows.get(), furtherWindows);
     }
     Calibration text = calibration.orElseThrow(Calibration::missing);
     TokenStream stream = text.stream(opened, warnings);
     stream
         .beginning()
         .ifPresent(bos -> notes.accept("each window begins with '%s'".formatted(bos)));
-    return text.draws(stream, opened.spec().context(), quality.samples(), 1, warnings).getFirst();
+    ImmutableList<int[]> first =
+        text.draws(stream, opened.spec().context(), quality.samples(), 1, warnings).getFirst();
+    return new Drawn(
+        first,
+        expertTokens.isPresent()
+            ? text.further(stream, first, ExpertWindows.MOST)
+            : ImmutableList.of());
   }
 }

@@ -13,6 +13,8 @@ import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.gguf.GgufExport;
 import dev.gptq.quantizer.gguf.GgufFormat;
+import dev.gptq.quantizer.pipeline.ExpertCounts;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -72,6 +74,9 @@ final class QuantizationChecks {
               + model.spec().blocks().getFirst().prefix()
               + model.spec().blocks().getFirst().linears().findFirst().orElseThrow().module());
     }
+    if (request.expertTokens().isPresent()) {
+      checkExperts(request.expertTokens().getAsInt());
+    }
     if (request.observing().orElse(null) instanceof Observing.Budget budget) {
       checkBudget(budget.bitsPerWeight());
     }
@@ -91,6 +96,21 @@ final class QuantizationChecks {
     if (!empty) {
       throw new BadInputException(
           output + " exists and is not empty; choose another folder or add --overwrite");
+    }
+  }
+
+  private void checkExperts(int tokens) {
+    if (tokens < 1) {
+      throw new RequestException("--expert-tokens must be at least 1 but is " + tokens);
+    }
+    if (request.settings().method() == QuantizationSettings.Method.RTN) {
+      throw new RequestException(
+          "--expert-tokens asks for calibration text, which --method rtn does not take");
+    }
+    if (ExpertCounts.experts(model.spec(), request.settings().selection()).isEmpty()) {
+      throw new BadInputException(
+          model.path()
+              + " has no experts among the modules that are quantized; leave --expert-tokens out");
     }
   }
 

@@ -20,6 +20,7 @@ import dev.gptq.quantizer.observe.ObservationLog;
 import dev.gptq.quantizer.observe.Observer;
 import dev.gptq.quantizer.observe.Requantizer;
 import dev.gptq.quantizer.observe.Sensitivity;
+import dev.gptq.quantizer.pipeline.ExpertCounts;
 import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.MemoryEstimate;
 import dev.gptq.quantizer.pipeline.ModuleReport;
@@ -35,6 +36,7 @@ import dev.gptq.tensor.DType;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 
 /**
  * A quantization that has been checked: model, settings and windows are known. Closing it closes
@@ -44,13 +46,19 @@ public final class QuantizationPlan implements AutoCloseable {
   private final Model model;
   private final RunRequest request;
   private final ImmutableList<int[]> windows;
+  private final ImmutableList<int[]> further;
   private final ImmutableList<String> notes;
 
   QuantizationPlan(
-      Model model, RunRequest request, ImmutableList<int[]> windows, ImmutableList<String> notes) {
+      Model model,
+      RunRequest request,
+      ImmutableList<int[]> windows,
+      ImmutableList<int[]> further,
+      ImmutableList<String> notes) {
     this.model = model;
     this.request = request;
     this.windows = windows;
+    this.further = further;
     this.notes = notes;
   }
 
@@ -67,6 +75,11 @@ public final class QuantizationPlan implements AutoCloseable {
   /** The windows of the calibration text; none for rounding to nearest. */
   public ImmutableList<int[]> windows() {
     return windows;
+  }
+
+  /** Windows that are taken too where experts have not seen enough tokens in those. */
+  public ImmutableList<int[]> furtherWindows() {
+    return further;
   }
 
   /** What was chosen, and warnings of what is allowed but seldom meant. */
@@ -129,8 +142,9 @@ public final class QuantizationPlan implements AutoCloseable {
       if (!request.resume()) {
         work.delete();
       }
+      ImmutableList<int[]> taken = windows(backend, listener);
       StateFolder states = work.states(listener::note);
-      boolean keepsStates = keepsStates(backend, work, listener);
+      boolean keepsStates = keepsStates(backend, taken, work, listener);
       listener.working(work.folder(), work.finished());
       HessianFolder hessians = new HessianFolder(work.folder().resolve("hessians"));
       JobListener heard =
@@ -140,18 +154,12 @@ public final class QuantizationPlan implements AutoCloseable {
                   new HessianKeeper(model.spec(), hessians, observing.worst(), work, listener))
               .orElse(listener);
       new QuantizationJob(
-              backend,
-              model.spec(),
-              model.weights(backend),
-              request.settings(),
-              windows,
-              work,
-              heard)
+              backend, model.spec(), model.weights(backend), request.settings(), taken, work, heard)
           .run(keepsStates ? states : StateStore.NONE);
       states.delete();
       ImmutableList<Attempt> attempts =
           request.observing().isPresent()
-              ? observe(request.observing().get(), backend, work, hessians, listener)
+              ? observe(request.observing().get(), backend, taken, work, hessians, listener)
               : ImmutableList.of();
       ImmutableList<ModuleReport> reports = reports(work);
       long blocksDone = System.nanoTime();
@@ -163,16 +171,39 @@ public final class QuantizationPlan implements AutoCloseable {
                 + reason);
       }
       work.delete();
+      request
+          .expertTokens()
+          .ifPresent(wanted ->
+              ExpertWindows.tell(
+                  wanted,
+                  ImmutableSet.copyOf(
+                      ExpertCounts.experts(model.spec(), request.settings().selection())),
+                  reports,
+                  listener::note));
       listener.done();
       long end = System.nanoTime();
       return summary(backend, reports, attempts, (end - start) / 1e9, (end - blocksDone) / 1e9);
     }
   }
 
+  /** The windows, and with {@code expertTokens} as many of the others as it takes. */
+  private ImmutableList<int[]> windows(Backend backend, QuantizationListener listener) {
+    if (request.expertTokens().isEmpty()) {
+      return windows;
+    }
+    return new ExpertWindows(request.expertTokens().getAsInt(), further)
+        .choose(
+            windows,
+            new ExpertCounts(
+                backend, model.spec(), model.weights(backend), request.settings().selection()),
+            listener::note);
+  }
+
   /** Whether hidden states are kept; throws if the disk has no room for what will be written. */
-  private boolean keepsStates(Backend backend, WorkFolder work, QuantizationListener listener)
+  private boolean keepsStates(
+      Backend backend, ImmutableList<int[]> taken, WorkFolder work, QuantizationListener listener)
       throws IOException {
-    DiskEstimate disk = DiskEstimate.of(model, request, windows, backend.activationType());
+    DiskEstimate disk = DiskEstimate.of(model, request, taken, backend.activationType());
     long free = DiskEstimate.free(request.output(), work.folder());
     boolean keeps = disk.keepsStates(request.keptStates(), free, request.output());
     listener.disk(disk.sentence(keeps, free));
@@ -216,13 +247,16 @@ public final class QuantizationPlan implements AutoCloseable {
         .add("format", request.base())
         .add("observing", request.observing())
         .add(backend)
-        .add(windows)
+        .add("expert tokens", request.expertTokens())
+        .add("windows before experts are looked at", windows.size())
+        .add(Stream.concat(windows.stream(), further.stream()).toList())
         .build();
   }
 
   private ImmutableList<Attempt> observe(
       Observing observing,
       Backend backend,
+      ImmutableList<int[]> taken,
       WorkFolder work,
       HessianFolder hessians,
       QuantizationListener listener) {
@@ -234,7 +268,7 @@ public final class QuantizationPlan implements AutoCloseable {
                 backend, model.weights(backend), request.settings().options(), hessians),
             work,
             listener::observing),
-        () -> new Sensitivity(backend, model.spec(), model.weights(backend), windows));
+        () -> new Sensitivity(backend, model.spec(), model.weights(backend), taken));
   }
 
   /**

@@ -6,6 +6,7 @@ import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.stream.Collectors;
 
 /**
@@ -18,6 +19,7 @@ import java.util.stream.Collectors;
  * @param resume whether to go on from finished blocks
  * @param keptStates whether hidden states are kept beside them
  * @param observing what to do afterwards
+ * @param expertTokens tokens that every expert is to see
  * @param classicLog whether to write the log in lines of text too
  */
 public record RunRequest(
@@ -28,6 +30,7 @@ public record RunRequest(
     boolean resume,
     KeptStates keptStates,
     Optional<Observing> observing,
+    OptionalInt expertTokens,
     boolean classicLog) {
 
   /** The settings of most modules, whatever the format. */

@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import tools.jackson.core.JacksonException;
@@ -49,6 +50,8 @@ public final class RunKey {
     public Builder add(String name, Object value) {
       switch (value) {
         case Optional<?> optional -> add(name, optional.<Object>map(v -> v).orElse("none"));
+        case OptionalInt optional ->
+            add(name, optional.isPresent() ? (Object) optional.getAsInt() : "none");
         case Record composed -> {
           for (RecordComponent component : composed.getClass().getRecordComponents()) {
             add(name + "." + component.getName(), get(component, composed));
