@@ -1,6 +1,8 @@
 // Runs the kernels on the host, block by block: each GPU thread is a fiber, and barriers and warp
-// shuffles switch between the fibers of a block. What the GPU's own headers would define is defined
-// here by its meaning. Built without contraction, so that the exact kernels keep their bits.
+// shuffles switch between the fibers of a block. Copies that a thread starts end when they are waited
+// for and no sooner: until then their target holds NaN, which a missing wait reads. What the GPU's
+// own headers would define is defined here by its meaning. Built without contraction, so that the
+// exact kernels keep their bits.
 #define GPTQ_HOST_SHIM
 
 #include <csetjmp>
@@ -10,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <utility>
 #include <vector>
 #include <ucontext.h>
@@ -65,6 +68,8 @@ static Barrier first;
 static Barrier warps[MAX_THREADS / WARP];
 static uint64_t slots[MAX_THREADS];
 static std::function<void()> body;
+void forgetCopies(int thread);
+void forgetBoxes();
 
 inline int rankOf(int thread) { return thread / threadsOfBlock; }
 
@@ -113,6 +118,7 @@ static void run() {
 static void runCluster(size_t sharedBytes, Index start) {
   cluster = {threads, 0, 0};
   first = {0, 0, 0};
+  forgetBoxes();
   for (int rank = 0; rank < rankOf(threads); rank++) {
     memset(dynamicShared[rank], 0xff, sharedBytes);
     blocks[rank] = {threadsOfBlock, 0, 0};
@@ -122,6 +128,7 @@ static void runCluster(size_t sharedBytes, Index start) {
   }
   for (int i = 0; i < threads; i++) {
     fibers[i].finished = false;
+    forgetCopies(i);
   }
   for (int left = threads; left > 0;) {
     left = 0;
@@ -313,18 +320,53 @@ inline void loadTransposedMatrices(unsigned* r, const void* row) {
   __syncwarp();
 }
 
-inline void startCopy(void* shared, const void* global, bool valid) {
-  if (valid) {
-    memcpy(shared, global, 16);
-  } else {
-    memset(shared, 0, 16);
+namespace shim {
+/** A copy that is under way: its target holds NaN until somebody waits for it. */
+struct Copy {
+  void* to;
+  const void* from;
+  bool valid;
+  unsigned long group;
+
+  void begin() const { memset(to, 0xff, 16); }
+
+  void end() const {
+    if (valid) {
+      memcpy(to, from, 16);
+    } else {
+      memset(to, 0, 16);
+    }
   }
+};
+
+/** Copies that a thread has started, in order, and the groups it has ended. */
+struct Copies {
+  std::vector<Copy> pending;
+  unsigned long groups;
+};
+
+static Copies copies[MAX_THREADS];
+
+void forgetCopies(int thread) { copies[thread] = {{}, 0}; }
+}  // namespace shim
+
+inline void startCopy(void* shared, const void* global, bool valid) {
+  shim::Copies& own = shim::copies[shim::current];
+  own.pending.push_back({shared, global, valid, own.groups});
+  own.pending.back().begin();
 }
 
-inline void endCopies() {}
+inline void endCopies() { shim::copies[shim::current].groups++; }
 
 template <int PENDING>
-void awaitCopies() {}
+void awaitCopies() {
+  shim::Copies& own = shim::copies[shim::current];
+  size_t done = 0;
+  while (done < own.pending.size() && own.pending[done].group + PENDING < own.groups) {
+    own.pending[done++].end();
+  }
+  own.pending.erase(own.pending.begin(), own.pending.begin() + done);
+}
 
 inline unsigned packPair(float low, float high) {
   return floatToBfloat(low) | unsigned(floatToBfloat(high)) << 16;
@@ -418,7 +460,45 @@ struct alignas(64) BoxMap {
 };
 static_assert(sizeof(BoxMap) == 128, "as the driver's");
 
-/** Copies run at once here, so that bytes have arrived as soon as they are expected. */
+struct PhaseBarrier;
+
+namespace shim {
+/** A copy of a box that is under way: its target holds NaN until somebody waits for it. */
+struct BoxCopy {
+  unsigned char* to;
+  BoxMap map;
+  int column;
+  int row;
+
+  int bytes() const { return map.boxColumns * map.elementBytes; }
+  void begin() const { memset(to, 0xff, size_t(bytes()) * map.boxRows); }
+
+  void end() const {
+    for (int r = 0; r < map.boxRows; r++) {
+      for (int b = 0; b < bytes(); b++) {
+        long long c = column + b / map.elementBytes;
+        bool inside = row + r < map.rows && c < map.columns;
+        const unsigned char* from =
+            map.data + (row + r) * map.pitch + column * map.elementBytes + b;
+        int piece = map.swizzled ? (b / 16) ^ (r & 7) : b / 16;
+        to[r * bytes() + 16 * piece + b % 16] = inside ? *from : 0;
+      }
+    }
+  }
+};
+
+/** What a barrier waits for: the bytes it still lacks, and the copies that bring them. */
+struct Boxes {
+  int lacking;
+  std::vector<BoxCopy> copies;
+};
+
+static std::map<const PhaseBarrier*, Boxes> boxes;
+
+void forgetBoxes() { boxes.clear(); }
+}  // namespace shim
+
+/** Boxes arrive when a thread waits for them. */
 struct PhaseBarrier {
   int arrivals;
   short arrived;
@@ -434,38 +514,27 @@ struct PhaseBarrier {
     }
   }
 
-  void arriveExpecting(int bytes) {
-    expected = bytes;
-    begun = this;
-  }
+  void arriveExpecting(int bytes) { shim::boxes[this].lacking = bytes; }
 
   void await(int ofPhase) const {
     while (phase == ofPhase) {
-      shim::yield();
+      auto begun = shim::boxes.find(this);
+      if (begun != shim::boxes.end() && begun->second.lacking == 0) {
+        for (const shim::BoxCopy& copy : begun->second.copies) {
+          copy.end();
+        }
+        shim::boxes.erase(begun);
+        const_cast<PhaseBarrier*>(this)->arrive();
+      } else {
+        shim::yield();
+      }
     }
   }
-
-  /** The bytes that the barrier which expects some still lacks. */
-  static int expected;
-  static PhaseBarrier* begun;
 };
 
-int PhaseBarrier::expected;
-PhaseBarrier* PhaseBarrier::begun;
-
 inline void startBoxCopy(void* to, const BoxMap& map, int column, int row, PhaseBarrier& arrived) {
-  int bytes = map.boxColumns * map.elementBytes;
-  for (int r = 0; r < map.boxRows; r++) {
-    for (int b = 0; b < bytes; b++) {
-      long long c = column + b / map.elementBytes;
-      bool inside = row + r < map.rows && c < map.columns;
-      const unsigned char* from = map.data + (row + r) * map.pitch + column * map.elementBytes + b;
-      int piece = map.swizzled ? (b / 16) ^ (r & 7) : b / 16;
-      static_cast<unsigned char*>(to)[r * bytes + 16 * piece + b % 16] = inside ? *from : 0;
-    }
-  }
-  PhaseBarrier::expected -= bytes * map.boxRows;
-  if (PhaseBarrier::begun == &arrived && PhaseBarrier::expected == 0) {
-    arrived.arrive();
-  }
+  shim::Boxes& begun = shim::boxes[&arrived];
+  begun.copies.push_back({static_cast<unsigned char*>(to), map, column, row});
+  begun.copies.back().begin();
+  begun.lacking -= begun.copies.back().bytes() * map.boxRows;
 }

@@ -15,6 +15,7 @@ import dev.gptq.cuda.driver.NativeCudaSolver;
 import dev.gptq.cuda.driver.Nvrtc;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.TensorScope;
+import java.nio.file.Path;
 import java.util.function.Supplier;
 
 /**
@@ -75,7 +76,11 @@ final class CudaBackend implements Backend {
 
   private static CudaContext context(CudaPlatform platform, BackendOptions options) {
     KernelLoader loader =
-        new KernelLoader(platform.driver(), platform.device(), platform.compiler().map(Nvrtc::new));
+        new KernelLoader(
+            platform.driver(),
+            platform.device(),
+            platform.compiler().map(Nvrtc::new),
+            KernelCache.of(System.getenv(), Path.of(System.getProperty("user.home"))));
     return CudaContext.open(
         platform.driver(),
         platform.device(),

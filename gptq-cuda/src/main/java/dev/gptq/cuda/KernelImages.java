@@ -2,7 +2,6 @@ package dev.gptq.cuda;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
-import dev.gptq.cuda.driver.Nvrtc;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -10,6 +9,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -62,21 +62,22 @@ enum KernelImages {
     return arena.allocate(image.length, 16).copyFrom(MemorySegment.ofArray(image));
   }
 
-  /** The sources compiled for a device. */
-  MemorySegment compile(Nvrtc compiler, CudaDevice device, Arena arena) {
+  /**
+   * The sources for a device.
+   *
+   * @param known architectures of the compiler
+   */
+  KernelSource source(CudaDevice device, List<Integer> known) {
     String source = text(id + ".cu");
     Map<String, String> headers = new LinkedHashMap<>();
     collectIncludes(source, headers);
-    return compiler.compile(
+    return new KernelSource(
         id + ".cu",
         source,
         ImmutableMap.copyOf(headers),
-        ImmutableList.of("--gpu-architecture=" + architecture(device), "--std=c++17", contraction),
-        arena);
-  }
-
-  private String architecture(CudaDevice device) {
-    return "sm_" + device.major() + device.minor() + (this == HOPPER ? "a" : "");
+        KernelSource.Target.of(
+            10 * device.major() + device.minor(), this == HOPPER ? "a" : "", known),
+        ImmutableList.of("--std=c++17", contraction));
   }
 
   private static void collectIncludes(String source, Map<String, String> headers) {

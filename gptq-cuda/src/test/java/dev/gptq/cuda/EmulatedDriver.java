@@ -47,6 +47,7 @@ final class EmulatedDriver implements CudaDriver {
 
   private final SymbolLookup kernels;
   private final long capacity;
+  private final PendingCopies copies = new PendingCopies();
   private final int capability;
   private final Map<Long, Block> blocks = new HashMap<>();
   private final Map<Long, Arena> hostBlocks = new HashMap<>();
@@ -162,12 +163,14 @@ final class EmulatedDriver implements CudaDriver {
 
   @Override
   public synchronized void destroyStream(long stream) {
+    copies.await(stream);
     destroy(stream);
   }
 
   @Override
   public synchronized void synchronize(long stream) {
     known(stream);
+    copies.await(stream);
   }
 
   @Override
@@ -238,6 +241,7 @@ final class EmulatedDriver implements CudaDriver {
   public synchronized void copyToDevice(long device, MemorySegment host, long bytes, long stream) {
     known(stream);
     at(device, bytes).copyFrom(host.asSlice(0, bytes));
+    copies.toDevice(stream, host.asSlice(0, bytes));
   }
 
   @Override
@@ -246,7 +250,7 @@ final class EmulatedDriver implements CudaDriver {
     known(stream);
     require(pitch >= bytes, "runs overlap");
     for (long run = 0; run < runs; run++) {
-      host.asSlice(run * bytes, bytes).copyFrom(at(device + run * pitch, bytes));
+      copies.toHost(stream, host.asSlice(run * bytes, bytes), at(device + run * pitch, bytes));
     }
   }
 
@@ -358,11 +362,13 @@ final class EmulatedDriver implements CudaDriver {
   public synchronized void record(long event, long stream) {
     known(event);
     known(stream);
+    copies.record(event, stream);
   }
 
   @Override
   public synchronized void awaitEvent(long event) {
     known(event);
+    copies.awaitEvent(event);
   }
 
   @Override

@@ -1,11 +1,13 @@
 package dev.gptq.cuda.driver;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.primitives.Ints;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
@@ -18,6 +20,8 @@ public final class Nvrtc {
   private static final MethodHandle COMPILE = NativeLibrary.status(JAVA_LONG, JAVA_INT, ADDRESS);
   private static final MethodHandle READ = NativeLibrary.status(JAVA_LONG, ADDRESS);
   private static final MethodHandle DESTROY = NativeLibrary.status(ADDRESS);
+  private static final MethodHandle VERSION = NativeLibrary.status(ADDRESS, ADDRESS);
+  private static final MethodHandle ARCHITECTURES = NativeLibrary.status(ADDRESS);
 
   private final NativeLibrary library;
 
@@ -26,22 +30,46 @@ public final class Nvrtc {
     this.library = library;
   }
 
+  /** Its version as people write it. */
+  public String version() {
+    try (Arena local = Arena.ofConfined()) {
+      MemorySegment major = local.allocate(JAVA_INT);
+      MemorySegment minor = local.allocate(JAVA_INT);
+      MemorySegment version = library.function("nvrtcVersion");
+      check("nvrtcVersion", () -> (int) VERSION.invokeExact(version, major, minor));
+      return major.get(JAVA_INT, 0) + "." + minor.get(JAVA_INT, 0);
+    }
+  }
+
+  /** The architectures it makes code for, ascending: 90 is compute capability 9.0. */
+  public ImmutableList<Integer> architectures() {
+    try (Arena local = Arena.ofConfined()) {
+      MemorySegment count = local.allocate(JAVA_INT);
+      MemorySegment getCount = library.function("nvrtcGetNumSupportedArchs");
+      check("nvrtcGetNumSupportedArchs", () -> (int) ARCHITECTURES.invokeExact(getCount, count));
+      MemorySegment all = local.allocate(JAVA_INT, count.get(JAVA_INT, 0));
+      MemorySegment get = library.function("nvrtcGetSupportedArchs");
+      check("nvrtcGetSupportedArchs", () -> (int) ARCHITECTURES.invokeExact(get, all));
+      return ImmutableList.copyOf(Ints.asList(all.toArray(JAVA_INT)));
+    }
+  }
+
   /**
-   * Compiles CUDA C++ to a cubin.
+   * Compiles CUDA C++.
    *
    * @param name name of the source in messages
    * @param source text of the main file
    * @param headers text of the files it includes, by name
    * @param options command-line options
-   * @param arena owner of the cubin
+   * @param machine whether to give a cubin, or else PTX
    * @throws CudaException with the compiler's log if it refuses
    */
-  public MemorySegment compile(
+  public byte[] compile(
       String name,
       String source,
       ImmutableMap<String, String> headers,
       ImmutableList<String> options,
-      Arena arena) {
+      boolean machine) {
     try (Arena local = Arena.ofConfined()) {
       MemorySegment program = local.allocate(JAVA_LONG);
       MemorySegment create = library.function("nvrtcCreateProgram");
@@ -66,7 +94,7 @@ public final class Nvrtc {
           String log = read(handle, "nvrtcGetProgramLog", local).getString(0);
           throw new CudaException("nvrtcCompileProgram of " + name, status, log);
         }
-        return read(handle, "nvrtcGetCUBIN", arena);
+        return read(handle, machine ? "nvrtcGetCUBIN" : "nvrtcGetPTX", local).toArray(JAVA_BYTE);
       } finally {
         MemorySegment destroy = library.function("nvrtcDestroyProgram");
         check("nvrtcDestroyProgram", () -> (int) DESTROY.invokeExact(destroy, program));
