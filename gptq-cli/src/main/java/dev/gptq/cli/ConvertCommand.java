@@ -7,6 +7,7 @@ import dev.gptq.cli.options.EndsOption;
 import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.OutputOption;
 import dev.gptq.quantizer.export.Conversion;
+import dev.gptq.quantizer.gguf.Ends;
 import dev.gptq.quantizer.gguf.GgufExport;
 import dev.gptq.quantizer.run.CheckpointFormats;
 import java.io.IOException;
@@ -75,7 +76,7 @@ final class ConvertCommand implements Callable<Integer> {
 
   private int convert(Path folder) throws IOException {
     return format.equals(GGUF)
-        ? GgufExport.write(folder, target, ends.type(), overwrite)
+        ? GgufExport.write(folder, target, ends.type().orElse(Ends.KEEP), overwrite)
         : Conversion.of(folder, CheckpointFormats.named(format)).overwrite(overwrite).to(target);
   }
 }

@@ -14,6 +14,7 @@ import dev.gptq.cli.options.OutputOption;
 import dev.gptq.cli.options.QuantizationOptions;
 import dev.gptq.cli.options.RegexConverter;
 import dev.gptq.cli.options.SequentialOption;
+import dev.gptq.cli.options.TypeOption;
 import dev.gptq.cli.options.WidthOptions;
 import dev.gptq.cli.report.PlanReport;
 import dev.gptq.cli.report.QuantizationReport;
@@ -115,10 +116,11 @@ final class QuantizeCommand implements Callable<Integer> {
         "mlx: mlx-lm and what is built on it; groups of 32, 64 or 128.",
         "gguf: llama.cpp and what is built on it, as model.gguf in the folder; groups of a multiple of"
             + " 32, not scattered.",
-        "Several get a folder each (default: gptq for --sym, gptq_v2 for --asym)"
+        "Several get a folder each (default: gptq for --sym, gptq_v2 for --asym, gguf with --type)"
       })
   private String format;
 
+  @Mixin private TypeOption type;
   @Mixin private EndsOption ends;
 
   @Option(
@@ -224,7 +226,8 @@ final class QuantizeCommand implements Callable<Integer> {
     if (format != null) {
       quantization.format(format);
     }
-    quantization.ends(ends.type());
+    ends.type().ifPresent(quantization::ends);
+    type.apply(quantization, spec);
     observe.observing(settings).ifPresent(quantization::observing);
     return quantization;
   }

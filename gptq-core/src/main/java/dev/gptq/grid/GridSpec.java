@@ -10,14 +10,17 @@ import dev.gptq.tensor.DType;
  * are optimal for what the checkpoint holds.
  *
  * @param scheme which codes exist and where zero lies
- * @param bits bits of a code: 2, 3, 4 or 8
+ * @param bits bits of a code, 2 to 8
  * @param search how the scale follows from the weights
  * @param scaleType F32, F16 or BF16
  */
 public record GridSpec(Scheme scheme, int bits, GridSearch search, DType scaleType) {
 
-  /** Bits that a code may have. */
+  /** Bits of a code with which packed weights are multiplied as they are. */
   public static final ImmutableSet<Integer> WIDTHS = ImmutableSet.of(2, 3, 4, 8);
+
+  private static final int LEAST_BITS = 2;
+  private static final int MOST_BITS = 8;
 
   /** The least positive scale, so that rounding to F16 never yields zero. */
   public static final float SMALLEST_SCALE = 0x1p-24f;
@@ -27,7 +30,12 @@ public record GridSpec(Scheme scheme, int bits, GridSearch search, DType scaleTy
 
   /** Checks the width and the scale type. */
   public GridSpec {
-    Preconditions.checkArgument(WIDTHS.contains(bits), "bits must be 2, 3, 4 or 8 but is %s", bits);
+    Preconditions.checkArgument(
+        bits >= LEAST_BITS && bits <= MOST_BITS,
+        "bits must be between %s and %s but is %s",
+        LEAST_BITS,
+        MOST_BITS,
+        bits);
     Preconditions.checkArgument(
         scaleType.isReal(), "scales are stored as F32, F16 or BF16, not as %s", scaleType);
   }

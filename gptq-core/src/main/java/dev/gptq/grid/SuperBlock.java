@@ -14,7 +14,11 @@ public enum SuperBlock {
   /** 3 bits in groups of 16, scales of 6 bits: 3.4375 bits a weight. */
   Q3_K(3, 16, Scheme.SYMMETRIC, -32, 31),
   /** 4 bits in groups of 32, scale and offset of 6 bits: 4.5 bits a weight. */
-  Q4_K(4, 32, Scheme.ASYMMETRIC, 1, 63);
+  Q4_K(4, 32, Scheme.ASYMMETRIC, 1, 63),
+  /** 5 bits in groups of 32, scale and offset of 6 bits: 5.5 bits a weight. */
+  Q5_K(5, 32, Scheme.ASYMMETRIC, 1, 63),
+  /** 6 bits in groups of 16, scales of 8 bits: 6.5625 bits a weight. */
+  Q6_K(6, 16, Scheme.SYMMETRIC, -128, 127);
 
   /** Columns of a block. */
   public static final int COLUMNS = 256;

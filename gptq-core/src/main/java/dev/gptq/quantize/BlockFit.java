@@ -10,8 +10,10 @@ import java.util.stream.IntStream;
  * each group then takes the integers with the least error near the quotients.
  */
 final class BlockFit {
-  /** Ranges that are tried for a group. */
+  /** Ranges that are tried for a group of few bits, and for one of many, which clip little. */
   private static final int STEPS = 24;
+
+  private static final int FEWER_STEPS = 8;
 
   /** Steps of least squares from each of them. */
   private static final int REFITS = 2;
@@ -130,16 +132,23 @@ final class BlockFit {
         lo = Math.min(lo, x[j]);
         hi = Math.max(hi, x[j]);
       }
-      double narrowest = type.bits() == 2 ? 0.3 : 0.5;
-      for (int i = 0; i < STEPS; i++) {
-        double p = 1.1 - (1.1 - narrowest) * i / (STEPS - 1);
+      double narrowest =
+          switch (type.bits()) {
+            case 2 -> 0.3;
+            case 3, 4 -> 0.5;
+            default -> 0.85;
+          };
+      double widest = type.bits() < 5 ? 1.1 : 1.05;
+      int steps = type.bits() < 5 ? STEPS : FEWER_STEPS;
+      for (int i = 0; i < steps; i++) {
+        double p = widest - (widest - narrowest) * i / (steps - 1);
         if (type.hasOffsets()) {
           tryFrom(p * (hi - lo) / most, -lo * p);
           tryFrom(p * (hi - lo) / most, -lo);
         } else {
-          double widest = p * Math.max(hi, -lo) / zero;
-          tryFrom(widest, 0);
-          tryFrom(-widest, 0);
+          double scale = p * Math.max(hi, -lo) / zero;
+          tryFrom(scale, 0);
+          tryFrom(-scale, 0);
         }
       }
       if (error == Double.POSITIVE_INFINITY) {

@@ -13,10 +13,10 @@ final class GridSpecTest {
 
   @Test
   void widthsAndTypesAreChecked() {
-    for (int bits : new int[] {0, 1, 5, 6, 7, 9, 16}) {
+    for (int bits : new int[] {-1, 0, 1, 9, 16}) {
       assertThatThrownBy(() -> GridSpec.of(Scheme.SYMMETRIC, bits))
           .isInstanceOf(IllegalArgumentException.class)
-          .hasMessageContaining("bits must be 2, 3, 4 or 8 but is " + bits);
+          .hasMessageContaining("bits must be between 2 and 8 but is " + bits);
     }
     for (DType type : new DType[] {DType.F64, DType.I32, DType.U8}) {
       assertThatThrownBy(() -> GridSpec.of(Scheme.SYMMETRIC, 4).withScaleType(type))

@@ -129,7 +129,7 @@ final class BlockGptqTest {
   @EnumSource(SuperBlock.class)
   void losesLessThanRoundingAndLessWithRefinement(SuperBlock type) {
     PackedMatrix nearest = RoundToNearest.onBlocks(backend, type, weight, scope).pack();
-    GptqOptions plain = options(type, Refinement.NONE, ColumnOrder.NATURAL);
+    GptqOptions plain = options(type, Refinement.NONE, ColumnOrder.GROUP_AWARE);
     Gptq.Result once = solve(plain);
     double lambda = HessianFactor.of(backend, hessian, plain, scope).lambda();
     Gptq.Result refined =

@@ -31,8 +31,8 @@ public final class GgufBlocks {
 
   /**
    * The blocks of a matrix that {@link GgufType#refusal} accepts. Codes and scales stay as they
-   * are; the offset of {@link GgufType#Q4_1}, {@code −scale·zero}, is rounded to float16. Throws
-   * {@link BadInputException} if float16 does not hold a scale.
+   * are; the offset of {@link GgufType#Q4_1} and {@link GgufType#Q5_1}, {@code −scale·zero}, is
+   * rounded to float16. Throws {@link BadInputException} if float16 does not hold a scale.
    *
    * @param module its name, for messages
    * @param rowOf the row of the matrix that stands in each row of the file
@@ -75,6 +75,11 @@ public final class GgufBlocks {
           target.set(Elements.HALF, 2, finite(offset));
           nibbles(target, 4, o, from, 0);
         }
+        case Q5_0 -> fiveBits(target, 2, o, from);
+        case Q5_1 -> {
+          target.set(Elements.HALF, 2, finite(-scale * matrix.zero(o, group)));
+          fiveBits(target, 4, o, from);
+        }
         case Q8_0 -> {
           for (int j = 0; j < SIZE; j++) {
             target.set(ValueLayout.JAVA_BYTE, 2 + j, (byte) (matrix.code(o, from + j) - (1 << 7)));
@@ -103,10 +108,20 @@ public final class GgufBlocks {
     return half;
   }
 
+  /** A word of fifth bits, then the lower four of each code. */
+  private void fiveBits(MemorySegment target, int at, int o, int from) {
+    int fifth = 0;
+    for (int j = 0; j < SIZE; j++) {
+      fifth |= (matrix.code(o, from + j) >> 4) << j;
+    }
+    target.set(Elements.INT, at, fifth);
+    nibbles(target, at + Integer.BYTES, o, from, 0);
+  }
+
   private void nibbles(MemorySegment target, int at, int o, int from, int shift) {
     for (int j = 0; j < HALF; j++) {
-      int low = matrix.code(o, from + j) + shift;
-      int high = matrix.code(o, from + j + HALF) + shift;
+      int low = (matrix.code(o, from + j) + shift) & 15;
+      int high = (matrix.code(o, from + j + HALF) + shift) & 15;
       target.set(ValueLayout.JAVA_BYTE, at + j, (byte) (low | high << 4));
     }
   }

@@ -85,23 +85,54 @@ final class GgufSuperBlocks {
         put(block, 108, d);
       }
       case Q4_K -> {
-        put(block, 0, d);
-        put(block, 2, e);
-        for (int j = 0; j < 8; j++) {
-          if (j < 4) {
-            or(block, 4 + j, c[j]);
-            or(block, 8 + j, o[j]);
-          } else {
-            or(block, 8 + j, (c[j] & 15) | ((o[j] & 15) << 4));
-            or(block, j, (c[j] >> 4) << 6);
-            or(block, 4 + j, (o[j] >> 4) << 6);
-          }
-        }
-        for (int i = 0; i < SuperBlock.COLUMNS; i++) {
-          int r = i % 64;
-          or(block, 16 + 32 * (i / 64) + r % 32, matrix.code(row, from + i) << (r < 32 ? 0 : 4));
-        }
+        sixBitScales(block, d, e);
+        fourBits(block, 16, row, from);
       }
+      case Q5_K -> {
+        sixBitScales(block, d, e);
+        for (int i = 0; i < SuperBlock.COLUMNS; i++) {
+          or(block, 16 + i % 32, (matrix.code(row, from + i) >> 4) << (i / 32));
+        }
+        fourBits(block, 48, row, from);
+      }
+      case Q6_K -> {
+        for (int i = 0; i < SuperBlock.COLUMNS; i++) {
+          int h = i / 128;
+          int r = i % 128;
+          int code = matrix.code(row, from + i);
+          or(block, 64 * h + r % 64, (code & 15) << (r < 64 ? 0 : 4));
+          or(block, 128 + 32 * h + r % 32, (code >> 4) << (2 * (r / 32)));
+        }
+        for (int j = 0; j < 16; j++) {
+          block.set(ValueLayout.JAVA_BYTE, 192 + j, (byte) c[j]);
+        }
+        put(block, 208, d);
+      }
+    }
+  }
+
+  /** Both float16 numbers, and scales and offsets of 6 bits in 12 bytes. */
+  private void sixBitScales(MemorySegment block, float d, float e) {
+    put(block, 0, d);
+    put(block, 2, e);
+    for (int j = 0; j < 8; j++) {
+      if (j < 4) {
+        or(block, 4 + j, c[j]);
+        or(block, 8 + j, o[j]);
+      } else {
+        or(block, 8 + j, (c[j] & 15) | ((o[j] & 15) << 4));
+        or(block, j, (c[j] >> 4) << 6);
+        or(block, 4 + j, (o[j] >> 4) << 6);
+      }
+    }
+  }
+
+  /** The lower four bits of all codes, in chunks of 64. */
+  private void fourBits(MemorySegment block, int at, int row, int from) {
+    for (int i = 0; i < SuperBlock.COLUMNS; i++) {
+      int r = i % 64;
+      int low = matrix.code(row, from + i) & 15;
+      or(block, at + 32 * (i / 64) + r % 32, low << (r < 32 ? 0 : 4));
     }
   }
 

@@ -100,15 +100,16 @@ public enum GgufType {
 
   /** The type that holds a module of those settings; see {@link #refusal}. */
   public static GgufType of(ModuleSettings settings) {
-    if (settings.bits() == 8) {
-      return Q8_0;
-    }
-    return settings.sym() ? Q4_0 : Q4_1;
+    return switch (settings.bits()) {
+      case 8 -> Q8_0;
+      case 5 -> settings.sym() ? Q5_0 : Q5_1;
+      default -> settings.sym() ? Q4_0 : Q4_1;
+    };
   }
 
   /** Why no type holds a module, as the end of a sentence; empty if one does. */
   public static Optional<String> refusal(ModuleSettings settings, int columns) {
-    if (settings.bits() > 4 && settings.bits() != 8) {
+    if (settings.bits() > 5 && settings.bits() != 8) {
       return Optional.of("has no type here for codes of " + settings.bits() + " bits");
     }
     if (settings.bits() == 8 && !settings.sym()) {

@@ -91,6 +91,44 @@ class GgufSuperBlocksTest {
     assertThat(crc(block)).isEqualTo("aae55ac4");
   }
 
+  @Test
+  void fiveBitsAreTheKnownBlock() {
+    byte[] block =
+        encode(
+            matrix(
+                SuperBlock.Q5_K,
+                new float[] {0x1p-6f},
+                new float[] {0x1p-5f},
+                g -> SCALES[g],
+                g -> OFFSETS[g],
+                i -> (13 * i + i / 32) % 32));
+    assertThat(HexFormat.of().formatHex(block, 16, 48))
+        .isEqualTo("00f83f00ff00fc1f00ff00fe0f80ff00ff07c0ff00ff03e0ff00ff01f07f00ff");
+    assertThat(crc(block)).isEqualTo("12953a79");
+  }
+
+  /** Its scales fit half of the float16 number as well, which is found first. */
+  @Test
+  void sixBitsAreTheKnownBlock() {
+    byte[] block =
+        encode(
+            matrix(
+                SuperBlock.Q6_K,
+                new float[] {0x1p-6f},
+                new float[] {0},
+                g -> 17 * g % 127 - 63,
+                g -> 0,
+                i -> (29 * i + i / 16) % 64));
+    assertThat(HexFormat.of().formatHex(block)).startsWith("401deab784512efb").endsWith("0020");
+    for (int j = 0; j < 16; j++) {
+      assertThat(block[192 + j] % 2).isZero();
+      block[192 + j] /= 2;
+    }
+    block[209] += 4;
+    assertThat(HexFormat.of().formatHex(block)).endsWith("c1d2e3f405162738cadbecfd0e1f30c20024");
+    assertThat(crc(block)).isEqualTo("d018613d");
+  }
+
   private static String crc(byte[] bytes) {
     CRC32 crc = new CRC32();
     crc.update(bytes);

@@ -77,7 +77,7 @@ public final class CheckpointExporter {
     try (CheckpointWriter writer =
         CheckpointWriter.create(output, options(model, settings.format(), overwrite))) {
       if (settings.format() instanceof GgufFormat gguf) {
-        GgufExport.write(model, kept(model, work), gguf.ends(), writer.weightFile(GgufFormat.FILE));
+        GgufExport.write(model, kept(model, work), gguf, writer.weightFile(GgufFormat.FILE));
       } else {
         writer.addAll(
             () -> Stream.concat(others(model, packed), modules(model, work, settings)).iterator());

@@ -40,7 +40,7 @@ import java.util.function.Supplier;
 public final class GgufExport {
   private final Model model;
   private final Modules modules;
-  private final Ends ends;
+  private final GgufFormat format;
   private final GgufModel description;
   private final Map<String, Growing> tensors = new LinkedHashMap<>();
   private final Map<GgufType, Long> weights = new EnumMap<>(GgufType.class);
@@ -57,10 +57,10 @@ public final class GgufExport {
     Optional<PackedMatrix> find(String module);
   }
 
-  private GgufExport(Model model, Modules modules, Ends ends) {
+  private GgufExport(Model model, Modules modules, GgufFormat format) {
     this.model = model;
     this.modules = modules;
-    this.ends = ends;
+    this.format = format;
     this.description = GgufModel.of(model);
   }
 
@@ -78,8 +78,9 @@ public final class GgufExport {
    *
    * @throws BadInputException if GGUF has no place for something
    */
-  public static void write(Model model, Modules modules, Ends ends, Path file) throws IOException {
-    new GgufExport(model, modules, ends).write(file, false);
+  public static void write(Model model, Modules modules, GgufFormat format, Path file)
+      throws IOException {
+    new GgufExport(model, modules, format).write(file, false);
   }
 
   /**
@@ -102,7 +103,7 @@ public final class GgufExport {
                   quantized.has(module)
                       ? Optional.of(quantized.read(module).matrix())
                       : Optional.empty(),
-              ends)
+              new GgufFormat(ends, Optional.empty()))
           .write(file, overwrite);
     }
   }
@@ -126,12 +127,7 @@ public final class GgufExport {
     GgufTokenizer.describe(model, metadata);
     metadata.put("general.quantization_version", 2);
     metadata.put(
-        "general.file_type",
-        weights.entrySet().stream()
-            .max(Map.Entry.comparingByValue())
-            .orElseThrow()
-            .getKey()
-            .fileType());
+        "general.file_type", format.mixture().map(Mixture::fileType).orElseGet(this::fileType));
     GgufWriter.write(
         file,
         metadata,
@@ -140,6 +136,15 @@ public final class GgufExport {
             .toList(),
         overwrite);
     return packed;
+  }
+
+  /** That of the type that most weights have. */
+  private int fileType() {
+    return weights.entrySet().stream()
+        .max(Map.Entry.comparingByValue())
+        .orElseThrow()
+        .getKey()
+        .fileType();
   }
 
   private GgufTensor finished(String name, Growing tensor) {
@@ -200,8 +205,10 @@ public final class GgufExport {
       add(place, GgufType.F32, shape, () -> floats(stored, place));
       return;
     }
-    if (place.isEnd() && ends == Ends.Q8_0 && stored.columns() % GgufType.Q8_0.block() == 0) {
-      add(place, GgufType.Q8_0, stored.shape(), () -> GgufRounding.q8(stored));
+    Optional<GgufType> rounded =
+        place.isEnd() ? format.ends().of(stored.columns()) : Optional.empty();
+    if (rounded.isPresent()) {
+      add(place, rounded.get(), stored.shape(), () -> GgufRounding.of(stored, rounded.get()));
       return;
     }
     GgufType type =

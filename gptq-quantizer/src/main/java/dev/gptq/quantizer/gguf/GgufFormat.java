@@ -17,8 +17,9 @@ import tools.jackson.databind.node.ObjectNode;
  * what else a checkpoint has.
  *
  * @param ends the type of embedding and output layer
+ * @param mixture what the types of modules were chosen by, if anything
  */
-public record GgufFormat(Ends ends) implements Format {
+public record GgufFormat(Ends ends, Optional<Mixture> mixture) implements Format {
   /** The file of the weights. */
   public static final String FILE = "model.gguf";
 

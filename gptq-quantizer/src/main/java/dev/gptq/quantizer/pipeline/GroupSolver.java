@@ -6,6 +6,7 @@ import dev.gptq.formats.BadInputException;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.forward.Block;
 import dev.gptq.models.forward.WeightSource;
+import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantize.Hessian;
 import dev.gptq.quantize.InputDrift;
 import dev.gptq.quantizer.pipeline.ModuleSolve.Solved;
@@ -14,8 +15,11 @@ import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
 
 /**
  * Quantizes modules that share an input as one matrix, since the rows of all of them have the same
@@ -50,15 +54,29 @@ final class GroupSolver {
     this.calibrationTokens = calibrationTokens;
   }
 
-  /** Quantizes the modules, in order; they share the input that the statistics are of. */
+  /** Quantizes the modules; they share the input that the statistics are of. */
   ImmutableList<Solved> solve(List<LinearSpec> modules, CalibratedGroup calibrated) {
+    Map<GptqOptions, List<LinearSpec>> alike =
+        modules.stream()
+            .collect(
+                Collectors.groupingBy(
+                    module -> settings.optionsOf(block.spec().nameOf(module)),
+                    LinkedHashMap::new,
+                    Collectors.toList()));
+    return alike.entrySet().stream()
+        .flatMap(some -> solve(some.getValue(), some.getKey(), calibrated).stream())
+        .collect(ImmutableList.toImmutableList());
+  }
+
+  private ImmutableList<Solved> solve(
+      List<LinearSpec> modules, GptqOptions options, CalibratedGroup calibrated) {
     Optional<InputStatistics> statistics = calibrated.statistics();
     try (TensorScope local = backend.newScope()) {
       Optional<Hessian> hessian = statistics.map(s -> s.hessian().on(backend));
       Optional<InputDrift> drift = statistics.flatMap(InputStatistics::drift);
       Tensor weights = stacked(modules, local);
       ImmutableList<Solved> solved =
-          new ModuleSolve(backend, settings.options())
+          new ModuleSolve(backend, options)
               .solve(
                   modules.stream().map(this::subject).toList(),
                   weights,

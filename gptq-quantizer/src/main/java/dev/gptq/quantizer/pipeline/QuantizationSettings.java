@@ -1,5 +1,7 @@
 package dev.gptq.quantizer.pipeline;
 
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.formats.gguf.GgufType;
 import dev.gptq.quantize.GptqOptions;
 import java.util.Optional;
 import java.util.function.Predicate;
@@ -16,6 +18,8 @@ import java.util.regex.Pattern;
  *     already quantized
  * @param include only modules whose full name this matches somewhere; all if empty
  * @param exclude no modules whose full name this matches somewhere
+ * @param types of llama.cpp, by full name, for modules whose grid and groups are those of a type
+ *     and not those of the options
  */
 public record QuantizationSettings(
     Method method,
@@ -24,7 +28,8 @@ public record QuantizationSettings(
     Curvature curvature,
     boolean trueSequential,
     Optional<Pattern> include,
-    Optional<Pattern> exclude) {
+    Optional<Pattern> exclude,
+    ImmutableMap<String, GgufType> types) {
 
   /** How codes are chosen. */
   public enum Method {
@@ -32,6 +37,18 @@ public record QuantizationSettings(
     RTN,
     /** GPTQ. */
     GPTQ
+  }
+
+  /** With the same options for all modules. */
+  public QuantizationSettings(
+      Method method,
+      GptqOptions options,
+      Target target,
+      Curvature curvature,
+      boolean trueSequential,
+      Optional<Pattern> include,
+      Optional<Pattern> exclude) {
+    this(method, options, target, curvature, trueSequential, include, exclude, ImmutableMap.of());
   }
 
   /** True-sequential, all modules. */
@@ -48,13 +65,13 @@ public record QuantizationSettings(
   /** The same with another target. */
   public QuantizationSettings withTarget(Target other) {
     return new QuantizationSettings(
-        method, options, other, curvature, trueSequential, include, exclude);
+        method, options, other, curvature, trueSequential, include, exclude, types);
   }
 
   /** The same with another curvature. */
   public QuantizationSettings withCurvature(Curvature other) {
     return new QuantizationSettings(
-        method, options, target, other, trueSequential, include, exclude);
+        method, options, target, other, trueSequential, include, exclude, types);
   }
 
   /** Whether gradients of the loss are taken before the first block. */
@@ -65,7 +82,19 @@ public record QuantizationSettings(
   /** The same with other options of the algorithm. */
   public QuantizationSettings withOptions(GptqOptions other) {
     return new QuantizationSettings(
-        method, other, target, curvature, trueSequential, include, exclude);
+        method, other, target, curvature, trueSequential, include, exclude, types);
+  }
+
+  /** The same with types of llama.cpp for modules. */
+  public QuantizationSettings withTypes(ImmutableMap<String, GgufType> other) {
+    return new QuantizationSettings(
+        method, options, target, curvature, trueSequential, include, exclude, other);
+  }
+
+  /** The options of the module of that full name. */
+  public GptqOptions optionsOf(String module) {
+    GgufType type = types.get(module);
+    return type == null ? options : TypeOptions.of(options, type);
   }
 
   /** Whether the module of that full name is to be quantized. */

@@ -10,7 +10,6 @@ import dev.gptq.grid.Scheme;
 import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointSettings;
-import dev.gptq.quantizer.gguf.Ends;
 import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import java.util.Optional;
@@ -27,7 +26,7 @@ public final class CheckpointFormats {
 
   /** The checkpoints of the formats that are named, separated by commas. */
   static ImmutableList<CheckpointSettings> of(
-      QuantizationSettings settings, Optional<String> names, Ends ends) {
+      QuantizationSettings settings, Optional<String> names, GgufFormat gguf) {
     GptqOptions options = settings.options();
     Scheme scheme = options.grid().scheme();
     if (scheme == Scheme.HALF_OFFSET) {
@@ -52,16 +51,29 @@ public final class CheckpointFormats {
             "true_sequential", json.booleanNode(settings.trueSequential()));
     return Splitter.on(',')
         .trimResults()
-        .splitToStream(names.orElse(symmetric ? GPTQ : GPTQ_V2))
+        .splitToStream(names.orElse(usual(options)))
         .distinct()
-        .map(name -> new CheckpointSettings(format(name, symmetric, ends), base, meta))
+        .peek(name -> requireGguf(name, options))
+        .map(name ->
+            new CheckpointSettings(name.equals(GGUF) ? gguf : format(name, symmetric), base, meta))
         .collect(ImmutableList.toImmutableList());
   }
 
-  private static Format format(String name, boolean symmetric, Ends ends) {
-    if (name.equals(GGUF)) {
-      return new GgufFormat(ends);
+  private static String usual(GptqOptions options) {
+    if (options.blocks().isPresent()) {
+      return GGUF;
     }
+    return options.grid().scheme().hasZeroPoint() ? GPTQ_V2 : GPTQ;
+  }
+
+  private static void requireGguf(String name, GptqOptions options) {
+    if (options.blocks().isPresent() && !name.equals(GGUF)) {
+      throw new RequestException(
+          "only GGUF holds the blocks that --type names; leave out --format %s".formatted(name));
+    }
+  }
+
+  private static Format format(String name, boolean symmetric) {
     if (name.equals(GPTQ) && !symmetric) {
       throw new RequestException(
           "--format gptq stores zero points less one and so cannot hold a zero point of 0, which"

@@ -38,8 +38,6 @@ public record DiskEstimate(long checkpoint, long blocks, long hessians, long sta
    */
   static DiskEstimate of(Model model, RunRequest request, List<int[]> windows, DType activations)
       throws IOException {
-    GptqOptions options = request.settings().options();
-    Precision precision = new Precision(options.grid().bits(), options.groupSize());
     long dense = 0;
     long packed = 0;
     long kept = 0;
@@ -49,6 +47,8 @@ public record DiskEstimate(long checkpoint, long blocks, long hessians, long sta
       for (LinearSpec linear : block.linears().toList()) {
         String name = block.nameOf(linear);
         if (request.settings().selection().test(name)) {
+          GptqOptions options = request.settings().optionsOf(name);
+          Precision precision = new Precision(options.grid().bits(), options.groupSize());
           dense += model.checkpoint().require(name + ".weight").data().byteSize();
           packed += precision.bytes(linear.outputs(), linear.inputs());
           kept += keptBytes(linear, precision);

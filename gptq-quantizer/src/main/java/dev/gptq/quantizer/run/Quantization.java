@@ -8,6 +8,8 @@ import dev.gptq.models.Model;
 import dev.gptq.models.text.TokenStream;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.gguf.Ends;
+import dev.gptq.quantizer.gguf.GgufFormat;
+import dev.gptq.quantizer.gguf.Mixture;
 import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
@@ -47,7 +49,9 @@ public final class Quantization {
   private ImmutableList<int[]> furtherWindows = ImmutableList.of();
   private OptionalInt expertTokens = OptionalInt.empty();
   private Optional<String> format = Optional.empty();
-  private Ends ends = Ends.KEEP;
+  private Optional<Ends> ends = Optional.empty();
+  private Optional<Mixture> mixture = Optional.empty();
+  private boolean pure;
   private Optional<Observing> observing = Optional.empty();
   private Optional<Path> output = Optional.empty();
   private Optional<Backend> backend = Optional.empty();
@@ -146,7 +150,23 @@ public final class Quantization {
 
   /** The type of embedding and output layer in a GGUF file. */
   public Quantization ends(Ends type) {
-    ends = type;
+    ends = Optional.of(type);
+    return this;
+  }
+
+  /**
+   * Writes a GGUF file whose modules have the types of a mixture of llama.cpp, in place of the grid
+   * and the groups of the settings, and whose embedding and output layer have 6 bits unless {@link
+   * #ends} says something else.
+   */
+  public Quantization mixture(Mixture types) {
+    mixture = Optional.of(types);
+    return this;
+  }
+
+  /** Gives all modules the type that most of a mixture have, and keeps embedding and output. */
+  public Quantization pure(boolean wanted) {
+    pure = wanted;
     return this;
   }
 
@@ -208,7 +228,7 @@ public final class Quantization {
    * @throws RequestException if the settings contradict each other
    */
   public QuantizationPlan plan() throws IOException {
-    QuantizationSettings asked = settings.orElseGet(this::preset);
+    QuantizationSettings asked = onBlocks(settings.orElseGet(this::preset));
     RunRequest request = request(asked);
     Model opened = Model.open(model);
     boolean planned = false;
@@ -221,7 +241,7 @@ public final class Quantization {
                 CurvatureChoice.of(opened.spec(), curvature, asked.curvature(), notes::add));
         request = request(chosen);
       }
-      if (fittingGroups) {
+      if (fittingGroups && mixture.isEmpty()) {
         chosen =
             chosen.withOptions(
                 chosen
@@ -229,6 +249,11 @@ public final class Quantization {
                     .withGroupSize(GroupSizes.fitting(opened.spec(), chosen.selection())));
         request = request(chosen);
         notes.add(GroupSizes.choice(chosen.options().groupSize()));
+      }
+      if (mixture.isPresent()) {
+        chosen = chosen.withTypes(mixture.get().types(opened, chosen.selection(), pure));
+        request = request(chosen);
+        notes.add(TypeNotes.of(mixture.get(), chosen.types()));
       }
       new QuantizationChecks(opened, request).check();
       Consumer<String> warnings = warning -> notes.add("warning: " + warning);
@@ -245,10 +270,18 @@ public final class Quantization {
     }
   }
 
+  private QuantizationSettings onBlocks(QuantizationSettings asked) {
+    return mixture
+        .map(types -> asked.withOptions(asked.options().withBlocks(types.base())))
+        .orElse(asked);
+  }
+
   private RunRequest request(QuantizationSettings chosen) {
+    Ends usual = mixture.isPresent() && !pure ? Ends.Q6_K : Ends.KEEP;
     return new RunRequest(
         chosen,
-        CheckpointFormats.of(chosen, format, ends),
+        CheckpointFormats.of(
+            chosen, format, new GgufFormat(ends.orElse(usual), pure ? Optional.empty() : mixture)),
         output.orElseThrow(() -> new RequestException("say where to write the checkpoint")),
         overwrite,
         resume,

@@ -143,6 +143,9 @@ final class QuantizationChecks {
 
   private void check(String name, LinearSpec linear) {
     model.checkpoint().require(name + ".weight");
+    if (request.settings().types().containsKey(name)) {
+      return;
+    }
     int bits = request.settings().options().grid().bits();
     int group = request.settings().options().groupSize();
     if (group != GptqOptions.PER_ROW && linear.inputs() % group != 0) {

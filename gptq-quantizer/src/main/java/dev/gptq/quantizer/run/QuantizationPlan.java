@@ -368,9 +368,13 @@ public final class QuantizationPlan implements AutoCloseable {
   }
 
   private long ggufBytes(ModuleReport report) {
-    ModuleSettings settings =
-        new ModuleSettings(report.bits(), report.groupSize(), request.base().sym(), false);
-    return GgufType.of(settings).bytes((long) report.rows() * report.columns());
+    GgufType type = request.settings().types().get(report.name());
+    if (type == null) {
+      type =
+          GgufType.of(
+              new ModuleSettings(report.bits(), report.groupSize(), request.base().sym(), false));
+    }
+    return type.bytes((long) report.rows() * report.columns());
   }
 
   @Override
