@@ -122,9 +122,9 @@ class GgufSuperBlocksTest {
     assertThat(HexFormat.of().formatHex(block)).startsWith("401deab784512efb").endsWith("0020");
     for (int j = 0; j < 16; j++) {
       assertThat(block[192 + j] % 2).isZero();
-      block[192 + j] /= 2;
+      block[192 + j] = (byte) (block[192 + j] / 2);
     }
-    block[209] += 4;
+    block[209] = (byte) (block[209] + 4);
     assertThat(HexFormat.of().formatHex(block)).endsWith("c1d2e3f405162738cadbecfd0e1f30c20024");
     assertThat(crc(block)).isEqualTo("d018613d");
   }
