@@ -8,6 +8,7 @@ import dev.gptq.cli.console.QuantizationProgress;
 import dev.gptq.cli.options.BackendOption;
 import dev.gptq.cli.options.CalibrationOptions;
 import dev.gptq.cli.options.EndsOption;
+import dev.gptq.cli.options.ImatrixOptions;
 import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.ObserveOptions;
 import dev.gptq.cli.options.OutputOption;
@@ -81,6 +82,7 @@ final class QuantizeCommand implements Callable<Integer> {
   @Mixin private SequentialOption sequential;
   @Mixin private ObserveOptions observe;
   @Mixin private CalibrationOptions calibration;
+  @Mixin private ImatrixOptions imatrix;
 
   @Option(
       names = "--expert-tokens",
@@ -214,7 +216,8 @@ final class QuantizeCommand implements Callable<Integer> {
             .keepStates(keptStates)
             .classicLog(logFormat == LogFormat.CLASSIC);
     options.curvature().ifPresent(quantization::curvature);
-    if (method == Method.GPTQ) {
+    imatrix.apply(quantization, spec);
+    if (method == Method.GPTQ && !imatrix.given()) {
       quantization.calibration(calibration.calibration(console));
     }
     if (widths.isFitting()) {

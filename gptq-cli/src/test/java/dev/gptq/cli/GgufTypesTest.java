@@ -5,8 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.gptq.formats.SharedFiles;
 import dev.gptq.formats.gguf.GgufFile;
 import dev.gptq.formats.gguf.GgufType;
-import dev.gptq.formats.packed.Elements;
-import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.Model;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -31,17 +29,6 @@ class GgufTypesTest {
     words.add("rtn");
     words.addAll(List.of(more));
     return Cli.run(words.toArray());
-  }
-
-  private static float[] weights(Model model, String tensor) {
-    StoredTensor found = model.checkpoint().require(tensor);
-    StoredTensor stored =
-        new StoredTensor(found.name(), found.type(), found.shape(), found.file(), found.data());
-    float[] weights = new float[(int) stored.elements()];
-    for (int i = 0; i < weights.length; i++) {
-      weights[i] = Elements.get(stored, i);
-    }
-    return weights;
   }
 
   /** Root of the mean square of the difference, relative to the weights. */
@@ -86,7 +73,7 @@ class GgufTypesTest {
   }
 
   private static double error(Model source, Model written, String tensor) {
-    return relativeError(weights(source, tensor), weights(written, tensor));
+    return relativeError(Weights.of(source, tensor), Weights.of(written, tensor));
   }
 
   @Test

@@ -2,10 +2,12 @@ package dev.gptq.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.google.common.base.Splitter;
 import dev.gptq.models.Model;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -85,6 +87,7 @@ final class QuantizeCommandTest {
 
   @ParameterizedTest
   @CsvSource({
+    "2, 32, --asym, --act-order --no-static-groups",
     "2, 32, --asym, --act-order",
     "3, 64, --sym, --static-groups",
     "8, -1, --asym, --mse",
@@ -93,23 +96,20 @@ final class QuantizeCommandTest {
   void everyWidthGoesThroughTheFile(int bits, int groupSize, String scheme, String option)
       throws IOException {
     Path output = folder.resolve("out");
-    Cli.Outcome quantized =
-        quantize(
-            output,
-            "--bits",
-            bits,
-            "--group-size=" + groupSize,
-            scheme,
-            option,
-            "--include",
-            "layers[.]1[.]");
+    List<Object> words =
+        new ArrayList<>(
+            List.of(
+                "--bits", bits, "--group-size=" + groupSize, scheme, "--include", "layers[.]1[.]"));
+    words.addAll(Splitter.on(' ').splitToList(option));
+    Cli.Outcome quantized = quantize(output, words.toArray());
     assertThat(quantized.status()).as(quantized.err()).isZero();
     try (Model model = Model.open(output)) {
       String module = "model.layers.1.mlp.down_proj";
       var packed = model.quantization().orElseThrow().read(module);
       assertThat(packed.warnings()).isEmpty();
       assertThat(packed.matrix().bits()).isEqualTo(bits);
-      assertThat(packed.matrix().groupOf().isPresent()).isEqualTo(option.equals("--act-order"));
+      assertThat(packed.matrix().groupOf().isPresent())
+          .isEqualTo(option.contains("--no-static-groups"));
       assertThat(model.checkpoint().find("model.layers.0.mlp.down_proj.weight")).isPresent();
     }
     assertThat(perplexity(output)).isFinite();
@@ -253,8 +253,13 @@ final class QuantizeCommandTest {
     assertThat(refused.err())
         .contains("asymmetric grids of 4 and 8 bits only", "these can: gptq, gptq_v2");
     Cli.Outcome scattered =
-        quantize(folder.resolve("no"), "--act-order", "--format", "compressed-tensors");
-    assertThat(scattered.err()).contains("--static-groups");
+        quantize(
+            folder.resolve("no"),
+            "--act-order",
+            "--no-static-groups",
+            "--format",
+            "compressed-tensors");
+    assertThat(scattered.err()).contains("act-order without --static-groups scatters them");
     Cli.Outcome unknown = quantize(folder.resolve("no"), "--format", "exl2");
     assertThat(unknown.err()).contains("must be one of gptq, gptq_v2, compressed-tensors");
   }

@@ -75,6 +75,20 @@ public final class Hessian {
     return matrix;
   }
 
+  /** The mean over tokens of the square of each feature, {@code H_ii / tokens}. */
+  public float[] meanSquares() {
+    Preconditions.checkState(tokens > 0, "no calibration tokens were added");
+    try (TensorScope local = backend.newScope()) {
+      Tensor row = local.rowMajor(DType.F32, 1, columns());
+      backend.linalg().diagonal(matrix(), row);
+      float[] means = HostCopies.floats(row);
+      for (int i = 0; i < means.length; i++) {
+        means[i] /= tokens;
+      }
+      return means;
+    }
+  }
+
   /** {@code tr(A·H·Aᵀ) / tokens}: the mean over tokens of {@code ‖A·x‖²}. */
   public double meanSquaredOutput(Tensor a) {
     try (TensorScope local = backend.newScope()) {

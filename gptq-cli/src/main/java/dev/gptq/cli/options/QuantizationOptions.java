@@ -145,8 +145,7 @@ public final class QuantizationOptions {
   @Option(
       names = "--order",
       paramLabel = "NAME",
-      description =
-          "order of the columns: natural, act (by activation; needs g_idx at run time), group-aware")
+      description = "order of the columns: natural, act (by activation), group-aware")
   private String order;
 
   @Option(names = "--act-order", description = "the same as --order act")
@@ -154,8 +153,12 @@ public final class QuantizationOptions {
 
   @Option(
       names = "--static-groups",
-      description = "fit all grids before the first column is quantized; act-order needs no g_idx")
-  private boolean staticGroups;
+      negatable = true,
+      description =
+          "fit all grids before the first column is quantized, to columns that stand side by side"
+              + " (default: with act-order, but for --group-statistics reference);"
+              + " --no-static-groups: act-order scatters groups, which few loaders take")
+  private Boolean staticGroups;
 
   @Option(
       names = "--damp",
@@ -189,7 +192,7 @@ public final class QuantizationOptions {
           new GridSpec(scheme(), bits, search(quality), DType.F16),
           groupSize,
           order(quality),
-          staticGroups,
+          staticGroups(order(quality)),
           damping,
           blockSize,
           statistics,
@@ -274,6 +277,12 @@ public final class QuantizationOptions {
       return scheme;
     }
     return asymmetric || Boolean.FALSE.equals(symmetric) ? Scheme.ASYMMETRIC : Scheme.SYMMETRIC;
+  }
+
+  private boolean staticGroups(ColumnOrder chosen) {
+    return staticGroups == null
+        ? chosen == ColumnOrder.ACTIVATION && statistics == GroupStatistics.CURRENT
+        : staticGroups;
   }
 
   private ColumnOrder order(Quality quality) {

@@ -13,7 +13,7 @@ public final class GroupRefusals {
   public static Optional<String> scattered(ModuleSettings settings) {
     return settings.descAct() && settings.groupSize() != -1
         ? Optional.of(
-            "keeps the columns of a group side by side, and --act-order without --static-groups"
+            "keeps the columns of a group side by side, and act-order without --static-groups"
                 + " scatters them")
         : Optional.empty();
   }

@@ -56,6 +56,14 @@ final class GroupSolver {
 
   /** Quantizes the modules; they share the input that the statistics are of. */
   ImmutableList<Solved> solve(List<LinearSpec> modules, CalibratedGroup calibrated) {
+    if (settings.importance().isPresent()) {
+      return modules.stream()
+          .flatMap(module -> {
+            String name = block.spec().nameOf(module);
+            return solve(List.of(module), settings.optionsOf(name), calibrated).stream();
+          })
+          .collect(ImmutableList.toImmutableList());
+    }
     Map<GptqOptions, List<LinearSpec>> alike =
         modules.stream()
             .collect(
@@ -72,7 +80,10 @@ final class GroupSolver {
       List<LinearSpec> modules, GptqOptions options, CalibratedGroup calibrated) {
     Optional<InputStatistics> statistics = calibrated.statistics();
     try (TensorScope local = backend.newScope()) {
-      Optional<Hessian> hessian = statistics.map(s -> s.hessian().on(backend));
+      Optional<Hessian> hessian =
+          settings.importance().isPresent()
+              ? known(modules.getFirst(), local)
+              : statistics.map(s -> s.hessian().on(backend));
       Optional<InputDrift> drift = statistics.flatMap(InputStatistics::drift);
       Tensor weights = stacked(modules, local);
       ImmutableList<Solved> solved =
@@ -107,10 +118,19 @@ final class GroupSolver {
         layer, module.module(), block.spec().nameOf(module), module.outputs());
   }
 
+  private Optional<Hessian> known(LinearSpec module, TensorScope scope) {
+    return settings.importance().orElseThrow().hessian(block.spec().nameOf(module), backend, scope);
+  }
+
   /** Why modules are only rounded to nearest, if they are. */
   private Optional<String> rounded(Optional<Hessian> hessian) {
     if (settings.method() == QuantizationSettings.Method.RTN) {
       return Optional.of("");
+    }
+    if (settings.importance().isPresent()) {
+      return hessian.isEmpty()
+          ? Optional.of("the importance matrix has seen no token of it")
+          : Optional.empty();
     }
     Hessian seen = hessian.orElseThrow();
     String shortage = ExpertTokens.shortage(seen.tokens(), calibrationTokens, seen.columns());

@@ -20,6 +20,7 @@ import java.util.regex.Pattern;
  * @param exclude no modules whose full name this matches somewhere
  * @param types of llama.cpp, by full name, for modules whose grid and groups are those of a type
  *     and not those of the options
+ * @param importance of the columns as another program found it, in place of a calibration text
  */
 public record QuantizationSettings(
     Method method,
@@ -29,7 +30,8 @@ public record QuantizationSettings(
     boolean trueSequential,
     Optional<Pattern> include,
     Optional<Pattern> exclude,
-    ImmutableMap<String, GgufType> types) {
+    ImmutableMap<String, GgufType> types,
+    Optional<Importance> importance) {
 
   /** How codes are chosen. */
   public enum Method {
@@ -48,13 +50,41 @@ public record QuantizationSettings(
       boolean trueSequential,
       Optional<Pattern> include,
       Optional<Pattern> exclude) {
-    this(method, options, target, curvature, trueSequential, include, exclude, ImmutableMap.of());
+    this(
+        method,
+        options,
+        target,
+        curvature,
+        trueSequential,
+        include,
+        exclude,
+        ImmutableMap.of(),
+        Optional.empty());
   }
 
   /** True-sequential, all modules. */
   public static QuantizationSettings of(Method method, GptqOptions options) {
     return new QuantizationSettings(
         method, options, Target.PLAIN, Curvature.INPUTS, true, Optional.empty(), Optional.empty());
+  }
+
+  /** The same with what is known of columns and nothing else that needs a calibration text. */
+  public QuantizationSettings withImportance(Importance known) {
+    return new QuantizationSettings(
+        method,
+        options,
+        Target.PLAIN,
+        Curvature.INPUTS,
+        trueSequential,
+        include,
+        exclude,
+        types,
+        Optional.of(known));
+  }
+
+  /** Whether a text has to pass through the model. */
+  public boolean needsText() {
+    return method == Method.GPTQ && importance.isEmpty();
   }
 
   /** Whether the full-precision activations have to pass through the model as well. */
@@ -65,13 +95,13 @@ public record QuantizationSettings(
   /** The same with another target. */
   public QuantizationSettings withTarget(Target other) {
     return new QuantizationSettings(
-        method, options, other, curvature, trueSequential, include, exclude, types);
+        method, options, other, curvature, trueSequential, include, exclude, types, importance);
   }
 
   /** The same with another curvature. */
   public QuantizationSettings withCurvature(Curvature other) {
     return new QuantizationSettings(
-        method, options, target, other, trueSequential, include, exclude, types);
+        method, options, target, other, trueSequential, include, exclude, types, importance);
   }
 
   /** Whether gradients of the loss are taken before the first block. */
@@ -82,13 +112,13 @@ public record QuantizationSettings(
   /** The same with other options of the algorithm. */
   public QuantizationSettings withOptions(GptqOptions other) {
     return new QuantizationSettings(
-        method, other, target, curvature, trueSequential, include, exclude, types);
+        method, other, target, curvature, trueSequential, include, exclude, types, importance);
   }
 
   /** The same with types of llama.cpp for modules. */
   public QuantizationSettings withTypes(ImmutableMap<String, GgufType> other) {
     return new QuantizationSettings(
-        method, options, target, curvature, trueSequential, include, exclude, other);
+        method, options, target, curvature, trueSequential, include, exclude, other, importance);
   }
 
   /** The options of the module of that full name. */

@@ -4,6 +4,8 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
+import dev.gptq.quantize.ColumnOrder;
+import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.observe.FusedModules;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
@@ -36,6 +38,7 @@ final class PlanNotes {
     plan.pattern("--include", settings.include());
     plan.pattern("--exclude", settings.exclude());
     plan.split();
+    plan.scattered();
     plan.residual();
     plan.fewTokens(windows);
     return ImmutableList.copyOf(plan.notes);
@@ -66,6 +69,19 @@ final class PlanNotes {
                 "%s is quantized and %s is not; servers such as vLLM make one module of them"
                         .formatted(split.taken().getFirst(), split.left().getFirst())
                     + " and refuse that: select all or none"));
+  }
+
+  private void scattered() {
+    GptqOptions options = settings.options();
+    if (settings.method() == Method.GPTQ
+        && options.order() == ColumnOrder.ACTIVATION
+        && !options.staticGroups()
+        && options.groupSize() != GptqOptions.PER_ROW) {
+      notes.add(
+          "act-order without static groups scatters the columns of a group: GPTQModel and transformers"
+              + " load that, vLLM 0.32 refuses it, and AWQ, MLX, GGUF and compressed-tensors cannot hold"
+              + " it");
+    }
   }
 
   private void residual() {

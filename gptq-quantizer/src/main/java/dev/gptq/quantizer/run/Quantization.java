@@ -9,6 +9,7 @@ import dev.gptq.models.text.TokenStream;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.gguf.Ends;
 import dev.gptq.quantizer.gguf.GgufFormat;
+import dev.gptq.quantizer.gguf.ImportanceMatrix;
 import dev.gptq.quantizer.gguf.Mixture;
 import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.Quality;
@@ -52,6 +53,8 @@ public final class Quantization {
   private Optional<Ends> ends = Optional.empty();
   private Optional<Mixture> mixture = Optional.empty();
   private boolean pure;
+  private Optional<Path> importance = Optional.empty();
+  private Optional<Path> writtenImportance = Optional.empty();
   private Optional<Observing> observing = Optional.empty();
   private Optional<Path> output = Optional.empty();
   private Optional<Backend> backend = Optional.empty();
@@ -164,6 +167,21 @@ public final class Quantization {
     return this;
   }
 
+  /**
+   * Takes what errors cost from an importance matrix of llama.cpp, in place of a calibration text:
+   * scales are fitted for it, and codes are the nearest.
+   */
+  public Quantization importance(Path file) {
+    importance = Optional.of(file);
+    return this;
+  }
+
+  /** Also writes an importance matrix, the mean squares of inputs that were calibrated with. */
+  public Quantization writeImportance(Path file) {
+    writtenImportance = Optional.of(file);
+    return this;
+  }
+
   /** Gives all modules the type that most of a mixture have, and keeps embedding and output. */
   public Quantization pure(boolean wanted) {
     pure = wanted;
@@ -255,6 +273,12 @@ public final class Quantization {
         request = request(chosen);
         notes.add(TypeNotes.of(mixture.get(), chosen.types()));
       }
+      if (importance.isPresent()) {
+        chosen =
+            chosen.withImportance(
+                ImportanceMatrix.read(importance.get(), opened, chosen.selection()));
+        request = request(chosen);
+      }
       new QuantizationChecks(opened, request).check();
       Consumer<String> warnings = warning -> notes.add("warning: " + warning);
       Drawn drawn = windows(opened, chosen, notes::add, warnings);
@@ -288,7 +312,8 @@ public final class Quantization {
         keptStates,
         observing,
         expertTokens,
-        classicLog);
+        classicLog,
+        writtenImportance);
   }
 
   /** Plans and carries it out. */
@@ -313,7 +338,7 @@ public final class Quantization {
   private Drawn windows(
       Model opened, QuantizationSettings chosen, Consumer<String> notes, Consumer<String> warnings)
       throws IOException {
-    if (chosen.method() == Method.RTN) {
+    if (!chosen.needsText()) {
       return new Drawn(ImmutableList.of(), ImmutableList.of());
     }
     if (windows.isPresent()) {

@@ -13,6 +13,7 @@ import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.gguf.GgufExport;
 import dev.gptq.quantizer.gguf.GgufFormat;
+import dev.gptq.quantizer.gguf.ImportanceMatrix;
 import dev.gptq.quantizer.pipeline.ExpertCounts;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.store.WorkFolder;
@@ -58,6 +59,7 @@ final class QuantizationChecks {
       }
       GgufExport.check(model);
     }
+    checkImportance();
     int selected = 0;
     for (BlockSpec block : model.spec().blocks()) {
       for (LinearSpec linear : block.linears().toList()) {
@@ -79,6 +81,21 @@ final class QuantizationChecks {
     }
     if (request.observing().orElse(null) instanceof Observing.Budget budget) {
       checkBudget(budget.bitsPerWeight());
+    }
+  }
+
+  private void checkImportance() throws IOException {
+    if (request.settings().importance().isPresent() && request.observing().isPresent()) {
+      throw new RequestException(
+          "--observe and --target-bpw need a calibration text, and an importance matrix is no more than"
+              + " a part of what it says; leave one of the two out");
+    }
+    if (request.importance().isPresent()) {
+      if (!request.settings().needsText()) {
+        throw new RequestException(
+            "an importance matrix is made of a calibration text; give one to write the other");
+      }
+      ImportanceMatrix.check(model, request.importance().get(), request.overwrite());
     }
   }
 

@@ -36,6 +36,7 @@ import dev.gptq.tensor.DType;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.Stream;
 
 /**
@@ -146,6 +147,7 @@ public final class QuantizationPlan implements AutoCloseable {
       StateFolder states = work.states(listener::note);
       boolean keepsStates = keepsStates(backend, taken, work, listener);
       listener.working(work.folder(), work.finished());
+      Optional<ImportanceKeeper> importance = importance(work);
       HessianFolder hessians = new HessianFolder(work.folder().resolve("hessians"));
       JobListener heard =
           request
@@ -154,9 +156,18 @@ public final class QuantizationPlan implements AutoCloseable {
                   new HessianKeeper(model.spec(), hessians, observing.worst(), work, listener))
               .orElse(listener);
       new QuantizationJob(
-              backend, model.spec(), model.weights(backend), request.settings(), taken, work, heard)
+              backend,
+              model.spec(),
+              model.weights(backend),
+              request.settings(),
+              taken,
+              work,
+              importance.<JobListener>map(keeper -> keeper.before(heard)).orElse(heard))
           .run(keepsStates ? states : StateStore.NONE);
       states.delete();
+      if (importance.isPresent()) {
+        importance.get().write(taken.getFirst().length);
+      }
       ImmutableList<Attempt> attempts =
           request.observing().isPresent()
               ? observe(request.observing().get(), backend, taken, work, hessians, listener)
@@ -197,6 +208,15 @@ public final class QuantizationPlan implements AutoCloseable {
             new ExpertCounts(
                 backend, model.spec(), model.weights(backend), request.settings().selection()),
             listener::note);
+  }
+
+  private Optional<ImportanceKeeper> importance(WorkFolder work) {
+    if (request.importance().isPresent() && work.finished() > 0) {
+      throw new RequestException(
+          "blocks that an earlier run finished are not calibrated again, so that an importance matrix"
+              + " would lack them; add --no-resume, or leave the matrix out");
+    }
+    return request.importance().map(file -> new ImportanceKeeper(model, file, request.overwrite()));
   }
 
   /** Whether hidden states are kept; throws if the disk has no room for what will be written. */

@@ -21,6 +21,7 @@ import java.util.stream.Collectors;
  * @param observing what to do afterwards
  * @param expertTokens tokens that every expert is to see
  * @param classicLog whether to write the log in lines of text too
+ * @param importance the file to write an importance matrix to, if one is asked for
  */
 public record RunRequest(
     QuantizationSettings settings,
@@ -31,7 +32,8 @@ public record RunRequest(
     KeptStates keptStates,
     Optional<Observing> observing,
     OptionalInt expertTokens,
-    boolean classicLog) {
+    boolean classicLog,
+    Optional<Path> importance) {
 
   /** The settings of most modules, whatever the format. */
   public ModuleSettings base() {

@@ -10,6 +10,7 @@ import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.family.RandomCheckpoint;
 import dev.gptq.models.family.TinyConfigs;
+import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
@@ -71,6 +72,21 @@ class PlanNotesTest {
         .singleElement()
         .asString()
         .contains("--exclude lm_head matches no module", "model.layers.0.self_attn.k_proj");
+  }
+
+  @Test
+  void scatteredGroupsAreTold() throws IOException {
+    Path model = RandomCheckpoint.write(folder.resolve("m"), TinyConfigs.json("llama"), 1);
+    GptqOptions act = options(32).withOrder(ColumnOrder.ACTIVATION);
+    try (QuantizationPlan plan =
+        quantization(model, QuantizationSettings.of(Method.GPTQ, act)).plan()) {
+      assertThat(plan.notes()).singleElement().asString().contains("vLLM 0.32 refuses it");
+    }
+    GptqOptions kept = act.withStaticGroups(true);
+    try (QuantizationPlan plan =
+        quantization(model, QuantizationSettings.of(Method.GPTQ, kept)).plan()) {
+      assertThat(plan.notes()).isEmpty();
+    }
   }
 
   @Test
