@@ -19,7 +19,7 @@ struct Attention {
   int window;
   int queries;
   int keys;
-  int alibi;
+  float alibi;
   float scale;
   float softCap;
   // One more score in the softmax of each head, which has no value; null if there are none.
@@ -61,7 +61,7 @@ __device__ inline void attentionOf(Matrix q, Matrix k, Matrix v, Attention spec,
   long long firstKey = (long long)blockIdx.z * spec.keys;
   int tile = blockIdx.x * ATTENTION_QUERIES;
   int offset = spec.keys - spec.queries;
-  float slope = spec.alibi ? alibiSlope(head, spec.heads) : 0.0f;
+  float slope = spec.alibi * alibiSlope(head, spec.heads);
   long long qColumn = (long long)head * size;
   long long kColumn = (long long)(head / spec.share) * size;
 

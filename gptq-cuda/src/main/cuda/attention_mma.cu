@@ -46,7 +46,7 @@ __device__ inline void attentionMmaOf(Matrix q, Matrix k, Matrix v, Attention sp
   // The last tiles see the most keys: they go first.
   int tile = (gridDim.x - 1 - blockIdx.x) * MMA_QUERIES;
   int offset = spec.keys - spec.queries;
-  float slope = spec.alibi ? alibiSlope(head, spec.heads) : 0.0f;
+  float slope = spec.alibi * alibiSlope(head, spec.heads);
   long long qColumn = (long long)head * size;
   long long kColumn = (long long)(head / spec.share) * size;
   const u16* keyRows = k.row<u16>(firstKey) + kColumn;
@@ -121,7 +121,7 @@ __device__ inline void attentionMmaOf(Matrix q, Matrix k, Matrix v, Attention sp
     int warpFirst = offset + tile + warp * 16;
     bool masked = next > warpFirst + 1 ||
                   (spec.window > 0 && from <= warpFirst + 15 - spec.window);
-    if (spec.softCap > 0 || spec.alibi) {
+    if (spec.softCap > 0 || spec.alibi != 0) {
 #pragma unroll
       for (int n = 0; n < KEYS / 8; n++) {
 #pragma unroll

@@ -11,8 +11,8 @@ import com.google.common.base.Preconditions;
  * @param scale factor on the scores, usually 1/√headSize
  * @param window number of latest positions a query sees, itself included; 0 for all
  * @param softCap {@code c·tanh(score/c)} is applied to the scaled scores if c &gt; 0
- * @param alibi whether {@code slope[head]·(position of key − position of query)} is added, with the
- *     slopes of Press et al., ALiBi
+ * @param alibi {@code alibi·slope[head]·(position of key − position of query)} is added, with the
+ *     slopes of Press et al., ALiBi; 0 for none, usually 1
  */
 public record AttentionSpec(
     int heads,
@@ -21,7 +21,19 @@ public record AttentionSpec(
     float scale,
     int window,
     float softCap,
-    boolean alibi) {
+    float alibi) {
+
+  /** With ALiBi as published, or without. */
+  public AttentionSpec(
+      int heads,
+      int keyValueHeads,
+      int headSize,
+      float scale,
+      int window,
+      float softCap,
+      boolean alibi) {
+    this(heads, keyValueHeads, headSize, scale, window, softCap, alibi ? 1f : 0f);
+  }
 
   /** Checks that the query heads divide evenly. */
   public AttentionSpec {
@@ -32,10 +44,10 @@ public record AttentionSpec(
         keyValueHeads);
   }
 
-  /** The ALiBi slope of a head: {@code 2^(−8(i+1)/n)} for a power of two n of heads. */
+  /** What is added for each position: {@code alibi·2^(−8(i+1)/n)} for a power of two n of heads. */
   public float alibiSlope(int head) {
     int n = Integer.highestOneBit(heads);
     double exponent = head < n ? -8.0 * (head + 1) / n : -4.0 * (2 * (head - n) + 1) / n;
-    return (float) Math.pow(2, exponent);
+    return alibi * (float) Math.pow(2, exponent);
   }
 }

@@ -13,7 +13,7 @@ public record ScoreRows(int first, int window, float softCap, float slope, float
 
   /** The rows of a head of {@code spec}. */
   public static ScoreRows of(AttentionSpec spec, int head, int first, float sink) {
-    float slope = spec.alibi() ? spec.alibiSlope(head) : 0;
+    float slope = spec.alibiSlope(head);
     return new ScoreRows(first, spec.window(), spec.softCap(), slope, sink);
   }
 

@@ -126,7 +126,7 @@ final class ReferenceTransformerOps implements TransformerOps {
             if (spec.softCap() > 0) {
               score = spec.softCap() * Math.tanh(score / spec.softCap());
             }
-            if (spec.alibi()) {
+            if (spec.alibi() != 0) {
               score += spec.alibiSlope(head) * (double) (j - position);
             }
             scores[j] = score;

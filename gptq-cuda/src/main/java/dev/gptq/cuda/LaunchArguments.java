@@ -115,7 +115,7 @@ final class LaunchArguments {
     values.set(JAVA_INT, at + 12, spec.window());
     values.set(JAVA_INT, at + 16, queries);
     values.set(JAVA_INT, at + 20, keys);
-    values.set(JAVA_INT, at + 24, spec.alibi() ? 1 : 0);
+    values.set(JAVA_FLOAT, at + 24, spec.alibi());
     values.set(JAVA_FLOAT, at + 28, spec.scale());
     values.set(JAVA_FLOAT, at + 32, spec.softCap());
     values.set(JAVA_LONG, at + 40, sinks.map(CudaTensor::address).orElse(0L));

@@ -25,7 +25,9 @@ import java.util.Set;
 /**
  * Shows a checkpoint as its description names it: tensors that hold the weights of all experts as
  * one matrix for each layer of each expert, out × in, and float64 as float32. Whoever reads or
- * copies tensors then needs not know how they are stored. What is split is not seen whole any more.
+ * copies tensors then needs not know how they are stored. Where the sizes of a matrix fit only the
+ * other way round, it is that way round: some families were saved both ways. What is split is not
+ * seen whole any more.
  */
 final class SplitExperts {
   private static final String BLOCKS = "_blocks";
@@ -121,14 +123,22 @@ final class SplitExperts {
       split.addAll(Sources.activationScales(stored.name()));
       matrix = sources.matrix(matrix, scale.map(s -> scaleOf(s, fused)));
     }
-    StoredTensor byOutputs =
-        switch (fused.storage()) {
-          case OUT_IN -> matrix;
-          case IN_OUT -> Slices.transposed(matrix);
-        };
+    boolean turned = fused.storage() == LinearSpec.Storage.IN_OUT;
+    if (!isOf(matrix, linear, fused, turned) && isOf(matrix, linear, fused, !turned)) {
+      turned = !turned;
+    }
+    StoredTensor byOutputs = turned ? Slices.transposed(matrix) : matrix;
     requireSize(stored, byOutputs.shape().getFirst(), linear.outputs(), fused.layers());
     requireSize(stored, byOutputs.shape().getLast(), linear.inputs(), 1);
     return outputs(byOutputs, linear, fused);
+  }
+
+  /** Whether a matrix has the sizes of outputs and inputs, perhaps in the other order. */
+  private static boolean isOf(
+      StoredTensor matrix, LinearSpec linear, FusedSpec fused, boolean turned) {
+    long outputs = turned ? matrix.shape().getLast() : matrix.shape().getFirst();
+    long inputs = turned ? matrix.shape().getFirst() : matrix.shape().getLast();
+    return outputs == (long) linear.outputs() * fused.layers() && inputs == linear.inputs();
   }
 
   /** The scale of an expert; one for all is a number. */

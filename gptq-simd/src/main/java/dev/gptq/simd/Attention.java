@@ -157,7 +157,7 @@ final class Attention {
       if (spec.softCap() > 0) {
         Functions.softCap(spec.softCap(), scores.block(i, i + 1, first, last), 0, 1);
       }
-      if (spec.alibi()) {
+      if (spec.alibi() != 0) {
         addAlibi(start, count, j + first - position(from + i));
       }
       float most = Math.max(max[i], Softmax.max(segment, start, count));

@@ -107,7 +107,7 @@ final class RowAttention {
         Matrix capped = Matrix.rowMajor(segment.asSlice(scores), 1, count);
         Functions.softCap(spec.softCap(), capped, 0, 1);
       }
-      if (spec.alibi()) {
+      if (spec.alibi() != 0) {
         addAlibi(spec.alibiSlope(head), from + 1 - keys, count, segment);
       }
       float most = Softmax.max(segment, scores, count);

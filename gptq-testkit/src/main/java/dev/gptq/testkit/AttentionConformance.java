@@ -28,9 +28,9 @@ public abstract class AttentionConformance extends Conformance {
         s.heads(), s.keyValueHeads(), s.headSize(), s.scale(), s.window(), cap, s.alibi());
   }
 
-  private static AttentionSpec withAlibi(AttentionSpec s) {
+  private static AttentionSpec withAlibi(AttentionSpec s, float alibi) {
     return new AttentionSpec(
-        s.heads(), s.keyValueHeads(), s.headSize(), s.scale(), s.window(), s.softCap(), true);
+        s.heads(), s.keyValueHeads(), s.headSize(), s.scale(), s.window(), s.softCap(), alibi);
   }
 
   @Test
@@ -82,8 +82,8 @@ public abstract class AttentionConformance extends Conformance {
       attention(windowed(spec(2, 1, 16), window), 1, 140, 2);
     }
     attention(capped(spec(4, 2, 16), 0.5f), 1, 100, 1);
-    attention(withAlibi(spec(6, 3, 8)), 1, 100, 1);
-    attention(windowed(capped(withAlibi(spec(6, 3, 20)), 10), 70), 1, 150, 3);
+    attention(withAlibi(spec(6, 3, 8), 1), 1, 100, 1);
+    attention(windowed(capped(withAlibi(spec(6, 3, 20), 1), 10), 70), 1, 150, 3);
     attention(new AttentionSpec(2, 1, 16, 25f, 0, 0, false), 1, 150, 1);
   }
 
@@ -104,14 +104,14 @@ public abstract class AttentionConformance extends Conformance {
   @Test
   void alibi() {
     for (int heads : new int[] {1, 4, 6, 12}) {
-      attention(withAlibi(spec(heads, heads, 8)), 21, 21, 1);
+      attention(withAlibi(spec(heads, heads, 8), 1), 21, 21, 1);
     }
-    attention(withAlibi(spec(4, 2, 16)), 2, 33, 2);
+    attention(withAlibi(spec(4, 2, 16), 0.25f), 2, 33, 2);
   }
 
   @Test
   void everythingTogether() {
-    attention(windowed(capped(withAlibi(spec(6, 3, 20)), 10), 7), 5, 31, 2);
+    attention(windowed(capped(withAlibi(spec(6, 3, 20), 1), 10), 7), 5, 31, 2);
   }
 
   /** One more score for each head, below, among and above those of the keys. */
@@ -123,7 +123,7 @@ public abstract class AttentionConformance extends Conformance {
     attention(windowed(spec(4, 1, 8), 5), 40, 40, 1, Optional.of(1.0));
     attention(windowed(spec(4, 2, 16), 70), 1, 150, 3, Optional.of(2.0));
     attention(spec(6, 2, 20), 1, 1, 2, Optional.of(0.5));
-    attention(windowed(capped(withAlibi(spec(6, 3, 20)), 10), 7), 5, 31, 2, Optional.of(1.0));
+    attention(windowed(capped(withAlibi(spec(6, 3, 20), 1), 10), 7), 5, 31, 2, Optional.of(1.0));
   }
 
   /** Scores far apart: one key takes all the weight, and no exponential overflows. */

@@ -153,7 +153,7 @@ final class Definitions {
   /** A bound of {@code scale·Σ|q||k|} over all heads and pairs, and of the ALiBi term. */
   static double scoreMagnitude(Matrix q, Matrix k, AttentionSpec spec, int keys) {
     double dot = largestNorm(q, spec.headSize()) * largestNorm(k, spec.headSize());
-    return Math.abs(spec.scale()) * dot + (spec.alibi() ? keys : 0);
+    return Math.abs(spec.scale()) * dot + spec.alibi() * keys;
   }
 
   /** The largest Euclidean norm of a head; {@code Σ|q||k|} is at most the product of two. */

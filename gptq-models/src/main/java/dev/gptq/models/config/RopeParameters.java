@@ -49,6 +49,28 @@ public record RopeParameters(
     double mscaleAllDim,
     OptionalDouble alpha) {
 
+  /** The same for heads of which another part is rotated. */
+  public RopeParameters withPartialRotaryFactor(double part) {
+    return new RopeParameters(
+        theta,
+        type,
+        factor,
+        lowFreqFactor,
+        highFreqFactor,
+        originalMaxPosition,
+        part,
+        attentionFactor,
+        betaFast,
+        betaSlow,
+        shortFactor,
+        longFactor,
+        hasFactor,
+        truncate,
+        mscale,
+        mscaleAllDim,
+        alpha);
+  }
+
   static RopeParameters of(JsonConfig config, Optional<String> layerType) {
     Optional<JsonConfig> current = config.section("rope_parameters");
     Optional<JsonConfig> section =

@@ -40,7 +40,7 @@ final class CohereFamily implements ModelFamily {
                     feedForward));
     return spec.withHead(
         new DecoderSpec.Head(
-            spec.head().matrix(), false, (float) config.doubleValue("logit_scale"), 0));
+            spec.head().matrix(), Optional.empty(), (float) config.doubleValue("logit_scale"), 0));
   }
 
   private static SelfAttention full(ModelConfig config) {

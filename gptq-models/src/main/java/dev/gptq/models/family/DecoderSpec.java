@@ -2,6 +2,7 @@ package dev.gptq.models.family;
 
 import com.google.common.collect.ImmutableList;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 
@@ -43,21 +44,21 @@ public record DecoderSpec(
   /**
    * The output matrix, vocabulary × size of the embedding: {@code logits = scale·(x·Wᵀ + b)}.
    *
-   * @param matrix its name, which ends in {@code weight}; the embedding's if they are tied
-   * @param bias whether there is a bias
+   * @param matrix its name; the embedding's if they are tied
+   * @param bias name of the bias, if there is one
    * @param scale factor on the logits
    * @param softCap {@code c·tanh(logit/c)} is applied to the logits if c &gt; 0
    */
-  public record Head(String matrix, boolean bias, float scale, float softCap) {
+  public record Head(String matrix, Optional<String> bias, float scale, float softCap) {
 
     /** The matrix alone. */
     public Head(String matrix) {
-      this(matrix, false, 1, 0);
+      this(matrix, Optional.empty(), 1, 0);
     }
 
-    /** Name of the bias. */
-    public String biasName() {
-      return matrix.replaceFirst("weight$", "bias");
+    /** The same with a bias. */
+    public Head withBias(String name) {
+      return new Head(matrix, Optional.of(name), scale, softCap);
     }
   }
 
@@ -93,6 +94,12 @@ public record DecoderSpec(
         family, vocabulary, hidden, context, embedding, opening, blocks, closing, other, endTokens);
   }
 
+  /** The same for windows of so many tokens at most. */
+  public DecoderSpec withContext(int longest) {
+    return new DecoderSpec(
+        family, vocabulary, hidden, longest, embedding, opening, blocks, closing, head, endTokens);
+  }
+
   /** The same with further ids that end a generated text. */
   public DecoderSpec withEndTokens(List<Integer> more) {
     return new DecoderSpec(
@@ -123,7 +130,8 @@ public record DecoderSpec(
             .map(block -> renamed(rename, block))
             .collect(ImmutableList.toImmutableList()),
         renamed(rename, closing),
-        new Head(rename.apply(head.matrix()), head.bias(), head.scale(), head.softCap()),
+        new Head(
+            rename.apply(head.matrix()), head.bias().map(rename), head.scale(), head.softCap()),
         endTokens);
   }
 

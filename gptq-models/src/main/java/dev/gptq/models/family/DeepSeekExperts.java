@@ -49,6 +49,19 @@ final class DeepSeekExperts {
     return experts(config, routing);
   }
 
+  /** Mistral 4: softmax scores, groups compared by their two best. */
+  static Experts normalised(ModelConfig config) {
+    Routing routing =
+        new Routing(
+            config.intBetween("num_experts_per_tok", 1, count(config)),
+            Score.SOFTMAX,
+            config.booleanValue("norm_topk_prob", true),
+            (float) config.doubleValue("routed_scaling_factor", 1),
+            Optional.empty(),
+            groups(config, Groups.Ranking.BEST_TWO));
+    return experts(config, routing);
+  }
+
   private static Groups groups(ModelConfig config, Groups.Ranking ranking) {
     return new Groups(config.intValue("n_group", 1), config.intValue("topk_group", 1), ranking);
   }
@@ -63,16 +76,18 @@ final class DeepSeekExperts {
             routing,
             IntStream.range(0, count(config))
                 .<Body>mapToObj(e ->
-                    named(config, "mlp.experts." + e + ".", inner)
+                    named(config, "mlp.experts." + e + ".", inner, false)
                         .asExpert(e, FusedExperts.below("mlp.experts.")))
                 .collect(ImmutableList.toImmutableList()));
     return experts.withShared(
-        named(config, "mlp.shared_experts.", shared * inner), Optional.empty());
+        named(
+            config, "mlp.shared_experts.", shared * inner, config.booleanValue("mlp_bias", false)),
+        Optional.empty());
   }
 
-  private static FeedForward named(ModelConfig config, String prefix, int inner) {
+  private static FeedForward named(ModelConfig config, String prefix, int inner, boolean bias) {
     Activation function = Switches.activation(config, "hidden_act", "silu");
-    return FeedForward.named(prefix, config.size("hidden_size"), inner, function, false);
+    return FeedForward.named(prefix, config.size("hidden_size"), inner, function, bias);
   }
 
   private static int count(ModelConfig config) {

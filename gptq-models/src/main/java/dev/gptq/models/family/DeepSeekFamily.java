@@ -1,36 +1,78 @@
 package dev.gptq.models.family;
 
+import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.models.config.ModelConfig;
+import java.util.List;
 
 /**
  * DeepSeek V2, V3 and their relatives: keys and values from a common latent, queries perhaps from
  * another, a part of each head rotated and that of the keys shared; the first layers dense, the
- * others with experts.
+ * others with experts. Where an indexer chooses which positions a query sees (DeepSeek V3.2,
+ * GLM-5), it chooses all of a window that is no longer than their number, and longer ones are not
+ * taken.
  */
 final class DeepSeekFamily implements ModelFamily {
 
+  private static final ImmutableMap<String, String> NAMES =
+      ImmutableMap.of(
+          "deepseek_v2", "DeepSeek V2",
+          "deepseek_v3", "DeepSeek V3",
+          "kimi_k2", "Kimi K2",
+          "deepseek_v32", "DeepSeek V3.2",
+          "glm_moe_dsa", "GLM-5",
+          "glm4_moe_lite", "GLM-4-MoE-Lite",
+          "mistral4", "Mistral 4");
+
   @Override
   public ImmutableSet<String> modelTypes() {
-    return ImmutableSet.of("deepseek_v2", "deepseek_v3", "kimi_k2");
+    return ImmutableSet.copyOf(NAMES.keySet());
   }
 
   @Override
   public DecoderSpec describe(ModelConfig config) {
     boolean second = config.modelType().equals("deepseek_v2");
     LatentAttention attention = LatentAttention.of(config, second);
-    int dense = config.intValue("first_k_dense_replace", second ? 0 : 3);
     boolean bias = config.booleanValue("mlp_bias", false);
-    return LlamaLayout.decoder(
-        second ? "DeepSeek V2" : "DeepSeek V3",
-        config,
-        false,
-        layer ->
-            layer < dense
-                ? LlamaLayout.block(config, attention, LlamaLayout.feedForward(config, bias))
-                : LlamaLayout.block(
-                    config,
-                    attention,
-                    second ? DeepSeekExperts.softmax(config) : DeepSeekExperts.sigmoid(config)));
+    DecoderSpec spec =
+        LlamaLayout.decoder(
+            NAMES.get(config.modelType()),
+            config,
+            false,
+            layer ->
+                isDense(config, layer)
+                    ? LlamaLayout.block(config, attention, LlamaLayout.feedForward(config, bias))
+                    : LlamaLayout.block(config, attention, experts(config)));
+    return config.has("index_topk")
+        ? spec.withContext(Math.min(spec.context(), config.context("index_topk")))
+        : spec;
+  }
+
+  private static Experts experts(ModelConfig config) {
+    return switch (config.modelType()) {
+      case "deepseek_v2" -> DeepSeekExperts.softmax(config);
+      case "mistral4" -> DeepSeekExperts.normalised(config);
+      default -> DeepSeekExperts.sigmoid(config);
+    };
+  }
+
+  private static boolean isDense(ModelConfig config, int layer) {
+    List<String> types = config.stringList("mlp_layer_types");
+    if (layer < types.size()) {
+      return switch (types.get(layer)) {
+        case "dense" -> true;
+        case "sparse" -> false;
+        default ->
+            throw Switches.refused(
+                config, "mlp_layer_types", types.get(layer), "dense and sparse are supported");
+      };
+    }
+    int dense =
+        switch (config.modelType()) {
+          case "deepseek_v2", "mistral4" -> 0;
+          case "glm4_moe_lite" -> 1;
+          default -> 3;
+        };
+    return layer < config.intValue("first_k_dense_replace", dense);
   }
 }

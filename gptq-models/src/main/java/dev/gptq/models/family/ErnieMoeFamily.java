@@ -9,7 +9,7 @@ import java.util.stream.IntStream;
 
 /**
  * ERNIE 4.5 with experts: softmax scores that are corrected when choosing, shared experts, some
- * layers dense.
+ * layers dense. Experts that are chosen have no biases, whatever {@code use_bias} says.
  */
 final class ErnieMoeFamily implements ModelFamily {
 
@@ -23,14 +23,16 @@ final class ErnieMoeFamily implements ModelFamily {
     ModelConfig config = given.or(ImmutableMap.of("rope_theta", 5e5));
     boolean bias = config.booleanValue("use_bias", false);
     SelfAttention attention = ErnieFamily.attention(config, bias);
-    return LlamaLayout.decoder(
-        "ERNIE 4.5 MoE",
-        config,
-        true,
-        layer ->
-            isSparse(config, layer)
-                ? LlamaLayout.block(config, attention, experts(config, bias))
-                : LlamaLayout.block(config, attention, LlamaLayout.feedForward(config, bias)));
+    DecoderSpec spec =
+        LlamaLayout.decoder(
+            "ERNIE 4.5 MoE",
+            config,
+            true,
+            layer ->
+                isSparse(config, layer)
+                    ? LlamaLayout.block(config, attention, experts(config, bias))
+                    : LlamaLayout.block(config, attention, LlamaLayout.feedForward(config, bias)));
+    return bias ? spec.withHead(spec.head().withBias("lm_head.bias")) : spec;
   }
 
   private static boolean isSparse(ModelConfig config, int layer) {
@@ -53,7 +55,7 @@ final class ErnieMoeFamily implements ModelFamily {
                     config.experts(
                         config.blocks("num_hidden_layers"), "moe_num_experts", "num_experts"))
                 .<Body>mapToObj(e ->
-                    named(config, "mlp.experts." + e + ".", inner, bias)
+                    named(config, "mlp.experts." + e + ".", inner, false)
                         .asExpert(e, FusedExperts.below("mlp.experts.")))
                 .collect(ImmutableList.toImmutableList()));
     int shared = config.intValue("moe_num_shared_experts", 2);

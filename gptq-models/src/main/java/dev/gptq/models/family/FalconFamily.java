@@ -9,7 +9,8 @@ import java.util.stream.IntStream;
 
 /**
  * Falcon: one module for queries, keys and values, side by side in each group of heads that share a
- * key; attention and feed-forward side by side or one after the other, with one norm or two.
+ * key; attention and feed-forward side by side or one after the other, with one norm or two; rotary
+ * positions or ALiBi.
  */
 final class FalconFamily implements ModelFamily {
 
@@ -87,7 +88,7 @@ final class FalconFamily implements ModelFamily {
     boolean shared = !grouped && config.booleanValue("multi_query", true);
     int keys = shared ? 1 : grouped ? config.heads("num_kv_heads", heads) : heads;
     boolean bias = config.booleanValue("bias", false);
-    Switches.require(config, "alibi", false);
+    boolean alibi = config.booleanValue("alibi", false);
     float scale = (float) (1 / Math.sqrt(size));
     ImmutableList.Builder<Step> steps = ImmutableList.builder();
     steps.add(
@@ -106,12 +107,19 @@ final class FalconFamily implements ModelFamily {
             keys,
             ImmutableList.of(
                 new Part("q", hidden), new Part("k", keys * size), new Part("v", keys * size))));
-    RopeSpec rope = Ropes.of(config, size);
-    steps.add(new Step.Rope("q", size, rope));
-    steps.add(new Step.Rope("k", size, rope));
+    if (!alibi) {
+      RopeSpec rope = Ropes.of(config, size);
+      steps.add(new Step.Rope("q", size, rope));
+      steps.add(new Step.Rope("k", size, rope));
+    }
+    // Distances are added before scores are scaled.
     steps.add(
         new Step.Attention(
-            "q", "k", "v", "a", new AttentionSpec(heads, keys, size, scale, 0, 0, false)));
+            "q",
+            "k",
+            "v",
+            "a",
+            new AttentionSpec(heads, keys, size, scale, 0, 0, alibi ? scale : 0)));
     steps.add(
         new Step.Linears(
             "a",

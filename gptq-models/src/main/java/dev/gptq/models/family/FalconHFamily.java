@@ -27,7 +27,7 @@ final class FalconHFamily implements ModelFamily {
     return spec.withOpening(new Step.Scale(factor(config, "embedding_multiplier"), "x"))
         .withHead(
             new DecoderSpec.Head(
-                spec.head().matrix(), false, factor(config, "lm_head_multiplier"), 0));
+                spec.head().matrix(), Optional.empty(), factor(config, "lm_head_multiplier"), 0));
   }
 
   private static float factor(ModelConfig config, String key) {

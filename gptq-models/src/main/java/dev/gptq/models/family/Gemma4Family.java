@@ -63,7 +63,7 @@ final class Gemma4Family implements ModelFamily {
         .withHead(
             new DecoderSpec.Head(
                 spec.head().matrix(),
-                false,
+                Optional.empty(),
                 1,
                 (float) config.doubleValue("final_logit_softcapping", 0)));
   }

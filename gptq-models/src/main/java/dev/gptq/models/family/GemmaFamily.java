@@ -48,7 +48,7 @@ final class GemmaFamily implements ModelFamily {
     return spec.withOpening(new Step.Scale((float) Math.sqrt(hidden), "x"))
         .withHead(
             new DecoderSpec.Head(
-                spec.head().matrix(), false, 1, cap(config, "final_logit_softcapping")));
+                spec.head().matrix(), Optional.empty(), 1, cap(config, "final_logit_softcapping")));
   }
 
   private static ImmutableList<Step> steps(ModelConfig config, int layer) {

@@ -66,7 +66,7 @@ final class GptJFamily implements ModelFamily {
         new BlockSpec(
             "transformer.",
             ImmutableList.of(new Step.Norm("x", "x", norm(config, hidden, "ln_f")))),
-        new DecoderSpec.Head(tied ? embedding : "lm_head.weight", !tied, 1, 0),
+        new DecoderSpec.Head(tied ? embedding : "lm_head.weight").withBias("lm_head.bias"),
         config.intList("eos_token_id"));
   }
 

@@ -3,6 +3,7 @@ package dev.gptq.models.family;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.models.config.ModelConfig;
+import java.util.Optional;
 
 /** Granite 3: Llama with factors on embeddings, scores, branches and logits. */
 final class GraniteFamily implements ModelFamily {
@@ -41,6 +42,6 @@ final class GraniteFamily implements ModelFamily {
     float embedded = (float) config.doubleValue("embedding_multiplier", 1);
     float logits = (float) (1 / config.doubleValue("logits_scaling", 1));
     return spec.withOpening(new Step.Scale(embedded, "x"))
-        .withHead(new DecoderSpec.Head(spec.head().matrix(), false, logits, 0));
+        .withHead(new DecoderSpec.Head(spec.head().matrix(), Optional.empty(), logits, 0));
   }
 }

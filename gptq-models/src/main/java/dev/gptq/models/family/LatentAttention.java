@@ -7,12 +7,13 @@ import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.config.RopeParameters;
 import dev.gptq.models.family.Step.Join;
 import dev.gptq.models.family.Step.Split;
+import java.util.Optional;
 import java.util.OptionalInt;
 
 /**
  * Multi-head latent attention, written out: keys and values of all heads are made from one small
  * latent, and each key ends in rotated channels that all heads share. A value that has fewer
- * channels than a key is filled up with some of its own, which are cut off again behind attention.
+ * channels than a key is filled up with its own, which are cut off again behind attention.
  *
  * @param hidden features of the residual stream
  * @param heads attention heads
@@ -25,6 +26,7 @@ import java.util.OptionalInt;
  * @param scale of the scores
  * @param epsilon of the norms of the latents
  * @param rope rotary positions
+ * @param temper what queries are multiplied by, if they are
  */
 record LatentAttention(
     int hidden,
@@ -37,21 +39,19 @@ record LatentAttention(
     boolean bias,
     float scale,
     float epsilon,
-    RopeSpec rope)
+    RopeSpec rope,
+    Optional<Step.Temper> temper)
     implements Body {
 
   static LatentAttention of(ModelConfig config, boolean adjacent) {
     int still = config.heads("qk_nope_head_dim");
     int rotated = config.heads("qk_rope_head_dim");
     int value = config.heads("v_head_dim");
-    if (value > still + rotated || still + rotated > 2 * value) {
+    if (value > still + rotated) {
       throw Switches.refused(
-          config,
-          "v_head_dim",
-          String.valueOf(value),
-          "it must be between half of a key's channels and all of them");
+          config, "v_head_dim", String.valueOf(value), "a key must have as many channels");
     }
-    RopeParameters rope = config.rope();
+    RopeParameters rope = config.rope().withPartialRotaryFactor(1);
     boolean pairs = adjacent || config.booleanValue("rope_interleave", true);
     return new LatentAttention(
         config.size("hidden_size"),
@@ -64,7 +64,8 @@ record LatentAttention(
         config.booleanValue("attention_bias", false),
         (float) (stretched(rope) / Math.sqrt(still + rotated)),
         1e-6f,
-        Ropes.of(config, rope, rotated).withPairs(pairs ? RopePairs.ADJACENT : RopePairs.HALVES));
+        Ropes.of(config, rope, rotated).withPairs(pairs ? RopePairs.ADJACENT : RopePairs.HALVES),
+        Ropes.temper(config));
   }
 
   /** A stretched context may sharpen the scores. */
@@ -118,11 +119,9 @@ record LatentAttention(
         new Step.Rope("kr", rotated, rope),
         join("q", new Join.Piece("qn", still, still), new Join.Piece("qr", rotated, rotated)),
         join("k", new Join.Piece("kn", still, still), new Join.Piece("kr", rotated, 0)),
-        filled
-            ? join(
-                "v", new Join.Piece("vs", value, value), new Join.Piece("vs", size - value, value))
-            : join("v", new Join.Piece("vs", value, value)),
-        new Step.Attention("q", "k", "v", "a", spec));
+        new Join(values(size), heads, "v"));
+    temper.ifPresent(steps::add);
+    steps.add(new Step.Attention("q", "k", "v", "a", spec));
     if (filled) {
       Split.Part filling = new Split.Part("filling", heads * (size - value));
       steps.add(split("a", new Split.Part("av", heads * value), filling));
@@ -133,6 +132,15 @@ record LatentAttention(
                 filled ? "av" : "a",
                 ImmutableList.of(linear("o_proj", out, hidden, heads * value, bias))))
         .build();
+  }
+
+  /** The channels of a value again and again, as many as a key has. */
+  private ImmutableList<Join.Piece> values(int size) {
+    ImmutableList.Builder<Join.Piece> pieces = ImmutableList.builder();
+    for (int from = 0; from < size; from += value) {
+      pieces.add(new Join.Piece("vs", Math.min(value, size - from), value));
+    }
+    return pieces.build();
   }
 
   private Step split(String of, Split.Part... parts) {

@@ -10,42 +10,84 @@ import dev.gptq.models.family.SelfAttention.Names;
 import dev.gptq.models.family.SelfAttention.QueryKeyNorm;
 import dev.gptq.models.family.Step.Split.Part;
 import java.util.List;
+import java.util.Optional;
+import java.util.stream.IntStream;
 
-/** LFM2: gated short convolutions in most layers, attention with normalised heads in the others. */
+/**
+ * LFM2: gated short convolutions in most layers, attention with normalised heads in the others;
+ * perhaps with experts in all but the first layers.
+ */
 final class LfmFamily implements ModelFamily {
 
   @Override
   public ImmutableSet<String> modelTypes() {
-    return ImmutableSet.of("lfm2");
+    return ImmutableSet.of("lfm2", "lfm2_moe");
   }
 
   @Override
   public DecoderSpec describe(ModelConfig given) {
     ModelConfig config = given.or(ImmutableMap.of("rope_theta", 1e6));
-    Switches.require(config, "conv_bias", false);
+    boolean mixture = config.modelType().equals("lfm2_moe");
+    int inner = mixture ? config.size("intermediate_size") : inner(config);
     int hidden = config.size("hidden_size");
-    FeedForward feedForward =
-        new FeedForward(
-            "feed_forward.w1",
-            "feed_forward.w3",
-            "feed_forward.w2",
-            hidden,
-            inner(config),
-            Activation.SILU,
-            false);
+    int dense = mixture ? config.intValue("num_dense_layers", 2) : Integer.MAX_VALUE;
+    FeedForward feedForward = feedForward(config, "feed_forward.", inner);
     return LlamaLayout.decoder(
-        "LFM2",
+        mixture ? "LFM2-MoE" : "LFM2",
         config,
         true,
         norm(config, "embedding_norm"),
-        layer ->
-            Branch.block(
-                Branch.before(
-                    norm(config, "operator_norm"),
-                    isConvolution(config, layer)
-                        ? (in, out) -> convolution(config, hidden, in, out)
-                        : attention(config)),
-                Branch.before(norm(config, "ffn_norm"), feedForward)));
+        layer -> {
+          Branch mixer =
+              Branch.before(
+                  norm(config, "operator_norm"),
+                  isConvolution(config, layer)
+                      ? (in, out) -> convolution(config, hidden, in, out)
+                      : attention(config));
+          return layer < dense
+              ? Branch.block(mixer, Branch.before(norm(config, "ffn_norm"), feedForward))
+              : ImmutableList.<Step>builder()
+                  .addAll(mixer.steps("n", "o"))
+                  .add(new Step.Norm("x", "m", norm(config, "ffn_norm")))
+                  .addAll(experts(config).steps("m", "x"))
+                  .build();
+        });
+  }
+
+  private static FeedForward feedForward(ModelConfig config, String prefix, int inner) {
+    return new FeedForward(
+        prefix + "w1",
+        prefix + "w3",
+        prefix + "w2",
+        config.size("hidden_size"),
+        inner,
+        Activation.SILU,
+        false);
+  }
+
+  private static Experts experts(ModelConfig config) {
+    int count = config.experts(config.blocks("num_hidden_layers"), "num_experts");
+    Routing routing =
+        new Routing(
+            config.intBetween("num_experts_per_tok", 1, count),
+            Routing.Score.SIGMOID,
+            config.booleanValue("norm_topk_prob", true),
+            (float) config.doubleValue("routed_scaling_factor", 1),
+            config.booleanValue("use_expert_bias", true)
+                ? Optional.of("feed_forward.expert_bias")
+                : Optional.empty(),
+            Routing.Groups.NONE);
+    String prefix = "feed_forward.experts.";
+    int inner = config.size("moe_intermediate_size");
+    return new Experts(
+        "feed_forward.gate",
+        config.size("hidden_size"),
+        routing,
+        IntStream.range(0, count)
+            .<Body>mapToObj(e ->
+                feedForward(config, prefix + e + ".", inner)
+                    .asExpert(e, FusedExperts.below(prefix)))
+            .collect(ImmutableList.toImmutableList()));
   }
 
   /** Two thirds of what the file says, times a factor, up to the next multiple. */
@@ -89,9 +131,10 @@ final class LfmFamily implements ModelFamily {
   /** {@code out(c·conv(b·x))}, where b, c and x are one projection. */
   private static ImmutableList<Step> convolution(
       ModelConfig config, int hidden, String in, String out) {
+    boolean bias = config.booleanValue("conv_bias", false);
     return ImmutableList.of(
         new Step.Linears(
-            in, ImmutableList.of(new LinearSpec("conv.in_proj", "bcx", 3 * hidden, hidden, false))),
+            in, ImmutableList.of(new LinearSpec("conv.in_proj", "bcx", 3 * hidden, hidden, bias))),
         new Step.Split(
             "bcx",
             1,
@@ -99,10 +142,10 @@ final class LfmFamily implements ModelFamily {
                 new Part("b", hidden), new Part("c", hidden), new Part("values", hidden))),
         new Step.Gate(Activation.IDENTITY, "b", "values"),
         new Step.Convolve(
-            "b", "conv.conv", hidden, config.intValue("conv_L_cache", 3), false, "mixed"),
+            "b", "conv.conv", hidden, config.intValue("conv_L_cache", 3), bias, "mixed"),
         new Step.Gate(Activation.IDENTITY, "c", "mixed"),
         new Step.Linears(
-            "c", ImmutableList.of(new LinearSpec("conv.out_proj", out, hidden, hidden, false))));
+            "c", ImmutableList.of(new LinearSpec("conv.out_proj", out, hidden, hidden, bias))));
   }
 
   private static NormSpec norm(ModelConfig config, String name) {

@@ -87,6 +87,7 @@ final class Llama4Family implements ModelFamily {
             steps.add(
                 new Step.Temper(
                     "q",
+                    1,
                     config.intBetween("floor_scale", 1, Integer.MAX_VALUE, 8192),
                     config.doubleValue("attn_scale", 0.1)));
           }

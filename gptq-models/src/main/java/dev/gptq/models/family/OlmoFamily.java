@@ -1,8 +1,10 @@
 package dev.gptq.models.family;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.models.config.ModelConfig;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * OLMo. Version 1 is Llama with layer norms that have no parameters; versions 2 and 3 have norms
@@ -55,10 +57,6 @@ final class OlmoFamily implements ModelFamily {
 
   private static DecoderSpec first(
       ModelConfig config, SelfAttention attention, FeedForward feedForward) {
-    if (config.has("clip_qkv")) {
-      throw Switches.refused(
-          config, "clip_qkv", config.find("clip_qkv").orElseThrow().toString(), "it must be null");
-    }
     NormSpec last = plain(config, "norm");
     return LlamaLayout.decoder(
         "OLMo",
@@ -67,8 +65,26 @@ final class OlmoFamily implements ModelFamily {
         last,
         layer ->
             Branch.block(
-                Branch.before(plain(config, "input_layernorm"), attention),
+                Branch.before(plain(config, "input_layernorm"), clipped(config, attention)),
                 Branch.before(plain(config, "post_attention_layernorm"), feedForward)));
+  }
+
+  /** Queries, keys and values may be kept within bounds, before they are rotated. */
+  private static Body clipped(ModelConfig config, SelfAttention attention) {
+    if (!config.has("clip_qkv")) {
+      return attention;
+    }
+    float bound = (float) config.doubleValue("clip_qkv");
+    return (in, out) ->
+        attention.steps(in, out).stream()
+            .flatMap(step ->
+                step instanceof Step.Linears group && group.in().equals(in)
+                    ? Stream.concat(
+                        Stream.of(step),
+                        group.modules().stream()
+                            .map(module -> new Step.Clamp(-bound, bound, module.out())))
+                    : Stream.of(step))
+            .collect(ImmutableList.toImmutableList());
   }
 
   /** Stretched positions are for layers without a window. */

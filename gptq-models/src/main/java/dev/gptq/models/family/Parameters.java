@@ -31,9 +31,7 @@ public record Parameters(Map<String, Parameter> tensors) {
     spec.blocks().forEach(parameters::add);
     parameters.add(spec.closing());
     parameters.add(spec.head().matrix(), spec.vocabulary(), spec.embedding().size());
-    if (spec.head().bias()) {
-      parameters.add(spec.head().biasName(), spec.vocabulary());
-    }
+    spec.head().bias().ifPresent(bias -> parameters.add(bias, spec.vocabulary()));
     return parameters;
   }
 

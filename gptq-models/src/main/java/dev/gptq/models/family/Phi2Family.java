@@ -47,7 +47,7 @@ final class Phi2Family implements ModelFamily {
     DecoderSpec spec =
         LlamaLayout.decoder(
             "Phi-2", config, false, norm(config, "final_layernorm"), layer -> block);
-    return spec.withHead(new DecoderSpec.Head(spec.head().matrix(), true, 1, 0));
+    return spec.withHead(spec.head().withBias("lm_head.bias"));
   }
 
   private static NormSpec headNorm(ModelConfig config, String name) {

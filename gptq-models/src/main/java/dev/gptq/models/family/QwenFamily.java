@@ -9,20 +9,34 @@ import java.util.stream.IntStream;
 
 /**
  * Qwen 2 and 3. Version 2 gives queries, keys and values a bias; version 3 normalises queries and
- * keys head by head instead, and may have experts. Late layers may see a sliding window only.
+ * keys head by head instead, and may have experts. Late layers may see a sliding window only. The
+ * text models of those that see are the same: for text, rotary positions of three axes are those of
+ * one.
  */
 final class QwenFamily implements ModelFamily {
 
   @Override
   public ImmutableSet<String> modelTypes() {
-    return ImmutableSet.of("qwen2", "qwen3", "qwen2_moe", "qwen3_moe");
+    return ImmutableSet.of(
+        "qwen2",
+        "qwen3",
+        "qwen2_moe",
+        "qwen3_moe",
+        "qwen2_vl",
+        "qwen2_vl_text",
+        "qwen2_5_vl",
+        "qwen2_5_vl_text",
+        "qwen3_vl_text",
+        "qwen3_vl_moe_text");
   }
 
   @Override
   public DecoderSpec describe(ModelConfig config) {
     return switch (config.modelType()) {
-      case "qwen2" -> LlamaLayout.decoder("Qwen2", config, false, layer -> dense(config, layer));
-      case "qwen3" -> LlamaLayout.decoder("Qwen3", config, false, layer -> dense(config, layer));
+      case "qwen2", "qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text" ->
+          LlamaLayout.decoder("Qwen2", config, false, layer -> dense(config, layer));
+      case "qwen3", "qwen3_vl_text" ->
+          LlamaLayout.decoder("Qwen3", config, false, layer -> dense(config, layer));
       case "qwen2_moe" ->
           LlamaLayout.decoder("Qwen2-MoE", config, false, layer -> sparse(config, layer));
       default -> LlamaLayout.decoder("Qwen3-MoE", config, false, layer -> sparse(config, layer));
@@ -47,7 +61,8 @@ final class QwenFamily implements ModelFamily {
   /** The experts, and in the older version the layer that all tokens take behind a gate. */
   static Experts experts(ModelConfig config) {
     int inner = config.size("moe_intermediate_size");
-    boolean normalised = config.booleanValue("norm_topk_prob", false);
+    boolean normalised =
+        config.booleanValue("norm_topk_prob", config.modelType().equals("qwen3_vl_moe_text"));
     Experts experts =
         new Experts(
             "mlp.gate",

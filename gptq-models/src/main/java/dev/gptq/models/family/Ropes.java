@@ -75,6 +75,18 @@ public final class Ropes {
     return spec(Frequencies.yarn(plain, rope, factor, original), scale);
   }
 
+  /** What queries far behind the original context are multiplied by, if they are. */
+  static Optional<Step.Temper> temper(ModelConfig config) {
+    double beta =
+        config
+            .section("rope_parameters")
+            .map(rope -> rope.doubleValue("llama_4_scaling_beta", 0))
+            .orElse(0.0);
+    return beta == 0
+        ? Optional.empty()
+        : Optional.of(new Step.Temper("q", 0, original(config, config.rope()), beta));
+  }
+
   /** YaRN's factor on attention for a context that is stretched so much. */
   static double magnitude(double factor, double scale) {
     return factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1;

@@ -5,6 +5,7 @@ import dev.gptq.backend.AttentionSpec;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.models.config.ModelConfig;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * Attention with a module each for queries, keys, values and output.
@@ -119,6 +120,15 @@ public record SelfAttention(
             softCap,
             shape.alibi());
     return new SelfAttention(hidden, other, names, inputBias, outputBias, norms, rope);
+  }
+
+  /** The same with queries that are multiplied by a factor of their position. */
+  Body tempered(Step.Temper temper) {
+    return (in, out) ->
+        steps(in, out).stream()
+            .flatMap(
+                step -> step instanceof Step.Attention ? Stream.of(temper, step) : Stream.of(step))
+            .collect(ImmutableList.toImmutableList());
   }
 
   /** Features of all queries. */

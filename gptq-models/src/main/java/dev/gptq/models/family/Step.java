@@ -206,13 +206,14 @@ public sealed interface Step {
   }
 
   /**
-   * Scales queries by their position p: {@code of ← (1 + factor·ln(1 + ⌊(p + 1)/run⌋))·of}.
+   * Scales queries by their position p: {@code of ← (1 + factor·ln(1 + ⌊(p + first)/run⌋))·of}.
    *
    * @param of queries
+   * @param first number of the first position, 0 or 1
    * @param run positions that have the same factor
    * @param factor how much it grows
    */
-  record Temper(String of, int run, double factor) implements Step {
+  record Temper(String of, int first, int run, double factor) implements Step {
     @Override
     public ImmutableSet<String> reads() {
       return ImmutableSet.of(of);

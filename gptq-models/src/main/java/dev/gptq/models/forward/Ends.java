@@ -40,10 +40,7 @@ public final class Ends {
         spec.head().matrix().equals(name)
             ? table
             : source.matrix(spec.head().matrix(), spec.vocabulary(), size, scope);
-    this.headBias =
-        spec.head().bias()
-            ? Optional.of(source.vector(spec.head().biasName(), spec.vocabulary(), scope))
-            : Optional.empty();
+    this.headBias = spec.head().bias().map(bias -> source.vector(bias, spec.vocabulary(), scope));
   }
 
   /** Defines the residual stream of windows of token ids. */

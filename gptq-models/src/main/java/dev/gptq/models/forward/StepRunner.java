@@ -186,7 +186,7 @@ final class StepRunner {
     Tensor x = registers.get(step.of());
     int length = x.rows() / pass.sequences();
     for (int from = 0; from < length; ) {
-      int position = pass.firstPosition() + from + 1;
+      int position = pass.firstPosition() + from + step.first();
       int end = Math.min(length, from + step.run() - position % step.run());
       int runs = position / step.run();
       double factor = 1 + step.factor() * Math.log1p(runs);

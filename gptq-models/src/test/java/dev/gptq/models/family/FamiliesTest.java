@@ -169,12 +169,9 @@ class FamiliesTest {
         "mistral  | layer_types                               | [\"chunked_attention\"]",
         "gemma2   | use_bidirectional_attention               | true",
         "opt      | activation_function                       | \"tanh\"",
-        "olmo     | clip_qkv                                  | 8.0",
         "deepseek | topk_method                               | \"noaux\"",
         "deepseek | norm_topk_prob                            | true",
-        "lfm2     | conv_bias                                 | true",
         "lfm2     | layer_types                               | [\"mamba\"]",
-        "falcon   | alibi                                     | true",
         "gemma3   | use_bidirectional_attention               | true",
         "gpt2     | add_cross_attention                       | true",
         "gemma4   | use_bidirectional_attention               | \"all\"",
@@ -284,7 +281,7 @@ class FamiliesTest {
         .isInstanceOf(BadInputException.class)
         .hasMessageContaining("'mamba'")
         .hasMessageContaining(
-            "bloom, cohere, cohere2, deepseek_v2, deepseek_v3, ernie4_5, ernie4_5_moe,");
+            "bloom, cohere, cohere2, deepseek_v2, deepseek_v3, deepseek_v32, ernie4_5,");
   }
 
   @Test

@@ -88,7 +88,16 @@ class ArchitecturesTest {
           "llama4",
           "apertus",
           "nemotron-h",
-          "falcon-h1");
+          "falcon-h1",
+          "falcon-alibi",
+          "gptj-tied",
+          "olmo-clip",
+          "lfm2-moe",
+          "ministral3",
+          "mistral4",
+          "glm5",
+          "glm4-moe-lite",
+          "qwen3-vl-moe");
 
   /**
    * Largest difference that is allowed with float32 activations, as a share of the largest value.
