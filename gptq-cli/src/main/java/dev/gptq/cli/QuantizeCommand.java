@@ -20,6 +20,7 @@ import dev.gptq.cli.options.WidthOptions;
 import dev.gptq.cli.report.PlanReport;
 import dev.gptq.cli.report.QuantizationReport;
 import dev.gptq.cli.report.RunReport;
+import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.run.KeptStates;
@@ -162,7 +163,8 @@ final class QuantizeCommand implements Callable<Integer> {
   @Option(
       names = "--dry-run",
       description =
-          "check everything, say what would be done and how much memory it needs, and stop")
+          "open the backend, check everything, say what would be done and what memory, disk and time"
+              + " it takes, and stop")
   private boolean dryRun;
 
   @Mixin private BackendOption backendOption;
@@ -172,12 +174,15 @@ final class QuantizeCommand implements Callable<Integer> {
   @Override
   public Integer call() throws Exception {
     Console console = outputOption.console(spec);
-    try (QuantizationPlan plan = quantization(console).plan()) {
-      if (dryRun) {
-        PlanReport.lines(plan).forEach(console::result);
-        return ExitStatus.DONE;
-      }
+    Quantization quantization = quantization(console);
+    try (QuantizationPlan plan = dryRun ? quantization.plan() : quantization.lockedPlan()) {
       try (Backend backend = backendOption.open(console)) {
+        if (dryRun) {
+          Forecast forecast = plan.forecast(backend);
+          PlanReport.lines(plan, backend, forecast).forEach(console::result);
+          plan.requireMemory(backend, forecast);
+          return ExitStatus.DONE;
+        }
         QuantizationSummary summary;
         try (QuantizationProgress progress = new QuantizationProgress(console)) {
           summary = plan.run(backend, progress);

@@ -284,7 +284,9 @@ final class QuantizeCommandTest {
   void dryRunWritesNothing() throws IOException {
     Cli.Outcome plan = quantize(folder.resolve("plan"), "--dry-run");
     assertThat(plan.status()).as(plan.err()).isZero();
-    assertThat(plan.out()).contains("would quantize 6 blocks of Llama", "memory on the backend");
+    assertThat(plan.out())
+        .contains("would quantize 6 blocks of Llama", "memory on the backend", "Java heap: about ")
+        .containsPattern("time on .*: a few seconds;");
     assertNothingElseIn(folder);
   }
 

@@ -56,6 +56,12 @@ public interface Backend extends AutoCloseable {
    */
   Backend newLane();
 
+  /**
+   * A stand-in for this backend that takes no memory and computes nothing, but counts what would be
+   * taken. It belongs to the calling thread, and is closed by it before this backend.
+   */
+  Rehearsal rehearsal();
+
   /** Waits for all queued work. */
   void synchronize();
 

@@ -85,6 +85,12 @@ public final class CheckedBackend implements Backend {
   }
 
   @Override
+  public Rehearsal rehearsal() {
+    checkThread();
+    return backend.rehearsal();
+  }
+
+  @Override
   public void synchronize() {
     checkThread();
     backend.synchronize();

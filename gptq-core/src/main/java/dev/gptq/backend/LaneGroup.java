@@ -115,6 +115,10 @@ public final class LaneGroup implements AutoCloseable {
    */
   public <T> void run(List<Function<Backend, T>> tasks, Consumer<T> results) {
     int used = Math.min(most, tasks.size());
+    if (backend instanceof Rehearsal rehearsal) {
+      rehearsal.sideBySide(tasks, used, results);
+      return;
+    }
     if (used <= 1) {
       tasks.forEach(task -> results.accept(task.apply(backend)));
       return;

@@ -57,9 +57,9 @@ public final class HostMemory implements AutoCloseable {
     free.computeIfAbsent(block.byteSize(), size -> new ArrayDeque<>()).push(block);
   }
 
-  /** Bytes in use, at most in use, and held. */
+  /** Bytes in use, at most in use, held, and allowed. */
   public synchronized MemoryUsage usage() {
-    return new MemoryUsage(live, peak, reserved);
+    return new MemoryUsage(live, peak, reserved, limit);
   }
 
   @Override

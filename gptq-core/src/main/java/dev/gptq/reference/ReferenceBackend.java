@@ -8,8 +8,10 @@ import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.backend.MemoryUsage;
 import dev.gptq.backend.PackedMatmul;
 import dev.gptq.backend.QuantizationOps;
+import dev.gptq.backend.Rehearsal;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.host.HostMemory;
+import dev.gptq.host.HostRehearsal;
 import dev.gptq.host.HostScope;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.TensorScope;
@@ -84,6 +86,11 @@ final class ReferenceBackend implements Backend {
   @Override
   public Backend newLane() {
     return new ReferenceBackend(memory, true);
+  }
+
+  @Override
+  public Rehearsal rehearsal() {
+    return HostRehearsal.of(this);
   }
 
   @Override

@@ -2,6 +2,7 @@ package dev.gptq.tensor;
 
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.function.Supplier;
 
 /**
  * Owns the memory of the tensors allocated in it, in the manner of {@link java.lang.foreign.Arena}:
@@ -21,6 +22,12 @@ public interface TensorScope extends AutoCloseable {
    * any alignment. The segment may be a memory-mapped file and is not referenced afterwards.
    */
   Tensor upload(MemorySegment host, DType type, int rows, int columns, Layout layout);
+
+  /** {@link #upload} of what is computed when it is needed; a rehearsal does not need it. */
+  default Tensor upload(
+      Supplier<MemorySegment> host, DType type, int rows, int columns, Layout layout) {
+    return upload(host.get(), type, rows, columns, layout);
+  }
 
   /** A scope that closes no later than this one. */
   TensorScope child();

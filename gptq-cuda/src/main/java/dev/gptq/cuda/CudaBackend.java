@@ -3,12 +3,14 @@ package dev.gptq.cuda;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendInfo;
 import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.Footprint;
 import dev.gptq.backend.GradientOps;
 import dev.gptq.backend.Holdings;
 import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.backend.MemoryUsage;
 import dev.gptq.backend.PackedMatmul;
 import dev.gptq.backend.QuantizationOps;
+import dev.gptq.backend.Rehearsal;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.cuda.driver.NativeCudaBlas;
 import dev.gptq.cuda.driver.NativeCudaSolver;
@@ -158,6 +160,14 @@ final class CudaBackend implements Backend {
   }
 
   @Override
+  public Rehearsal rehearsal() {
+    Footprint footprint = new Footprint();
+    return new Rehearsal(
+        new CudaBackend(context.rehearsal(footprint), activationType, info, lanes, false),
+        footprint);
+  }
+
+  @Override
   public void synchronize() {
     context.queue().synchronize();
   }
@@ -178,7 +188,7 @@ final class CudaBackend implements Backend {
           System.Logger.Level.WARNING,
           "{0} tensor scopes were still open, with {1} bytes, when the cuda backend was closed",
           root.openChildren(),
-          context.memory().usage().live());
+          context.memory().live());
     }
     try (Holdings all = new Holdings()) {
       all.add(() -> context.close(isLane));

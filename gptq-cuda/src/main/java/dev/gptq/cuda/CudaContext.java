@@ -1,5 +1,6 @@
 package dev.gptq.cuda;
 
+import dev.gptq.backend.Footprint;
 import dev.gptq.backend.Holdings;
 import dev.gptq.cuda.driver.CudaBlas;
 import dev.gptq.cuda.driver.CudaDriver;
@@ -98,6 +99,21 @@ record CudaContext(
       all.add(solver::close);
       all.add(queue::synchronize);
     }
+  }
+
+  /** The same device with nothing behind it: memory is counted, work is dropped. */
+  CudaContext rehearsal(Footprint footprint) {
+    CudaDriver idle = IdleDevice.driver();
+    CudaQueue own = new CudaQueue(idle, false);
+    return new CudaContext(
+        device,
+        own,
+        new CudaMemory(own, device, footprint),
+        new IdleStaging(own),
+        new Kernels(own, new KernelModules(idle, KernelImages.of(device), image -> 0)),
+        IdleDevice.blas(),
+        IdleDevice.solver(solver),
+        libraries);
   }
 
   /** The device tensor behind a handle. Throws if it belongs to another backend. */

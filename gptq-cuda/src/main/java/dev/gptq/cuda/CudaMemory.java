@@ -1,5 +1,6 @@
 package dev.gptq.cuda;
 
+import dev.gptq.backend.Footprint;
 import dev.gptq.backend.MemoryUsage;
 import dev.gptq.cuda.driver.CudaDriver;
 import dev.gptq.tensor.OutOfMemoryException;
@@ -33,45 +34,33 @@ final class CudaMemory {
     }
   }
 
-  /** Bytes in use by a backend and its lanes. */
-  private static final class Tally {
-    private long live;
-    private long peak;
-
-    synchronized void add(long bytes) {
-      live += bytes;
-      peak = Math.max(peak, live);
-    }
-
-    synchronized MemoryUsage usage(long reserved) {
-      return new MemoryUsage(live, peak, reserved);
-    }
-  }
-
   private final CudaQueue queue;
   private final CudaDevice device;
   private final Map<Long, Long> sizes = new HashMap<>();
-  private final Tally tally;
+
+  /** Bytes in use by a backend and its lanes. */
+  private final Footprint footprint;
 
   CudaMemory(CudaQueue queue, CudaDevice device) {
-    this(queue, device, new Tally());
+    this(queue, device, new Footprint());
     queue.driver().keepFreedMemory(device.index());
   }
 
-  private CudaMemory(CudaQueue queue, CudaDevice device, Tally tally) {
+  /** Memory that is counted with other memory. */
+  CudaMemory(CudaQueue queue, CudaDevice device, Footprint footprint) {
     this.queue = queue;
     this.device = device;
-    this.tally = tally;
+    this.footprint = footprint;
   }
 
   /** The same memory for another queue. */
   CudaMemory on(CudaQueue other) {
-    return new CudaMemory(other, device, tally);
+    return new CudaMemory(other, device, footprint);
   }
 
   /** Whether both take blocks for one backend. */
   boolean isSharedWith(CudaMemory other) {
-    return tally == other.tally;
+    return footprint == other.footprint;
   }
 
   /** Memory of at least {@code bytes} until it is closed. */
@@ -96,24 +85,32 @@ final class CudaMemory {
               + " has no room for "
               + (size >> 20)
               + " MiB more: "
-              + (usage().live() >> 20)
+              + (footprint.live() >> 20)
               + " MiB of tensors are in use, "
               + (device.memory() >> 20)
               + " MiB are all it has. Use fewer samples or shorter windows, or a GPU with more"
               + " memory, and check that no other process uses this one");
     }
     sizes.put(address, size);
-    tally.add(size);
+    footprint.add(size);
     return address;
   }
 
   /** Gives a block of {@link #acquire} back. */
   void release(long address) {
-    tally.add(-sizes.remove(address));
+    footprint.add(-sizes.remove(address));
     queue.driver().free(address, queue.stream());
   }
 
+  /** Bytes in use, without asking a device that may have failed. */
+  long live() {
+    return footprint.live();
+  }
+
   MemoryUsage usage() {
-    return tally.usage(queue.driver().pooledMemory(device.index()));
+    CudaDriver driver = queue.driver();
+    long reserved = driver.pooledMemory(device.index());
+    return new MemoryUsage(
+        footprint.live(), footprint.peak(), reserved, reserved + driver.freeMemory());
   }
 }

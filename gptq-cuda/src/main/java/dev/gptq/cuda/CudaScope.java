@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.function.Supplier;
 
 /** Tensors in device memory. Closing queues the giving back; nothing waits. */
 final class CudaScope implements TensorScope {
@@ -70,6 +71,14 @@ final class CudaScope implements TensorScope {
     context.staging().upload(host, tensor.address(), bytes);
     context.queue().queued("upload");
     return tensor;
+  }
+
+  @Override
+  public Tensor upload(
+      Supplier<MemorySegment> host, DType type, int rows, int columns, Layout layout) {
+    return context.staging().takesData()
+        ? upload(host.get(), type, rows, columns, layout)
+        : allocate(type, rows, columns, layout);
   }
 
   @Override

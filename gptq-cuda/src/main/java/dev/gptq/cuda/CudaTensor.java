@@ -112,21 +112,11 @@ final class CudaTensor implements Tensor {
   @Override
   public void copyTo(MemorySegment host) {
     scope.checkOpen();
-    int runs = isRowMajor() ? rows : columns;
-    int length = isRowMajor() ? columns : rows;
-    long bytes = (long) length * type.bytes();
     if (host.byteSize() < byteSize()) {
       throw new IndexOutOfBoundsException(
           "copy of " + byteSize() + " bytes to a segment of " + host.byteSize());
     }
-    Staging staging = scope.context().staging();
-    if (isEmpty()) {
-      scope.context().queue().synchronize();
-    } else if (stride == length || runs == 1) {
-      staging.download(address, byteSize(), byteSize(), 1, host);
-    } else {
-      staging.download(address, stride * type.bytes(), bytes, runs, host);
-    }
+    scope.context().staging().download(this, host);
   }
 
   @Override

@@ -9,7 +9,7 @@ import java.lang.foreign.MemorySegment;
  * waiting. Uploads fill a ring of buffers, so that the next piece is read from its file while the
  * last one is on its way; a buffer is used again once the copies out of it have been done.
  */
-final class Staging {
+class Staging {
   private static final int BUFFERS = 4;
 
   /** Bytes of a buffer: whole models pass through it. */
@@ -42,6 +42,11 @@ final class Staging {
         });
   }
 
+  /** Whether anybody will read what is uploaded. */
+  boolean takesData() {
+    return true;
+  }
+
   /** Queues the copy of {@code bytes} to the device. {@code host} may change afterwards. */
   void upload(MemorySegment host, long device, long bytes) {
     CudaDriver driver = queue.driver();
@@ -69,6 +74,20 @@ final class Staging {
   @FunctionalInterface
   private interface Transfer {
     void queue(MemorySegment buffer, long from, long bytes);
+  }
+
+  /** Copies a tensor densely to the host, in its own layout. Waits for all queued work. */
+  void download(CudaTensor tensor, MemorySegment host) {
+    int runs = tensor.isRowMajor() ? tensor.rows() : tensor.columns();
+    int length = tensor.isRowMajor() ? tensor.columns() : tensor.rows();
+    int bytes = tensor.type().bytes();
+    if (tensor.isEmpty()) {
+      queue.synchronize();
+    } else if (tensor.stride() == length || runs == 1) {
+      download(tensor.address(), tensor.byteSize(), tensor.byteSize(), 1, host);
+    } else {
+      download(tensor.address(), tensor.stride() * bytes, (long) length * bytes, runs, host);
+    }
   }
 
   /**

@@ -146,6 +146,11 @@ final class EmulatedDriver implements CudaDriver {
   }
 
   @Override
+  public synchronized long freeMemory() {
+    return capacity - used;
+  }
+
+  @Override
   public synchronized void enterContext(int device) {
     take();
     contexts++;

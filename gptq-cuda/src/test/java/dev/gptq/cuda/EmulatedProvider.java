@@ -9,8 +9,11 @@ import dev.gptq.backend.BackendProvider;
 import java.nio.file.Path;
 import java.util.Optional;
 
-/** The CUDA backend on a device emulated by the host, for machines without a GPU. */
-final class EmulatedProvider implements BackendProvider {
+/**
+ * The CUDA backend on a device emulated by the host, for machines without a GPU; modules above use
+ * it, too.
+ */
+public final class EmulatedProvider implements BackendProvider {
   static final String NAME = "emulated cuda";
 
   @Override

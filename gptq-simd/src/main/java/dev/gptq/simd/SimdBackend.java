@@ -10,8 +10,10 @@ import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.backend.MemoryUsage;
 import dev.gptq.backend.PackedMatmul;
 import dev.gptq.backend.QuantizationOps;
+import dev.gptq.backend.Rehearsal;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.host.HostMemory;
+import dev.gptq.host.HostRehearsal;
 import dev.gptq.host.HostScope;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.TensorScope;
@@ -138,6 +140,11 @@ final class SimdBackend implements Backend {
   }
 
   @Override
+  public Rehearsal rehearsal() {
+    return HostRehearsal.of(this);
+  }
+
+  @Override
   public void synchronize() {
     // Nothing is ever queued.
   }
@@ -145,7 +152,8 @@ final class SimdBackend implements Backend {
   @Override
   public MemoryUsage memory() {
     MemoryUsage tensors = memory.usage();
-    return new MemoryUsage(tensors.live(), tensors.peak(), tensors.reserved() + scratch.get());
+    return new MemoryUsage(
+        tensors.live(), tensors.peak(), tensors.reserved() + scratch.get(), tensors.most());
   }
 
   @Override

@@ -40,6 +40,9 @@ public interface CudaDriver {
   /** Bytes of a device's memory. */
   long totalMemory(int device);
 
+  /** Bytes that neither this process nor another has taken of the current context's device. */
+  long freeMemory();
+
   /** Retains the device's primary context and makes it current on this thread. */
   void enterContext(int device);
 

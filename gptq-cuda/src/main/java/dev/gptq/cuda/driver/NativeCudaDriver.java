@@ -146,6 +146,15 @@ public final class NativeCudaDriver implements CudaDriver {
     return out.get(JAVA_LONG, 0);
   }
 
+  @Override
+  public long freeMemory() {
+    MemorySegment out = OUT.get();
+    MemorySegment total = out.asSlice(JAVA_LONG.byteSize());
+    MemorySegment f = library.function("cuMemGetInfo_v2");
+    check("cuMemGetInfo", () -> (int) PP.invokeExact(f, out, total));
+    return out.get(JAVA_LONG, 0);
+  }
+
   private int handle(int device) {
     MemorySegment out = OUT.get();
     MemorySegment f = library.function("cuDeviceGet");

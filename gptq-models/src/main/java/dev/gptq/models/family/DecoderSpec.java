@@ -76,7 +76,7 @@ public record DecoderSpec(
   }
 
   /** The same with other blocks. */
-  DecoderSpec withBlocks(ImmutableList<BlockSpec> others) {
+  public DecoderSpec withBlocks(ImmutableList<BlockSpec> others) {
     return new DecoderSpec(
         family, vocabulary, hidden, context, embedding, opening, others, closing, head, endTokens);
   }

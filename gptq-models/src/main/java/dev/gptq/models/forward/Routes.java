@@ -67,6 +67,28 @@ record Routes(ImmutableList<Expert> experts) {
             .collect(ImmutableList.toImmutableList()));
   }
 
+  /**
+   * What takes most memory at a time, for rehearsals: of {@code experts / chosen} neighbours the
+   * last gets all tokens but one for each of the others.
+   */
+  static Routes uneven(int tokens, int experts, int chosen) {
+    int neighbours = Math.max(1, experts / chosen);
+    ImmutableIntArray one = ImmutableIntArray.of(0);
+    ImmutableIntArray most =
+        ImmutableIntArray.copyOf(IntStream.rangeClosed(0, Math.max(0, tokens - neighbours)));
+    return new Routes(
+        IntStream.range(0, experts)
+            .mapToObj(e -> e % neighbours == neighbours - 1 ? most : one)
+            .map(rows -> new Expert(rows, ImmutableDoubleArray.copyOf(ones(rows.length()))))
+            .collect(ImmutableList.toImmutableList()));
+  }
+
+  private static double[] ones(int count) {
+    double[] ones = new double[count];
+    Arrays.fill(ones, 1);
+    return ones;
+  }
+
   private static double[] scores(float[] logits, int from, int count, Routing.Score score) {
     double[] scores = new double[count];
     switch (score) {

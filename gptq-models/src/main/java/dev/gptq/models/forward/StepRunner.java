@@ -4,9 +4,11 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.primitives.Floats;
 import dev.gptq.backend.Activation;
 import dev.gptq.backend.Backend;
+import dev.gptq.backend.Rehearsal;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.models.family.DeltaSpec;
 import dev.gptq.models.family.LinearSpec;
+import dev.gptq.models.family.Routing;
 import dev.gptq.models.family.Step;
 import dev.gptq.models.family.Step.Split.Part;
 import dev.gptq.tensor.DType;
@@ -377,20 +379,21 @@ final class StepRunner {
       Tensor logits = local.rowMajor(DType.F32, x.rows(), experts);
       Linear router = weights.linears().get(step.router().module());
       router.multiply(backend, x, logits);
-      registers.define(
-          step.router().out(),
-          Routes.of(
-              biased(HostCopies.floats(logits), router.bias()),
-              step.routing(),
-              step.routing()
-                  .correction()
-                  .map(name -> weights.numbers().get(name))
-                  .orElse(new float[experts]),
-              step.routing()
-                  .gains()
-                  .map(name -> weights.numbers().get(name))
-                  .orElse(ones(experts))));
+      registers.define(step.router().out(), routes(step, logits, router));
     }
+  }
+
+  private Routes routes(Step.Route step, Tensor logits, Linear router) {
+    Routing routing = step.routing();
+    int experts = logits.columns();
+    if (backend instanceof Rehearsal) {
+      return Routes.uneven(logits.rows(), experts, routing.chosen());
+    }
+    return Routes.of(
+        biased(HostCopies.floats(logits), router.bias()),
+        routing,
+        routing.correction().map(name -> weights.numbers().get(name)).orElse(new float[experts]),
+        routing.gains().map(name -> weights.numbers().get(name)).orElse(ones(experts)));
   }
 
   /** Rows of logits with a bias added to each: logits are float32 where activations may not be. */

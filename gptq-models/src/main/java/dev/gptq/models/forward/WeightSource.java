@@ -216,7 +216,7 @@ public final class WeightSource {
   }
 
   private static Tensor upload(StoredTensor stored, int rows, int columns, TensorScope scope) {
-    return scope.upload(stored.data(), realType(stored), rows, columns, Layout.ROW_MAJOR);
+    return scope.upload(stored::data, realType(stored), rows, columns, Layout.ROW_MAJOR);
   }
 
   private static DType realType(StoredTensor stored) {

@@ -1,155 +1,93 @@
 package dev.gptq.quantizer.pipeline;
 
 import com.google.common.collect.ImmutableList;
-import dev.gptq.backend.LaneGroup;
+import dev.gptq.backend.Rehearsal;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Step;
-import dev.gptq.quantize.Gptq;
-import dev.gptq.quantize.OutputCurvature;
-import dev.gptq.quantize.Refinement;
-import java.util.List;
+import dev.gptq.tensor.DType;
+import java.util.stream.LongStream;
 
 /**
- * What a quantization needs of a backend's memory, with 4 bytes a number.
+ * What a quantization needs of a backend's memory: the most bytes of tensors that a {@link
+ * Rehearsal} of it counted. Where numbers decide that a rehearsal does not have, the larger is
+ * taken: tokens go to experts as unevenly as a wave of them can hold ({@link ExpertWave}), each
+ * expert has tokens enough to be worth solving, and where experts that few tokens choose would make
+ * longer waves, their Hessians are added.
  *
- * @param weights one block's weights, and the copies of the largest group of modules that are alive
- *     while it is quantized, or of {@value LaneGroup#MOST} experts at most; of all blocks,
- *     embedding and head where gradients are taken first
- * @param activations the residual stream of all calibration tokens and the widest activation that
- *     is kept beside it
- * @param hessians the Hessians of one group or wave of experts (of a whole block without
- *     true-sequential), and twice the largest for its factor; all three doubled where
- *     full-precision activations go along; and how the outputs of all groups are coupled, if that
- *     is asked for
+ * @param tensors all of it, in bytes
+ * @param states the residual stream of all calibration tokens, which is there from the first block
+ *     to the last
+ * @param weights the largest block's weights; where a target needs full precision, twice
  */
-public record MemoryEstimate(long weights, long activations, long hessians) {
-  private static final long NUMBER = Float.BYTES;
+public record MemoryEstimate(long tensors, long states, long weights) {
 
-  /** The formula for the largest block; tokens are taken to be spread evenly among experts. */
-  public static MemoryEstimate of(
-      DecoderSpec spec, QuantizationSettings settings, List<int[]> windows) {
-    long tokens = windows.stream().mapToLong(w -> w.length).sum();
-    long weights = 0;
-    long widest = 0;
-    long hessians = 0;
-    for (BlockSpec block : spec.blocks()) {
-      List<LinearSpec> linears = block.linears().toList();
-      Together together = Together.of(block.steps(), settings, tokens);
-      weights =
-          Math.max(
-              weights, linears.stream().mapToLong(MemoryEstimate::size).sum() + together.copies());
-      hessians = Math.max(hessians, together.hessians());
-      widest = Math.max(widest, linears.stream().mapToLong(LinearSpec::inputs).max().orElse(0));
-    }
-    int streams = settings.needsFullPrecision() ? 2 : 1;
-    boolean gradients = settings.needsGradients() && tokens > 0;
+  /**
+   * From a rehearsal.
+   *
+   * @param peak the most bytes that it counted
+   * @param number the type of activations and weights
+   */
+  static MemoryEstimate of(
+      long peak,
+      DType number,
+      DecoderSpec spec,
+      QuantizationSettings settings,
+      ImmutableList<int[]> windows) {
+    long tokens = windows.stream().mapToLong(window -> window.length).sum();
+    long bytes = (long) number.bytes() * (settings.needsFullPrecision() ? 2 : 1);
     return new MemoryEstimate(
-        NUMBER * Math.max(weights * streams, gradients ? whole(spec) : 0),
-        NUMBER * tokens * (spec.hidden() + widest) * streams,
-        tokens == 0
-            ? 0
-            : NUMBER * (hessians * streams + (gradients ? coupled(spec, settings) : 0)));
+        peak + longerWaves(spec, settings),
+        bytes * tokens * spec.hidden(),
+        bytes * spec.blocks().stream().mapToLong(MemoryEstimate::elements).max().orElse(0));
   }
 
-  /** Numbers in the weights of a whole model. */
-  private static long whole(DecoderSpec spec) {
-    long ends = 2L * spec.vocabulary() * spec.embedding().size();
-    return ends
-        + spec.blocks().stream().flatMap(BlockSpec::linears).mapToLong(MemoryEstimate::size).sum();
-  }
-
-  /** Numbers that say how the outputs of each group are coupled. */
-  private static long coupled(DecoderSpec spec, QuantizationSettings settings) {
-    return settings.curvature() == Curvature.KL
-        ? spec.blocks().stream()
-            .flatMap(BlockSpec::groups)
-            .mapToInt(group -> group.modules().stream().mapToInt(LinearSpec::outputs).sum())
-            .mapToLong(OutputCurvature::size)
-            .sum()
+  /** Bytes of Hessians by which a wave of experts can exceed the rehearsed one. */
+  private static long longerWaves(DecoderSpec spec, QuantizationSettings settings) {
+    return settings.trueSequential() && settings.method() == QuantizationSettings.Method.GPTQ
+        ? spec.blocks().stream().mapToLong(MemoryEstimate::longerWave).max().orElse(0)
         : 0;
   }
 
-  /**
-   * Numbers that the largest list of groups holds which are quantized together.
-   *
-   * @param copies of the groups' weights
-   * @param hessians with the factors of those that are quantized at the same time
-   */
-  private record Together(long copies, long hessians) {
-    static Together of(List<Step> steps, QuantizationSettings settings, long tokens) {
-      List<Stretch> stretches = Stretch.of(steps);
-      long copies = 0;
-      long held = 0;
-      long all = 0;
-      long factors = 0;
-      for (int first = 0, end; first < stretches.size(); first = end) {
-        end = settings.trueSequential() ? wave(stretches, first, steps, tokens) : first + 1;
-        long lanes = Math.min(LaneGroup.MOST, end - first);
-        if (!settings.trueSequential() && stretches.get(first).isExpert()) {
-          lanes = LaneGroup.MOST;
-        }
-        for (int index : stretches.get(first).groups(steps)) {
-          Step.Linears group = (Step.Linears) steps.get(index);
-          long inputs = group.modules().getFirst().inputs();
-          long square = inputs * inputs;
-          copies =
-              Math.max(
-                  copies,
-                  lanes * MemoryEstimate.copies(size(group), settings.options().refinement()));
-          held = Math.max(held, (end - first + 2 * lanes) * square);
-          all += square;
-          factors = Math.max(factors, 2 * lanes * square);
-        }
-      }
-      return new Together(copies, settings.trueSequential() ? held : all + factors);
-    }
-
-    private static int wave(List<Stretch> stretches, int first, List<Step> steps, long tokens) {
-      return ExpertWave.end(
-          stretches,
-          first,
-          steps,
-          gather ->
-              steps.stream()
-                  .filter(step -> step.defines().contains(gather.routes()))
-                  .map(Step.Route.class::cast)
-                  .mapToLong(route -> tokens * route.routing().chosen() / route.router().outputs())
-                  .sum(),
-          tokens);
-    }
+  private static long longerWave(BlockSpec block) {
+    long[] experts =
+        Stretch.of(block.steps()).stream()
+            .filter(Stretch::isExpert)
+            .mapToLong(expert -> ExpertWave.hessianBytes(expert, block.steps()))
+            .sorted()
+            .toArray();
+    return block.steps().stream()
+        .filter(Step.Route.class::isInstance)
+        .map(Step.Route.class::cast)
+        .mapToLong(route -> {
+          int rehearsed = route.router().outputs() / route.routing().chosen();
+          return Math.min(ExpertWave.HESSIAN_BYTES, LongStream.of(experts).sum())
+              - Math.min(ExpertWave.HESSIAN_BYTES, LongStream.of(experts).limit(rehearsed).sum());
+        })
+        .max()
+        .orElse(0);
   }
 
-  /** Numbers in the copies of matrices of that many elements. */
-  private static long copies(long elements, Refinement refinement) {
-    // Weights, their order of quantization, codes of two kinds; differences, gradients, products.
-    long copies = 4L + (refinement.refits() > 0 || refinement.sweeps() > 0 ? 5 : 0);
-    long paths =
-        refinement.beam() > 1 ? 2 * Math.min(Gptq.BEAM_ELEMENTS, refinement.beam() * elements) : 0;
-    return copies * elements + paths;
+  private static long elements(BlockSpec block) {
+    return block.linears().mapToLong(MemoryEstimate::elements).sum();
   }
 
-  private static long size(Step.Linears group) {
-    return group.modules().stream().mapToLong(MemoryEstimate::size).sum();
-  }
-
-  private static long size(LinearSpec linear) {
+  private static long elements(LinearSpec linear) {
     return (long) linear.outputs() * linear.inputs();
   }
 
-  /** All of it. */
-  public long total() {
-    return weights + activations + hessians;
-  }
-
-  /** The estimate for people. */
-  public ImmutableList<String> lines() {
+  /**
+   * The estimate for people.
+   *
+   * @param room bytes that the backend has for tensors
+   */
+  public ImmutableList<String> lines(long room) {
     return ImmutableList.of(
-        "memory on the backend: about " + mebibytes(total()),
-        "  one block's weights, one group's copies   " + mebibytes(weights),
-        "  activations of all calibration tokens     " + mebibytes(activations),
-        "  Hessians and one factor                   " + mebibytes(hessians));
+        "memory on the backend: about " + mebibytes(tensors) + " of " + mebibytes(room),
+        "  hidden states of all calibration tokens   " + mebibytes(states),
+        "  one block's weights                       " + mebibytes(weights),
+        "  what is computed with them, at most       " + mebibytes(tensors - states - weights));
   }
 
   private static String mebibytes(long bytes) {

@@ -2,6 +2,7 @@ package dev.gptq.quantizer.pipeline;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
+import dev.gptq.backend.Rehearsal;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.CalibrationException;
 import dev.gptq.quantize.ColumnOrder;
@@ -126,9 +127,14 @@ public final class ModuleSolve {
         .map(choice ->
             new Solved(
                 choice.quantized(),
-                choice.quantized().startPacking(),
+                packing(choice.quantized()),
                 report(choice, weights.columns(), statistics, damp)))
         .collect(ImmutableList.toImmutableList());
+  }
+
+  /** Nobody reads what a rehearsal packs: one row will do. */
+  private CompletableFuture<PackedMatrix> packing(QuantizedMatrix matrix) {
+    return (backend instanceof Rehearsal ? matrix.rows(0, 1) : matrix).startPacking();
   }
 
   /** What GPTQ made of the modules, what it tried to come close to, and its factor. */

@@ -49,7 +49,7 @@ public record DiskEstimate(long checkpoint, long blocks, long hessians, long sta
         if (request.settings().selection().test(name)) {
           GptqOptions options = request.settings().optionsOf(name);
           Precision precision = new Precision(options.grid().bits(), options.groupSize());
-          dense += model.checkpoint().require(name + ".weight").data().byteSize();
+          dense += model.checkpoint().require(name + ".weight").byteSize();
           packed += precision.bytes(linear.outputs(), linear.inputs());
           kept += keptBytes(linear, precision);
           widest = Math.max(widest, keptBytes(linear, WIDEST));
@@ -84,7 +84,7 @@ public record DiskEstimate(long checkpoint, long blocks, long hessians, long sta
   }
 
   /** Codes, and a scale and perhaps a zero point of each group in float32. */
-  private static long keptBytes(LinearSpec linear, Precision precision) {
+  static long keptBytes(LinearSpec linear, Precision precision) {
     long groups =
         precision.groupSize() == GptqOptions.PER_ROW
             ? 1

@@ -15,6 +15,7 @@ import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.store.OutputLocks;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -240,15 +241,30 @@ public final class Quantization {
 
   /**
    * Opens the model, checks what can be known to be wrong before the work begins, and draws the
-   * windows of the calibration text. Needs no backend.
+   * windows of the calibration text. Needs no backend and writes nothing.
    *
    * @throws dev.gptq.formats.BadInputException if model or text cannot be used
    * @throws RequestException if the settings contradict each other
    */
   public QuantizationPlan plan() throws IOException {
+    return plan(false);
+  }
+
+  /**
+   * {@link #plan}, with the output locked before the text is read: who waits for a large text need
+   * not fear that the output is taken by then.
+   *
+   * @throws dev.gptq.formats.BadInputException also if another process is writing the output
+   */
+  public QuantizationPlan lockedPlan() throws IOException {
+    return plan(true);
+  }
+
+  private QuantizationPlan plan(boolean lock) throws IOException {
     QuantizationSettings asked = onBlocks(settings.orElseGet(this::preset));
     RunRequest request = request(asked);
     Model opened = Model.open(model);
+    Optional<OutputLocks> locks = Optional.empty();
     boolean planned = false;
     try {
       ImmutableList.Builder<String> notes = ImmutableList.builder();
@@ -280,16 +296,24 @@ public final class Quantization {
         request = request(chosen);
       }
       new QuantizationChecks(opened, request).check();
+      if (lock) {
+        locks = Optional.of(OutputLocks.acquire(request.places()));
+      }
       Consumer<String> warnings = warning -> notes.add("warning: " + warning);
       Drawn drawn = windows(opened, chosen, notes::add, warnings);
       PlanNotes.of(opened, chosen, drawn.first()).forEach(warnings);
       QuantizationPlan plan =
-          new QuantizationPlan(opened, request, drawn.first(), drawn.further(), notes.build());
+          new QuantizationPlan(
+              opened, request, drawn.first(), drawn.further(), notes.build(), locks);
       planned = true;
       return plan;
     } finally {
       if (!planned) {
-        opened.close();
+        try (Model _ = opened) {
+          if (locks.isPresent()) {
+            locks.get().close();
+          }
+        }
       }
     }
   }
@@ -320,7 +344,7 @@ public final class Quantization {
   public QuantizationSummary run(QuantizationListener listener) throws IOException {
     Backend computes =
         backend.orElseThrow(() -> new RequestException("say which backend is to compute"));
-    try (QuantizationPlan plan = plan()) {
+    try (QuantizationPlan plan = lockedPlan()) {
       return plan.run(computes, listener);
     }
   }

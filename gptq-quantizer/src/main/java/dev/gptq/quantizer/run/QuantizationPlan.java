@@ -21,8 +21,8 @@ import dev.gptq.quantizer.observe.Observer;
 import dev.gptq.quantizer.observe.Requantizer;
 import dev.gptq.quantizer.observe.Sensitivity;
 import dev.gptq.quantizer.pipeline.ExpertCounts;
+import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.JobListener;
-import dev.gptq.quantizer.pipeline.MemoryEstimate;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationJob;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
@@ -41,7 +41,7 @@ import java.util.stream.Stream;
 
 /**
  * A quantization that has been checked: model, settings and windows are known. Closing it closes
- * the model.
+ * the model and lets others write the output.
  */
 public final class QuantizationPlan implements AutoCloseable {
   private final Model model;
@@ -49,18 +49,27 @@ public final class QuantizationPlan implements AutoCloseable {
   private final ImmutableList<int[]> windows;
   private final ImmutableList<int[]> further;
   private final ImmutableList<String> notes;
+  private Optional<OutputLocks> locks;
 
+  /**
+   * A plan.
+   *
+   * @param locks of the request's {@linkplain RunRequest#places places}, if they have been taken;
+   *     given back when the plan is closed
+   */
   QuantizationPlan(
       Model model,
       RunRequest request,
       ImmutableList<int[]> windows,
       ImmutableList<int[]> further,
-      ImmutableList<String> notes) {
+      ImmutableList<String> notes,
+      Optional<OutputLocks> locks) {
     this.model = model;
     this.request = request;
     this.windows = windows;
     this.further = further;
     this.notes = notes;
+    this.locks = locks;
   }
 
   /** The model that is to be quantized. */
@@ -88,9 +97,31 @@ public final class QuantizationPlan implements AutoCloseable {
     return notes;
   }
 
-  /** What it needs of a backend's memory. */
-  public MemoryEstimate memory() {
-    return MemoryEstimate.of(model.spec(), request.settings(), windows);
+  /** What it takes on a backend, by a rehearsal. */
+  public Forecast forecast(Backend backend) {
+    return forecast(backend, windows);
+  }
+
+  private Forecast forecast(Backend backend, ImmutableList<int[]> taken) {
+    return Forecast.of(backend, model.spec(), model::weights, request.settings(), taken);
+  }
+
+  /** Bytes that must be in Java's heap at the same time; garbage comes on top. */
+  public long heap() {
+    return HeapEstimate.of(model.spec(), request.settings(), windows);
+  }
+
+  /**
+   * Throws what a run would throw that does not fit into memory.
+   *
+   * @throws dev.gptq.tensor.OutOfMemoryException with the option that would make it fit
+   */
+  public void requireMemory(Backend backend, Forecast forecast) {
+    requireMemory(backend, forecast, windows);
+  }
+
+  private void requireMemory(Backend backend, Forecast forecast, ImmutableList<int[]> taken) {
+    new MemoryFit(backend, model, request.settings(), taken).require(forecast);
   }
 
   /** What it needs of the disk of its output, with hidden states of the widest type. */
@@ -109,22 +140,27 @@ public final class QuantizationPlan implements AutoCloseable {
   }
 
   /**
-   * Carries it out: block by block, then the checkpoint. The output is locked from here on.
+   * Carries it out: block by block, then the checkpoint. The output is locked from here on, unless
+   * it was before, until the plan is closed.
    *
    * @throws dev.gptq.formats.BadInputException if another process is writing it
+   * @throws dev.gptq.tensor.OutOfMemoryException if it does not fit, before anything is computed
    */
   public QuantizationSummary run(Backend backend, QuantizationListener listener)
       throws IOException {
     long start = System.nanoTime();
     Checkpoint source = model.checkpoint();
     notes.forEach(listener::note);
-    try (OutputLocks _ = OutputLocks.acquire(places());
-        WorkFolder work =
-            WorkFolder.open(
-                request.output(),
-                key(backend),
-                module -> source.find(module + ".bias"),
-                listener::note)) {
+    if (locks.isEmpty()) {
+      locks = Optional.of(OutputLocks.acquire(request.places()));
+    }
+    requireMemory(backend, forecast(backend));
+    try (WorkFolder work =
+        WorkFolder.open(
+            request.output(),
+            key(backend),
+            module -> source.find(module + ".bias"),
+            listener::note)) {
       ImmutableList<CheckpointSettings> missing = missing(work);
       if (missing.isEmpty()) {
         listener.note(request.output() + " was complete already; cleared away what was left");
@@ -144,6 +180,9 @@ public final class QuantizationPlan implements AutoCloseable {
         work.delete();
       }
       ImmutableList<int[]> taken = windows(backend, listener);
+      if (taken.size() > windows.size()) {
+        requireMemory(backend, forecast(backend, taken), taken);
+      }
       StateFolder states = work.states(listener::note);
       boolean keepsStates = keepsStates(backend, taken, work, listener);
       listener.working(work.folder(), work.finished());
@@ -228,11 +267,6 @@ public final class QuantizationPlan implements AutoCloseable {
     boolean keeps = disk.keepsStates(request.keptStates(), free, request.output());
     listener.disk(disk.sentence(keeps, free));
     return keeps;
-  }
-
-  /** What no other process may write meanwhile. */
-  private ImmutableSet<Path> places() {
-    return ImmutableSet.<Path>builder().add(request.output()).addAll(request.folders()).build();
   }
 
   /** The checkpoints that an interrupted run has not written yet. */
@@ -399,6 +433,10 @@ public final class QuantizationPlan implements AutoCloseable {
 
   @Override
   public void close() throws IOException {
-    model.close();
+    try (Model _ = model) {
+      if (locks.isPresent()) {
+        locks.get().close();
+      }
+    }
   }
 }

@@ -1,6 +1,7 @@
 package dev.gptq.quantizer.run;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
@@ -48,6 +49,11 @@ public record RunRequest(
   /** The folders of all checkpoints. */
   public ImmutableList<Path> folders() {
     return checkpoints.stream().map(this::folder).collect(ImmutableList.toImmutableList());
+  }
+
+  /** What no other process may write meanwhile. */
+  ImmutableSet<Path> places() {
+    return ImmutableSet.<Path>builder().add(output).addAll(folders()).build();
   }
 
   /** The names of the formats. */

@@ -16,6 +16,7 @@ import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.pipeline.Target;
+import dev.gptq.quantizer.store.OutputLock;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -159,6 +160,30 @@ class PlanNotesTest {
     try (QuantizationPlan plan = quantization.plan()) {
       assertThat(plan.notes()).singleElement().asString().contains("4096", "cut to", "context");
     }
+  }
+
+  /** Who cannot have the output is told so before the text is read. */
+  @Test
+  void theOutputIsLockedBeforeTheTextIsRead() throws IOException {
+    Path output = folder.resolve("out");
+    Quantization quantization =
+        Quantization.of(SharedFiles.bundled("examples/tiny"))
+            .groupSize(64)
+            .to(output)
+            .calibration(Calibration.of(folder.resolve("missing.txt")));
+    try (OutputLock _ = OutputLock.acquire(output)) {
+      assertThatThrownBy(quantization::lockedPlan)
+          .isInstanceOf(BadInputException.class)
+          .hasMessageContaining("is being written by process");
+    }
+    assertThatThrownBy(quantization::lockedPlan).hasMessageContaining("missing.txt");
+    assertThat(folder).as("nothing is left, the lock neither").isEmptyDirectory();
+    Path text = Files.writeString(folder.resolve("text.txt"), "The captain looked at the sea. ");
+    quantization.calibration(Calibration.of(text).withSamples(1).withLength(4));
+    try (QuantizationPlan _ = quantization.lockedPlan()) {
+      assertThatThrownBy(() -> OutputLock.acquire(output)).hasMessageContaining("being written");
+    }
+    OutputLock.acquire(output).close();
   }
 
   @Test

@@ -1,0 +1,80 @@
+package dev.gptq.quantizer.pipeline;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.Rehearsal;
+import dev.gptq.backend.Work;
+import dev.gptq.models.family.BlockSpec;
+import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.models.forward.WeightSource;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.Function;
+
+/**
+ * What a quantization will take, by a {@link Rehearsal} of it.
+ *
+ * @param memory of the backend
+ * @param work for all blocks
+ */
+public record Forecast(MemoryEstimate memory, Work work) {
+  private static final BlockStore NOTHING_KEPT =
+      new BlockStore() {
+        @Override
+        public Optional<ImmutableMap<String, QuantizedModule>> find(int block) {
+          return Optional.empty();
+        }
+
+        @Override
+        public void put(int block, ImmutableMap<String, QuantizedModule> modules) {}
+      };
+
+  /**
+   * Rehearses a quantization on the backend that would do it: each shape of block once.
+   *
+   * @param weights the model's weights for a backend; their elements are not read
+   */
+  public static Forecast of(
+      Backend backend,
+      DecoderSpec spec,
+      Function<Backend, WeightSource> weights,
+      QuantizationSettings settings,
+      ImmutableList<int[]> windows) {
+    DistinctBlocks distinct = DistinctBlocks.of(spec, settings);
+    ImmutableList<BlockSpec> blocks = distinct.blocks();
+    try (Rehearsal rehearsal = backend.rehearsal()) {
+      List<Work> done = new ArrayList<>();
+      JobListener listener =
+          new JobListener() {
+            @Override
+            public void block(int index, int count) {
+              done.add(rehearsal.work());
+            }
+
+            @Override
+            public void module(ModuleReport report) {}
+          };
+      new QuantizationJob(
+              rehearsal,
+              spec.withBlocks(blocks),
+              weights.apply(rehearsal),
+              settings,
+              windows,
+              NOTHING_KEPT,
+              listener)
+          .run();
+      done.add(rehearsal.work());
+      Work work = done.getFirst();
+      for (int i = 0; i < blocks.size(); i++) {
+        Work block = done.get(i + 1).plus(done.get(i).times(-1));
+        work = work.plus(block.times(distinct.times().get(i)));
+      }
+      return new Forecast(
+          MemoryEstimate.of(
+              rehearsal.memory().peak(), backend.activationType(), spec, settings, windows),
+          work);
+    }
+  }
+}

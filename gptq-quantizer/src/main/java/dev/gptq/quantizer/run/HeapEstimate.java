@@ -1,0 +1,63 @@
+package dev.gptq.quantizer.run;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.packed.Precision;
+import dev.gptq.models.family.BlockSpec;
+import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.models.family.LinearSpec;
+import dev.gptq.models.family.Step;
+import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
+
+/**
+ * What of a run lies in Java's heap at least, in bytes: two blocks of packed weights (one that is
+ * being quantized, one that is being written), the codes of the modules that are packed together, a
+ * byte each, and for each token its id, and 12 for each expert that it goes to. Garbage comes on
+ * top, as much as the heap allows.
+ */
+final class HeapEstimate {
+  private static final int BYTES_OF_A_ROUTE = Integer.BYTES + Double.BYTES;
+
+  private HeapEstimate() {}
+
+  static long of(DecoderSpec spec, QuantizationSettings settings, ImmutableList<int[]> windows) {
+    long tokens = windows.stream().mapToLong(window -> window.length).sum();
+    long block = 0;
+    long codes = 0;
+    long routes = 0;
+    for (BlockSpec b : spec.blocks()) {
+      block =
+          Math.max(
+              block,
+              b.linears()
+                  .filter(linear -> settings.selection().test(b.nameOf(linear)))
+                  .mapToLong(linear -> keptBytes(linear, settings.optionsOf(b.nameOf(linear))))
+                  .sum());
+      codes =
+          Math.max(
+              codes,
+              b.groups()
+                  .mapToLong(
+                      group -> group.modules().stream().mapToLong(HeapEstimate::elements).sum())
+                  .max()
+                  .orElse(0));
+      routes =
+          Math.max(
+              routes,
+              b.steps().stream()
+                  .filter(Step.Route.class::isInstance)
+                  .mapToLong(step -> ((Step.Route) step).routing().chosen())
+                  .sum());
+    }
+    return 2 * block + codes + tokens * (Integer.BYTES + routes * BYTES_OF_A_ROUTE);
+  }
+
+  private static long keptBytes(LinearSpec linear, GptqOptions options) {
+    return DiskEstimate.keptBytes(
+        linear, new Precision(options.grid().bits(), options.groupSize()));
+  }
+
+  private static long elements(LinearSpec linear) {
+    return (long) linear.outputs() * linear.inputs();
+  }
+}

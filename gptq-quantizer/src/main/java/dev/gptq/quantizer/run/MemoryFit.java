@@ -1,0 +1,89 @@
+package dev.gptq.quantizer.run;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.backend.Backend;
+import dev.gptq.models.Model;
+import dev.gptq.quantizer.pipeline.Forecast;
+import dev.gptq.quantizer.pipeline.Quality;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import dev.gptq.quantizer.pipeline.Target;
+import dev.gptq.tensor.OutOfMemoryException;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Whether a run fits into memory; if it does not, which option would make it fit. */
+final class MemoryFit {
+  private final Backend backend;
+  private final Model model;
+  private final QuantizationSettings settings;
+  private final ImmutableList<int[]> windows;
+
+  MemoryFit(
+      Backend backend, Model model, QuantizationSettings settings, ImmutableList<int[]> windows) {
+    this.backend = backend;
+    this.model = model;
+    this.settings = settings;
+    this.windows = windows;
+  }
+
+  /**
+   * Throws {@link OutOfMemoryException} with what would help if the backend or the heap lacks room.
+   */
+  void require(Forecast forecast) {
+    requireHeap(HeapEstimate.of(model.spec(), settings, windows), Runtime.getRuntime().maxMemory());
+    requireRoom(forecast.memory().tensors(), backend.memory().most());
+  }
+
+  /** Throws if the heap is smaller than what must be in it. */
+  static void requireHeap(long needed, long allowed) {
+    if (needed > allowed) {
+      throw new OutOfMemoryException(
+          "no memory: the run needs about %d MiB of Java heap, which may take %d MiB. Give it more, as with GPTQ_JAVA_OPTS=-Xmx%dg"
+              .formatted(needed >> 20, allowed >> 20, ((needed + needed / 4) >> 30) + 1));
+    }
+  }
+
+  /** Throws if tensors would take more than there is. */
+  void requireRoom(long needed, long room) {
+    if (needed > room) {
+      throw new OutOfMemoryException(
+          "no memory: the run needs about %d MiB of tensors, and %s has room for %d MiB. %s"
+              .formatted(needed >> 20, backend.info().device(), room >> 20, advice(room)));
+    }
+  }
+
+  private String advice(long room) {
+    List<String> fitting = new ArrayList<>();
+    QuantizationSettings plain = settings.withTarget(Target.PLAIN);
+    QuantizationSettings fast = plain.withOptions(Quality.FAST.apply(settings.options()));
+    if (settings.needsFullPrecision()) {
+      tryOption("--target plain", plain, windows.size(), room, fitting);
+    }
+    if (!fast.equals(settings)) {
+      tryOption("--quality fast", fast, windows.size(), room, fitting);
+    }
+    for (int samples = windows.size() / 2; samples > 0; samples /= 2) {
+      if (tryOption("--samples " + samples, settings, samples, room, fitting)) {
+        break;
+      }
+    }
+    if (fitting.isEmpty() && windows.size() > 1) {
+      tryOption("--quality fast --samples 1", fast, 1, room, fitting);
+    }
+    return fitting.isEmpty()
+        ? "No option makes it fit; take a machine with more memory"
+        : "It would fit with " + String.join(", or with ", fitting);
+  }
+
+  private boolean tryOption(
+      String option, QuantizationSettings other, int samples, long room, List<String> fitting) {
+    long needed =
+        Forecast.of(backend, model.spec(), model::weights, other, windows.subList(0, samples))
+            .memory()
+            .tensors();
+    if (needed <= room) {
+      fitting.add("%s (%d MiB)".formatted(option, needed >> 20));
+    }
+    return needed <= room;
+  }
+}

@@ -1,0 +1,144 @@
+package dev.gptq.quantizer.run;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatCode;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.Backends;
+import dev.gptq.backend.Work;
+import dev.gptq.grid.GridSpec;
+import dev.gptq.grid.Scheme;
+import dev.gptq.models.Model;
+import dev.gptq.models.family.RandomCheckpoint;
+import dev.gptq.models.family.TinyConfigs;
+import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.Forecast;
+import dev.gptq.quantizer.pipeline.Pace;
+import dev.gptq.quantizer.pipeline.Quality;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.OutOfMemoryException;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Collections;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What does not fit is refused, with what would. */
+final class MemoryFitTest {
+  private static final QuantizationSettings BEST =
+      QuantizationSettings.of(
+              Method.GPTQ, Quality.BEST.apply(GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), 32)))
+          .withTarget(Quality.BEST.target());
+
+  @TempDir private Path folder;
+  private Backend backend;
+
+  @BeforeEach
+  void open() {
+    backend = Backends.open("simd", BackendOptions.defaults(), refused -> {});
+  }
+
+  @AfterEach
+  void close() {
+    backend.close();
+  }
+
+  private Model model(int blocks) throws IOException {
+    return Model.open(
+        RandomCheckpoint.write(
+            folder.resolve("blocks-" + blocks),
+            TinyConfigs.json("llama").put("num_hidden_layers", blocks),
+            1));
+  }
+
+  private static ImmutableList<int[]> windows(int count) {
+    return ImmutableList.copyOf(Collections.nCopies(count, new int[64]));
+  }
+
+  private Forecast forecast(Model model, int windows) {
+    return Forecast.of(backend, model.spec(), model::weights, BEST, windows(windows));
+  }
+
+  @Test
+  void theOptionThatMakesItFitIsNamed() throws IOException {
+    try (Model model = model(2)) {
+      MemoryFit fit = new MemoryFit(backend, model, BEST, windows(64));
+      long needed = forecast(model, 64).memory().tensors();
+      assertThatCode(() -> fit.requireRoom(needed, needed)).doesNotThrowAnyException();
+      assertThatThrownBy(() -> fit.requireRoom(needed, needed - 1))
+          .isInstanceOf(OutOfMemoryException.class)
+          .hasMessageContaining("no memory: the run needs about %d MiB", needed >> 20)
+          .hasMessageContaining("It would fit with --target plain (")
+          .hasMessageContaining(", or with --quality fast (")
+          .hasMessageContaining(", or with --samples 32 (");
+      long some = forecast(model, 4).memory().tensors();
+      assertThatThrownBy(() -> fit.requireRoom(needed, some))
+          .hasMessageContaining("--samples 4 (%d MiB)", some >> 20);
+      assertThatThrownBy(() -> fit.requireRoom(needed, 1000))
+          .hasMessageContaining("No option makes it fit; take a machine with more memory");
+    }
+  }
+
+  @Test
+  void aSmallHeapIsRefused() {
+    assertThatCode(() -> MemoryFit.requireHeap(10, 10)).doesNotThrowAnyException();
+    assertThatThrownBy(() -> MemoryFit.requireHeap(5L << 30, 4L << 30))
+        .isInstanceOf(OutOfMemoryException.class)
+        .hasMessageContaining("5120 MiB of Java heap, which may take 4096 MiB")
+        .hasMessageContaining("-Xmx7g");
+  }
+
+  /** Blocks that are alike are rehearsed once and count as often as they are there. */
+  @Test
+  void workGrowsWithTheBlocks() throws IOException {
+    try (Model two = model(2);
+        Model six = model(6);
+        Model ten = model(10)) {
+      Work more = forecast(six, 1).work().plus(forecast(two, 1).work().times(-1));
+      assertThat(more.products32()).isPositive();
+      assertThat(more.steps()).isPositive();
+      assertThat(more.trials()).isPositive();
+      Work again = forecast(ten, 1).work().plus(forecast(six, 1).work().times(-1));
+      assertThat(again.products32()).isCloseTo(more.products32(), within(1.0));
+      assertThat(again.calls()).isEqualTo(more.calls());
+    }
+  }
+
+  @Test
+  void productsAreCountedAndTimed() {
+    try (var rehearsal = backend.rehearsal();
+        TensorScope scope = rehearsal.newScope()) {
+      Tensor a = scope.rowMajor(DType.F32, 2, 3);
+      Tensor b = scope.columnMajor(DType.F32, 3, 4);
+      rehearsal.linalg().gemm(1, a, b, 0, scope.rowMajor(DType.F32, 2, 4));
+      rehearsal.linalg().accumulateGram(1, a, scope.rowMajor(DType.F32, 3, 3));
+      assertThat(rehearsal.work()).isEqualTo(new Work(24 + 9, 0, 0, 0, 0, 2));
+    }
+    Pace pace = new Pace(2, 3, 5, 7, 11, 13);
+    assertThat(pace.seconds(new Work(1, 10, 100, 1000, 10000, 100000))).isEqualTo(1417532);
+  }
+
+  /** Takes seconds, on a cold JVM ten. */
+  @Test
+  @EnabledIfSystemProperty(named = "gptq.test.grid", matches = "true")
+  void aProbeTellsThePaceOfABackend() {
+    Pace pace = Pace.of(backend, new Work(1e9, 1e9, 1e9, 1e9, 1e9, 1e3));
+    assertThat(1 / pace.perProduct32()).as("multiply-adds a second").isBetween(1e7, 1e14);
+    assertThat(1 / pace.perStep()).isBetween(1e4, 1e14);
+    assertThat(1 / pace.perTrial()).isBetween(1e4, 1e14);
+    assertThat(1 / pace.perByte()).isBetween(1e5, 1e14);
+    assertThat(pace.perCall()).isBetween(1e-10, 1e-1);
+    assertThat(backend.memory().live()).isZero();
+  }
+}
