@@ -47,8 +47,30 @@ public final class Mxfp4 {
           "%s: tensors %s and %s do not belong together; download the checkpoint again"
               .formatted(blocks.file(), blocks.describe(), scales.describe()));
     }
-    int rows = Math.toIntExact(blocks.shape().get(0));
-    int groups = Math.toIntExact(blocks.shape().get(1));
+    return decode(name, blocks, scales, blocks.shape().get(0), blocks.shape().get(1));
+  }
+
+  /** Whether a matrix of bytes holds two numbers each, with a power of two for each block. */
+  static boolean isMatrix(StoredTensor codes, StoredTensor scales) {
+    return codes.type() == StoredType.I8
+        && scales.type() == StoredType.F8_E8M0
+        && codes.shape().size() == 2
+        && scales
+            .shape()
+            .equals(
+                ImmutableList.of(codes.shape().getFirst(), codes.shape().getLast() / (BLOCK / 2)))
+        && codes.shape().getLast() % (BLOCK / 2) == 0;
+  }
+
+  /** The matrix for which {@link #isMatrix} holds, as DeepSeek V4 keeps its experts. */
+  static StoredTensor decode(StoredTensor codes, StoredTensor scales) {
+    return decode(codes.name(), codes, scales, scales.shape().getFirst(), scales.shape().getLast());
+  }
+
+  private static StoredTensor decode(
+      String name, StoredTensor blocks, StoredTensor scales, long allRows, long allGroups) {
+    int rows = Math.toIntExact(allRows);
+    int groups = Math.toIntExact(allGroups);
     return StoredTensor.computed(
         name,
         StoredType.BF16,

@@ -83,15 +83,20 @@ public record Sources(boolean scaled, Optional<ImmutableList<Integer>> block) {
   }
 
   /**
-   * A checkpoint as if its matrices of 8-bit numbers were float32; their scales are not seen, nor
-   * those of the activations of their modules.
+   * A checkpoint as if its matrices of 8-bit numbers were float32, and those of two numbers a byte
+   * bfloat16; their scales are not seen, nor those of the activations of their modules.
    */
   public Checkpoint decoded(Checkpoint checkpoint) {
     Map<String, StoredTensor> decoded = new LinkedHashMap<>();
     Set<String> spent = new HashSet<>();
     for (String name : checkpoint.names()) {
       StoredTensor stored = checkpoint.require(name);
-      if (Float8.is(stored) && stored.shape().size() == 2) {
+      Optional<StoredTensor> powers =
+          scale(checkpoint, name).filter(scale -> Mxfp4.isMatrix(stored, scale));
+      if (powers.isPresent()) {
+        decoded.put(name, Mxfp4.decode(stored, powers.get()));
+        spent.add(powers.get().name());
+      } else if (Float8.is(stored) && stored.shape().size() == 2) {
         decoded.put(name, matrix(stored, scale(checkpoint, name)));
         scale(checkpoint, name).map(StoredTensor::name).ifPresent(spent::add);
         spent.addAll(activationScales(name));

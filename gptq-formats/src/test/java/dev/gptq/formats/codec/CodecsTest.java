@@ -15,6 +15,7 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Optional;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -175,6 +176,12 @@ class CodecsTest {
       add(writer, "a.weight_scale_inv", StoredType.F32, new long[] {1, 1}, two);
       add(writer, "a.activation_scale", StoredType.F32, new long[] {}, two);
       add(writer, "b.weight", StoredType.F32, new long[] {1}, two);
+      byte[] pairs = new byte[32];
+      pairs[0] = 0x21;
+      pairs[16] = 0x21;
+      add(writer, "c.weight", StoredType.I8, new long[] {1, 32}, MemorySegment.ofArray(pairs));
+      MemorySegment powers = MemorySegment.ofArray(new byte[] {127, 126});
+      add(writer, "c.scale", StoredType.F8_E8M0, new long[] {1, 2}, powers);
       writer.commit();
     }
     return Checkpoint.open(folder.resolve("model"));
@@ -197,9 +204,13 @@ class CodecsTest {
     Sources sources = Sources.find(config("{\"quant_method\": \"fp8\"}")).orElseThrow();
     try (Checkpoint stored = checkpoint()) {
       Checkpoint seen = sources.decoded(stored);
-      assertThat(seen.names()).containsExactlyInAnyOrder("a.weight", "b.weight");
-      assertThat(seen.inFiles()).hasSize(4);
+      assertThat(seen.names()).containsExactlyInAnyOrder("a.weight", "b.weight", "c.weight");
+      assertThat(seen.inFiles()).hasSize(6);
       assertThat(decoded(seen.require("a.weight"))).containsExactly(2, 2);
+      StoredTensor pairs = seen.require("c.weight");
+      assertThat(pairs.shape()).isEqualTo(shape(1, 64));
+      assertThat(decoded(pairs)).startsWith(0.5f, 1, 0);
+      assertThat(Arrays.copyOfRange(decoded(pairs), 32, 35)).containsExactly(0.25f, 0.5f, 0);
     }
   }
 
