@@ -15,7 +15,6 @@ import dev.gptq.quantizer.gguf.GgufExport;
 import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.gguf.ImportanceMatrix;
 import dev.gptq.quantizer.pipeline.ExpertCounts;
-import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -120,9 +119,9 @@ final class QuantizationChecks {
     if (tokens < 1) {
       throw new RequestException("--expert-tokens must be at least 1 but is " + tokens);
     }
-    if (request.settings().method() == QuantizationSettings.Method.RTN) {
+    if (!request.settings().needsText()) {
       throw new RequestException(
-          "--expert-tokens asks for calibration text, which --method rtn does not take");
+          "--expert-tokens asks for calibration text, which --method rtn and --imatrix do not take");
     }
     if (ExpertCounts.experts(model.spec(), request.settings().selection()).isEmpty()) {
       throw new BadInputException(
