@@ -16,6 +16,7 @@ final class Documentation {
 
   private static final Pattern FENCE =
       Pattern.compile("^(<!-- run -->\\n)?```sh\\n(.*?)^```$", Pattern.MULTILINE | Pattern.DOTALL);
+  private static final Pattern WORD = Pattern.compile("\"([^\"]*)\"|'([^']*)'|(\\S+)");
   private static final Pattern LINK = Pattern.compile("\\]\\(([^)#]+)(?:#[^)]*)?\\)");
 
   /**
@@ -61,6 +62,14 @@ final class Documentation {
     return blocks;
   }
 
+  /** The commands of a page that a test runs. */
+  static List<String> commands(Path page) throws IOException {
+    return blocks(page).stream()
+        .filter(Block::runs)
+        .flatMap(block -> block.lines().stream())
+        .toList();
+  }
+
   /** How many blocks a page marks as ones that a test runs. */
   static long marks(Path page) throws IOException {
     try (Stream<String> lines = Files.lines(page)) {
@@ -75,5 +84,19 @@ final class Documentation {
         .map(link -> link.group(1))
         .filter(link -> !link.contains("://"))
         .toList();
+  }
+
+  /** The words of a command as a shell splits them, up to a pipe or a redirection. */
+  static String[] words(String line) {
+    List<String> words = new ArrayList<>();
+    Matcher word = WORD.matcher(line);
+    while (word.find()) {
+      String plain = word.group(3);
+      if (plain != null && plain.matches("[|>&;].*|2>.*")) {
+        break;
+      }
+      words.add(plain != null ? plain : word.group(1) != null ? word.group(1) : word.group(2));
+    }
+    return words.toArray(String[]::new);
   }
 }

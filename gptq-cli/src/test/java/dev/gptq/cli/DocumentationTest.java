@@ -5,10 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatCode;
 
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -17,7 +14,6 @@ import picocli.CommandLine;
 /** Nothing in the pages for users names a command, an option or a file that does not exist. */
 final class DocumentationTest {
   private static final String LAUNCHER = "./gptq ";
-  private static final Pattern WORD = Pattern.compile("\"([^\"]*)\"|'([^']*)'|(\\S+)");
 
   static List<Path> pages() throws IOException {
     return Documentation.pages();
@@ -30,7 +26,7 @@ final class DocumentationTest {
       for (String line : block.lines()) {
         int start = line.indexOf(LAUNCHER);
         if (start >= 0) {
-          String[] arguments = words(line.substring(start + LAUNCHER.length()));
+          String[] arguments = Documentation.words(line.substring(start + LAUNCHER.length()));
           assertThatCode(() -> parse(arguments))
               .as("%s: %s", page, line)
               .doesNotThrowAnyException();
@@ -55,13 +51,13 @@ final class DocumentationTest {
 
   @Test
   void anUnknownOptionWouldBeFound() {
-    assertThatCode(() -> parse(words("eval --model M --text T --perplexities")))
+    assertThatCode(() -> parse(Documentation.words("eval --model M --text T --perplexities")))
         .isInstanceOf(CommandLine.ParameterException.class);
   }
 
   @Test
   void wordsAreSplitAsAShellSplitsThem() {
-    assertThat(words("generate  --prompt \"a b\" --x='c' 'd e'"))
+    assertThat(Documentation.words("generate  --prompt \"a b\" --x='c' 'd e'"))
         .containsExactly("generate", "--prompt", "a b", "--x='c'", "d e");
   }
 
@@ -74,19 +70,5 @@ final class DocumentationTest {
 
   private static void parse(String... arguments) {
     new CommandLine(Main.class).setCaseInsensitiveEnumValuesAllowed(true).parseArgs(arguments);
-  }
-
-  /** Up to a pipe or a redirection. */
-  private static String[] words(String line) {
-    List<String> words = new ArrayList<>();
-    Matcher word = WORD.matcher(line);
-    while (word.find()) {
-      String plain = word.group(3);
-      if (plain != null && plain.matches("[|>&;].*|2>.*")) {
-        break;
-      }
-      words.add(plain != null ? plain : word.group(1) != null ? word.group(1) : word.group(2));
-    }
-    return words.toArray(String[]::new);
   }
 }
