@@ -116,7 +116,7 @@ __device__ inline float refitted(float scale, double step, const GridSpec& spec)
 }
 
 extern "C" __global__ void refitScales(Matrix normal, Matrix gradient, GridSpec spec, Matrix scale,
-                                       double* scratch) {
+                                       Matrix change, double* scratch) {
   DYNAMIC_SHARED(double, shared);
   int n = scale.columns;
   int rowsAtOnce = blockDim.y;
@@ -140,6 +140,7 @@ extern "C" __global__ void refitScales(Matrix normal, Matrix gradient, GridSpec 
       }
       __syncwarp();
       double ridge = system.damp();
+      double moved = 0;
       if (system.factor()) {
         system.solve();
         double linear = 0;
@@ -151,11 +152,15 @@ extern "C" __global__ void refitScales(Matrix normal, Matrix gradient, GridSpec 
         }
         linear = reduceWarp(linear, Sum());
         __syncwarp();
-        if (system.quadratic(ridge) - 2 * linear < 0) {
+        moved = system.quadratic(ridge) - 2 * linear;
+        if (moved < 0) {
           for (int g = threadIdx.x; g < n; g += 32) {
             scale.at<float>(row, g) = system.scale[g];
           }
         }
+      }
+      if (threadIdx.x == 0) {
+        change.at<float>(row, 0) = moved < 0 ? float(moved) : 0.0f;
       }
     }
   }

@@ -1,5 +1,5 @@
-// A float32 as the sum of three bfloat16: each takes the eight leading bits of what is left, rounded
-// to nearest even, so that all 24 bits are kept.
+// A float32 as the sum of bfloat16: each takes the eight leading bits of what is left, rounded to
+// nearest even, so that three keep all 24 bits.
 #include "elementwise.cuh"
 
 /** The nearest bfloat16; what would round to infinity is cut off. */
@@ -11,17 +11,16 @@ __device__ inline u16 leadingPart(float value) {
 
 /**
  * Part p of element (r, c) of a matrix with contiguous rows goes to r·stride + c + o·step, with o =
- * p, or 2 − p in descending order. What is not finite has no further parts.
+ * p, or count − 1 − p in descending order. What is not finite has no further parts.
  */
 extern "C" __global__ void splitParts(Matrix src, u16* parts, long long stride, long long step,
-                                      int descending) {
+                                      int count, int descending) {
   forEachElement(src, [&](long long r, long long c) {
     float rest = src.at<float>(r, c);
     u16* at = parts + r * stride + c;
-#pragma unroll
-    for (int p = 0; p < 3; p++) {
+    for (int p = 0; p < count; p++) {
       u16 part = leadingPart(rest);
-      at[(descending ? 2 - p : p) * step] = part;
+      at[(descending ? count - 1 - p : p) * step] = part;
       rest = (part & 0x7f80) == 0x7f80 ? 0.0f : rest - bfloatToFloat(part);
     }
   });

@@ -10,6 +10,7 @@
 #include "packed_mma.cu"
 #include "recurrence.cu"
 #include "refit_scales.cu"
+#include "refit_system.cu"
 #include "rope.cu"
 #include "rows.cu"
 #include "split.cu"

@@ -1,5 +1,6 @@
 package dev.gptq.backend;
 
+import com.google.common.base.Preconditions;
 import dev.gptq.grid.Grid;
 import dev.gptq.grid.GridLadder;
 import dev.gptq.grid.GridSpec;
@@ -95,9 +96,41 @@ record CheckedQuantizationOps(QuantizationOps delegate) implements QuantizationO
   }
 
   @Override
-  public void refitScales(Tensor normal, Tensor gradient, GridSpec spec, Tensor scale) {
+  public void refitSystem(
+      Tensor steps, Tensor difference, Tensor h, Tensor normal, Tensor gradient) {
+    int columns = steps.columns();
+    int groups = gradient.columns();
+    Preconditions.checkArgument(
+        groups > 0 && columns % groups == 0,
+        "refitSystem: %s columns are no %s groups",
+        columns,
+        groups);
+    Shapes.of("refitSystem")
+        .type("steps", steps, DType.F32)
+        .columnMajor("steps", steps)
+        .type("difference", difference, DType.F32)
+        .columnMajor("difference", difference)
+        .shape("difference", difference, steps.rows(), columns)
+        .type("h", h, DType.F32)
+        .rowMajor("h", h)
+        .shape("h", h, columns, columns)
+        .type("normal", normal, DType.F32)
+        .columnMajor("normal", normal)
+        .shape("normal", normal, steps.rows(), groups * (groups + 1) / 2)
+        .type("gradient", gradient, DType.F32)
+        .columnMajor("gradient", gradient)
+        .shape("gradient", gradient, steps.rows(), groups);
+    delegate.refitSystem(steps, difference, h, normal, gradient);
+  }
+
+  @Override
+  public void refitScales(
+      Tensor normal, Tensor gradient, GridSpec spec, Tensor scale, Tensor change) {
     int groups = scale.columns();
     Shapes.of("refitScales")
+        .type("change", change, DType.F32)
+        .columnMajor("change", change)
+        .shape("change", change, scale.rows(), 1)
         .type("scale", scale, DType.F32)
         .columnMajor("scale", scale)
         .type("normal", normal, DType.F32)
@@ -106,7 +139,7 @@ record CheckedQuantizationOps(QuantizationOps delegate) implements QuantizationO
         .type("gradient", gradient, DType.F32)
         .columnMajor("gradient", gradient)
         .shape("gradient", gradient, scale.rows(), groups);
-    delegate.refitScales(normal, gradient, spec, scale);
+    delegate.refitScales(normal, gradient, spec, scale, change);
   }
 
   private static Shapes checkFit(Shapes shapes, Tensor w, Tensor scale, Tensor zero) {

@@ -68,7 +68,8 @@ public interface LinearAlgebra {
 
   /**
    * {@code total ← total + tr(A·H·Aᵀ)}; A is m × n, H symmetric n × n, total F64, 1 × 1. This is
-   * {@code Σ‖A·x‖²} over the inputs x whose Gram matrix H is.
+   * {@code Σ‖A·x‖²} over the inputs x whose Gram matrix H is. Where n is 128 or more, products may
+   * keep no more than 16 bits of each factor: this is what is reported, not what is computed with.
    */
   void addTraceQuadratic(Tensor a, Tensor h, Tensor total);
 

@@ -6,10 +6,10 @@ import dev.gptq.grid.GridSpec;
 import dev.gptq.tensor.Tensor;
 
 /**
- * The operations that GPTQ needs beyond linear algebra. All but {@link #refitScales} are exact:
- * float32, IEEE division, rounding half to even, one fused multiply-add where the formula says
- * {@code fma} and none elsewhere, so that every backend gives the same bits. Matrices have
- * contiguous columns, inputs are finite.
+ * The operations that GPTQ needs beyond linear algebra. All but {@link #refitSystem} and {@link
+ * #refitScales} are exact: float32, IEEE division, rounding half to even, one fused multiply-add
+ * where the formula says {@code fma} and none elsewhere, so that every backend gives the same bits.
+ * Matrices have contiguous columns, inputs are finite.
  */
 public interface QuantizationOps {
 
@@ -136,20 +136,40 @@ public interface QuantizationOps {
   void descendBlock(Tensor gradient, Tensor h, Grid grid, Tensor codes, Tensor delta);
 
   /**
+   * The normal equations of {@link #refitScales}, row by row. With {@code t_g} the columns of group
+   * g of the steps {@code T = U − Z} and zeros elsewhere:
+   *
+   * <pre>
+   *   A_gh = t_g·H·t_hᵀ    b_g = (W − Q)·H·t_gᵀ
+   * </pre>
+   *
+   * Not exact: at least float32 accuracy.
+   *
+   * @param steps m × n, contiguous columns, numbers that bfloat16 holds, as all steps of grids are;
+   *     group g is the columns {@code g·n/G … (g+1)·n/G − 1}
+   * @param difference m × n, contiguous columns: W − Q
+   * @param h n × n, rows contiguous, symmetric
+   * @param normal out, m × G(G+1)/2, contiguous columns: row by row the lower triangle of A, {@code
+   *     A_gh} at {@code g(g+1)/2 + h}, {@code h ≤ g}
+   * @param gradient out, m × G, contiguous columns: b
+   */
+  void refitSystem(Tensor steps, Tensor difference, Tensor h, Tensor normal, Tensor gradient);
+
+  /**
    * Refits the scales of each row to codes that stay. With {@code Q = Σ_g s_g·t_g} the row's loss
    * is a quadratic in the scales; its minimum lies at {@code s + δ} with {@code A·δ = b}, {@code
    * A_gh = t_g·H·t_hᵀ}, {@code b_g = (W − Q)·H·t_gᵀ}. The system is solved with {@code 1e-6} of the
    * mean diagonal added to A's. The rounded scales {@code s' = R(s + δ)}, each with the sign of s,
    * replace s in a row if with {@code δ' = s' − s} the loss changes by {@code δ'·A·δ'ᵀ − 2·b·δ'ᵀ <
-   * 0}; otherwise, or if A is not positive definite, the row stays as it is. The only operation
-   * here that is not exact: at least float32 accuracy.
+   * 0}; otherwise, or if A is not positive definite, the row stays as it is. Not exact: at least
+   * float32 accuracy.
    *
-   * @param normal m × G(G+1)/2, contiguous columns: row by row the lower triangle of A, {@code
-   *     A_gh} at {@code g(g+1)/2 + h}, {@code h ≤ g}
+   * @param normal m × G(G+1)/2, A as {@link #refitSystem} leaves it
    * @param gradient m × G, contiguous columns: b
    * @param scale m × G, contiguous columns, in and out
+   * @param change out, m × 1: what that adds to {@code (W − Q)·H·(W − Q)ᵀ}, 0 where the row stays
    */
-  void refitScales(Tensor normal, Tensor gradient, GridSpec spec, Tensor scale);
+  void refitScales(Tensor normal, Tensor gradient, GridSpec spec, Tensor scale, Tensor change);
 
   /** Rounds every weight to its nearest code: {@code codes = u(w)} as defined at {@link Grid}. */
   void quantizeNearest(Tensor w, Grid grid, Tensor codes);

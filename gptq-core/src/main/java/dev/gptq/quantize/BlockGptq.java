@@ -26,14 +26,15 @@ final class BlockGptq {
   private final HessianFactor factor;
   private final Tensor w;
   private final Tensor codes;
+  private final Tensor losses;
   private final int[] groupOf;
   private final BlockScales scales;
 
   /** What chooses the codes of weights, which it may overwrite, with grids that stay. */
   @FunctionalInterface
   interface Loop {
-    /** Chooses them. */
-    double run(Tensor w, Grid grid, Tensor codes);
+    /** Chooses them; losses are those of {@link Refiner}. */
+    void run(Tensor w, Grid grid, Tensor codes, Tensor losses);
   }
 
   /**
@@ -41,14 +42,22 @@ final class BlockGptq {
    *
    * @param w weights in the order of quantization
    * @param codes the result in that order
+   * @param losses out, {@code d(H + λI)dᵀ} of each row, rows × 1
    */
-  BlockGptq(Backend backend, GptqOptions options, HessianFactor factor, Tensor w, Tensor codes) {
+  BlockGptq(
+      Backend backend,
+      GptqOptions options,
+      HessianFactor factor,
+      Tensor w,
+      Tensor codes,
+      Tensor losses) {
     this.backend = backend;
     this.options = options;
     this.type = options.blocks().orElseThrow();
     this.factor = factor;
     this.w = w;
     this.codes = codes;
+    this.losses = losses;
     this.groupOf = factor.order().stream().mapToInt(column -> column / type.groupSize()).toArray();
     this.scales = BlockFit.of(type, stored(HostCopies.floats(w)), w.rows(), costs());
   }
@@ -58,33 +67,44 @@ final class BlockGptq {
     return scales;
   }
 
-  /** Chooses the codes and returns the loss. */
-  double run(Loop loop) {
+  /** Chooses the codes. */
+  void run(Loop loop) {
     Refinement asked = options.refinement();
-    double loss = loop(loop, codes);
+    loop(loop, codes, losses);
     if (!asked.needsHessian()) {
-      return loss;
+      return;
     }
     for (int i = 0; i < asked.refits(); i++) {
       refit();
       try (TensorScope local = backend.newScope()) {
         Tensor others = local.columnMajor(DType.U8, w.rows(), w.columns());
-        loop(loop, others);
+        loop(loop, others, losses);
         keepBetter(others, local);
       }
     }
     for (int i = 0; i < asked.sweeps(); i++) {
-      sweep();
+      try (TensorScope local = backend.newScope()) {
+        refiner(local).refine(new Refinement(1, 0, 1, false), (copy, others, ofRows) -> {});
+      }
       if (asked.refits() > 0) {
         refit();
       }
     }
-    return sweep(0);
+    try (TensorScope local = backend.newScope()) {
+      refiner(local).measure(codes, losses);
+    }
   }
 
-  private double loop(Loop loop, Tensor result) {
+  private void loop(Loop loop, Tensor result, Tensor ofRows) {
     try (TensorScope local = backend.newScope()) {
-      return loop.run(shifted(local), grid(local), result);
+      loop.run(shifted(local), grid(local), result, ofRows);
+    }
+  }
+
+  /** {@code W − Q}, in the order of quantization. */
+  Tensor difference(TensorScope scope) {
+    try (TensorScope local = backend.newScope()) {
+      return Gptq.difference(backend, shifted(local), grid(local), codes, scope);
     }
   }
 
@@ -99,28 +119,22 @@ final class BlockGptq {
 
   private Refiner refiner(TensorScope scope) {
     return new Refiner(
-        backend, shifted(scope), factor.damped(), grid(scope), codes, Optional.empty());
+        backend, shifted(scope), factor.damped(), grid(scope), codes, losses, Optional.empty());
   }
 
+  /** Takes those rows of other codes that lose less. */
   private void keepBetter(Tensor others, TensorScope scope) {
-    refiner(scope).keepBetter(others);
-  }
-
-  private void sweep() {
-    sweep(1);
-  }
-
-  /** Sweeps over the codes and returns the loss. */
-  private double sweep(int sweeps) {
-    try (TensorScope local = backend.newScope()) {
-      return refiner(local).refine(new Refinement(1, 0, sweeps, false), (copy, others) -> {});
-    }
+    Refiner refiner = refiner(scope);
+    Tensor challengers = scope.columnMajor(DType.F32, w.rows(), 1);
+    refiner.measure(codes, losses);
+    refiner.measure(others, challengers);
+    backend.linalg().replaceRows(challengers, losses, others, codes);
   }
 
   private void refit() {
     LinearAlgebra la = backend.linalg();
     try (TensorScope local = backend.newScope()) {
-      Tensor difference = refiner(local).difference(codes, local);
+      Tensor difference = difference(local);
       Tensor gradient = local.columnMajor(DType.F32, w.rows(), w.columns());
       la.gemm(1, difference, factor.damped(), 0, gradient);
       new BlockRefit(scales, HostCopies.floats(factor.damped()), groupOf)

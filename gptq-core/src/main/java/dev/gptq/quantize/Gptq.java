@@ -41,8 +41,14 @@ import java.util.stream.IntStream;
  * one ({@link BeamLoop}), and work on the result ({@link Refiner}).
  */
 public final class Gptq {
-  /** Weights of all paths of a beam that are held at a time: 512 MiB, twice. */
-  public static final long BEAM_ELEMENTS = 1L << 27;
+  /** Weights that are held at a time: 1 GiB, several times. */
+  public static final long ELEMENTS = 1L << 28;
+
+  /** Weights of all paths of a beam that are held at a time. */
+  public static final long PATHS_ELEMENTS = 1L << 27;
+
+  /** Rows that are held at a time come in multiples of this, as far as there are so many. */
+  private static final int ROWS = 256;
 
   private final Backend backend;
   private final GptqOptions options;
@@ -53,8 +59,25 @@ public final class Gptq {
     this.options = options;
   }
 
-  /** The result and its loss. */
-  public record Result(QuantizedMatrix matrix, double loss) {}
+  /**
+   * The result, and what it costs row by row, with {@code d} a row of {@code D = W − Q}, dead
+   * columns of W counted as zero.
+   *
+   * @param damped {@code d(H + λI)dᵀ}, rows × 1: what was minimised
+   * @param errors {@code d·H·dᵀ}, rows × 1: what is left when the damping's part is taken away,
+   *     which is accurate to float32 of {@code damped}
+   */
+  public record Result(QuantizedMatrix matrix, Tensor damped, Tensor errors) {
+    /** The loss {@code ½·tr(D(H + λI)Dᵀ)}. */
+    public double loss() {
+      return sum(damped) / 2;
+    }
+
+    /** {@code tr(D·H·Dᵀ)} of rows {@code from} to {@code to}. */
+    public double error(int from, int to) {
+      return Math.max(0, sum(errors.rows(from, to)));
+    }
+  }
 
   /**
    * Quantizes one matrix, whose rows know nothing of each other.
@@ -62,8 +85,7 @@ public final class Gptq {
    * @param weight rows × columns of a real type; left as it is
    * @param factor the factor of this layer's Hessian
    * @param scope owns the result
-   * @return codes and grids in the stored order of columns, and the loss {@code ½·tr(D(H + λI)Dᵀ)}
-   *     with {@code D = W − Q}, dead columns of W counted as zero
+   * @return codes and grids in the stored order of columns
    */
   public Result quantize(Tensor weight, HessianFactor factor, TensorScope scope) {
     Solution solution = new Solution(weight.rows(), weight.columns(), scope);
@@ -80,7 +102,7 @@ public final class Gptq {
    *
    * @param coupled factors of the curvature of the output side, each of the next rows; none if rows
    *     know nothing of each other
-   * @return as above; the loss is that of each row beside what it had to make up for
+   * @return as above; losses are those of each row beside what it had to make up for
    */
   public Result quantize(
       Tensor weight, HessianFactor factor, List<HessianFactor> coupled, TensorScope scope) {
@@ -103,14 +125,17 @@ public final class Gptq {
     private final Tensor scale;
     private final Tensor zero;
     private final TensorScope scope;
+    private final Tensor damped;
+    private final Tensor errors;
     private int[] groupOf = {};
-    private double loss;
 
     Solution(int rows, int columns, TensorScope scope) {
       int groups = columns / options.groupColumns(columns);
       this.codes = scope.columnMajor(DType.U8, rows, columns);
       this.scale = scope.columnMajor(DType.F32, rows, groups);
       this.zero = scope.columnMajor(DType.F32, rows, groups);
+      this.damped = scope.columnMajor(DType.F32, rows, 1);
+      this.errors = scope.columnMajor(DType.F32, rows, 1);
       this.scope = scope;
     }
 
@@ -119,16 +144,26 @@ public final class Gptq {
       try (TensorScope local = backend.newScope()) {
         int columns = codes.columns();
         Tensor ordered = local.columnMajor(DType.U8, to - from, columns);
+        Tensor ofRows = damped.rows(from, to);
+        Tensor difference;
         if (options.blocks().isPresent()) {
-          loss +=
-              quantizeBlocks(weight, factor, ordered, scale.rows(from, to), zero.rows(from, to));
+          difference =
+              quantizeBlocks(
+                  weight,
+                  factor,
+                  ordered,
+                  scale.rows(from, to),
+                  zero.rows(from, to),
+                  ofRows,
+                  local);
           groupOf = IntStream.range(0, columns).map(c -> c / options.groupSize()).toArray();
         } else {
           GridPlan grids = new GridPlan(backend, options, to - from, factor, local);
-          loss += quantize(weight, factor, grids, ordered, local);
+          difference = quantize(weight, factor, grids, ordered, ofRows, local);
           grids.store(scale.rows(from, to), zero.rows(from, to));
           groupOf = grids.storedGroups();
         }
+        undamp(difference, factor, ofRows, errors.rows(from, to));
         backend
             .linalg()
             .gatherColumns(ordered, local.upload(factor.positions()), codes.rows(from, to));
@@ -153,8 +188,9 @@ public final class Gptq {
         coupled.toStoredOrder(ordered.codes, codes.rows(first, first + m));
         coupled.toStoredOrder(ordered.scale, scale.rows(first, first + m));
         coupled.toStoredOrder(ordered.zero, zero.rows(first, first + m));
+        coupled.toStoredOrder(ordered.damped, damped.rows(first, first + m));
+        coupled.toStoredOrder(ordered.errors, errors.rows(first, first + m));
         groupOf = ordered.groupOf;
-        loss += ordered.loss;
       }
     }
 
@@ -164,19 +200,28 @@ public final class Gptq {
     }
 
     Result result() {
-      return new Result(matrix(), loss);
+      return new Result(matrix(), damped, errors);
     }
   }
 
-  /** Where a beam would need much memory rows go in turns. */
+  /** Where rows would need much memory they go in turns, of about equal length. */
   private int rowsAtOnce(int rows, int columns) {
-    int beam = options.refinement().beam();
-    return beam == 1 ? rows : Math.clamp(BEAM_ELEMENTS / ((long) beam * columns), 1, rows);
+    int paths = options.refinement().beam();
+    long most = paths == 1 ? ELEMENTS : PATHS_ELEMENTS;
+    int turns = Math.clamp(Math.ceilDiv((long) paths * rows * columns, most), 1, rows);
+    int step = Math.ceilDiv(rows, turns);
+    return turns == 1 || step < ROWS ? step : Math.ceilDiv(step, ROWS) * ROWS;
   }
 
-  /** Quantizes rows on super-blocks, codes in the order of quantization; returns the loss. */
-  private double quantizeBlocks(
-      Tensor weight, HessianFactor factor, Tensor codes, Tensor scale, Tensor zero) {
+  /** Quantizes rows on super-blocks; otherwise as {@link #quantize}. */
+  private Tensor quantizeBlocks(
+      Tensor weight,
+      HessianFactor factor,
+      Tensor codes,
+      Tensor scale,
+      Tensor zero,
+      Tensor damped,
+      TensorScope scope) {
     LinearAlgebra la = backend.linalg();
     try (TensorScope local = backend.newScope()) {
       Tensor w = local.columnMajor(DType.F32, weight.rows(), weight.columns());
@@ -186,18 +231,27 @@ public final class Gptq {
       }
       Tensor ordered = local.columnMajor(DType.F32, w.rows(), w.columns());
       la.gatherColumns(w, local.upload(ints(factor.order())), ordered);
-      BlockGptq solve = new BlockGptq(backend, options, factor, ordered, codes);
-      double loss =
-          solve.run((weights, grid, result) ->
-              loop(weights, factor, ColumnLoop.Fits.NONE, options.blockSize(), grid, result));
+      BlockGptq solve = new BlockGptq(backend, options, factor, ordered, codes, damped);
+      solve.run((weights, grid, result, losses) ->
+          loop(weights, factor, ColumnLoop.Fits.NONE, options.blockSize(), grid, result, losses));
       solve.scales().store(scale, zero, local, la::convert);
-      return loss;
+      return solve.difference(scope);
     }
   }
 
-  /** Quantizes rows into codes in the order of quantization and returns the loss. */
-  private double quantize(
-      Tensor weight, HessianFactor factor, GridPlan grids, Tensor codes, TensorScope local) {
+  /**
+   * Quantizes rows into codes in the order of quantization.
+   *
+   * @param damped out, {@code d(H + λI)dᵀ} of each row
+   * @return D in that order, in {@code local}
+   */
+  private Tensor quantize(
+      Tensor weight,
+      HessianFactor factor,
+      GridPlan grids,
+      Tensor codes,
+      Tensor damped,
+      TensorScope local) {
     LinearAlgebra la = backend.linalg();
     Tensor w = local.columnMajor(DType.F32, weight.rows(), weight.columns());
     la.convert(weight, w);
@@ -216,31 +270,79 @@ public final class Gptq {
     if (options.staticGroups()) {
       grids.fitStatic(w);
     }
-    if (!options.refinement().needsHessian()) {
-      return loop(w, factor, grids::fit, grids.segment(), grids.grid(), codes);
+    if (options.refinement().equals(Refinement.NONE)) {
+      loop(w, factor, grids::fit, grids.segment(), grids.grid(), codes, damped);
+      return w;
     }
-    Tensor copy = local.columnMajor(DType.F32, w.rows(), w.columns());
-    la.convert(w, copy);
-    loop(copy, factor, grids::fit, grids.segment(), grids.grid(), codes);
-    return refine(w, factor, grids.grid(), codes);
+    try (TensorScope first = backend.newScope()) {
+      Tensor copy = first.columnMajor(DType.F32, w.rows(), w.columns());
+      la.convert(w, copy);
+      loop(copy, factor, grids::fit, grids.segment(), grids.grid(), codes, damped);
+    }
+    if (options.refinement().needsHessian()) {
+      refine(w, factor, grids.grid(), codes, damped);
+    }
+    return difference(backend, w, grids.grid(), codes, local);
   }
 
-  /** Quantizes the columns of w, which it may overwrite, and returns the loss. */
-  private double loop(
-      Tensor w, HessianFactor factor, ColumnLoop.Fits fits, int segment, Grid grid, Tensor codes) {
+  /** {@code W − Q}. */
+  static Tensor difference(Backend backend, Tensor w, Grid grid, Tensor codes, TensorScope scope) {
+    Tensor difference = scope.columnMajor(DType.F32, w.rows(), w.columns());
+    try (TensorScope local = backend.newScope()) {
+      Tensor q = local.columnMajor(DType.F32, w.rows(), w.columns());
+      backend.quantization().dequantize(codes, grid, q);
+      backend.linalg().convert(w, difference);
+      backend.linalg().axpy(-1, q, difference);
+    }
+    return difference;
+  }
+
+  /** {@code d·H·dᵀ = d(H + λI)dᵀ − λ·d·dᵀ}, less what dead columns were given. */
+  private void undamp(Tensor difference, HessianFactor factor, Tensor damped, Tensor errors) {
+    LinearAlgebra la = backend.linalg();
+    try (TensorScope local = backend.newScope()) {
+      Tensor squares = local.columnMajor(DType.F32, difference.rows(), 1);
+      la.convert(damped, errors);
+      la.rowDots(difference, difference, squares);
+      la.axpy((float) -factor.lambda(), squares, errors);
+      if (!factor.dead().isEmpty()) {
+        int[] positions = factor.positions();
+        int[] dead = factor.dead().stream().mapToInt(c -> positions[c]).toArray();
+        Tensor repaired = local.columnMajor(DType.F32, difference.rows(), dead.length);
+        la.gatherColumns(difference, local.upload(dead), repaired);
+        la.rowDots(repaired, repaired, squares);
+        la.axpy(-1, squares, errors);
+      }
+    }
+  }
+
+  /**
+   * Quantizes the columns of w, which it may overwrite; D takes their place if there is no beam.
+   */
+  private void loop(
+      Tensor w,
+      HessianFactor factor,
+      ColumnLoop.Fits fits,
+      int segment,
+      Grid grid,
+      Tensor codes,
+      Tensor damped) {
     int block = options.blockSize();
     try (TensorScope local = backend.newScope()) {
       if (options.refinement().beam() > 1) {
         BeamLoop beam =
             new BeamLoop(
                 backend, factor.v(), fits, grid, segment, block, options.refinement().beam());
-        return sum(beam.run(w, codes, local));
+        Tensor halves = beam.run(w, codes, local);
+        backend.linalg().convert(halves, damped);
+        backend.linalg().axpy(1, halves, damped);
+        return;
       }
-      return new PanelLoop(backend, w, factor.v(), fits, grid, codes, segment, block).run();
+      new PanelLoop(backend, w, factor.v(), fits, grid, codes, segment, block).run(damped);
     }
   }
 
-  private double refine(Tensor w, HessianFactor factor, Grid grid, Tensor codes) {
+  private void refine(Tensor w, HessianFactor factor, Grid grid, Tensor codes, Tensor damped) {
     boolean scattered = options.staticGroups() && options.order() != ColumnOrder.NATURAL;
     Refiner refiner =
         new Refiner(
@@ -249,11 +351,12 @@ public final class Gptq {
             factor.damped(),
             grid,
             codes,
+            damped,
             scattered ? Optional.of(factor.positions()) : Optional.empty());
-    return refiner.refine(
+    refiner.refine(
         options.refinement(),
-        (copy, others) ->
-            loop(copy, factor, ColumnLoop.Fits.NONE, options.blockSize(), grid, others));
+        (copy, others, losses) ->
+            loop(copy, factor, ColumnLoop.Fits.NONE, options.blockSize(), grid, others, losses));
   }
 
   /** The sum over the rows, added in float64. */

@@ -7,7 +7,6 @@ import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.grid.Grid;
 import dev.gptq.grid.GridSearch;
 import dev.gptq.tensor.DType;
-import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
@@ -58,11 +57,9 @@ final class GridPlan {
       backend.linalg().diagonal(factor.damped(), row);
     } else if (options.grid().search() == GridSearch.PIVOT) {
       backend.linalg().diagonal(factor.v(), row);
-      float[] pivots = HostCopies.floats(row);
-      for (int j = 0; j < columns; j++) {
-        pivots[j] *= pivots[j];
-      }
-      return scope.upload(pivots);
+      Tensor squares = scope.rowMajor(DType.F32, 1, columns);
+      backend.linalg().rowDots(row.transposed(), row.transposed(), squares.transposed());
+      return squares;
     }
     return row;
   }

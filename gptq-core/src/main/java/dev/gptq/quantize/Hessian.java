@@ -7,6 +7,7 @@ import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.Optional;
 
 /**
  * The Hessian of a layer's output error, {@code H = Σ x·xᵀ} over the calibration tokens x that
@@ -16,12 +17,16 @@ import dev.gptq.tensor.TensorScope;
 public final class Hessian {
   private final Backend backend;
   private final Tensor matrix;
+
+  /** What holds the matrix and nothing else, if that is this Hessian's own. */
+  private final Optional<TensorScope> own;
+
   private long tokens;
   private boolean symmetric = true;
 
   /** An empty sum for inputs of {@code columns} features, in the memory of {@code scope}. */
   public Hessian(Backend backend, TensorScope scope, int columns) {
-    this(backend, scope.zeros(DType.F32, columns, columns, Layout.ROW_MAJOR), 0);
+    this(backend, columns, scope.child());
   }
 
   /**
@@ -31,13 +36,18 @@ public final class Hessian {
    * @param tokens number of tokens in it
    */
   public static Hessian of(Backend backend, Tensor matrix, long tokens) {
-    return new Hessian(backend, matrix, tokens);
+    return new Hessian(backend, matrix, tokens, Optional.empty());
   }
 
-  private Hessian(Backend backend, Tensor matrix, long tokens) {
+  private Hessian(Backend backend, int columns, TensorScope own) {
+    this(backend, own.zeros(DType.F32, columns, columns, Layout.ROW_MAJOR), 0, Optional.of(own));
+  }
+
+  private Hessian(Backend backend, Tensor matrix, long tokens, Optional<TensorScope> own) {
     this.backend = backend;
     this.matrix = matrix;
     this.tokens = tokens;
+    this.own = own;
   }
 
   /**
@@ -46,7 +56,24 @@ public final class Hessian {
    */
   public Hessian on(Backend lane) {
     Preconditions.checkState(symmetric, "matrix() was not called");
-    return new Hessian(lane, matrix, tokens);
+    return new Hessian(lane, matrix, tokens, lane.equals(backend) ? own : Optional.empty());
+  }
+
+  /** The same sum in other memory, for work of a backend or a lane of it. */
+  Hessian copy(Backend lane, TensorScope scope) {
+    Tensor copy = scope.rowMajor(DType.F32, columns(), columns());
+    lane.linalg().convert(matrix(), copy);
+    return new Hessian(lane, copy, tokens, Optional.empty());
+  }
+
+  /**
+   * Gives the matrix back before its scope is closed, unless a lane asks, which cannot: what it
+   * holds is of no use any more.
+   */
+  void release(Backend lane) {
+    if (lane.equals(backend)) {
+      own.ifPresent(TensorScope::close);
+    }
   }
 
   /** Adds the rows of x, tokens × columns. */

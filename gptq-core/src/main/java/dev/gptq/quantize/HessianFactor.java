@@ -44,14 +44,24 @@ public final class HessianFactor {
   }
 
   /**
-   * Orders, damps and factors H. A dead column (zero diagonal: its input was never active) gets a
-   * diagonal of 1, before the mean for the damping is taken. If a pivot fails, λ is doubled until
-   * it succeeds; {@link #damping()} tells what was needed.
+   * Orders, damps and factors H, which is left as it is. A dead column (zero diagonal: its input
+   * was never active) gets a diagonal of 1, before the mean for the damping is taken. If a pivot
+   * fails, λ is doubled until it succeeds; {@link #damping()} tells what was needed.
    *
    * @throws CalibrationException if H has NaN or infinite entries, or no damping up to the mean
    *     diagonal itself makes it positive definite
    */
   public static HessianFactor of(
+      Backend backend, Hessian hessian, GptqOptions options, TensorScope result) {
+    return replacing(backend, hessian.copy(backend, result), options, result);
+  }
+
+  /**
+   * {@link #of} for those who need H no more, so that the largest models take a square of 10 GB
+   * less: what the options need of H takes its place, and its memory is given back if they need
+   * nothing.
+   */
+  public static HessianFactor replacing(
       Backend backend, Hessian hessian, GptqOptions options, TensorScope result) {
     LinearAlgebra la = backend.linalg();
     int n = hessian.columns();
@@ -71,67 +81,83 @@ public final class HessianFactor {
             "the Hessian has NaN or infinite entries: calibration activations overflow");
       }
       int[] order = options.order().of(diagonal, options.groupColumns(n));
-      Damped damped =
-          new Damped(
-              hessian.matrix(), local.upload(order), local.upload(permute(repair, order)), mean);
-      // A square of 10 GB in the largest models: kept only for those who look at it again.
-      Optional<Tensor> kept =
-          options.needsDampedHessian()
-              ? Optional.of(result.rowMajor(DType.F32, n, n))
-              : Optional.empty();
-      Tensor factor = result.rowMajor(DType.F32, n, n);
-      double damping = factor(backend, damped, options.damping(), kept, factor);
+      Tensor lower = result.rowMajor(DType.F32, n, n);
+      Damping damping =
+          new Damping(
+              hessian.matrix(),
+              local.upload(order),
+              local.upload(permute(repair, order)),
+              mean,
+              options.needsDampedHessian());
+      double share = damping.factor(backend, options.damping(), lower);
+      Optional<Tensor> damped = Optional.empty();
+      if (options.needsDampedHessian()) {
+        damping.add(backend, share, hessian.matrix());
+        damped = Optional.of(hessian.matrix());
+      } else {
+        hessian.release(backend);
+      }
       return new HessianFactor(
           backend,
           ImmutableList.copyOf(Ints.asList(order)),
           ImmutableList.copyOf(Ints.asList(dead)),
-          kept,
-          factor.transposed(),
-          damping,
-          damped.lambda(damping));
+          damped,
+          lower.transposed(),
+          share,
+          damping.lambda(share));
     }
   }
 
   /**
-   * H with what is added to its diagonal.
+   * H and what is added to its diagonal.
    *
+   * @param matrix H; if it is to be kept, soon in the order of quantization and repaired
    * @param order the columns in the order of quantization
    * @param repair what dead columns get, 1 × columns, in that order
    * @param mean of the repaired diagonal
    */
-  private record Damped(Tensor matrix, Tensor order, Tensor repair, double mean) {
-    /** λ as it is added: a float32. */
+  private record Damping(Tensor matrix, Tensor order, Tensor repair, double mean, boolean keep) {
     float lambda(double share) {
       return (float) (share * mean);
     }
 
-    void writeTo(Backend backend, double share, Tensor h) {
+    /** Raises the damping until the factorisation into {@code lower} succeeds and returns it. */
+    double factor(Backend backend, double least, Tensor lower) {
+      arrange(backend, lower);
+      if (keep) {
+        backend.linalg().convert(lower, matrix);
+      }
+      for (double share = least; ; share = Math.max(2 * share, GptqOptions.DEFAULT_DAMPING)) {
+        add(backend, share, lower);
+        try {
+          backend.linalg().cholesky(lower);
+          return share;
+        } catch (NotPositiveDefiniteException e) {
+          if (share >= 1) {
+            throw new CalibrationException(
+                "the Hessian is not positive definite even when damped by its mean diagonal; use"
+                    + " more or more varied calibration text",
+                e);
+          }
+        }
+        if (keep) {
+          backend.linalg().convert(matrix, lower);
+        } else {
+          arrange(backend, lower);
+        }
+      }
+    }
+
+    private void arrange(Backend backend, Tensor h) {
+      backend.linalg().gatherSymmetric(matrix, order, h);
+      backend.linalg().addToDiagonal(repair, h);
+    }
+
+    void add(Backend backend, double share, Tensor h) {
       float[] lambda = new float[h.rows()];
       Arrays.fill(lambda, lambda(share));
       try (TensorScope local = backend.newScope()) {
-        backend.linalg().gatherSymmetric(matrix, order, h);
-        backend.linalg().addToDiagonal(repair, h);
         backend.linalg().addToDiagonal(local.upload(lambda), h);
-      }
-    }
-  }
-
-  /** Raises the damping until the factorisation into {@code lower} succeeds and returns it. */
-  private static double factor(
-      Backend backend, Damped damped, double damping, Optional<Tensor> kept, Tensor lower) {
-    for (double share = damping; ; share = Math.max(2 * share, GptqOptions.DEFAULT_DAMPING)) {
-      damped.writeTo(backend, share, lower);
-      kept.ifPresent(copy -> backend.linalg().convert(lower, copy));
-      try {
-        backend.linalg().cholesky(lower);
-        return share;
-      } catch (NotPositiveDefiniteException e) {
-        if (share >= 1) {
-          throw new CalibrationException(
-              "the Hessian is not positive definite even when damped by its mean diagonal; use more"
-                  + " or more varied calibration text",
-              e);
-        }
       }
     }
   }
@@ -187,13 +213,13 @@ public final class HessianFactor {
         () -> new IllegalStateException("the factor was made for options without refinement"));
   }
 
+  /** λ itself, as it was added to the diagonal. */
+  public double lambda() {
+    return lambda;
+  }
+
   /** The share of the mean diagonal that λ had to be. */
   public double damping() {
     return damping;
-  }
-
-  /** λ itself. */
-  public double lambda() {
-    return lambda;
   }
 }

@@ -4,7 +4,6 @@ import dev.gptq.backend.Backend;
 import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.grid.Grid;
 import dev.gptq.tensor.DType;
-import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
@@ -45,8 +44,8 @@ record PanelLoop(
   /** What a panel holds while it is quantized. */
   private record Panel(int from, Tensor known, Tensor current) {}
 
-  /** Returns the loss, {@code ½·‖D·V‖²}. */
-  double run() {
+  /** Quantizes; losses is m × 1 and gets {@code ‖d·V‖²} of each row d of D, twice its loss. */
+  void run(Tensor losses) {
     int n = w.columns();
     int unit = Math.min(n, unit(segment, block));
     int width = Math.min(n, Math.max(unit, PANEL - PANEL % unit));
@@ -57,7 +56,7 @@ record PanelLoop(
       // Nothing is known before the first panel: T is zero.
       Tensor known = local.zeros(DType.F32, w.rows(), width, Layout.COLUMN_MAJOR);
       Tensor current = local.columnMajor(DType.F32, w.rows(), width);
-      Tensor total = local.zeros(DType.F64, 1, 1, Layout.ROW_MAJOR);
+      Tensor part = local.columnMajor(DType.F32, w.rows(), 1);
       for (int from = 0; from < n; from += width) {
         int to = Math.min(from + width, n);
         Panel panel = new Panel(from, known.columns(0, to - from), current.columns(0, to - from));
@@ -66,9 +65,11 @@ record PanelLoop(
         }
         la.convert(w.columns(from, to), panel.current());
         quantize(panel, u, from, to);
-        la.addSumOfSquares(panel.current(), total);
+        la.rowDots(panel.current(), panel.current(), from == 0 ? losses : part);
+        if (from > 0) {
+          la.axpy(1, part, losses);
+        }
       }
-      return 0.5 * HostCopies.scalar(total);
     }
   }
 

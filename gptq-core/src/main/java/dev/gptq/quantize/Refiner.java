@@ -7,7 +7,6 @@ import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.Optional;
-import java.util.function.BiConsumer;
 
 /**
  * Lowers the loss {@code ½·tr(D(H + λI)Dᵀ)}, {@code D = W − Q}, of a quantized matrix without a
@@ -26,116 +25,124 @@ final class Refiner {
   private final Tensor h;
   private final Grid grid;
   private final Tensor codes;
+  private final Tensor losses;
 
   /** For static groups: places of the stored columns, in which order groups are runs. */
   private final Optional<int[]> positions;
 
-  Refiner(Backend backend, Tensor w, Tensor h, Grid grid, Tensor codes, Optional<int[]> positions) {
+  /** Losses are {@code d(H + λI)dᵀ} of each row, rows × 1, and are kept up to date. */
+  Refiner(
+      Backend backend,
+      Tensor w,
+      Tensor h,
+      Grid grid,
+      Tensor codes,
+      Tensor losses,
+      Optional<int[]> positions) {
     this.backend = backend;
     this.w = w;
     this.h = h;
     this.grid = grid;
     this.codes = codes;
+    this.losses = losses;
     this.positions = positions;
   }
 
-  /**
-   * All that the options ask for.
-   *
-   * @param quantize quantizes a copy of w with grids that stay, into the given codes
-   * @return the loss
-   */
-  double refine(Refinement options, BiConsumer<Tensor, Tensor> quantize) {
+  /** Quantizes again with grids that stay. */
+  @FunctionalInterface
+  interface Loop {
+    /** Quantizes w, which it may overwrite, into codes; losses are those of {@link Refiner}. */
+    void run(Tensor w, Tensor codes, Tensor losses);
+  }
+
+  /** All that the options ask for. */
+  void refine(Refinement options, Loop loop) {
     for (int i = 0; i < options.refits(); i++) {
       if (i > 0) {
-        requantize(quantize);
+        requantize(loop);
       }
       refit();
     }
-    for (int i = 1; i <= options.sweeps(); i++) {
-      sweep();
-      if (options.refits() > 0 && (i % 2 == 0 || i == options.sweeps())) {
-        refit();
-      }
-    }
     try (TensorScope local = backend.newScope()) {
-      return Gptq.sum(losses(codes, local)) / 2;
+      Tensor gradient =
+          local.columnMajor(DType.F32, options.sweeps() > 0 ? w.rows() : 0, w.columns());
+      boolean current = false;
+      for (int i = 1; i <= options.sweeps(); i++) {
+        if (!current) {
+          differentiate(gradient);
+        }
+        sweep(gradient);
+        current = options.refits() == 0 || (i % 2 != 0 && i != options.sweeps());
+        if (!current) {
+          refit();
+        }
+      }
     }
   }
 
   /** Quantizes again with the scales there are, and keeps the rows that are better for it. */
-  private void requantize(BiConsumer<Tensor, Tensor> quantize) {
+  private void requantize(Loop loop) {
     try (TensorScope local = backend.newScope()) {
       Tensor copy = local.columnMajor(DType.F32, w.rows(), w.columns());
       backend.linalg().convert(w, copy);
       Tensor others = local.columnMajor(DType.U8, w.rows(), w.columns());
-      quantize.accept(copy, others);
-      keepBetter(others);
+      Tensor challengers = local.columnMajor(DType.F32, w.rows(), 1);
+      loop.run(copy, others, challengers);
+      backend.linalg().replaceRows(challengers, losses, others, codes);
+      backend.linalg().replaceRows(challengers, losses, challengers, losses);
     }
   }
 
-  /** Takes those rows of other codes that lose less. */
-  void keepBetter(Tensor others) {
+  /** {@code (W − Q)(H + λI)}. */
+  private void differentiate(Tensor gradient) {
     try (TensorScope local = backend.newScope()) {
-      Tensor incumbent = losses(codes, local);
-      backend.linalg().replaceRows(losses(others, local), incumbent, others, codes);
+      backend.linalg().gemm(1, difference(local), h, 0, gradient);
     }
   }
 
-  /** {@code d(H + λI)dᵀ} of each row, rows × 1. */
-  private Tensor losses(Tensor ofCodes, TensorScope scope) {
-    Tensor losses = scope.columnMajor(DType.F32, w.rows(), 1);
+  /** {@code d(H + λI)dᵀ} of each row of these codes, by a product, into losses, rows × 1. */
+  void measure(Tensor ofCodes, Tensor ofRows) {
     try (TensorScope local = backend.newScope()) {
-      Tensor difference = difference(ofCodes, local);
+      Tensor difference = Gptq.difference(backend, w, grid, ofCodes, local);
       Tensor gradient = local.columnMajor(DType.F32, w.rows(), w.columns());
       backend.linalg().gemm(1, difference, h, 0, gradient);
-      backend.linalg().rowDots(gradient, difference, losses);
+      backend.linalg().rowDots(gradient, difference, ofRows);
     }
-    return losses;
   }
 
-  /** {@code W − Q} of these codes. */
-  Tensor difference(Tensor ofCodes, TensorScope scope) {
-    Tensor difference = scope.columnMajor(DType.F32, w.rows(), w.columns());
-    try (TensorScope local = backend.newScope()) {
-      Tensor q = local.columnMajor(DType.F32, w.rows(), w.columns());
-      backend.quantization().dequantize(ofCodes, grid, q);
-      backend.linalg().convert(w, difference);
-      backend.linalg().axpy(-1, q, difference);
-    }
-    return difference;
+  private Tensor difference(TensorScope scope) {
+    return Gptq.difference(backend, w, grid, codes, scope);
   }
 
   /**
-   * One sweep of coordinate descent over all columns, block by block: the gradient {@code (W − Q)(H
-   * + λI)} follows each block's changes inside the block at once, elsewhere after it.
+   * One sweep of coordinate descent over all columns, block by block: the gradient follows each
+   * block's changes inside the block at once, elsewhere after it.
    */
-  private void sweep() {
+  private void sweep(Tensor gradient) {
     LinearAlgebra la = backend.linalg();
     int n = w.columns();
-    try (TensorScope local = backend.newScope()) {
-      Tensor gradient = local.columnMajor(DType.F32, w.rows(), n);
-      la.gemm(1, difference(codes, local), h, 0, gradient);
-      for (int from = 0; from < n; from += BLOCK) {
-        int to = Math.min(from + BLOCK, n);
-        try (TensorScope block = backend.newScope()) {
-          Tensor delta = block.columnMajor(DType.F32, w.rows(), to - from);
-          backend
-              .quantization()
-              .descendBlock(
-                  gradient.columns(from, to),
-                  h.rows(from, to).columns(from, to),
-                  grid.columns(from, to),
-                  codes.columns(from, to),
-                  delta);
-          if (from > 0) {
-            la.gemm(-1, delta, h.rows(from, to).columns(0, from), 1, gradient.columns(0, from));
-          }
-          if (to < n) {
-            la.gemm(-1, delta, h.rows(from, to).columns(to, n), 1, gradient.columns(to, n));
-          }
+    for (int from = 0; from < n; from += BLOCK) {
+      int to = Math.min(from + BLOCK, n);
+      try (TensorScope block = backend.newScope()) {
+        Tensor delta = block.columnMajor(DType.F32, w.rows(), to - from);
+        backend
+            .quantization()
+            .descendBlock(
+                gradient.columns(from, to),
+                h.rows(from, to).columns(from, to),
+                grid.columns(from, to),
+                codes.columns(from, to),
+                delta);
+        if (from > 0) {
+          la.gemm(-1, delta, h.rows(from, to).columns(0, from), 1, gradient.columns(0, from));
+        }
+        if (to < n) {
+          la.gemm(-1, delta, h.rows(from, to).columns(to, n), 1, gradient.columns(to, n));
         }
       }
+    }
+    try (TensorScope local = backend.newScope()) {
+      la.rowDots(gradient, difference(local), losses);
     }
   }
 
@@ -153,35 +160,30 @@ final class Refiner {
         hRuns = local.rowMajor(DType.F32, n, n);
         backend.linalg().gatherSymmetric(h, local.upload(positions.get()), hRuns);
       }
-      Tensor difference = inRuns(difference(codes, local), local);
+      Tensor difference = inRuns(difference(local), local);
       Tensor steps = inRuns(steps(local), local);
       for (int from = 0; from < w.rows(); from += rows) {
         int to = Math.min(from + rows, w.rows());
-        refit(difference.rows(from, to), steps.rows(from, to), hRuns, grid.scale().rows(from, to));
+        refit(
+            difference.rows(from, to),
+            steps.rows(from, to),
+            hRuns,
+            grid.scale().rows(from, to),
+            losses.rows(from, to));
       }
     }
   }
 
-  private void refit(Tensor difference, Tensor steps, Tensor hRuns, Tensor scale) {
-    LinearAlgebra la = backend.linalg();
+  private void refit(Tensor difference, Tensor steps, Tensor hRuns, Tensor scale, Tensor ofRows) {
     int m = difference.rows();
-    int n = difference.columns();
     int groups = grid.groups();
-    int run = n / groups;
     try (TensorScope local = backend.newScope()) {
-      Tensor product = local.columnMajor(DType.F32, m, n);
       Tensor gradient = local.columnMajor(DType.F32, m, groups);
-      la.gemm(1, difference, hRuns, 0, product);
-      la.rowDots(product, steps, gradient);
       Tensor normal = local.columnMajor(DType.F32, m, groups * (groups + 1) / 2);
-      for (int g = 0; g < groups; g++) {
-        int to = (g + 1) * run;
-        Tensor part = product.columns(0, to);
-        la.gemm(1, steps.columns(g * run, to), hRuns.rows(g * run, to).columns(0, to), 0, part);
-        int first = g * (g + 1) / 2;
-        la.rowDots(part, steps.columns(0, to), normal.columns(first, first + g + 1));
-      }
-      backend.quantization().refitScales(normal, gradient, grid.spec(), scale);
+      Tensor change = local.columnMajor(DType.F32, m, 1);
+      backend.quantization().refitSystem(steps, difference, hRuns, normal, gradient);
+      backend.quantization().refitScales(normal, gradient, grid.spec(), scale, change);
+      backend.linalg().axpy(1, change, ofRows);
     }
   }
 

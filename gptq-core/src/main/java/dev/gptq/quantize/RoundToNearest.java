@@ -7,6 +7,7 @@ import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.SuperBlock;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.HostCopies;
+import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.Arrays;
@@ -58,8 +59,11 @@ public final class RoundToNearest {
     int columns = weight.columns();
     int group = GptqOptions.groupColumns(groupSize, columns);
     try (TensorScope local = backend.newScope()) {
-      Tensor w = local.columnMajor(DType.F32, rows, columns);
-      backend.linalg().convert(weight, w);
+      Tensor w = weight;
+      if (weight.type() != DType.F32 || weight.layout() != Layout.COLUMN_MAJOR) {
+        w = local.columnMajor(DType.F32, rows, columns);
+        backend.linalg().convert(weight, w);
+      }
       int[] groupOf = new int[columns];
       for (int c = 0; c < columns; c++) {
         groupOf[c] = c / group;

@@ -244,7 +244,42 @@ final class ReferenceQuantizationOps implements QuantizationOps {
   }
 
   @Override
-  public void refitScales(Tensor normal, Tensor gradient, GridSpec spec, Tensor scale) {
+  public void refitSystem(
+      Tensor steps, Tensor difference, Tensor h, Tensor normal, Tensor gradient) {
+    int n = steps.columns();
+    int groups = gradient.columns();
+    int run = n / groups;
+    float[] hv = RowArrays.load(h);
+    float[] t = RowArrays.load(steps);
+    float[] d = RowArrays.load(difference);
+    float[] a = new float[normal.rows() * normal.columns()];
+    float[] b = new float[gradient.rows() * groups];
+    for (int r = 0; r < steps.rows(); r++) {
+      for (int g = 0; g < groups; g++) {
+        double[] entries = new double[groups];
+        double right = 0;
+        for (int j = 0; j < n; j++) {
+          double product = 0;
+          for (int i = g * run; i < (g + 1) * run; i++) {
+            product += (double) t[r * n + i] * hv[i * n + j];
+          }
+          entries[j / run] += product * t[r * n + j];
+          right += product * d[r * n + j];
+        }
+        b[r * groups + g] = (float) right;
+        for (int k = 0; k <= g; k++) {
+          a[r * normal.columns() + g * (g + 1) / 2 + k] = (float) entries[k];
+        }
+      }
+    }
+    RowArrays.store(a, normal);
+    RowArrays.store(b, gradient);
+  }
+
+  @Override
+  public void refitScales(
+      Tensor normal, Tensor gradient, GridSpec spec, Tensor scale, Tensor change) {
+    float[] changes = new float[scale.rows()];
     int groups = scale.columns();
     int entries = normal.columns();
     float[] a = RowArrays.load(normal);
@@ -252,14 +287,17 @@ final class ReferenceQuantizationOps implements QuantizationOps {
     float[] scales = RowArrays.load(scale);
     for (int r = 0; r < scale.rows(); r++) {
       float[] row = Arrays.copyOfRange(scales, r * groups, (r + 1) * groups);
-      ScaleRefit.row(
-          Arrays.copyOfRange(a, r * entries, (r + 1) * entries),
-          Arrays.copyOfRange(b, r * groups, (r + 1) * groups),
-          spec,
-          row);
+      changes[r] =
+          (float)
+              ScaleRefit.row(
+                  Arrays.copyOfRange(a, r * entries, (r + 1) * entries),
+                  Arrays.copyOfRange(b, r * groups, (r + 1) * groups),
+                  spec,
+                  row);
       System.arraycopy(row, 0, scales, r * groups, groups);
     }
     RowArrays.store(scales, scale);
+    RowArrays.store(changes, change);
   }
 
   @Override

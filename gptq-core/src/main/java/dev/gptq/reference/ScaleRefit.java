@@ -8,11 +8,11 @@ final class ScaleRefit {
 
   private ScaleRefit() {}
 
-  /** Replaces the scales if that lowers the row's loss. */
-  static void row(float[] normal, float[] gradient, GridSpec spec, float[] scale) {
+  /** Replaces the scales if that lowers the row's loss, and returns what it adds to that. */
+  static double row(float[] normal, float[] gradient, GridSpec spec, float[] scale) {
     double[] step = solve(normal, gradient);
     if (step == null) {
-      return;
+      return 0;
     }
     int n = scale.length;
     float[] refitted = new float[n];
@@ -32,7 +32,9 @@ final class ScaleRefit {
     }
     if (loss < 0) {
       System.arraycopy(refitted, 0, scale, 0, n);
+      return loss;
     }
+    return 0;
   }
 
   /** The solution of the damped system, or null if it is not positive definite. */

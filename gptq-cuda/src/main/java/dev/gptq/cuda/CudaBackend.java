@@ -42,7 +42,7 @@ final class CudaBackend implements Backend {
   private final DType activationType;
   private final int lanes;
   private final boolean isLane;
-  private final LinearAlgebra linalg;
+  private final CudaLinearAlgebra linalg;
   private final QuantizationOps quantization;
   private final PackedMatmul packed;
   private final TransformerOps transformer;
@@ -70,7 +70,7 @@ final class CudaBackend implements Backend {
     this.isLane = isLane;
     this.root = new CudaScope(context);
     this.linalg = new CudaLinearAlgebra(context);
-    this.quantization = new CudaQuantizationOps(context);
+    this.quantization = new CudaQuantizationOps(context, linalg);
     this.packed = new CudaPackedMatmul(context, activationType);
     this.transformer = new CudaTransformerOps(context, activationType);
     this.gradients = new CudaGradientOps(context, activationType);

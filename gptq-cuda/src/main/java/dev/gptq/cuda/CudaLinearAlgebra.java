@@ -33,13 +33,18 @@ final class CudaLinearAlgebra implements LinearAlgebra {
   private final CudaContext context;
   private final Kernels kernels;
   private final MatrixProducts products;
+
+  /** For sums that are reported: 16 bits of each factor are enough. */
+  private final MatrixProducts reported;
+
   private final Cholesky cholesky;
   private final TriangularInverse triangularInverse;
 
   CudaLinearAlgebra(CudaContext context) {
     this.context = context;
     this.kernels = context.kernels();
-    this.products = new MatrixProducts(context);
+    this.products = new MatrixProducts(context, SplitProducts.ALL);
+    this.reported = new MatrixProducts(context, 2);
     this.cholesky = new Cholesky(context);
     this.triangularInverse = new TriangularInverse(context);
   }
@@ -187,9 +192,9 @@ final class CudaLinearAlgebra implements LinearAlgebra {
     int n = h.rows();
     CudaTensor part = a.columns(from, to);
     CudaTensor product = buffer.rows(0, a.rows()).columns(0, to - from);
-    products.gemm(1, part, h.rows(from, to).columns(from, to), 0, product, operation);
+    reported.gemm(1, part, h.rows(from, to).columns(from, to), 0, product, operation);
     if (to < n) {
-      products.gemm(2, a.columns(to, n), h.rows(to, n).columns(from, to), 1, product, operation);
+      reported.gemm(2, a.columns(to, n), h.rows(to, n).columns(from, to), 1, product, operation);
     }
     addSum("sumOfProducts", alongRows(part), alongRows(product), true, total, operation);
   }

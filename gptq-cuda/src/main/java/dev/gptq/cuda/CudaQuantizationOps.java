@@ -27,12 +27,14 @@ final class CudaQuantizationOps implements QuantizationOps {
   private final CudaContext context;
   private final Kernels kernels;
   private final BeamBlock beam;
+  private final RefitSystems systems;
   private final ScaleRefits refits;
 
-  CudaQuantizationOps(CudaContext context) {
+  CudaQuantizationOps(CudaContext context, CudaLinearAlgebra linalg) {
     this.context = context;
     this.kernels = context.kernels();
     this.beam = new BeamBlock(context);
+    this.systems = new RefitSystems(context, linalg);
     this.refits = new ScaleRefits(context);
   }
 
@@ -220,7 +222,24 @@ final class CudaQuantizationOps implements QuantizationOps {
   }
 
   @Override
-  public void refitScales(Tensor normal, Tensor gradient, GridSpec spec, Tensor scale) {
-    refits.launch(context.tensor(normal), context.tensor(gradient), spec, context.tensor(scale));
+  public void refitSystem(
+      Tensor steps, Tensor difference, Tensor h, Tensor normal, Tensor gradient) {
+    systems.run(
+        context.tensor(steps),
+        context.tensor(difference),
+        context.tensor(h),
+        context.tensor(normal),
+        context.tensor(gradient));
+  }
+
+  @Override
+  public void refitScales(
+      Tensor normal, Tensor gradient, GridSpec spec, Tensor scale, Tensor change) {
+    refits.launch(
+        context.tensor(normal),
+        context.tensor(gradient),
+        spec,
+        context.tensor(scale),
+        context.tensor(change));
   }
 }

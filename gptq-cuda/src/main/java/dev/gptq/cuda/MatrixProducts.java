@@ -9,9 +9,10 @@ final class MatrixProducts {
   private final CudaContext context;
   private final SplitProducts split;
 
-  MatrixProducts(CudaContext context) {
+  /** Products of float32 whose factors keep all bits, or those of so many parts of 8 bits. */
+  MatrixProducts(CudaContext context, int parts) {
     this.context = context;
-    this.split = new SplitProducts(context);
+    this.split = new SplitProducts(context, parts);
   }
 
   /** {@code C ← α·A·B + β·C}. */

@@ -17,7 +17,8 @@ final class ScaleRefits {
     this.context = context;
   }
 
-  void launch(CudaTensor normal, CudaTensor gradient, GridSpec spec, CudaTensor scale) {
+  void launch(
+      CudaTensor normal, CudaTensor gradient, GridSpec spec, CudaTensor scale, CudaTensor change) {
     if (scale.isEmpty()) {
       return;
     }
@@ -27,13 +28,13 @@ final class ScaleRefits {
       int rows = Math.toIntExact(Math.min(MOST_ROWS, inShared));
       int blocks = Math.ceilDiv(scale.rows(), rows);
       Geometry geometry = geometry(blocks, rows).withShared(Math.toIntExact(rows * bytes));
-      launch(normal, gradient, spec, scale, 0, geometry);
+      launch(normal, gradient, spec, scale, change, 0, geometry);
       return;
     }
     int blocks =
         Math.min(Math.ceilDiv(scale.rows(), MOST_ROWS), context.device().multiprocessors());
     try (Scratch systems = context.memory().scratch(bytes * blocks * MOST_ROWS)) {
-      launch(normal, gradient, spec, scale, systems.address(), geometry(blocks, MOST_ROWS));
+      launch(normal, gradient, spec, scale, change, systems.address(), geometry(blocks, MOST_ROWS));
     }
   }
 
@@ -46,9 +47,18 @@ final class ScaleRefits {
       CudaTensor gradient,
       GridSpec spec,
       CudaTensor scale,
+      CudaTensor change,
       long scratch,
       Geometry geometry) {
-    context.kernels().arguments().add(normal).add(gradient).add(spec).add(scale).address(scratch);
+    context
+        .kernels()
+        .arguments()
+        .add(normal)
+        .add(gradient)
+        .add(spec)
+        .add(scale)
+        .add(change)
+        .address(scratch);
     context.kernels().launch(KernelImages.TOLERANT, OPERATION, geometry, OPERATION);
   }
 

@@ -15,7 +15,8 @@ import dev.gptq.tensor.DType;
  *
  * and what is left out is below 2⁻²⁴ of A₁B₁. Where the parts of A lie one behind the other and
  * those of B in reverse, each bracket is one product, three, two and one times as deep. Six passes
- * of tensor cores that are fifteen times as fast as float32 are twice as fast.
+ * of tensor cores that are fifteen times as fast as float32 are twice as fast. With two parts,
+ * {@code (A₁B₂ + A₂B₁) + A₁B₁}, three passes keep 16 bits of each factor.
  */
 final class SplitProducts {
   /** Multiplications from which on splitting the operands is worth its time. */
@@ -27,7 +28,8 @@ final class SplitProducts {
   /** cuBLAS wants tensor cores' operands to begin at 16 bytes. */
   private static final int UNIT = 8;
 
-  private static final int PARTS = 3;
+  /** Parts of an operand that keep all bits. */
+  static final int ALL = 3;
 
   /** Rows and columns of a piece come in multiples of this. */
   private static final int TILE = 256;
@@ -36,9 +38,12 @@ final class SplitProducts {
   private static final long MOST_BYTES = 1L << 30;
 
   private final CudaContext context;
+  private final int parts;
 
-  SplitProducts(CudaContext context) {
+  /** Products of that many parts, two or {@link #ALL}. */
+  SplitProducts(CudaContext context, int parts) {
     this.context = context;
+    this.parts = parts;
   }
 
   /** Whether this way serves a product, and is faster on this device. */
@@ -56,7 +61,7 @@ final class SplitProducts {
   /** {@code C ← α·A·B + β·C}; C has contiguous columns, the depth is a multiple of 8. */
   void gemm(float alpha, CudaTensor a, CudaTensor b, float beta, CudaTensor c, String operation) {
     int k = a.columns();
-    long fitting = MOST_BYTES / ((long) PARTS * DType.BF16.bytes() * k);
+    long fitting = MOST_BYTES / ((long) parts * DType.BF16.bytes() * k);
     // Pieces of C that do not begin at whole units take cuBLAS three times as long.
     int most = Math.toIntExact(Math.max(TILE, fitting - fitting % TILE));
     for (int j = 0; j < c.columns(); j += most) {
@@ -77,17 +82,17 @@ final class SplitProducts {
 
   private void multiply(float alpha, Parts a, Parts b, float beta, CudaTensor c, int k) {
     Operand sum = new Operand(c.address(), c.stride(), false, Element.F32);
-    for (int parts = PARTS; parts > 0; parts--) {
+    for (int depth = parts; depth > 0; depth--) {
       context
           .blas()
           .gemm(
               c.rows(),
               c.columns(),
-              parts * k,
+              depth * k,
               alpha,
               a.from(0),
-              b.from(PARTS - parts),
-              parts == PARTS ? beta : 1,
+              b.from(parts - depth),
+              depth == parts ? beta : 1,
               sum);
     }
   }
@@ -108,13 +113,13 @@ final class SplitProducts {
   private Scratch scratch(CudaTensor t, boolean left) {
     CudaTensor runs = t.isRowMajor() ? t : t.transposed();
     long elements = runs.rows() * stride(runs.columns(), t.isRowMajor() == left);
-    int stacked = t.isRowMajor() == left ? 1 : PARTS;
+    int stacked = t.isRowMajor() == left ? 1 : parts;
     return context.memory().scratch(DType.BF16.bytes() * elements * stacked);
   }
 
   /** Runs along the depth hold all parts, others are padded to whole units. */
-  private static long stride(int length, boolean alongDepth) {
-    return alongDepth ? (long) PARTS * length : Math.ceilDiv(length, UNIT) * (long) UNIT;
+  private long stride(int length, boolean alongDepth) {
+    return alongDepth ? (long) parts * length : Math.ceilDiv(length, UNIT) * (long) UNIT;
   }
 
   private Parts split(CudaTensor t, Scratch target, boolean left, String operation) {
@@ -129,6 +134,7 @@ final class SplitProducts {
         .address(target.address())
         .address(stride)
         .address(step)
+        .add(parts)
         .add(left ? 0 : 1);
     context
         .kernels()

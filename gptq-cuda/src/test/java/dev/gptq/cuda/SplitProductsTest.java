@@ -56,7 +56,7 @@ final class SplitProductsTest {
       for (Layout layoutA : Layout.values()) {
         for (Layout layoutB : Layout.values()) {
           Tensor sum = upload(scope, c, m, n, Layout.COLUMN_MAJOR);
-          new SplitProducts(context)
+          new SplitProducts(context, SplitProducts.ALL)
               .gemm(
                   0.5f,
                   context.tensor(upload(scope, a, m, k, layoutA)),

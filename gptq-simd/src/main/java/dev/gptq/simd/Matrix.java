@@ -64,6 +64,17 @@ record Matrix(
     return index(row, column) * Float.BYTES;
   }
 
+  /** Rows {@code from} to {@code to} (exclusive) of a full matrix: a view. */
+  Matrix rows(int from, int to) {
+    return new Matrix(
+        segment, type, index(from, 0), rowStride, columnStride, to - from, columns, Triangle.FULL);
+  }
+
+  /** Columns {@code from} to {@code to} (exclusive) of a full matrix: a view. */
+  Matrix columns(int from, int to) {
+    return transposed().rows(from, to).transposed();
+  }
+
   /** Whether the elements of each row follow one another. */
   boolean rowsContiguous() {
     return columnStride == 1;

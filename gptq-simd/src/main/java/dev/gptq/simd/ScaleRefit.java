@@ -22,21 +22,28 @@ final class ScaleRefit {
   private final Matrix gradient;
   private final GridSpec spec;
   private final Matrix scale;
+  private final Matrix change;
   private final int groups;
   private final long right;
 
-  private ScaleRefit(Matrix normal, Matrix gradient, GridSpec spec, Matrix scale) {
+  private ScaleRefit(Matrix normal, Matrix gradient, GridSpec spec, Matrix scale, Matrix change) {
     this.normal = normal;
     this.gradient = gradient;
     this.spec = spec;
     this.scale = scale;
+    this.change = change;
     this.groups = scale.columns();
     this.right = L * normal.columns();
   }
 
   static void run(
-      Execution execution, Matrix normal, Matrix gradient, GridSpec spec, Matrix scale) {
-    ScaleRefit refit = new ScaleRefit(normal, gradient, spec, scale);
+      Execution execution,
+      Matrix normal,
+      Matrix gradient,
+      GridSpec spec,
+      Matrix scale,
+      Matrix change) {
+    ScaleRefit refit = new ScaleRefit(normal, gradient, spec, scale, change);
     MemorySegment[] scratch =
         execution
             .workspace()
@@ -127,22 +134,23 @@ final class ScaleRefit {
   /** Replaces a row's scales if the rounded ones lower its loss; NaN does not. */
   private void replace(int row, int lane, MemorySegment scratch) {
     float[] refitted = new float[groups];
-    double[] change = new double[groups];
+    double[] moved = new double[groups];
     for (int g = 0; g < groups; g++) {
       float old = scale.segment().get(Lanes.FLOAT, scale.at(row, g));
       double step = scratch.get(DOUBLE, right + L * g + 8L * lane);
       float magnitude = (float) ((old + step) * Math.signum(old));
       refitted[g] = Math.copySign(spec.roundScale(Math.max(magnitude, 0)), old);
-      change[g] = Double.isNaN(step) ? Double.NaN : (double) refitted[g] - old;
+      moved[g] = Double.isNaN(step) ? Double.NaN : (double) refitted[g] - old;
     }
     double loss = 0;
     for (int g = 0, e = 0; g < groups; g++) {
-      loss -= 2 * change[g] * gradient.segment().get(Lanes.FLOAT, gradient.at(row, g));
+      loss -= 2 * moved[g] * gradient.segment().get(Lanes.FLOAT, gradient.at(row, g));
       for (int h = 0; h <= g; h++, e++) {
         double a = normal.segment().get(Lanes.FLOAT, normal.at(row, e));
-        loss += (h == g ? 1 : 2) * change[g] * change[h] * a;
+        loss += (h == g ? 1 : 2) * moved[g] * moved[h] * a;
       }
     }
+    change.segment().set(Lanes.FLOAT, change.at(row, 0), loss < 0 ? (float) loss : 0);
     if (loss < 0) {
       for (int g = 0; g < groups; g++) {
         scale.segment().set(Lanes.FLOAT, scale.at(row, g), refitted[g]);

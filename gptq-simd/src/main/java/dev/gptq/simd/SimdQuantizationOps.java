@@ -90,13 +90,27 @@ final class SimdQuantizationOps implements QuantizationOps {
   }
 
   @Override
-  public void refitScales(Tensor normal, Tensor gradient, GridSpec spec, Tensor scale) {
+  public void refitSystem(
+      Tensor steps, Tensor difference, Tensor h, Tensor normal, Tensor gradient) {
+    RefitSystem.run(
+        execution,
+        Rows.columns("steps", steps),
+        Rows.columns("difference", difference),
+        Matrix.of(h),
+        Rows.columns("normal", normal),
+        Rows.columns("gradient", gradient));
+  }
+
+  @Override
+  public void refitScales(
+      Tensor normal, Tensor gradient, GridSpec spec, Tensor scale, Tensor change) {
     ScaleRefit.run(
         execution,
         Rows.columns("normal", normal),
         Rows.columns("gradient", gradient),
         spec,
-        Rows.columns("scale", scale));
+        Rows.columns("scale", scale),
+        Rows.columns("change", change));
   }
 
   private static GridView view(Grid grid) {

@@ -22,6 +22,7 @@ final class Workspace implements AutoCloseable {
     RESULT,
     FACTOR,
     STRIP,
+    PRODUCT,
     BEAM,
     GATHERED,
     ATTENTION

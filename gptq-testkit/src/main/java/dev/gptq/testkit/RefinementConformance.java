@@ -6,6 +6,7 @@ import static dev.gptq.tensor.DType.U8;
 import static dev.gptq.tensor.Layout.COLUMN_MAJOR;
 import static dev.gptq.tensor.Layout.ROW_MAJOR;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
 import dev.gptq.grid.Grid;
 import dev.gptq.grid.GridSearch;
@@ -174,6 +175,53 @@ public abstract class RefinementConformance extends Conformance {
                     t.get("delta")));
   }
 
+  /** Groups that tensor cores take, ones that they do not, and a part of a tile of rows. */
+  @Test
+  void refitSystemIsThatOfEachRow() {
+    for (int[] s :
+        new int[][] {
+          {1, 1, 1}, {3, 6, 2}, {5, 21, 3}, {7, 96, 3}, {130, 128, 4}, {65, 64, 1}, {9, 256, 2}
+        }) {
+      refitSystem(s[0], s[1], s[2]);
+    }
+  }
+
+  private void refitSystem(int rows, int columns, int groups) {
+    Matrix steps = inputs().normal(F32, COLUMN_MAJOR, rows, columns);
+    for (int i = 0; i < steps.values().length; i++) {
+      steps.values()[i] = (inputs().integer(511) - 255) / 2.0;
+    }
+    Matrix h = inputs().normal(F32, ROW_MAJOR, columns, columns);
+    for (int i = 0; i < columns; i++) {
+      for (int j = 0; j < i; j++) {
+        h.values()[i * columns + j] = h.values()[j * columns + i];
+      }
+    }
+    // Both sides of the same size, so that one bound holds for either.
+    Matrix difference = inputs().normal(F32, COLUMN_MAJOR, rows, columns);
+    for (int i = 0; i < difference.values().length; i++) {
+      difference.values()[i] = (float) (100 * difference.values()[i]);
+    }
+    operation("refitSystem of " + steps + ", " + groups)
+        .in("steps", steps)
+        .in("difference", difference)
+        .in("h", h)
+        .out("normal", F32, COLUMN_MAJOR, rows, groups * (groups + 1) / 2)
+        .out("gradient", F32, COLUMN_MAJOR, rows, groups)
+        .isWithin(
+            Tolerance.dot(columns / groups + columns),
+            8192.0 * columns * columns / groups,
+            (backend, t, scope) ->
+                backend
+                    .quantization()
+                    .refitSystem(
+                        t.get("steps"),
+                        t.get("difference"),
+                        t.get("h"),
+                        t.get("normal"),
+                        t.get("gradient")));
+  }
+
   @Test
   void refitScalesSolvesEachRow() {
     for (int groups : new int[] {1, 2, 3, 8, 17, 64}) {
@@ -193,11 +241,13 @@ public abstract class RefinementConformance extends Conformance {
       Matrix normal = normal(rows, groups);
       Matrix gradient = gradient(rows, groups);
       Matrix scale = scales(rows, groups, spec);
-      Matrix refitted = refitted(spec, normal, gradient, scale);
+      Map<String, Matrix> outputs = refitted(spec, normal, gradient, scale);
+      Matrix refitted = outputs.get("scale");
       int moved = 0;
       for (int r = 0; r < rows; r++) {
         double change = lossChange(normal, gradient, scale, refitted, r);
         assertThat(change).as("row " + r).isLessThanOrEqualTo(1e-9);
+        assertThat(outputs.get("change").at(r, 0)).isCloseTo(change, within(1e-6));
         moved += change < 0 ? 1 : 0;
         for (int g = 0; g < groups; g++) {
           float s = (float) refitted.at(r, g);
@@ -218,7 +268,7 @@ public abstract class RefinementConformance extends Conformance {
       normal.values()[3 + i] = -1;
     }
     Matrix scale = scales(3, 2, spec);
-    Matrix refitted = refitted(spec, normal, gradient, scale);
+    Matrix refitted = refitted(spec, normal, gradient, scale).get("scale");
     for (int r = 0; r < 2; r++) {
       assertThat(refitted.at(r, 0)).isEqualTo(scale.at(r, 0));
       assertThat(refitted.at(r, 1)).isEqualTo(scale.at(r, 1));
@@ -234,26 +284,25 @@ public abstract class RefinementConformance extends Conformance {
         .in("normal", normal(rows, groups))
         .in("gradient", gradient(rows, groups))
         .inOut("scale", scale)
-        .isWithin(
-            Tolerance.wellConditionedSolve(groups),
-            Matrix.filled(F32, COLUMN_MAJOR, rows, groups, 2),
-            refit(spec));
+        .out("change", F32, COLUMN_MAJOR, rows, 1)
+        .isWithin(Tolerance.wellConditionedSolve(groups), 2, refit(spec));
   }
 
-  private Matrix refitted(GridSpec spec, Matrix normal, Matrix gradient, Matrix scale) {
+  private Map<String, Matrix> refitted(
+      GridSpec spec, Matrix normal, Matrix gradient, Matrix scale) {
     return operation("refitScales")
         .in("normal", normal)
         .in("gradient", gradient)
         .inOut("scale", scale)
-        .runUnderTest(refit(spec))
-        .get("scale");
+        .out("change", F32, COLUMN_MAJOR, normal.rows(), 1)
+        .runUnderTest(refit(spec));
   }
 
   private static Operation.Call refit(GridSpec spec) {
     return (backend, t, scope) ->
         backend
             .quantization()
-            .refitScales(t.get("normal"), t.get("gradient"), spec, t.get("scale"));
+            .refitScales(t.get("normal"), t.get("gradient"), spec, t.get("scale"), t.get("change"));
   }
 
   private Matrix scales(int rows, int groups, GridSpec spec) {

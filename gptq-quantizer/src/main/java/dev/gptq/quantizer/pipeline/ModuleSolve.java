@@ -1,6 +1,7 @@
 package dev.gptq.quantizer.pipeline;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.Lists;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.Rehearsal;
 import dev.gptq.pack.PackedMatrix;
@@ -72,7 +73,9 @@ public final class ModuleSolve {
    * then is not a sum over modules.
    *
    * @param weights W of all modules, one below the other, F32
-   * @param target what GPTQ is to come close to, if not W itself; errors are those beside W
+   * @param target what GPTQ is to come close to, if not W itself; errors are those beside W. If it
+   *     is W and rows are not coupled, the Hessian is of no use afterwards: its memory becomes that
+   *     of its factor
    */
   public ImmutableList<Solved> solve(
       List<Subject> modules,
@@ -88,6 +91,12 @@ public final class ModuleSolve {
             .orElseGet(() ->
                 new RoundToNearest(backend, options.grid(), options.groupSize())
                     .quantize(weights, scope));
+    Optional<ImmutableList<OutputErrors>> ofNearest =
+        statistics
+            .hessian()
+            .map(h ->
+                OutputErrors.ofNearest(
+                    backend, weights, nearest, Lists.transform(modules, Subject::rows), h));
     Optional<Attempt> attempt =
         statistics.rounded().isPresent()
             ? Optional.empty()
@@ -96,27 +105,29 @@ public final class ModuleSolve {
     double shared = (System.nanoTime() - start) / 1e9 / modules.size();
     List<Choice> choices = new ArrayList<>();
     int from = 0;
-    for (Subject module : modules) {
+    for (int i = 0; i < modules.size(); i++) {
+      Subject module = modules.get(i);
       int to = from + module.rows();
       long begin = System.nanoTime();
-      Tensor weight = weights.rows(from, to);
       QuantizedMatrix rounded = nearest.rows(from, to);
-      QuantizedMatrix own = attempt.isPresent() ? attempt.get().matrix().rows(from, to) : rounded;
-      OutputErrors errors =
-          statistics
-              .hessian()
-              .map(h -> OutputErrors.of(backend, weight, rounded, own, h))
-              .orElse(OutputErrors.NONE);
+      QuantizedMatrix own =
+          attempt.isPresent() ? attempt.get().result().matrix().rows(from, to) : rounded;
+      OutputErrors errors = ofNearest.isPresent() ? ofNearest.get().get(i) : OutputErrors.NONE;
       SolveLoss loss = SolveLoss.NONE;
-      if (attempt.isPresent() && statistics.rows().isEmpty()) {
-        Tensor aim = attempt.get().target();
-        loss =
-            new SolveLoss.Measure(
-                    backend,
-                    statistics.hessian().orElseThrow(),
-                    attempt.get().factor(),
-                    target.isEmpty())
-                .of(aim.rows(from, to), own, rounded, errors);
+      if (attempt.isPresent()) {
+        Hessian hessian = statistics.hessian().orElseThrow();
+        // The loop knows the error beside what it was to come close to.
+        double error =
+            toldByLoop(statistics, target)
+                ? attempt.get().result().error(from, to)
+                : OutputErrors.error(backend, weights.rows(from, to), own, hessian);
+        errors = errors.withError(error, hessian.tokens());
+        if (statistics.rows().isEmpty()) {
+          Tensor aim = attempt.get().target();
+          loss =
+              new SolveLoss.Measure(backend, hessian, attempt.get().factor(), target.isEmpty())
+                  .of(aim.rows(from, to), own, rounded, errors);
+        }
       }
       double seconds = shared + (System.nanoTime() - begin) / 1e9;
       choices.add(new Choice(module, own, rounded, errors, loss, seconds));
@@ -138,7 +149,7 @@ public final class ModuleSolve {
   }
 
   /** What GPTQ made of the modules, what it tried to come close to, and its factor. */
-  private record Attempt(HessianFactor factor, Tensor target, QuantizedMatrix matrix) {}
+  private record Attempt(HessianFactor factor, Tensor target, Gptq.Result result) {}
 
   private Attempt attempt(
       List<Subject> modules,
@@ -146,16 +157,26 @@ public final class ModuleSolve {
       Statistics statistics,
       Optional<Function<HessianFactor, Tensor>> target,
       TensorScope scope) {
-    HessianFactor factor = factor(modules, statistics.hessian().orElseThrow(), scope);
+    HessianFactor factor =
+        factor(modules, statistics.hessian().orElseThrow(), toldByLoop(statistics, target), scope);
     Tensor aim = target.map(t -> t.apply(factor)).orElse(weights);
     Gptq gptq = new Gptq(backend, options);
-    return new Attempt(factor, aim, gptq.quantize(aim, factor, statistics.rows(), scope).matrix());
+    return new Attempt(factor, aim, gptq.quantize(aim, factor, statistics.rows(), scope));
   }
 
-  private HessianFactor factor(List<Subject> modules, Hessian hessian, TensorScope scope) {
+  /** Whether W itself is what GPTQ comes close to, so that its loss has the error beside W. */
+  private static boolean toldByLoop(
+      Statistics statistics, Optional<Function<HessianFactor, Tensor>> target) {
+    return target.isEmpty() && statistics.rows().isEmpty();
+  }
+
+  private HessianFactor factor(
+      List<Subject> modules, Hessian hessian, boolean replacing, TensorScope scope) {
     try {
       GptqOptions damped = Damping.of(options, hessian.tokens(), hessian.columns());
-      return HessianFactor.of(backend, hessian, damped, scope);
+      return replacing
+          ? HessianFactor.replacing(backend, hessian, damped, scope)
+          : HessianFactor.of(backend, hessian, damped, scope);
     } catch (CalibrationException e) {
       throw new CalibrationException(modules.getFirst().name() + ": " + e.getMessage(), e);
     }

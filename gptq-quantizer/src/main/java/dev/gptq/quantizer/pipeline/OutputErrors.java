@@ -1,5 +1,6 @@
 package dev.gptq.quantizer.pipeline;
 
+import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.quantize.Hessian;
 import dev.gptq.quantize.QuantizedMatrix;
@@ -8,6 +9,8 @@ import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * Mean squared outputs over the calibration tokens, undamped: {@code tr(A·H·Aᵀ)} over the number of
@@ -18,41 +21,74 @@ import dev.gptq.tensor.TensorScope;
  * @param signal with A the weights W
  */
 public record OutputErrors(double error, double rtn, double signal) {
+  /** Numbers of A that are held at a time. */
+  private static final long ELEMENTS = 1L << 27;
+
   /** Where no token was seen. */
   public static final OutputErrors NONE = new OutputErrors(Double.NaN, Double.NaN, Double.NaN);
 
   /**
-   * Measures one module.
+   * Measures modules that share an input and are rounded to nearest so far, so that both errors are
+   * the same.
    *
-   * @param weight W, F32, rows × columns
+   * @param weights W of all modules, one below the other, F32, rows × columns
    * @param nearest W rounded to nearest
-   * @param quantized Q
+   * @param rows of each module
    */
-  public static OutputErrors of(
+  static ImmutableList<OutputErrors> ofNearest(
       Backend backend,
-      Tensor weight,
+      Tensor weights,
       QuantizedMatrix nearest,
-      QuantizedMatrix quantized,
+      List<Integer> rows,
       Hessian hessian) {
     try (TensorScope local = backend.newScope()) {
       // All sums are queued before the first is waited for.
-      Tensor totals = local.zeros(DType.F64, 3, 1, Layout.ROW_MAJOR);
-      addError(backend, weight, quantized, hessian, totals.rows(0, 1));
-      addError(backend, weight, nearest, hessian, totals.rows(1, 2));
-      hessian.addSquaredOutput(weight, totals.rows(2, 3));
+      Tensor totals = local.zeros(DType.F64, 2 * rows.size(), 1, Layout.ROW_MAJOR);
+      int from = 0;
+      for (int i = 0; i < rows.size(); i++) {
+        int to = from + rows.get(i);
+        Tensor weight = weights.rows(from, to);
+        addError(backend, weight, nearest.rows(from, to), hessian, totals.rows(2 * i, 2 * i + 1));
+        hessian.addSquaredOutput(weight, totals.rows(2 * i + 1, 2 * i + 2));
+        from = to;
+      }
       double[] sums = HostCopies.doubles(totals);
       double tokens = hessian.tokens();
-      return new OutputErrors(sums[0] / tokens, sums[1] / tokens, sums[2] / tokens);
+      return IntStream.range(0, rows.size())
+          .mapToObj(i -> new OutputErrors(sums[2 * i], sums[2 * i], sums[2 * i + 1]).over(tokens))
+          .collect(ImmutableList.toImmutableList());
+    }
+  }
+
+  /** The same beside another quantization, of error {@code tr(A·H·Aᵀ)} over that many tokens. */
+  OutputErrors withError(double sum, long tokens) {
+    return new OutputErrors(sum / tokens, rtn, signal);
+  }
+
+  private OutputErrors over(double tokens) {
+    return new OutputErrors(error / tokens, rtn / tokens, signal / tokens);
+  }
+
+  /** {@code tr(A·H·Aᵀ)} with {@code A = Q − W}. */
+  static double error(Backend backend, Tensor weight, QuantizedMatrix quantized, Hessian hessian) {
+    try (TensorScope local = backend.newScope()) {
+      Tensor total = local.zeros(DType.F64, 1, 1, Layout.ROW_MAJOR);
+      addError(backend, weight, quantized, hessian, total);
+      return HostCopies.scalar(total);
     }
   }
 
   private static void addError(
       Backend backend, Tensor weight, QuantizedMatrix quantized, Hessian hessian, Tensor total) {
-    try (TensorScope local = backend.newScope()) {
-      Tensor difference = local.columnMajor(DType.F32, weight.rows(), weight.columns());
-      quantized.dequantize(backend, difference);
-      backend.linalg().axpy(-1, weight, difference);
-      hessian.addSquaredOutput(difference, total);
+    int step = Math.clamp(ELEMENTS / weight.columns(), 1, weight.rows());
+    for (int from = 0; from < weight.rows(); from += step) {
+      int to = Math.min(from + step, weight.rows());
+      try (TensorScope local = backend.newScope()) {
+        Tensor difference = local.columnMajor(DType.F32, to - from, weight.columns());
+        quantized.rows(from, to).dequantize(backend, difference);
+        backend.linalg().axpy(-1, weight.rows(from, to), difference);
+        hessian.addSquaredOutput(difference, total);
+      }
     }
   }
 

@@ -126,7 +126,7 @@ final class ModuleSolveTest {
     private final float[] aim;
     private final double[][] h = new double[COLUMNS][COLUMNS];
     private final double lambda;
-    private final Hessian hessian;
+    private final float[] x = new float[TOKENS * COLUMNS];
 
     Case(Backend backend, TensorScope scope, int seed, int rows) {
       this.backend = backend;
@@ -139,7 +139,6 @@ final class ModuleSolveTest {
         w[i] = (float) random.nextGaussian();
         aim[i] = w[i] + 0.1f * (float) random.nextGaussian();
       }
-      float[] x = new float[TOKENS * COLUMNS];
       for (int t = 0; t < TOKENS; t++) {
         double common = 3 * random.nextGaussian();
         for (int j = 0; j < COLUMNS; j++) {
@@ -156,9 +155,14 @@ final class ModuleSolveTest {
         trace += h[j][j];
       }
       this.lambda = 0.01 * trace / COLUMNS;
-      this.hessian = new Hessian(backend, scope, COLUMNS);
+    }
+
+    /** A new one each time, since a solve makes its factor of it. */
+    private Hessian hessian() {
+      Hessian hessian = new Hessian(backend, scope, COLUMNS);
       hessian.add(
           scope.upload(MemorySegment.ofArray(x), DType.F32, TOKENS, COLUMNS, Layout.ROW_MAJOR));
+      return hessian;
     }
 
     private Tensor upload(float[] values) {
@@ -175,13 +179,13 @@ final class ModuleSolveTest {
                   new ModuleSolve.Subject(0, "b", "block.b", rows - 1)),
               weights,
               new ModuleSolve.Statistics(
-                  Optional.of(hessian), ImmutableList.of(), Optional.empty()),
+                  Optional.of(hessian()), ImmutableList.of(), Optional.empty()),
               drift ? Optional.of(factor -> upload(aim)) : Optional.empty(),
               scope);
     }
 
     QuantizedMatrix gptq(GptqOptions options, boolean drift) {
-      HessianFactor factor = HessianFactor.of(backend, hessian, options, scope);
+      HessianFactor factor = HessianFactor.of(backend, hessian(), options, scope);
       return new Gptq(backend, options).quantize(upload(drift ? aim : w), factor, scope).matrix();
     }
 
