@@ -3,7 +3,6 @@ package dev.gptq.cli;
 import com.google.common.io.MoreFiles;
 import com.google.common.io.RecursiveDeleteOption;
 import java.io.IOException;
-import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -14,8 +13,8 @@ import java.util.stream.Stream;
 /**
  * A program for tests: the command line run many times in one process, which compiles its kernels
  * once. The arguments are files that hold a command a line; what the commands of a file leave in
- * the working folder is deleted before the next file. Ends with the first status other than zero,
- * after a line that names the command.
+ * the working folder is deleted before the next file. Fails at the first command whose
+ * status is not zero, naming it.
  */
 public final class ManyCommands {
   private ManyCommands() {}
@@ -28,8 +27,7 @@ public final class ManyCommands {
         String[] words = Documentation.words(line);
         int status = Main.run(Main.commandLine(), Arrays.copyOfRange(words, 1, words.length));
         if (status != 0) {
-          new PrintStream(System.err, true).println(file + ": status " + status + " of " + line);
-          System.exit(status);
+          throw new IllegalStateException(file + ": status " + status + " of " + line);
         }
       }
       for (Path entry : entries(here)) {

@@ -123,7 +123,7 @@ class GgufWriterTest {
     "4, 16, true, false, 64, 16 is no multiple of 32",
     "4, 32, true, true, 64, --static-groups",
     "4, -1, true, false, 48, a row of 48 is no multiple of 32",
-    "5, 32, true, false, 64, codes of 5 bits"
+    "6, 32, true, false, 64, codes of 6 bits"
   })
   void saysWhatItCannotHold(
       int bits, int group, boolean sym, boolean scattered, int columns, String reason) {
