@@ -5,7 +5,6 @@
 // exact kernels keep their bits.
 #define GPTQ_HOST_SHIM
 
-#include <csetjmp>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -44,21 +43,44 @@ alignas(1024) static unsigned char dynamicShared[MAX_CLUSTER][256 << 10];
 
 struct Fiber {
   ucontext_t start;
-  jmp_buf state;
+  void* state[5];
   bool started;
-  bool finished;
 };
 
-/** Threads that wait for each other. */
+/** A set of threads. */
+struct Threads {
+  uint64_t words[MAX_THREADS / 64];
+
+  void add(int thread) { words[thread / 64] |= 1ull << thread % 64; }
+  void remove(int thread) { words[thread / 64] &= ~(1ull << thread % 64); }
+  bool has(int thread) const { return words[thread / 64] >> thread % 64 & 1; }
+
+  /** The first member from a thread on, or -1. */
+  int next(int from) const {
+    for (int w = from / 64; w < MAX_THREADS / 64; w++) {
+      uint64_t left = w == from / 64 ? words[w] & ~0ull << from % 64 : words[w];
+      if (left != 0) {
+        return 64 * w + __builtin_ctzll(left);
+      }
+    }
+    return -1;
+  }
+};
+
+/** Threads from `begin` to `end` that wait for each other. */
 struct Barrier {
+  int begin;
+  int end;
   int members;
   int arrived;
-  unsigned long generation;
 };
 
 static Fiber fibers[MAX_THREADS];
 static std::vector<unsigned char> stacks(MAX_THREADS* STACK);
-static jmp_buf scheduler;
+static void* scheduler[5];
+static Index firstBlock;
+static Threads ready;
+static Threads finished;
 static int current;
 static int threads;
 static int threadsOfBlock;
@@ -73,30 +95,72 @@ void forgetBoxes();
 
 inline int rankOf(int thread) { return thread / threadsOfBlock; }
 
-inline void yield() {
-  if (_setjmp(fibers[current].state) == 0) {
-    _longjmp(scheduler, 1);
+static void run();
+
+/** Goes on with a thread. */
+__attribute__((noinline)) static void resume(int thread) {
+  current = thread;
+  int ofBlock = thread % threadsOfBlock;
+  threadIdx = {ofBlock % blockDim.x, ofBlock / blockDim.x, 0};
+  blockIdx = {firstBlock.x + rankOf(thread), firstBlock.y, firstBlock.z};
+  Fiber& fiber = fibers[thread];
+  if (fiber.started) {
+    __builtin_longjmp(fiber.state, 1);
   }
+  fiber.started = true;
+  getcontext(&fiber.start);
+  fiber.start.uc_stack.ss_sp = &stacks[thread * STACK];
+  fiber.start.uc_stack.ss_size = STACK;
+  fiber.start.uc_link = nullptr;
+  makecontext(&fiber.start, run, 0);
+  setcontext(&fiber.start);
 }
 
-inline void release(Barrier& b) {
-  b.arrived = 0;
-  b.generation++;
-}
+__attribute__((noinline)) static void end() { __builtin_longjmp(scheduler, 1); }
 
-inline void await(Barrier& b) {
-  unsigned long generation = b.generation;
-  if (++b.arrived == b.members) {
-    release(b);
+/** Goes on with the next thread that does not wait; returns when it is this one's turn again. */
+__attribute__((noinline)) static void yield() {
+  int next = ready.next(current + 1);
+  if (next < 0) {
+    next = ready.next(0);
+  }
+  if (next == current) {
     return;
   }
-  while (b.generation == generation) {
+  if (__builtin_setjmp(fibers[current].state) == 0) {
+    if (next >= 0) {
+      resume(next);
+    }
+    for (int i = 0; i < threads; i++) {
+      if (!finished.has(i)) {
+        fprintf(stderr, "all threads wait for each other, thread %d among them\n", i);
+        abort();
+      }
+    }
+    end();
+  }
+}
+
+static void release(Barrier& b) {
+  b.arrived = 0;
+  for (int i = b.begin; i < b.end; i++) {
+    if (!finished.has(i)) {
+      ready.add(i);
+    }
+  }
+}
+
+__attribute__((noinline)) static void await(Barrier& b) {
+  if (++b.arrived == b.members) {
+    release(b);
+  } else {
+    ready.remove(current);
     yield();
   }
 }
 
 /** A thread that has returned no longer counts. */
-inline void leave(Barrier& b) {
+static void leave(Barrier& b) {
   if (--b.members > 0 && b.arrived == b.members) {
     release(b);
   }
@@ -106,7 +170,8 @@ inline void leave(Barrier& b) {
 static void run() {
   while (true) {
     body();
-    fibers[current].finished = true;
+    ready.remove(current);
+    finished.add(current);
     leave(cluster);
     leave(blocks[rankOf(current)]);
     leave(warps[current / WARP]);
@@ -116,44 +181,26 @@ static void run() {
 
 /** Runs the blocks of a cluster from `start` on, which is one block as a rule. */
 static void runCluster(size_t sharedBytes, Index start) {
-  cluster = {threads, 0, 0};
-  first = {0, 0, 0};
+  firstBlock = start;
+  ready = {};
+  finished = {};
+  cluster = {0, threads, threads, 0};
+  first = {0, 0, 0, 0};
   forgetBoxes();
   for (int rank = 0; rank < rankOf(threads); rank++) {
     memset(dynamicShared[rank], 0xff, sharedBytes);
-    blocks[rank] = {threadsOfBlock, 0, 0};
+    blocks[rank] = {rank * threadsOfBlock, (rank + 1) * threadsOfBlock, threadsOfBlock, 0};
   }
   for (int i = 0; i < threads; i += WARP) {
-    warps[i / WARP] = {threads - i < WARP ? threads - i : WARP, 0, 0};
+    int to = threads - i < WARP ? threads : i + WARP;
+    warps[i / WARP] = {i, to, to - i, 0};
   }
   for (int i = 0; i < threads; i++) {
-    fibers[i].finished = false;
+    ready.add(i);
     forgetCopies(i);
   }
-  for (int left = threads; left > 0;) {
-    left = 0;
-    for (int i = 0; i < threads; i++) {
-      if (fibers[i].finished) {
-        continue;
-      }
-      current = i;
-      int thread = i % threadsOfBlock;
-      threadIdx = {thread % blockDim.x, thread / blockDim.x, 0};
-      blockIdx = {start.x + rankOf(i), start.y, start.z};
-      if (_setjmp(scheduler) == 0) {
-        if (fibers[i].started) {
-          _longjmp(fibers[i].state, 1);
-        }
-        fibers[i].started = true;
-        getcontext(&fibers[i].start);
-        fibers[i].start.uc_stack.ss_sp = &stacks[i * STACK];
-        fibers[i].start.uc_stack.ss_size = STACK;
-        fibers[i].start.uc_link = nullptr;
-        makecontext(&fibers[i].start, run, 0);
-        setcontext(&fibers[i].start);
-      }
-      left += fibers[i].finished ? 0 : 1;
-    }
+  if (__builtin_setjmp(scheduler) == 0) {
+    resume(0);
   }
 }
 
@@ -442,6 +489,7 @@ void leaveRegisters() {}
 
 template <int THREADS>
 void syncFirst() {
+  shim::first.end = THREADS;
   shim::first.members = THREADS;
   shim::await(shim::first);
 }
