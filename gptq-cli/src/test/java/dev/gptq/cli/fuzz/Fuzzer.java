@@ -90,7 +90,13 @@ final class Fuzzer implements AutoCloseable {
     for (String name : List.of("compressed-config", "compressed-header")) {
       quantized(name, "compressed-tensors", compressed);
     }
+    for (String format : List.of("awq", "mlx")) {
+      for (String part : List.of("-config", "-header")) {
+        quantized(format + part, format, compressed, "--asym");
+      }
+    }
     gguf();
+    importance();
     log();
     text("text.txt", Seeds.text(Seeds.TEXT.repeat(4)), Mutator::bytes);
     text("text.jsonl", Seeds.rows(), Mutator::bytes);
@@ -107,30 +113,34 @@ final class Fuzzer implements AutoCloseable {
   }
 
   /** A checkpoint of which the configuration or the weights are changed, as the name says. */
-  private Path quantized(String name, String format) throws IOException {
+  private Path quantized(String name, String format, String... more) throws IOException {
     Path model = root.resolve(name).resolve("model");
     Seeds.model(model, Long.MAX_VALUE);
     Path quantized = root.resolve(name).resolve("quantized");
-    require(
-        Cli.run(
-            "quantize",
-            "--model",
-            model,
-            "--method",
-            "rtn",
-            "--group-size",
-            "32",
-            "--format",
-            format,
-            "--backend",
-            "reference",
-            "--output",
-            quantized));
+    List<Object> words =
+        new ArrayList<>(
+            List.of(
+                "quantize",
+                "--model",
+                model,
+                "--method",
+                "rtn",
+                "--group-size",
+                "32",
+                "--format",
+                format,
+                "--backend",
+                "reference",
+                "--output",
+                quantized));
+    words.addAll(List.of(more));
+    require(Cli.run(words.toArray()));
     return quantized;
   }
 
-  private void quantized(String name, String format, List<String> commands) throws IOException {
-    Path quantized = quantized(name, format);
+  private void quantized(String name, String format, List<String> commands, String... more)
+      throws IOException {
+    Path quantized = quantized(name, format, more);
     boolean settings = name.endsWith("config");
     add(
         name,
@@ -145,6 +155,43 @@ final class Fuzzer implements AutoCloseable {
         Cli.run(
             "convert", "--model", quantized("gguf", "gptq"), "--format", "gguf", "--output", file));
     add("gguf", file, Mutator::bytes, List.of("inspect F"));
+  }
+
+  /** An importance matrix, which costs no text. */
+  private void importance() throws IOException {
+    Path model = root.resolve("imatrix").resolve("model");
+    Seeds.model(model, Long.MAX_VALUE);
+    Path text = model.resolve("text.txt");
+    Files.write(text, Seeds.text(Seeds.TEXT.repeat(4)));
+    Path file = model.resolve("imatrix.gguf");
+    require(
+        Cli.run(
+            "quantize",
+            "--model",
+            model,
+            "--calibration",
+            text,
+            "--samples",
+            "2",
+            "--seq-len",
+            "8",
+            "--group-size",
+            "32",
+            "--quality",
+            "fast",
+            "--backend",
+            "reference",
+            "--output",
+            model.resolveSibling("quantized"),
+            "--write-imatrix",
+            file));
+    add(
+        "imatrix",
+        file,
+        Mutator::bytes,
+        List.of(
+            "quantize --model M --imatrix F --quality fast --group-size 32 --backend reference"
+                + " --output O"));
   }
 
   private void log() throws IOException {
