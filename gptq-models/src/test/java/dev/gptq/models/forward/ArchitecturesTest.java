@@ -240,7 +240,7 @@ class ArchitecturesTest {
   private static void shard(Path from, Path to) throws IOException {
     try (Checkpoint source = Checkpoint.open(from);
         CheckpointWriter writer =
-            CheckpointWriter.create(to, WriterOptions.DEFAULT.withShardLimit(100_000))) {
+            CheckpointWriter.create(to, WriterOptions.DEFAULT.withShardLimit(40_000))) {
       for (String tensor : source.names()) {
         writer.add(source.require(tensor));
       }
