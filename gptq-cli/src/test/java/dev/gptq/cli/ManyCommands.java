@@ -13,8 +13,8 @@ import java.util.stream.Stream;
 /**
  * A program for tests: the command line run many times in one process, which compiles its kernels
  * once. The arguments are files that hold a command a line; what the commands of a file leave in
- * the working folder is deleted before the next file. Fails at the first command whose
- * status is not zero, naming it.
+ * the working folder is deleted before the next file. Fails at the first command whose status is
+ * not zero, naming it.
  */
 public final class ManyCommands {
   private ManyCommands() {}

@@ -19,8 +19,7 @@ final class KernelCompilationTest {
       Path.of(System.getProperty("gptq.root"), "gptq-cuda/target/kernels");
   private static final Pattern FUNCTION =
       Pattern.compile(
-          "entry function '(\\w+)' for 'sm_(\\d+)a?'\\R.*\\R"
-              + " *(\\d+) bytes stack frame,");
+          "entry function '(\\w+)' for 'sm_(\\d+)a?'\\R.*\\R" + " *(\\d+) bytes stack frame,");
 
   /** Of 10.0 and later, for which nothing was tuned and where two kernels want a register more. */
   private static final int MOST_STACK_BYTES_OF_UNTUNED = 32;
@@ -35,12 +34,13 @@ final class KernelCompilationTest {
     List<MatchResult> functions = FUNCTION.matcher(report).results().toList();
     assertThat(functions).isNotEmpty();
     assertThat(report.split("bytes stack frame", -1)).hasSize(functions.size() + 1);
-    assertThat(functions).allSatisfy(function -> {
-      boolean tuned = Integer.parseInt(function.group(2)) < 100;
-      assertThat(Integer.parseInt(function.group(3)))
-          .as("bytes of %s on %s", function.group(1), function.group(2))
-          .isLessThanOrEqualTo(tuned ? 0 : MOST_STACK_BYTES_OF_UNTUNED);
-    });
+    assertThat(functions)
+        .allSatisfy(function -> {
+          boolean tuned = Integer.parseInt(function.group(2)) < 100;
+          assertThat(Integer.parseInt(function.group(3)))
+              .as("bytes of %s on %s", function.group(1), function.group(2))
+              .isLessThanOrEqualTo(tuned ? 0 : MOST_STACK_BYTES_OF_UNTUNED);
+        });
   }
 
   /** A plain mul.f32 may be fused with a later addition; one that names its rounding may not. */

@@ -71,7 +71,13 @@ public final class FormatTests {
 
   /** The module of a matrix. */
   public static PackedModule module(PackedMatrix matrix, StoredType modelType) {
-    return new PackedModule(MODULE, matrix, Optional.empty(), modelType, Path.of("memory"));
+    return module(MODULE, matrix, modelType);
+  }
+
+  /** A module of a name whose settings are those that the matrix shows. */
+  public static PackedModule module(String name, PackedMatrix matrix, StoredType modelType) {
+    return new PackedModule(
+        name, matrix, ModuleSettings.of(matrix), Optional.empty(), modelType, Path.of("memory"));
   }
 
   /** A model of one such module. */

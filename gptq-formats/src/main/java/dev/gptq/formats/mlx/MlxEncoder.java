@@ -3,7 +3,6 @@ package dev.gptq.formats.mlx;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.packed.Elements;
-import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.packed.PackedModule;
 import dev.gptq.formats.packed.Words;
 import dev.gptq.formats.safetensors.StoredTensor;
@@ -24,7 +23,7 @@ final class MlxEncoder {
   MlxEncoder(PackedModule module) {
     this.module = module;
     this.matrix = module.matrix();
-    this.groupSize = MlxFormat.groupSize(ModuleSettings.of(matrix));
+    this.groupSize = MlxFormat.groupSize(module.settings());
     this.groups = matrix.columns() / groupSize;
   }
 

@@ -13,6 +13,8 @@ import java.util.Optional;
  *
  * @param name its full name
  * @param matrix its weights
+ * @param settings what the configuration beside it says of it: a row that is one group does not
+ *     tell the group size of its model
  * @param bias its bias as the model has it
  * @param modelType the type in which the model runs
  * @param origin the file that messages about its tensors name
@@ -20,6 +22,7 @@ import java.util.Optional;
 public record PackedModule(
     String name,
     PackedMatrix matrix,
+    ModuleSettings settings,
     Optional<StoredTensor> bias,
     StoredType modelType,
     Path origin) {

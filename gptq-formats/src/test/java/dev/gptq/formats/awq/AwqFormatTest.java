@@ -19,7 +19,6 @@ import dev.gptq.formats.SharedFiles;
 import dev.gptq.formats.packed.Format;
 import dev.gptq.formats.packed.Formats;
 import dev.gptq.formats.packed.ModuleSettings;
-import dev.gptq.formats.packed.PackedModule;
 import dev.gptq.formats.packed.PackedModules;
 import dev.gptq.formats.packed.QuantizedModel;
 import dev.gptq.formats.safetensors.Checkpoint;
@@ -31,7 +30,6 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -140,10 +138,7 @@ class AwqFormatTest {
             .as(module)
             .isEqualTo(entry.getValue().get("sha256").stringValue());
         for (StoredTensor written :
-            format()
-                .encode(
-                    new PackedModule(
-                        module, matrix, Optional.empty(), StoredType.BF16, Path.of("memory")))) {
+            format().encode(FormatTests.module(module, matrix, StoredType.BF16))) {
           StoredTensor theirs = checkpoint.require(written.name());
           assertThat(written.describe()).isEqualTo(theirs.describe());
           assertThat(written.data().mismatch(theirs.data())).as(written.name()).isEqualTo(-1);

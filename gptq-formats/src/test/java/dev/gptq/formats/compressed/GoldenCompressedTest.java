@@ -4,10 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.common.hash.Hasher;
 import com.google.common.hash.Hashing;
+import dev.gptq.formats.FormatTests;
 import dev.gptq.formats.SharedFiles;
 import dev.gptq.formats.json.JsonConfig;
 import dev.gptq.formats.packed.Formats;
-import dev.gptq.formats.packed.PackedModule;
 import dev.gptq.formats.packed.PackedModules;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.StoredTensor;
@@ -16,7 +16,6 @@ import dev.gptq.pack.PackedMatrix;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Map;
-import java.util.Optional;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import tools.jackson.databind.JsonNode;
@@ -80,11 +79,7 @@ class GoldenCompressedTest {
   private static void compareTensors(
       Checkpoint checkpoint, PackedModules modules, String module, PackedMatrix matrix) {
     for (StoredTensor written :
-        modules
-            .format()
-            .encode(
-                new PackedModule(
-                    module, matrix, Optional.empty(), StoredType.BF16, Path.of("memory")))) {
+        modules.format().encode(FormatTests.module(module, matrix, StoredType.BF16))) {
       StoredTensor theirs = checkpoint.require(written.name());
       assertThat(written.describe()).isEqualTo(theirs.describe());
       assertThat(written.data().mismatch(theirs.data())).as(written.name()).isEqualTo(-1);

@@ -82,6 +82,21 @@ class MlxFormatTest {
     }
   }
 
+  @ParameterizedTest
+  @CsvSource({"32, 32, 1", "64, 64, 1", "128, 128, 1", "128, -1, 2", "256, 256, 2"})
+  void aRowThatIsOneGroupHasTheGroupsOfTheConfiguration(int columns, int group, long written) {
+    PackedMatrix matrix = matrix(Scheme.SYMMETRIC, 4, 2, columns, (o, i) -> i % 8, 0.5f, 8);
+    PackedModule module =
+        new PackedModule(
+            MODULE,
+            matrix,
+            new ModuleSettings(4, group, true, false),
+            Optional.empty(),
+            StoredType.F16,
+            Path.of("memory"));
+    assertThat(tensor(format().encode(module), "scales").shape()).containsExactly(2L, written);
+  }
+
   @Test
   void offsetsThatFloat16RoundsAreOffByLittle() throws IOException {
     PackedMatrix matrix = RandomMatrices.of(Scheme.ASYMMETRIC, 4, 16, 64, 32, false, 3);
@@ -189,10 +204,7 @@ class MlxFormatTest {
             .as(module)
             .isEqualTo(entry.getValue().get("sha256").stringValue());
         for (StoredTensor written :
-            format()
-                .encode(
-                    new PackedModule(
-                        module, matrix, Optional.empty(), StoredType.BF16, Path.of("memory")))) {
+            format().encode(FormatTests.module(module, matrix, StoredType.BF16))) {
           StoredTensor theirs = checkpoint.require(written.name());
           if (written.name().endsWith("weight")) {
             assertThat(written.describe()).isEqualTo(theirs.describe());

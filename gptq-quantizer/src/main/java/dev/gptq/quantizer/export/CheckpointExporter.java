@@ -64,30 +64,32 @@ public final class CheckpointExporter {
       throws IOException {
     int blocks = model.spec().blocks().size();
     Set<String> packed = new HashSet<>();
-    ImmutableMap.Builder<String, ModuleSettings> modules = ImmutableMap.builder();
+    ImmutableMap.Builder<String, ModuleSettings> described = ImmutableMap.builder();
     StringBuilder log = new StringBuilder();
     for (int block = 0; block < blocks; block++) {
       for (ModuleReport report : work.reports(block)) {
         packed.add(report.name() + ".weight");
         packed.add(report.name() + ".bias");
-        modules.put(report.name(), settings(report, settings.base()));
+        described.put(report.name(), settings(report, settings.base()));
         log.append(QuantizationLog.line(report)).append('\n');
       }
     }
+    ImmutableMap<String, ModuleSettings> modules = described.buildOrThrow();
     try (CheckpointWriter writer =
         CheckpointWriter.create(output, options(model, settings.format(), overwrite))) {
       if (settings.format() instanceof GgufFormat gguf) {
         GgufExport.write(model, kept(model, work), gguf, writer.weightFile(GgufFormat.FILE));
       } else {
-        writer.addAll(
-            () -> Stream.concat(others(model, packed), modules(model, work, settings)).iterator());
+        writer.addAll(() ->
+            Stream.concat(others(model, packed), encoded(model, work, settings.format(), modules))
+                .iterator());
       }
       byte[] reports = log.toString().getBytes(StandardCharsets.UTF_8);
       writer.writeFile(QuantizationLog.FILE, reports);
       for (Map.Entry<String, String> file : logs.entrySet()) {
         writer.writeFile(file.getKey(), file.getValue().getBytes(StandardCharsets.UTF_8));
       }
-      QuantizedModel description = Descriptions.of(model, settings, modules.buildOrThrow());
+      QuantizedModel description = Descriptions.of(model, settings, modules);
       writeSideFiles(model, settings.format(), settings.format().settings(description), writer);
       work.announce(reports);
       return writer.commit();
@@ -116,8 +118,8 @@ public final class CheckpointExporter {
   }
 
   /** The tensors of the quantized modules, encoded when their turn comes. */
-  private static Stream<StoredTensor> modules(
-      Model model, WorkFolder work, CheckpointSettings settings) {
+  private static Stream<StoredTensor> encoded(
+      Model model, WorkFolder work, Format format, ImmutableMap<String, ModuleSettings> settings) {
     StoredType type = Descriptions.type(model);
     return IntStream.range(0, model.spec().blocks().size())
         .boxed()
@@ -126,10 +128,11 @@ public final class CheckpointExporter {
             new PackedModule(
                 module.getKey(),
                 module.getValue().quantized().packed(),
+                settings.get(module.getKey()),
                 module.getValue().bias(),
                 type,
                 module.getValue().file()))
-        .flatMap(module -> settings.format().encode(module).stream());
+        .flatMap(module -> format.encode(module).stream());
   }
 
   /** Writes all places of the settings and copies tokenizer, generation settings and the like. */

@@ -75,7 +75,8 @@ public final class FormatConverter {
                   source.names().stream()
                       .filter(name -> !parts.contains(name))
                       .map(source::require),
-                  modules.keySet().stream().flatMap(module -> encode(module, type).stream()))
+                  modules.entrySet().stream()
+                      .flatMap(module -> encode(module.getKey(), module.getValue(), type).stream()))
               .iterator());
       CheckpointExporter.writeSideFiles(model, format, configuration(modules), writer);
       writer.commit();
@@ -83,12 +84,14 @@ public final class FormatConverter {
     return modules.size();
   }
 
-  private ImmutableList<StoredTensor> encode(String module, StoredType type) {
+  private ImmutableList<StoredTensor> encode(
+      String module, ModuleSettings settings, StoredType type) {
     Checkpoint source = model.checkpoint();
     return format.encode(
         new PackedModule(
             module,
             from.read(module).matrix(),
+            settings,
             source.find(module + ".bias"),
             type,
             source.folder()));

@@ -158,7 +158,7 @@ final class ExpertWindowsTest {
               .expertTokens(5);
       assertThatThrownBy(rounding::plan)
           .isInstanceOf(RequestException.class)
-          .hasMessageContaining("--method rtn does not take");
+          .hasMessageContaining("--method rtn and --imatrix do not take");
     }
   }
 }
