@@ -90,10 +90,9 @@ final class Fuzzer implements AutoCloseable {
     for (String name : List.of("compressed-config", "compressed-header")) {
       quantized(name, "compressed-tensors", compressed);
     }
-    for (String format : List.of("awq", "mlx")) {
-      for (String part : List.of("-config", "-header")) {
-        quantized(format + part, format, compressed, "--asym");
-      }
+    for (String part : List.of("-config", "-header")) {
+      quantized("awq" + part, "awq", compressed, "--asym");
+      quantized("mlx" + part, "mlx", compressed);
     }
     gguf();
     importance();
