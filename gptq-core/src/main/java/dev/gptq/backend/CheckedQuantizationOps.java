@@ -105,41 +105,43 @@ record CheckedQuantizationOps(QuantizationOps delegate) implements QuantizationO
         "refitSystem: %s columns are no %s groups",
         columns,
         groups);
-    Shapes.of("refitSystem")
-        .type("steps", steps, DType.F32)
-        .columnMajor("steps", steps)
-        .type("difference", difference, DType.F32)
-        .columnMajor("difference", difference)
-        .shape("difference", difference, steps.rows(), columns)
-        .type("h", h, DType.F32)
-        .rowMajor("h", h)
-        .shape("h", h, columns, columns)
-        .type("normal", normal, DType.F32)
-        .columnMajor("normal", normal)
-        .shape("normal", normal, steps.rows(), groups * (groups + 1) / 2)
-        .type("gradient", gradient, DType.F32)
-        .columnMajor("gradient", gradient)
-        .shape("gradient", gradient, steps.rows(), groups);
+    Shapes shapes =
+        Shapes.of("refitSystem")
+            .type("steps", steps, DType.F32)
+            .columnMajor("steps", steps)
+            .type("difference", difference, DType.F32)
+            .columnMajor("difference", difference)
+            .shape("difference", difference, steps.rows(), columns)
+            .type("h", h, DType.F32)
+            .rowMajor("h", h)
+            .shape("h", h, columns, columns);
+    checkSystem(shapes, normal, gradient, steps.rows(), groups);
     delegate.refitSystem(steps, difference, h, normal, gradient);
   }
 
   @Override
   public void refitScales(
       Tensor normal, Tensor gradient, GridSpec spec, Tensor scale, Tensor change) {
-    int groups = scale.columns();
-    Shapes.of("refitScales")
-        .type("change", change, DType.F32)
-        .columnMajor("change", change)
-        .shape("change", change, scale.rows(), 1)
-        .type("scale", scale, DType.F32)
-        .columnMajor("scale", scale)
+    Shapes shapes =
+        Shapes.of("refitScales")
+            .type("change", change, DType.F32)
+            .columnMajor("change", change)
+            .shape("change", change, scale.rows(), 1)
+            .type("scale", scale, DType.F32)
+            .columnMajor("scale", scale);
+    checkSystem(shapes, normal, gradient, scale.rows(), scale.columns());
+    delegate.refitScales(normal, gradient, spec, scale, change);
+  }
+
+  private static void checkSystem(
+      Shapes shapes, Tensor normal, Tensor gradient, int rows, int groups) {
+    shapes
         .type("normal", normal, DType.F32)
         .columnMajor("normal", normal)
-        .shape("normal", normal, scale.rows(), groups * (groups + 1) / 2)
+        .shape("normal", normal, rows, groups * (groups + 1) / 2)
         .type("gradient", gradient, DType.F32)
         .columnMajor("gradient", gradient)
-        .shape("gradient", gradient, scale.rows(), groups);
-    delegate.refitScales(normal, gradient, spec, scale, change);
+        .shape("gradient", gradient, rows, groups);
   }
 
   private static Shapes checkFit(Shapes shapes, Tensor w, Tensor scale, Tensor zero) {

@@ -20,7 +20,6 @@ public final class BlockRounding {
   public static PackedMatrix of(SuperBlock type, float[] w, int rows, float[] cost) {
     int columns = cost.length;
     BlockScales scales = BlockFit.of(type, w, rows, cost);
-    int groups = columns / type.groupSize();
     int most = (1 << type.bits()) - 1;
     int middle = type.hasOffsets() ? 0 : 1 << (type.bits() - 1);
     byte[] codes = new byte[w.length];
@@ -34,21 +33,13 @@ public final class BlockRounding {
             codes[c * rows + r] = (byte) Math.clamp(code, 0, most);
           }
         });
-    float[] scale = new float[groups * rows];
-    float[] zero = new float[groups * rows];
-    for (int g = 0; g < groups; g++) {
-      for (int r = 0; r < rows; r++) {
-        scale[g * rows + r] = scales.scale(r, g);
-        zero[g * rows + r] = scales.offset(r, g) / scales.scale(r, g);
-      }
-    }
     return Packer.pack(
         type.scheme(),
         type.bits(),
         rows,
         IntStream.range(0, columns).map(c -> c / type.groupSize()).toArray(),
         codes,
-        MemorySegment.ofArray(scale),
-        type.hasOffsets() ? Optional.of(MemorySegment.ofArray(zero)) : Optional.empty());
+        MemorySegment.ofArray(scales.scales()),
+        type.hasOffsets() ? Optional.of(MemorySegment.ofArray(scales.zeros())) : Optional.empty());
   }
 }

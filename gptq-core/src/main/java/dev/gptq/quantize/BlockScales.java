@@ -91,15 +91,8 @@ final class BlockScales {
 
   /** The grids of the weights themselves; with offsets zero points are not integers. */
   void store(Tensor scale, Tensor zero, TensorScope scope, GridStore store) {
-    float[] zeros = new float[rows * groups];
-    for (int g = 0; g < groups; g++) {
-      for (int r = 0; r < rows; r++) {
-        zeros[g * rows + r] =
-            type.hasOffsets() ? offset(r, g) / scale(r, g) : type.scheme().fixedZero(type.bits());
-      }
-    }
     store.store(scales(scope), scale);
-    store.store(tensor(zeros, scope), zero);
+    store.store(tensor(zeros(), scope), zero);
   }
 
   /** Copies a tensor. */
@@ -109,14 +102,31 @@ final class BlockScales {
     void store(Tensor from, Tensor to);
   }
 
-  private Tensor scales(TensorScope scope) {
+  /** The scale of each row of each group, group by group. */
+  float[] scales() {
     float[] scales = new float[rows * groups];
     for (int g = 0; g < groups; g++) {
       for (int r = 0; r < rows; r++) {
         scales[g * rows + r] = scale(r, g);
       }
     }
-    return tensor(scales, scope);
+    return scales;
+  }
+
+  /** The zero point of each row of each group, group by group; with offsets it is no integer. */
+  float[] zeros() {
+    float[] zeros = new float[rows * groups];
+    for (int g = 0; g < groups; g++) {
+      for (int r = 0; r < rows; r++) {
+        zeros[g * rows + r] =
+            type.hasOffsets() ? offset(r, g) / scale(r, g) : type.scheme().fixedZero(type.bits());
+      }
+    }
+    return zeros;
+  }
+
+  private Tensor scales(TensorScope scope) {
+    return tensor(scales(), scope);
   }
 
   private Tensor tensor(float[] values, TensorScope scope) {

@@ -14,16 +14,14 @@ final class DeepSeekExperts {
 
   /** Version 3: logistic scores, corrected when choosing, groups compared by their two best. */
   static Experts sigmoid(ModelConfig config) {
-    Groups groups = groups(config, Groups.Ranking.BEST_TWO);
-    Routing routing =
-        new Routing(
-            config.intBetween("num_experts_per_tok", 1, count(config)),
+    return experts(
+        config,
+        routing(
+            config,
             Score.SIGMOID,
             config.booleanValue("norm_topk_prob", true),
-            (float) config.doubleValue("routed_scaling_factor", 1),
             Optional.of("mlp.gate.e_score_correction_bias"),
-            groups);
-    return experts(config, routing);
+            groups(config, Groups.Ranking.BEST_TWO)));
   }
 
   /** Version 2: softmax scores, groups compared by their best, if there are groups. */
@@ -38,28 +36,34 @@ final class DeepSeekExperts {
               throw Switches.refused(
                   config, "topk_method", method, "greedy and group_limited_greedy are supported");
         };
-    Routing routing =
-        new Routing(
-            config.intBetween("num_experts_per_tok", 1, count(config)),
-            Score.SOFTMAX,
-            false,
-            (float) config.doubleValue("routed_scaling_factor", 1),
-            Optional.empty(),
-            groups);
-    return experts(config, routing);
+    return experts(config, routing(config, Score.SOFTMAX, false, Optional.empty(), groups));
   }
 
   /** Mistral 4: softmax scores, groups compared by their two best. */
   static Experts normalised(ModelConfig config) {
-    Routing routing =
-        new Routing(
-            config.intBetween("num_experts_per_tok", 1, count(config)),
+    return experts(
+        config,
+        routing(
+            config,
             Score.SOFTMAX,
             config.booleanValue("norm_topk_prob", true),
-            (float) config.doubleValue("routed_scaling_factor", 1),
             Optional.empty(),
-            groups(config, Groups.Ranking.BEST_TWO));
-    return experts(config, routing);
+            groups(config, Groups.Ranking.BEST_TWO)));
+  }
+
+  private static Routing routing(
+      ModelConfig config,
+      Score score,
+      boolean normalised,
+      Optional<String> correction,
+      Groups groups) {
+    return new Routing(
+        config.intBetween("num_experts_per_tok", 1, count(config)),
+        score,
+        normalised,
+        (float) config.doubleValue("routed_scaling_factor", 1),
+        correction,
+        groups);
   }
 
   private static Groups groups(ModelConfig config, Groups.Ranking ranking) {
