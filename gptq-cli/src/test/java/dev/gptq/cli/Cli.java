@@ -26,16 +26,27 @@ public final class Cli {
   private Cli() {}
 
   public static Outcome run(Object... arguments) {
-    System.setProperty("gptq.home", ROOT.toString());
-    StringWriter out = new StringWriter();
-    StringWriter err = new StringWriter();
-    String[] words = new String[arguments.length];
-    for (int i = 0; i < words.length; i++) {
-      words[i] = arguments[i].toString();
+    return new Session().run(arguments);
+  }
+
+  /**
+   * Many commands, one after the other: to find all options takes several times as long as a short
+   * command.
+   */
+  public static final class Session {
+    private final CommandLine command = Main.commandLine();
+
+    public Outcome run(Object... arguments) {
+      System.setProperty("gptq.home", ROOT.toString());
+      StringWriter out = new StringWriter();
+      StringWriter err = new StringWriter();
+      String[] words = new String[arguments.length];
+      for (int i = 0; i < words.length; i++) {
+        words[i] = arguments[i].toString();
+      }
+      command.setOut(new PrintWriter(out, true)).setErr(new PrintWriter(err, true));
+      int status = Main.run(command, words);
+      return new Outcome(status, out.toString(), err.toString());
     }
-    CommandLine command =
-        Main.commandLine().setOut(new PrintWriter(out, true)).setErr(new PrintWriter(err, true));
-    int status = Main.run(command, words);
-    return new Outcome(status, out.toString(), err.toString());
   }
 }

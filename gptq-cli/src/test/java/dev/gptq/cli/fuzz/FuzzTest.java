@@ -15,7 +15,10 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.AnnotatedElementContext;
+import org.junit.jupiter.api.extension.ExtensionContext;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.io.TempDirFactory;
 
 /**
  * Changed files of every kind. {@code -Dgptq.test.fuzz=1000000} tries more of them, {@code
@@ -28,11 +31,25 @@ final class FuzzTest {
   private static final String FOLDER = System.getProperty("gptq.test.fuzz.folder", "");
   private static final int MOST_FINDINGS = 200;
 
-  @TempDir private static Path root;
+  @TempDir(factory = InMemory.class)
+  private static Path root;
+
   private static Fuzzer fuzzer;
 
+  /** Where there is a file system in memory, a hundred thousand inputs wear no disk. */
+  static final class InMemory implements TempDirFactory {
+    @Override
+    public Path createTempDirectory(AnnotatedElementContext element, ExtensionContext context)
+        throws IOException {
+      Path memory = Path.of("/dev/shm");
+      return Files.isWritable(memory)
+          ? Files.createTempDirectory(memory, "fuzz")
+          : Files.createTempDirectory("fuzz");
+    }
+  }
+
   @BeforeAll
-  static void open() throws IOException {
+  static void open() throws Exception {
     fuzzer = new Fuzzer(root);
   }
 

@@ -14,9 +14,9 @@ import java.util.SplittableRandom;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
 
 /**
@@ -48,6 +48,22 @@ final class Fuzzer implements AutoCloseable {
   @SuppressWarnings("ArrayRecordComponent") // Never compared.
   record Case(String name, Path file, byte[] content, Change change, List<String> commands) {}
 
+  /** Runs commands, until one hangs. */
+  private static final class Runner {
+    private final Cli.Session session = new Cli.Session();
+    private final AtomicReference<Thread> thread = new AtomicReference<>();
+    private final ExecutorService commands =
+        Executors.newSingleThreadExecutor(work -> {
+          thread.set(Thread.ofPlatform().daemon().name("fuzzed").unstarted(work));
+          return thread.get();
+        });
+
+    Cli.Outcome run(Object... words)
+        throws ExecutionException, TimeoutException, InterruptedException {
+      return commands.submit(() -> session.run(words)).get(MOST_SECONDS, TimeUnit.SECONDS);
+    }
+  }
+
   /** What went wrong with an input. */
   @SuppressWarnings("ArrayRecordComponent") // Never compared.
   record Finding(long number, String name, String command, String what, byte[] input) {}
@@ -55,11 +71,10 @@ final class Fuzzer implements AutoCloseable {
   private final Path root;
   private final List<Case> cases = new ArrayList<>();
   private final Guards guards;
-  private final ExecutorService runner =
-      Executors.newSingleThreadExecutor(Thread.ofPlatform().daemon().name("fuzzed").factory());
+  private Runner runner = new Runner();
 
   /** With all cases, in a folder that is empty. */
-  Fuzzer(Path root) throws IOException {
+  Fuzzer(Path root) throws Exception {
     this.root = root;
     Path outside = root.resolve("outside");
     Seeds.model(outside, Long.MAX_VALUE);
@@ -105,14 +120,14 @@ final class Fuzzer implements AutoCloseable {
   }
 
   private void add(String name, String file, long shardLimit, Change change, List<String> commands)
-      throws IOException {
+      throws Exception {
     Path model = root.resolve(name).resolve("model");
     Seeds.model(model, shardLimit);
     add(name, model.resolve(file), change, commands);
   }
 
   /** A checkpoint of which the configuration or the weights are changed, as the name says. */
-  private Path quantized(String name, String format, String... more) throws IOException {
+  private Path quantized(String name, String format, String... more) throws Exception {
     Path model = root.resolve(name).resolve("model");
     Seeds.model(model, Long.MAX_VALUE);
     Path quantized = root.resolve(name).resolve("quantized");
@@ -133,12 +148,12 @@ final class Fuzzer implements AutoCloseable {
                 "--output",
                 quantized));
     words.addAll(List.of(more));
-    require(Cli.run(words.toArray()));
+    require(runner.run(words.toArray()));
     return quantized;
   }
 
   private void quantized(String name, String format, List<String> commands, String... more)
-      throws IOException {
+      throws Exception {
     Path quantized = quantized(name, format, more);
     boolean settings = name.endsWith("config");
     add(
@@ -148,23 +163,23 @@ final class Fuzzer implements AutoCloseable {
         commands);
   }
 
-  private void gguf() throws IOException {
+  private void gguf() throws Exception {
     Path file = root.resolve("gguf").resolve("model.gguf");
     require(
-        Cli.run(
+        runner.run(
             "convert", "--model", quantized("gguf", "gptq"), "--format", "gguf", "--output", file));
     add("gguf", file, Mutator::bytes, List.of("inspect F"));
   }
 
   /** An importance matrix, which costs no text. */
-  private void importance() throws IOException {
+  private void importance() throws Exception {
     Path model = root.resolve("imatrix").resolve("model");
     Seeds.model(model, Long.MAX_VALUE);
     Path text = model.resolve("text.txt");
     Files.write(text, Seeds.text(Seeds.TEXT.repeat(4)));
     Path file = model.resolve("imatrix.gguf");
     require(
-        Cli.run(
+        runner.run(
             "quantize",
             "--model",
             model,
@@ -193,14 +208,14 @@ final class Fuzzer implements AutoCloseable {
                 + " --output O"));
   }
 
-  private void log() throws IOException {
+  private void log() throws Exception {
     Path log = quantized("log", "gptq").resolve("quantization-log.jsonl");
     // Without calibration no error is known.
     Files.writeString(log, Files.readString(log).replace("error\":null", "error\":0.5"));
     add("log", log, Mutator::change, List.of("plot F --output O.svg", "plot M --output O.svg"));
   }
 
-  private void text(String file, byte[] content, Change change) throws IOException {
+  private void text(String file, byte[] content, Change change) throws Exception {
     Path model = root.resolve(file).resolve("model");
     Seeds.model(model, Long.MAX_VALUE);
     Path text = model.resolve(file);
@@ -215,12 +230,11 @@ final class Fuzzer implements AutoCloseable {
             "eval --model M --text F --seq-len 8 --windows 2 --backend reference"));
   }
 
-  private void add(String name, Path file, Change change, List<String> commands)
-      throws IOException {
+  private void add(String name, Path file, Change change, List<String> commands) throws Exception {
     Case added = new Case(name, file, Files.readAllBytes(file), change, commands);
     cases.add(added);
     for (String command : commands) {
-      require(Cli.run(words(added, command)));
+      require(runner.run(words(added, command)));
     }
     clear();
   }
@@ -278,13 +292,15 @@ final class Fuzzer implements AutoCloseable {
     try {
       Object[] words = words(chosen, command);
       guards.begin();
-      Future<Cli.Outcome> run = runner.submit(() -> Cli.run(words));
-      Cli.Outcome outcome = run.get(MOST_SECONDS, TimeUnit.SECONDS);
-      return wrong(outcome);
+      return wrong(runner.run(words));
     } catch (ExecutionException e) {
-      return Optional.of(stack(e.getCause()));
+      Throwable failure = e.getCause();
+      return Optional.of(failure + stack(failure.getStackTrace()));
     } catch (TimeoutException e) {
-      return Optional.of("it takes more than " + MOST_SECONDS + " seconds");
+      String where = stack(runner.thread.get().getStackTrace());
+      runner.commands.shutdownNow();
+      runner = new Runner();
+      return Optional.of("it takes more than " + MOST_SECONDS + " seconds" + where);
     } finally {
       Files.write(chosen.file(), chosen.content());
     }
@@ -313,9 +329,9 @@ final class Fuzzer implements AutoCloseable {
     return Optional.empty();
   }
 
-  private static String stack(Throwable failure) {
-    StringBuilder text = new StringBuilder(failure.toString());
-    for (StackTraceElement element : failure.getStackTrace()) {
+  private static String stack(StackTraceElement[] elements) {
+    StringBuilder text = new StringBuilder();
+    for (StackTraceElement element : elements) {
       text.append("\n  ").append(element);
     }
     return text.toString();
@@ -323,7 +339,7 @@ final class Fuzzer implements AutoCloseable {
 
   @Override
   public void close() {
-    runner.shutdownNow();
+    runner.commands.shutdownNow();
     guards.close();
   }
 }

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
+import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
@@ -20,10 +21,22 @@ import javax.management.ObjectName;
 final class Guards implements AutoCloseable {
   private static final int NONBLOCK = 2048;
   private static final int OPENED = 0x20;
+  private static final int FOLDER = 0x40000000;
+
+  /** Of an event: watch, what happened, cookie and the length of the name behind them. */
+  private static final int EVENT_BYTES = 4 * Integer.BYTES;
+
   private static final boolean LINUX = System.getProperty("os.name").equals("Linux");
 
   private final Arena arena = Arena.ofConfined();
-  private final MemorySegment events = arena.allocate(4096);
+  private final MemorySegment events = arena.allocate(4096, Integer.BYTES);
+  private final MethodHandle read =
+      function(
+          "read",
+          ValueLayout.JAVA_LONG,
+          ValueLayout.JAVA_INT,
+          ValueLayout.ADDRESS,
+          ValueLayout.JAVA_LONG);
   private final int queue;
   private long allocated;
 
@@ -33,9 +46,16 @@ final class Guards implements AutoCloseable {
   }
 
   private int watch(Path folder) {
-    int opened = (int) call("inotify_init1", NONBLOCK);
-    int watched =
-        (int) call("inotify_add_watch", opened, arena.allocateFrom(folder.toString()), OPENED);
+    MethodHandle init = function("inotify_init1", ValueLayout.JAVA_INT, ValueLayout.JAVA_INT);
+    MethodHandle add =
+        function(
+            "inotify_add_watch",
+            ValueLayout.JAVA_INT,
+            ValueLayout.JAVA_INT,
+            ValueLayout.ADDRESS,
+            ValueLayout.JAVA_INT);
+    int opened = (int) call(init, NONBLOCK);
+    int watched = (int) call(add, opened, arena.allocateFrom(folder.toString()), OPENED);
     if (opened < 0 || watched < 0) {
       throw new IllegalStateException("Linux does not watch " + folder);
     }
@@ -43,41 +63,43 @@ final class Guards implements AutoCloseable {
   }
 
   @SuppressWarnings("restricted")
-  private static long call(String function, Object... arguments) {
+  private static MethodHandle function(
+      String name, MemoryLayout result, MemoryLayout... arguments) {
+    Linker linker = Linker.nativeLinker();
+    return linker.downcallHandle(
+        linker.defaultLookup().findOrThrow(name), FunctionDescriptor.of(result, arguments));
+  }
+
+  private static long call(MethodHandle function, Object... arguments) {
     try {
-      FunctionDescriptor type =
-          switch (function) {
-            case "inotify_init1", "close" ->
-                FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_INT);
-            case "inotify_add_watch" ->
-                FunctionDescriptor.of(
-                    ValueLayout.JAVA_INT,
-                    ValueLayout.JAVA_INT,
-                    ValueLayout.ADDRESS,
-                    ValueLayout.JAVA_INT);
-            default ->
-                FunctionDescriptor.of(
-                    ValueLayout.JAVA_LONG,
-                    ValueLayout.JAVA_INT,
-                    ValueLayout.ADDRESS,
-                    ValueLayout.JAVA_LONG);
-          };
-      Linker linker = Linker.nativeLinker();
-      MethodHandle handle =
-          linker.downcallHandle(linker.defaultLookup().findOrThrow(function), type);
-      return ((Number) handle.invokeWithArguments(arguments)).longValue();
+      return ((Number) function.invokeWithArguments(arguments)).longValue();
     } catch (Throwable e) {
-      throw new IllegalStateException(function + " cannot be called", e);
+      throw new IllegalStateException(e);
     }
   }
 
-  /** Whether a file outside was opened since it was last asked. */
+  /**
+   * Whether a file outside was opened since it was last asked. That the folder itself was opened
+   * says nothing: whoever searches the whole disk does it.
+   */
   boolean wasOutside() {
-    return LINUX && call("read", queue, events, events.byteSize()) > 0;
+    boolean found = false;
+    while (LINUX) {
+      long length = call(read, queue, events, events.byteSize());
+      if (length <= 0) {
+        break;
+      }
+      for (long at = 0; at < length; ) {
+        found |= (events.get(ValueLayout.JAVA_INT, at + Integer.BYTES) & FOLDER) == 0;
+        at += EVENT_BYTES + events.get(ValueLayout.JAVA_INT, at + 3 * Integer.BYTES);
+      }
+    }
+    return found;
   }
 
-  /** Begins to count what the heap gives. */
+  /** Forgets what was opened, and begins to count what the heap gives. */
   void begin() {
+    wasOutside();
     allocated = given();
   }
 
@@ -119,7 +141,7 @@ final class Guards implements AutoCloseable {
   @Override
   public void close() {
     if (LINUX) {
-      call("close", queue);
+      call(function("close", ValueLayout.JAVA_INT, ValueLayout.JAVA_INT), queue);
     }
     arena.close();
   }
