@@ -14,6 +14,7 @@ import java.util.SplittableRandom;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicReference;
@@ -27,6 +28,11 @@ import java.util.stream.Stream;
 final class Fuzzer implements AutoCloseable {
   private static final Set<Integer> STATUSES = Set.of(0, 2, 65, 69, 74);
   private static final long MOST_SECONDS = 20;
+
+  /** As long again is waited if the process could work less than this meanwhile. */
+  private static final long LEAST_WORK = TimeUnit.SECONDS.toNanos(5);
+
+  private static final int MOST_WAITS = 10;
 
   /** Of garbage in one command; each reads some hundred kilobytes. */
   private static final long MOST_HEAP = 256L << 20;
@@ -60,7 +66,18 @@ final class Fuzzer implements AutoCloseable {
 
     Cli.Outcome run(Object... words)
         throws ExecutionException, TimeoutException, InterruptedException {
-      return commands.submit(() -> session.run(words)).get(MOST_SECONDS, TimeUnit.SECONDS);
+      Future<Cli.Outcome> outcome = commands.submit(() -> session.run(words));
+      for (int wait = 1; ; wait++) {
+        long before = Guards.processorNanos();
+        try {
+          return outcome.get(MOST_SECONDS, TimeUnit.SECONDS);
+        } catch (TimeoutException e) {
+          // Who gets no processor does not hang.
+          if (wait == MOST_WAITS || Guards.processorNanos() - before > LEAST_WORK) {
+            throw e;
+          }
+        }
+      }
     }
   }
 

@@ -108,15 +108,22 @@ final class Guards implements AutoCloseable {
     return given() - allocated;
   }
 
-  /** What the heap has given to all threads; HotSpot's, asked for by name. */
+  /** What the heap has given to all threads. */
   private static long given() {
+    return attribute(ManagementFactory.THREAD_MXBEAN_NAME, "TotalThreadAllocatedBytes");
+  }
+
+  /** What processors have worked for this process. */
+  static long processorNanos() {
+    return attribute(ManagementFactory.OPERATING_SYSTEM_MXBEAN_NAME, "ProcessCpuTime");
+  }
+
+  /** HotSpot's, asked for by name. */
+  private static long attribute(String bean, String name) {
     try {
-      Object bytes =
-          ManagementFactory.getPlatformMBeanServer()
-              .getAttribute(
-                  new ObjectName(ManagementFactory.THREAD_MXBEAN_NAME),
-                  "TotalThreadAllocatedBytes");
-      return ((Number) bytes).longValue();
+      Object value =
+          ManagementFactory.getPlatformMBeanServer().getAttribute(new ObjectName(bean), name);
+      return ((Number) value).longValue();
     } catch (JMException e) {
       throw new IllegalStateException(e);
     }

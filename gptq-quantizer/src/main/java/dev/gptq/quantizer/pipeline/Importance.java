@@ -9,7 +9,6 @@ import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
-import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.util.Optional;
 
@@ -68,14 +67,22 @@ public final class Importance {
     if (columns == null || columns.tokens() == 0) {
       return Optional.empty();
     }
-    int size = columns.means().length;
-    float[] matrix = new float[Math.multiplyExact(size, size)];
-    for (int i = 0; i < size; i++) {
-      matrix[i * size + i] = columns.means()[i] * columns.tokens();
+    float[] diagonal = columns.means().clone();
+    for (int i = 0; i < diagonal.length; i++) {
+      diagonal[i] *= columns.tokens();
     }
-    Tensor uploaded =
-        scope.upload(MemorySegment.ofArray(matrix), DType.F32, size, size, Layout.ROW_MAJOR);
-    return Optional.of(Hessian.of(backend, uploaded, columns.tokens()));
+    Tensor matrix = scope.zeros(DType.F32, diagonal.length, diagonal.length, Layout.ROW_MAJOR);
+    try (TensorScope local = backend.newScope()) {
+      backend.linalg().addToDiagonal(local.upload(diagonal), matrix);
+    }
+    return Optional.of(Hessian.of(backend, matrix, columns.tokens()));
+  }
+
+  /** Bytes of numbers that it holds in Java's heap. */
+  public long bytes() {
+    return modules.values().stream()
+        .mapToLong(columns -> (long) columns.means().length * Float.BYTES)
+        .sum();
   }
 
   /** What decides results. */

@@ -7,13 +7,14 @@ import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Step;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.Importance;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 
 /**
  * What of a run lies in Java's heap at least, in bytes: two blocks of packed weights (one that is
  * being quantized, one that is being written), the codes of the modules that are packed together, a
- * byte each, and for each token its id, and 12 for each expert that it goes to. Garbage comes on
- * top, as much as the heap allows.
+ * byte each, for each token its id, and 12 for each expert that it goes to, and an importance
+ * matrix. Garbage comes on top, as much as the heap allows.
  */
 final class HeapEstimate {
   private static final int BYTES_OF_A_ROUTE = Integer.BYTES + Double.BYTES;
@@ -49,7 +50,10 @@ final class HeapEstimate {
                   .mapToLong(step -> ((Step.Route) step).routing().chosen())
                   .sum());
     }
-    return 2 * block + codes + tokens * (Integer.BYTES + routes * BYTES_OF_A_ROUTE);
+    return 2 * block
+        + codes
+        + tokens * (Integer.BYTES + routes * BYTES_OF_A_ROUTE)
+        + settings.importance().map(Importance::bytes).orElse(0L);
   }
 
   private static long keptBytes(LinearSpec linear, GptqOptions options) {
