@@ -9,6 +9,7 @@ import dev.gptq.cli.console.MeasuringProgress;
 import dev.gptq.cli.hub.HubFiles;
 import dev.gptq.cli.options.BackendOption;
 import dev.gptq.cli.options.CalibrationOptions;
+import dev.gptq.cli.options.LoadingOption;
 import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.OutputOption;
 import dev.gptq.cli.options.QuantizationOptions;
@@ -107,6 +108,7 @@ final class CompareCommand implements Callable<Integer> {
 
   @Mixin private QuantizationOptions options;
   @Mixin private CalibrationOptions calibration;
+  @Mixin private LoadingOption loading;
   @Mixin private BackendOption backendOption;
   @Mixin private OutputOption output;
   @Spec private CommandSpec spec;
@@ -128,7 +130,15 @@ final class CompareCommand implements Callable<Integer> {
       try (Backend backend = backendOption.open(console)) {
         Comparison comparison =
             new Comparison(
-                opened, backend, calibrating, measured, divergence, new MeasuringProgress(console));
+                opened,
+                backend,
+                calibrating,
+                measured,
+                divergence,
+                loading
+                    .loading()
+                    .resolve(backend, ImmutableList.of(opened, opened), measured, console::note),
+                new MeasuringProgress(console));
         double full = comparison.fullPrecision();
         List<Comparison.Measured> results = comparison.measure(rows(algorithms, opened, console));
         if (output.json()) {

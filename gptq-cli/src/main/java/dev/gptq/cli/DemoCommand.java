@@ -17,6 +17,7 @@ import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
 import dev.gptq.models.evaluation.Generator;
+import dev.gptq.models.evaluation.Loading;
 import dev.gptq.models.evaluation.Sampler;
 import dev.gptq.models.forward.Decoder;
 import dev.gptq.models.text.EvaluationText;
@@ -97,6 +98,7 @@ final class DemoCommand implements Callable<Integer> {
                 ImmutableList.of(calibration),
                 evaluation,
                 false,
+                Loading.WHOLE,
                 new MeasuringProgress(console));
         double full = comparison.fullPrecision();
         List<Comparison.Measured> results = comparison.measure(rows());

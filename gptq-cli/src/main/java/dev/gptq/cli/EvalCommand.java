@@ -1,5 +1,7 @@
 package dev.gptq.cli;
 
+import com.google.common.collect.ImmutableSet;
+import com.google.common.collect.Sets;
 import dev.gptq.backend.Backend;
 import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.ExitStatus;
@@ -7,6 +9,7 @@ import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.console.ProgressLines;
 import dev.gptq.cli.hub.HubFiles;
 import dev.gptq.cli.options.BackendOption;
+import dev.gptq.cli.options.LoadingOption;
 import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.OutputOption;
 import dev.gptq.cli.options.TextOptions;
@@ -48,6 +51,7 @@ final class EvalCommand implements Callable<Integer> {
   private String against;
 
   @Mixin private TextOptions text;
+  @Mixin private LoadingOption loading;
   @Mixin private BackendOption backendOption;
   @Mixin private OutputOption output;
   @Spec private CommandSpec spec;
@@ -56,14 +60,17 @@ final class EvalCommand implements Callable<Integer> {
   public Integer call() throws Exception {
     Console console = output.console(spec);
     try (Backend backend = backendOption.open(console);
-        Evaluation evaluation = Evaluation.of(model.folder(console), text.text(console), backend)) {
-      evaluation.warnings().forEach(console::warning);
+        Evaluation evaluation =
+            Evaluation.of(model.folder(console), text.text(console), backend, loading.loading())) {
+      ImmutableSet<String> known = evaluation.warnings();
+      known.forEach(console::warning);
       IntConsumer progress = ProgressLines.windows(console, evaluation.windows().size());
       if (against == null) {
         measure(evaluation, backend, progress, console);
       } else {
         compare(evaluation, backend, progress, console);
       }
+      Sets.difference(evaluation.warnings(), known).forEach(console::warning);
     }
     return ExitStatus.DONE;
   }

@@ -3,7 +3,8 @@ package dev.gptq.models.evaluation;
 import com.google.common.base.Preconditions;
 import com.google.common.collect.ImmutableList;
 import com.google.common.primitives.ImmutableDoubleArray;
-import dev.gptq.models.forward.Decoder;
+import dev.gptq.models.forward.Outputs;
+import dev.gptq.models.forward.TextModel;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.IntConsumer;
@@ -153,7 +154,7 @@ public record Divergence(
    * @throws dev.gptq.formats.BadInputException if one of them predicts anything but finite numbers
    */
   public static Divergence of(
-      Decoder base, Decoder model, ImmutableList<int[]> windows, IntConsumer progress) {
+      TextModel base, TextModel model, ImmutableList<int[]> windows, IntConsumer progress) {
     Preconditions.checkArgument(!windows.isEmpty(), "no windows to evaluate");
     int vocabulary = base.spec().vocabulary();
     Preconditions.checkArgument(
@@ -165,13 +166,38 @@ public record Divergence(
     Preconditions.checkArgument(length > 1, "a window of one token predicts nothing");
     Positions positions =
         new Positions(Math.multiplyExact(windows.size(), length - 1), length, vocabulary);
-    for (List<int[]> batch : Perplexity.batches(windows)) {
-      try (Decoder.Outputs baseOutputs = base.run(batch);
-          Decoder.Outputs outputs = model.run(batch)) {
-        positions.compare(batch, baseOutputs::logits, outputs::logits);
+    List<List<int[]>> batches = Perplexity.batches(windows);
+    BothProgress both = new BothProgress(progress);
+    try (TextModel.Reading baseReading = base.read(batches, both::base);
+        TextModel.Reading reading = model.read(batches, both::model)) {
+      for (List<int[]> batch : batches) {
+        try (Outputs baseOutputs = baseReading.next();
+            Outputs outputs = reading.next()) {
+          positions.compare(batch, baseOutputs::logits, outputs::logits);
+        }
       }
-      progress.accept(positions.windows);
     }
     return positions.summary();
+  }
+
+  /** Windows that count half when one of the models has read them. */
+  private static final class BothProgress {
+    private final IntConsumer windows;
+    private int base;
+    private int model;
+
+    BothProgress(IntConsumer windows) {
+      this.windows = windows;
+    }
+
+    void base(int done) {
+      base = done;
+      windows.accept((base + model) / 2);
+    }
+
+    void model(int done) {
+      model = done;
+      windows.accept((base + model) / 2);
+    }
   }
 }

@@ -1,13 +1,17 @@
 package dev.gptq.models.evaluation;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Backend;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.models.Model;
-import dev.gptq.models.forward.Decoder;
+import dev.gptq.models.forward.TextModel;
 import dev.gptq.models.text.EvaluationText;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.function.IntConsumer;
 
 /**
@@ -22,32 +26,42 @@ import java.util.function.IntConsumer;
  */
 public final class Evaluation implements AutoCloseable {
   private final Model model;
-  private final Decoder decoder;
+  private final Backend backend;
+  private final Loading loading;
   private final ImmutableList<int[]> windows;
-  private final ImmutableList<String> warnings;
+  private final List<String> notes;
 
   private Evaluation(
-      Model model, Decoder decoder, ImmutableList<int[]> windows, ImmutableList<String> warnings) {
+      Model model,
+      Backend backend,
+      Loading loading,
+      ImmutableList<int[]> windows,
+      ImmutableList<String> notes) {
     this.model = model;
-    this.decoder = decoder;
+    this.backend = backend;
+    this.loading = loading;
     this.windows = windows;
-    this.warnings = warnings;
+    this.notes = new ArrayList<>(notes);
+  }
+
+  /** Opens a model, which is loaded as it fits, and cuts the text into windows. */
+  public static Evaluation of(Path model, EvaluationText text, Backend backend) throws IOException {
+    return of(model, text, backend, Loading.AUTO);
   }
 
   /** Opens a model and cuts the text into windows; the caller closes the backend. */
-  public static Evaluation of(Path model, EvaluationText text, Backend backend) throws IOException {
+  public static Evaluation of(Path model, EvaluationText text, Backend backend, Loading loading)
+      throws IOException {
     Model opened = Model.open(model);
-    boolean loaded = false;
+    boolean cut = false;
     try {
       ImmutableList.Builder<String> warnings = ImmutableList.builder();
       ImmutableList<int[]> windows = text.windows(opened, warnings::add);
-      Decoder decoder = opened.load(backend);
-      Evaluation evaluation =
-          new Evaluation(opened, decoder, windows, warnings.addAll(opened.warnings()).build());
-      loaded = true;
+      Evaluation evaluation = new Evaluation(opened, backend, loading, windows, warnings.build());
+      cut = true;
       return evaluation;
     } finally {
-      if (!loaded) {
+      if (!cut) {
         opened.close();
       }
     }
@@ -58,9 +72,12 @@ public final class Evaluation implements AutoCloseable {
     return model;
   }
 
-  /** What is odd about the model, and what of the text could not be given as asked for. */
-  public ImmutableList<String> warnings() {
-    return warnings;
+  /**
+   * What of the text could not be given as asked for, and what is odd about the model: its files,
+   * and after a measurement the weights that were loaded for it, and how.
+   */
+  public ImmutableSet<String> warnings() {
+    return ImmutableSet.<String>builder().addAll(notes).addAll(model.warnings()).build();
   }
 
   /** The windows that are measured on. */
@@ -70,7 +87,10 @@ public final class Evaluation implements AutoCloseable {
 
   /** Its perplexity; {@code progress} hears how many windows are done. */
   public Perplexity perplexity(IntConsumer progress) {
-    return Perplexity.of(decoder, windows, progress);
+    Loading fitting = loading.resolve(backend, ImmutableList.of(model), windows, notes::add);
+    try (TextModel loaded = fitting.load(backend, model, ImmutableMap.of())) {
+      return Perplexity.of(loaded, windows, progress);
+    }
   }
 
   /**
@@ -92,15 +112,16 @@ public final class Evaluation implements AutoCloseable {
                 + model.spec().vocabulary()
                 + "; compare with the model that was quantized");
       }
-      try (Decoder original = other.load(decoder.backend())) {
-        return Divergence.of(original, decoder, windows, progress);
+      Loading both = loading.resolve(backend, ImmutableList.of(model, other), windows, notes::add);
+      try (TextModel loaded = both.load(backend, model, ImmutableMap.of());
+          TextModel original = both.load(backend, other, ImmutableMap.of())) {
+        return Divergence.of(original, loaded, windows, progress);
       }
     }
   }
 
   @Override
   public void close() throws IOException {
-    decoder.close();
     model.close();
   }
 }

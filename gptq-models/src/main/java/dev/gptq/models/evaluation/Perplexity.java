@@ -3,7 +3,8 @@ package dev.gptq.models.evaluation;
 import com.google.common.base.Preconditions;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.Lists;
-import dev.gptq.models.forward.Decoder;
+import dev.gptq.models.forward.Outputs;
+import dev.gptq.models.forward.TextModel;
 import java.util.List;
 import java.util.function.IntConsumer;
 
@@ -24,20 +25,24 @@ public record Perplexity(double perplexity, int windows, int length) {
    *
    * @throws dev.gptq.formats.BadInputException if it predicts anything but finite numbers
    */
-  public static Perplexity of(Decoder model, ImmutableList<int[]> windows, IntConsumer progress) {
+  public static Perplexity of(TextModel model, ImmutableList<int[]> windows, IntConsumer progress) {
     Preconditions.checkArgument(!windows.isEmpty(), "no windows to evaluate");
     int length = windows.getFirst().length;
     Preconditions.checkArgument(length > 1, "a window of one token predicts nothing");
     double total = 0;
     int done = 0;
-    for (List<int[]> batch : batches(windows)) {
-      float[] losses = model.losses(batch);
-      for (int i = 0; i < losses.length; i++) {
-        Sound.require(losses[i], "the model", done + i / length);
-        total += losses[i];
+    List<List<int[]>> batches = batches(windows);
+    try (TextModel.Reading reading = model.read(batches, progress)) {
+      for (List<int[]> batch : batches) {
+        try (Outputs outputs = reading.next()) {
+          float[] losses = outputs.losses();
+          for (int i = 0; i < losses.length; i++) {
+            Sound.require(losses[i], "the model", done + i / length);
+            total += losses[i];
+          }
+        }
+        done += batch.size();
       }
-      done += batch.size();
-      progress.accept(done);
     }
     double mean = total / ((long) windows.size() * (length - 1));
     return new Perplexity(Sound.require(Math.exp(mean), "the model"), windows.size(), length);

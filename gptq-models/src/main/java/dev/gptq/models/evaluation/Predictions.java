@@ -1,7 +1,8 @@
 package dev.gptq.models.evaluation;
 
 import com.google.common.collect.ImmutableList;
-import dev.gptq.models.forward.Decoder;
+import dev.gptq.models.forward.Outputs;
+import dev.gptq.models.forward.TextModel;
 import java.util.Arrays;
 import java.util.List;
 
@@ -30,29 +31,36 @@ public final class Predictions {
    *
    * @param windows of equal length
    */
-  public static Predictions of(Decoder model, ImmutableList<int[]> windows) {
+  public static Predictions of(TextModel model, ImmutableList<int[]> windows) {
     int vocabulary = model.spec().vocabulary();
-    ImmutableList.Builder<Batch> batches = ImmutableList.builder();
-    for (List<int[]> batch : Perplexity.batches(windows)) {
-      try (Decoder.Outputs outputs = model.run(batch)) {
-        float[] all = outputs.logits(0, batch.size() * batch.getFirst().length);
-        batches.add(
-            new Batch(
-                batch, (from, to) -> Arrays.copyOfRange(all, from * vocabulary, to * vocabulary)));
+    List<List<int[]>> batches = Perplexity.batches(windows);
+    ImmutableList.Builder<Batch> kept = ImmutableList.builder();
+    try (TextModel.Reading reading = model.read(batches, done -> {})) {
+      for (List<int[]> batch : batches) {
+        try (Outputs outputs = reading.next()) {
+          float[] all = outputs.logits(0, batch.size() * batch.getFirst().length);
+          kept.add(
+              new Batch(
+                  batch,
+                  (from, to) -> Arrays.copyOfRange(all, from * vocabulary, to * vocabulary)));
+        }
       }
     }
-    return new Predictions(vocabulary, batches.build());
+    return new Predictions(vocabulary, kept.build());
   }
 
   /** The mean KL divergence of a model from these predictions. */
-  public double divergence(Decoder model) {
+  public double divergence(TextModel model) {
     int length = batches.getFirst().windows().getFirst().length;
     int windows = batches.stream().mapToInt(batch -> batch.windows().size()).sum();
     Divergence.Positions positions =
         new Divergence.Positions(Math.multiplyExact(windows, length - 1), length, vocabulary);
-    for (Batch batch : batches) {
-      try (Decoder.Outputs outputs = model.run(batch.windows())) {
-        positions.compare(batch.windows(), batch.logits(), outputs::logits);
+    try (TextModel.Reading reading =
+        model.read(batches.stream().map(Batch::windows).toList(), done -> {})) {
+      for (Batch batch : batches) {
+        try (Outputs outputs = reading.next()) {
+          positions.compare(batch.windows(), batch.logits(), outputs::logits);
+        }
       }
     }
     return positions.summary().kl().mean();

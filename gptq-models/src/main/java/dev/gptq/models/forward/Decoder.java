@@ -12,12 +12,15 @@ import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.Queue;
+import java.util.function.IntConsumer;
 
 /** A language model with all its weights in a backend's memory. */
-public final class Decoder implements AutoCloseable {
+public final class Decoder implements TextModel {
   private final Backend backend;
   private final DecoderSpec spec;
   private final TensorScope scope;
@@ -51,7 +54,7 @@ public final class Decoder implements AutoCloseable {
     return new BackwardPass(backend, ends, blocks);
   }
 
-  /** The description. */
+  @Override
   public DecoderSpec spec() {
     return spec;
   }
@@ -83,49 +86,41 @@ public final class Decoder implements AutoCloseable {
     }
   }
 
+  @Override
+  public Reading read(List<List<int[]>> batches, IntConsumer progress) {
+    Queue<List<int[]>> ahead = new ArrayDeque<>(batches);
+    return new Reading() {
+      private int done;
+
+      @Override
+      public Outputs next() {
+        List<int[]> batch = ahead.remove();
+        Outputs outputs = run(batch);
+        done += batch.size();
+        progress.accept(done);
+        return outputs;
+      }
+
+      @Override
+      public void close() {}
+    };
+  }
+
   /** Runs a batch of windows of equal length and holds what the head reads. */
   public Outputs run(List<int[]> windows) {
-    return new Outputs(windows);
-  }
-
-  /** The end of a forward pass, from which logits can be taken piece by piece. */
-  public final class Outputs implements AutoCloseable {
-    private final TensorScope memory = backend.newScope();
-    private final Registers registers = new Registers(backend, memory);
-
-    private Outputs(List<int[]> windows) {
-      ends.embed(windows, registers, memory);
-      for (Block block : blocks) {
-        block.run(registers, Pass.windows(windows.size()));
-      }
-    }
-
-    /** Logits of positions from … to−1, counted through all windows: positions × vocabulary. */
-    public float[] logits(int from, int to) {
-      try (TensorScope local = backend.newScope()) {
-        return HostCopies.floats(ends.logits(registers, from, to, local));
-      }
-    }
-
-    @Override
-    public void close() {
-      registers.close();
-      memory.close();
-    }
-  }
-
-  /**
-   * The loss {@code −ln p(next token)} at every position of a batch of windows of equal length, one
-   * window after the other. The last position of a window has no next token; its entry is 0.
-   */
-  public float[] losses(List<int[]> windows) {
-    try (TensorScope local = backend.newScope();
-        Registers registers = new Registers(backend, local)) {
+    Registers registers = new Registers(backend, scope);
+    boolean ran = false;
+    try (TensorScope local = backend.newScope()) {
       ends.embed(windows, registers, local);
       for (Block block : blocks) {
         block.run(registers, Pass.windows(windows.size()));
       }
-      return ends.losses(windows, registers);
+      ran = true;
+      return new Outputs(backend, ends, windows, registers);
+    } finally {
+      if (!ran) {
+        registers.close();
+      }
     }
   }
 

@@ -3,6 +3,7 @@ package dev.gptq.quantizer.run;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.Model;
+import dev.gptq.models.evaluation.Loading;
 import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
@@ -49,6 +50,15 @@ final class MemoryFit {
       throw new OutOfMemoryException(
           "no memory: the run needs about %d MiB of tensors, and %s has room for %d MiB. %s"
               .formatted(needed >> 20, backend.info().device(), room >> 20, advice(room)));
+    }
+  }
+
+  /** Throws if the model, of which a budget of bits measures the predictions, is too large. */
+  void requireWhole(Loading fitting) {
+    if (fitting == Loading.BLOCKS) {
+      throw new OutOfMemoryException(
+          "no memory: --target-bpw measures the whole model %s, which does not fit into %s. --observe N looks at one module at a time; --backend simd has the machine's memory"
+              .formatted(model.path(), backend.info().device()));
     }
   }
 

@@ -9,6 +9,7 @@ import dev.gptq.formats.gguf.GgufType;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.models.Model;
+import dev.gptq.models.evaluation.Loading;
 import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.gguf.GgufFormat;
@@ -121,7 +122,12 @@ public final class QuantizationPlan implements AutoCloseable {
   }
 
   private void requireMemory(Backend backend, Forecast forecast, ImmutableList<int[]> taken) {
-    new MemoryFit(backend, model, request.settings(), taken).require(forecast);
+    MemoryFit fit = new MemoryFit(backend, model, request.settings(), taken);
+    fit.require(forecast);
+    if (request.observing().filter(Observing.Budget.class::isInstance).isPresent()) {
+      fit.requireWhole(
+          Loading.AUTO.resolve(backend, ImmutableList.of(model), taken, message -> {}));
+    }
   }
 
   /** What it needs of the disk of its output, with hidden states of the widest type. */

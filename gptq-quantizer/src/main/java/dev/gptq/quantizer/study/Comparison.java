@@ -5,8 +5,9 @@ import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.Model;
 import dev.gptq.models.evaluation.Divergence;
+import dev.gptq.models.evaluation.Loading;
 import dev.gptq.models.evaluation.Perplexity;
-import dev.gptq.models.forward.Decoder;
+import dev.gptq.models.forward.TextModel;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.Curvature;
@@ -55,6 +56,7 @@ public final class Comparison {
   private final ImmutableList<ImmutableList<int[]>> calibrations;
   private final ImmutableList<int[]> evaluation;
   private final boolean divergence;
+  private final Loading loading;
   private final MeasuringListener listener;
 
   /**
@@ -63,6 +65,8 @@ public final class Comparison {
    * @param calibrations the windows of each draw of the calibration text
    * @param evaluation the windows to measure on
    * @param divergence whether to measure the KL divergence too
+   * @param loading how the models that are measured come into memory: decided, see {@link
+   *     Loading#resolve}
    */
   public Comparison(
       Model model,
@@ -70,19 +74,21 @@ public final class Comparison {
       ImmutableList<ImmutableList<int[]>> calibrations,
       ImmutableList<int[]> evaluation,
       boolean divergence,
+      Loading loading,
       MeasuringListener listener) {
     this.model = model;
     this.backend = backend;
     this.calibrations = calibrations;
     this.evaluation = evaluation;
     this.divergence = divergence;
+    this.loading = loading;
     this.listener = listener;
   }
 
   /** The perplexity of the model as it is. */
   public double fullPrecision() {
-    try (Decoder decoder = decoder(ImmutableMap.of())) {
-      return Perplexity.of(decoder, evaluation, progress()).perplexity();
+    try (TextModel loaded = load(ImmutableMap.of())) {
+      return Perplexity.of(loaded, evaluation, progress()).perplexity();
     }
   }
 
@@ -91,12 +97,12 @@ public final class Comparison {
     if (!divergence) {
       return rows.stream().map(row -> measure(row, Optional.empty())).toList();
     }
-    try (Decoder original = decoder(ImmutableMap.of())) {
+    try (TextModel original = load(ImmutableMap.of())) {
       return rows.stream().map(row -> measure(row, Optional.of(original))).toList();
     }
   }
 
-  private Measured measure(Row row, Optional<Decoder> original) {
+  private Measured measure(Row row, Optional<TextModel> original) {
     List<Double> perplexities = new ArrayList<>();
     List<Double> divergences = new ArrayList<>();
     double seconds = 0;
@@ -108,13 +114,13 @@ public final class Comparison {
       long start = System.nanoTime();
       ImmutableMap<String, PackedMatrix> packed = quantize(row, calibration);
       seconds += (System.nanoTime() - start) / 1e9;
-      try (Decoder decoder = decoder(packed)) {
+      try (TextModel loaded = load(packed)) {
         if (original.isPresent()) {
-          Divergence found = Divergence.of(original.get(), decoder, evaluation, progress());
+          Divergence found = Divergence.of(original.get(), loaded, evaluation, progress());
           perplexities.add(found.perplexity());
           divergences.add(found.kl().mean());
         } else {
-          perplexities.add(Perplexity.of(decoder, evaluation, progress()).perplexity());
+          perplexities.add(Perplexity.of(loaded, evaluation, progress()).perplexity());
         }
       }
     }
@@ -149,8 +155,8 @@ public final class Comparison {
     return store.packed();
   }
 
-  private Decoder decoder(ImmutableMap<String, PackedMatrix> packed) {
-    return new Decoder(backend, model.spec(), model.weights(backend, packed));
+  private TextModel load(ImmutableMap<String, PackedMatrix> packed) {
+    return loading.load(backend, model, packed);
   }
 
   private IntConsumer progress() {

@@ -7,8 +7,9 @@ import dev.gptq.backend.Backend;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
+import dev.gptq.models.evaluation.Loading;
 import dev.gptq.models.evaluation.Perplexity;
-import dev.gptq.models.forward.Decoder;
+import dev.gptq.models.forward.TextModel;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.observe.HessianFolder;
@@ -176,9 +177,8 @@ public final class Study {
   }
 
   private double perplexity(ImmutableMap<String, PackedMatrix> packed) {
-    try (Decoder decoder = new Decoder(backend, model.spec(), model.weights(backend, packed))) {
-      return Perplexity.of(decoder, evaluation, listener.evaluating(evaluation.size()))
-          .perplexity();
+    try (TextModel loaded = Loading.WHOLE.load(backend, model, packed)) {
+      return Perplexity.of(loaded, evaluation, listener.evaluating(evaluation.size())).perplexity();
     }
   }
 }

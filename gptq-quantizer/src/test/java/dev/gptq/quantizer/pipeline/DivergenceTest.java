@@ -14,6 +14,7 @@ import dev.gptq.models.evaluation.Divergence;
 import dev.gptq.models.evaluation.Perplexity;
 import dev.gptq.models.evaluation.Predictions;
 import dev.gptq.models.forward.Decoder;
+import dev.gptq.models.forward.Outputs;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import java.io.IOException;
@@ -106,8 +107,8 @@ final class DivergenceTest {
       double baseLoss = 0;
       int same = 0;
       for (int[] window : windows) {
-        try (Decoder.Outputs b = base.run(List.of(window));
-            Decoder.Outputs q = quantized.run(List.of(window))) {
+        try (Outputs b = base.run(List.of(window));
+            Outputs q = quantized.run(List.of(window))) {
           for (int t = 0; t + 1 < WINDOW; t++) {
             double[] p = softmax(b.logits(t, t + 1));
             double[] r = softmax(q.logits(t, t + 1));

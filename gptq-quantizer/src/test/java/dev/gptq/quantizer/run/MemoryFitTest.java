@@ -13,6 +13,7 @@ import dev.gptq.backend.Work;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
+import dev.gptq.models.evaluation.Loading;
 import dev.gptq.models.family.RandomCheckpoint;
 import dev.gptq.models.family.TinyConfigs;
 import dev.gptq.quantize.GptqOptions;
@@ -87,6 +88,18 @@ final class MemoryFitTest {
           .hasMessageContaining("--samples 4 (%d MiB)", some >> 20);
       assertThatThrownBy(() -> fit.requireRoom(needed, 1000))
           .hasMessageContaining("No option makes it fit; take a machine with more memory");
+    }
+  }
+
+  @Test
+  void aBudgetNeedsTheWholeModel() throws IOException {
+    try (Model model = model(2)) {
+      MemoryFit fit = new MemoryFit(backend, model, BEST, windows(1));
+      assertThatCode(() -> fit.requireWhole(Loading.WHOLE)).doesNotThrowAnyException();
+      assertThatThrownBy(() -> fit.requireWhole(Loading.BLOCKS))
+          .isInstanceOf(OutOfMemoryException.class)
+          .hasMessageContaining("--target-bpw measures the whole model " + model.path())
+          .hasMessageContaining("--observe N");
     }
   }
 

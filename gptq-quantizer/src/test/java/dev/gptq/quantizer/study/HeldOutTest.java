@@ -9,6 +9,7 @@ import dev.gptq.backend.Backends;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
+import dev.gptq.models.evaluation.Loading;
 import dev.gptq.models.text.EvaluationText;
 import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
@@ -51,7 +52,8 @@ final class HeldOutTest {
                 .withLength(64)
                 .draws(model, samples, 1, note -> {});
         Comparison comparison =
-            new Comparison(model, backend, calibration, heldOut, true, MeasuringListener.NONE);
+            new Comparison(
+                model, backend, calibration, heldOut, true, Loading.WHOLE, MeasuringListener.NONE);
         for (GptqOptions options : settings()) {
           double rounded = kl(comparison, Method.RTN, options);
           double solved = kl(comparison, Method.GPTQ, options);
