@@ -3,6 +3,7 @@ package dev.gptq.cli.fuzz;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -62,18 +63,23 @@ final class FuzzTest {
   void changedFilesGetAnAnswer() throws Exception {
     List<String> found = new ArrayList<>();
     Set<String> kinds = new HashSet<>();
-    for (long number = FIRST; number < FIRST + INPUTS && found.size() < MOST_FINDINGS; number++) {
-      if (!FOLDER.isEmpty()) {
-        Files.writeString(Path.of(FOLDER, "last"), Long.toString(number));
+    // Opened once: a disk would wait for each file that is emptied and written.
+    try (RandomAccessFile last =
+        new RandomAccessFile(
+            FOLDER.isEmpty() ? root.resolve("last").toFile() : Path.of(FOLDER, "last").toFile(),
+            "rw")) {
+      for (long number = FIRST; number < FIRST + INPUTS && found.size() < MOST_FINDINGS; number++) {
+        last.seek(0);
+        last.writeBytes(number + "\n");
+        fuzzer
+            .attempt(number)
+            .ifPresent(finding -> {
+              String kind = finding.what().lines().limit(4).reduce("", (a, b) -> a + b);
+              if (kinds.add(kind.replaceAll("[0-9]+", "N"))) {
+                found.add(keep(finding));
+              }
+            });
       }
-      fuzzer
-          .attempt(number)
-          .ifPresent(finding -> {
-            String kind = finding.what().lines().limit(4).reduce("", (a, b) -> a + b);
-            if (kinds.add(kind.replaceAll("[0-9]+", "N"))) {
-              found.add(keep(finding));
-            }
-          });
     }
     assertThat(found).isEmpty();
   }

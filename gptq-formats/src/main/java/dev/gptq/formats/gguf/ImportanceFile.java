@@ -89,6 +89,7 @@ public final class ImportanceFile {
           throw new BadInputException(
               "%s: the sums of '%s' have no counts; the file is damaged".formatted(file, name));
         }
+        requireCounts(file, name, counts);
         int columns = sums.length / counts.length;
         for (int i = 0; i < sums.length; i++) {
           float tokens = counts[i / columns];
@@ -152,6 +153,15 @@ public final class ImportanceFile {
       throw new BadInputException(file + " has no entry of an importance matrix");
     }
     return entries;
+  }
+
+  private static void requireCounts(Path file, String name, float[] counts) {
+    for (float count : counts) {
+      if (!(count >= 0 && count <= Float.MAX_VALUE)) {
+        throw new BadInputException(
+            "%s: '%s' has seen %s tokens; the file is damaged".formatted(file, name, count));
+      }
+    }
   }
 
   private static BadInputException damaged(Path file) {
