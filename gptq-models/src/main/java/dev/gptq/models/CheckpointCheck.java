@@ -12,10 +12,10 @@ import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Parameters;
 import dev.gptq.models.family.Parameters.Parameter;
+import dev.gptq.models.tokenizer.TokenizerSource;
 import dev.gptq.models.tokenizer.Vocabulary;
 import dev.gptq.tensor.DType;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
@@ -76,9 +76,9 @@ final class CheckpointCheck {
 
   /** A fine-tune may have added tokens and never resized the model; its other tokens are sound. */
   private Optional<String> tokensWithoutRow(Path folder) throws IOException {
-    Path tokenizer = folder.resolve(Vocabulary.FILE);
-    return Files.isRegularFile(tokenizer)
-        ? Vocabulary.read(tokenizer).oddity(spec.vocabulary())
+    Optional<TokenizerSource> tokenizer = TokenizerSource.find(folder);
+    return tokenizer.isPresent()
+        ? Vocabulary.read(tokenizer.get()).oddity(spec.vocabulary())
         : Optional.empty();
   }
 

@@ -3,8 +3,8 @@ package dev.gptq.models.gguf;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gguf.GgufValues;
-import java.util.ArrayList;
-import java.util.Comparator;
+import dev.gptq.models.tokenizer.TokenizerParts;
+import dev.gptq.models.tokenizer.TokenizerParts.Token;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -20,7 +20,7 @@ import tools.jackson.databind.node.ObjectNode;
  */
 final class GgufTokens {
   private static final String PREFIX = "tokenizer.ggml.";
-  private static final String SPACE = "▁";
+  private static final String SPACE = TokenizerParts.SPACE;
 
   private static final int NORMAL = 1;
   private static final int UNKNOWN = 2;
@@ -102,27 +102,18 @@ final class GgufTokens {
     if (prefix) {
       steps.addObject().put("type", "Prepend").put("prepend", SPACE);
     }
-    replacing(steps.addObject(), " ", SPACE);
+    TokenizerParts.replace(steps, " ", SPACE);
     root.putNull("pre_tokenizer");
     around(root, true);
     ArrayNode back = root.putObject("decoder").put("type", "Sequence").putArray("decoders");
-    replacing(back.addObject(), SPACE, " ");
+    TokenizerParts.replace(back, SPACE, " ");
     back.addObject().put("type", "ByteFallback");
     back.addObject().put("type", "Fuse");
     if (prefix) {
       back.addObject().put("type", "Strip").put("content", " ").put("start", 1).put("stop", 0);
     }
     ObjectNode bpe = model(root, false, true);
-    ArrayNode merges = bpe.putArray("merges");
-    for (Merge merge : merges()) {
-      merges.addArray().add(merge.left()).add(merge.right());
-    }
-  }
-
-  private static void replacing(ObjectNode step, String from, String to) {
-    step.put("type", "Replace");
-    step.putObject("pattern").put("String", from);
-    step.put("content", to);
+    merge(bpe.putArray("merges"));
   }
 
   private ObjectNode model(ObjectNode root, boolean whole, boolean pieces) {
@@ -183,15 +174,7 @@ final class GgufTokens {
     ArrayNode added = json.createArrayNode();
     for (int id = 0; id < tokens.size(); id++) {
       if (isAdded(id)) {
-        added
-            .addObject()
-            .put("id", id)
-            .put("content", tokens.get(id))
-            .put("single_word", false)
-            .put("lstrip", false)
-            .put("rstrip", false)
-            .put("normalized", false)
-            .put("special", type(id) != USER_DEFINED);
+        TokenizerParts.add(added, token(id), type(id) != USER_DEFINED);
       }
     }
     return added;
@@ -199,30 +182,14 @@ final class GgufTokens {
 
   /** What stands before and behind every text. */
   private void around(ObjectNode root, boolean usualBegin) {
-    Optional<Integer> before = end("bos_token_id", "add_bos_token", usualBegin);
-    Optional<Integer> behind = end("eos_token_id", "add_eos_token", false);
-    if (before.isEmpty() && behind.isEmpty()) {
-      root.putNull("post_processor");
-      return;
-    }
-    ObjectNode processor = root.putObject("post_processor").put("type", "TemplateProcessing");
-    ArrayNode single = processor.putArray("single");
-    ArrayNode pair = processor.putArray("pair");
-    ObjectNode special = processor.putObject("special_tokens");
-    before.ifPresent(id -> special(single, pair, special, id));
-    single.addObject().putObject("Sequence").put("id", "A").put("type_id", 0);
-    pair.addObject().putObject("Sequence").put("id", "A").put("type_id", 0);
-    pair.addObject().putObject("Sequence").put("id", "B").put("type_id", 1);
-    behind.ifPresent(id -> special(single, pair, special, id));
+    TokenizerParts.around(
+        root,
+        end("bos_token_id", "add_bos_token", usualBegin).map(this::token),
+        end("eos_token_id", "add_eos_token", false).map(this::token));
   }
 
-  private void special(ArrayNode single, ArrayNode pair, ObjectNode special, int id) {
-    String text = tokens.get(id);
-    single.addObject().putObject("SpecialToken").put("id", text).put("type_id", 0);
-    pair.addObject().putObject("SpecialToken").put("id", text).put("type_id", 0);
-    ObjectNode entry = special.putObject(text).put("id", text);
-    entry.putArray("ids").add(id);
-    entry.putArray("tokens").add(text);
+  private Token token(int id) {
+    return new Token(id, tokens.get(id));
   }
 
   private Optional<Integer> end(String key, String added, boolean usual) {
@@ -238,10 +205,7 @@ final class GgufTokens {
     return id;
   }
 
-  /** Two pieces that become one, by the score of that one. */
-  private record Merge(String left, String right, float score, int leftId, int rightId) {}
-
-  private List<Merge> merges() {
+  private void merge(ArrayNode merges) {
     ImmutableList<Number> scores =
         values.numbers(PREFIX + "scores").orElseThrow(() -> missing("scores"));
     if (scores.size() != tokens.size()) {
@@ -253,24 +217,7 @@ final class GgufTokens {
         ids.putIfAbsent(tokens.get(id), id);
       }
     }
-    List<Merge> merges = new ArrayList<>();
-    for (Map.Entry<String, Integer> piece : ids.entrySet()) {
-      String text = piece.getKey();
-      float score = scores.get(piece.getValue()).floatValue();
-      for (int at = text.isEmpty() ? 0 : text.offsetByCodePoints(0, 1); at < text.length(); ) {
-        Integer left = ids.get(text.substring(0, at));
-        Integer right = ids.get(text.substring(at));
-        if (left != null && right != null) {
-          merges.add(new Merge(text.substring(0, at), text.substring(at), score, left, right));
-        }
-        at = text.offsetByCodePoints(at, 1);
-      }
-    }
-    merges.sort(
-        Comparator.comparingDouble((Merge merge) -> -merge.score())
-            .thenComparingInt(Merge::leftId)
-            .thenComparingInt(Merge::rightId));
-    return merges;
+    TokenizerParts.merge(merges, ids, id -> scores.get(id).floatValue());
   }
 
   private BadInputException missing(String key) {

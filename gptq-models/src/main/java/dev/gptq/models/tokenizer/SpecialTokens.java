@@ -18,7 +18,10 @@ public record SpecialTokens(Path file, ImmutableMap<String, String> texts) {
   /** The file that names them. */
   public static final String FILE = "tokenizer_config.json";
 
-  /** Those of a checkpoint folder; none where the file is missing. */
+  /**
+   * Those of a checkpoint folder. Where the file is missing, none but the begin and the end that
+   * {@code tekken.json} or {@code tokenizer.model} names where they are all there is.
+   */
   public static SpecialTokens read(Path folder) throws IOException {
     Path file = folder.resolve(FILE);
     ImmutableMap.Builder<String, String> texts = ImmutableMap.builder();
@@ -32,6 +35,8 @@ public record SpecialTokens(Path file, ImmutableMap<String, String> texts) {
               texts.put(entry.getKey(), text);
             }
           });
+    } else {
+      texts.putAll(TokenizerSource.ends(folder));
     }
     return new SpecialTokens(file, texts.buildOrThrow());
   }

@@ -6,12 +6,15 @@ import com.google.common.collect.ImmutableMap;
 import com.google.common.primitives.Ints;
 import dev.gptq.formats.BadInputException;
 import java.io.IOException;
+import java.io.InputStream;
 import java.lang.ref.Reference;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 
-/** Text to token ids and back, as {@code tokenizer.json} says, without truncation and padding. */
+/**
+ * Text to token ids and back, as {@code tokenizer.json} says, or what stands for it, without
+ * truncation and padding.
+ */
 public final class Tokenizer implements AutoCloseable {
   /** Below that many characters room in the heap is not asked for beforehand. */
   private static final int SHORT = 1 << 16;
@@ -40,23 +43,26 @@ public final class Tokenizer implements AutoCloseable {
    * tokens and never resized the model.
    */
   public static Tokenizer open(Path folder, int rows) throws IOException {
-    Path file = folder.resolve(Vocabulary.FILE);
-    if (!Files.isRegularFile(file)) {
-      throw new BadInputException(
-          file
-              + " is missing; copy it from the original model (a model that has only"
-              + " tokenizer.model can be converted by loading it once with a fast tokenizer)");
-    }
-    Vocabulary vocabulary = Vocabulary.read(file);
-    return new Tokenizer(load(file), vocabulary, rows);
+    TokenizerSource source =
+        TokenizerSource.find(folder)
+            .orElseThrow(() ->
+                new BadInputException(
+                    folder.resolve(Vocabulary.FILE)
+                        + " is missing; copy it from the original model, or its tekken.json or"
+                        + " tokenizer.model"));
+    Vocabulary vocabulary = Vocabulary.read(source);
+    return new Tokenizer(load(source), vocabulary, rows);
   }
 
-  private static HuggingFaceTokenizer load(Path file) throws IOException {
+  private static HuggingFaceTokenizer load(TokenizerSource source) throws IOException {
     NativeLibrary.load();
-    try {
-      return HuggingFaceTokenizer.newInstance(
-          file,
-          ImmutableMap.of("addSpecialTokens", "false", "truncation", "false", "padding", "false"));
+    Path file = source.file();
+    ImmutableMap<String, String> options =
+        ImmutableMap.of("addSpecialTokens", "false", "truncation", "false", "padding", "false");
+    try (InputStream converted = source.open()) {
+      return source.isConverted()
+          ? HuggingFaceTokenizer.newInstance(converted, options)
+          : HuggingFaceTokenizer.newInstance(file, options);
     } catch (RuntimeException e) {
       // The native part throws no other type whatever it dislikes about the file.
       throw new BadInputException(

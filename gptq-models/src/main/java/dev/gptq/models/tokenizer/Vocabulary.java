@@ -3,7 +3,6 @@ package dev.gptq.models.tokenizer;
 import dev.gptq.formats.BadInputException;
 import java.io.IOException;
 import java.io.InputStream;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
 import tools.jackson.core.JacksonException;
@@ -15,7 +14,7 @@ import tools.jackson.databind.json.JsonMapper;
 /**
  * The ids that a {@code tokenizer.json} knows, added tokens included.
  *
- * @param file the {@code tokenizer.json}
+ * @param file the {@code tokenizer.json}, or what stands for it
  * @param mostId the largest id; −1 if there is none
  * @param mostToken the token of that id
  */
@@ -24,12 +23,13 @@ public record Vocabulary(Path file, int mostId, String mostToken) {
   public static final String FILE = "tokenizer.json";
 
   /**
-   * Reads a file. Throws {@link BadInputException} if it is no JSON or an id no natural number,
-   * which must be found before the native library sees the file: in some damaged ones it ends the
+   * Reads it. Throws {@link BadInputException} if it is no JSON or an id no natural number, which
+   * must be found before the native library sees the file: in some damaged ones it ends the
    * process.
    */
-  public static Vocabulary read(Path file) throws IOException {
-    try (InputStream input = Files.newInputStream(file);
+  public static Vocabulary read(TokenizerSource source) throws IOException {
+    Path file = source.file();
+    try (InputStream input = source.open();
         JsonParser parser = JsonMapper.shared().createParser(input)) {
       Reader reader = new Reader(file, parser);
       reader.document();

@@ -9,10 +9,9 @@ import dev.gptq.models.chat.ChatTemplate;
 import dev.gptq.models.gguf.Splits;
 import dev.gptq.models.tokenizer.SpecialTokens;
 import dev.gptq.models.tokenizer.Tokenizer;
+import dev.gptq.models.tokenizer.TokenizerSource;
 import dev.gptq.models.tokenizer.Vocabulary;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -41,12 +40,14 @@ final class GgufTokenizer {
 
   /** Adds its entries; throws if llama.cpp has no such tokenizer. */
   static void describe(Model model, GgufMetadata metadata) throws IOException {
-    Path file = model.folder().resolve(Vocabulary.FILE);
-    if (!Files.isRegularFile(file)) {
-      throw new BadInputException(
-          file + " is missing, and a GGUF file needs a tokenizer; copy it from the original model");
-    }
-    new GgufTokenizer(model, JsonConfig.read(file)).describe(metadata);
+    TokenizerSource source =
+        TokenizerSource.find(model.folder())
+            .orElseThrow(() ->
+                new BadInputException(
+                    model.folder().resolve(Vocabulary.FILE)
+                        + " is missing, and a GGUF file needs a tokenizer; copy it from the original"
+                        + " model"));
+    new GgufTokenizer(model, source.json()).describe(metadata);
   }
 
   private void describe(GgufMetadata metadata) throws IOException {

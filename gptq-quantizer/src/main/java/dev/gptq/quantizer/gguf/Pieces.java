@@ -3,6 +3,7 @@ package dev.gptq.quantizer.gguf;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gguf.GgufMetadata;
 import dev.gptq.formats.json.JsonConfig;
+import dev.gptq.models.tokenizer.TokenizerParts;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -97,11 +98,12 @@ final class Pieces {
     boolean plain =
         pre.isMissingNode()
             || pre.isNull()
+            || TokenizerParts.isPrefixFirst(pre)
             || pre.path("pattern").path("String").asString("").equals(" ");
     if (!replaces || !plain) {
       throw refused();
     }
-    return prepends;
+    return prepends || TokenizerParts.isPrefixFirst(pre);
   }
 
   private static List<JsonNode> steps(JsonNode normalizer) {
