@@ -194,14 +194,26 @@ public final class Model implements AutoCloseable {
     return new WeightSource(backend, checkpoint, quantization, replaced, warnings::add);
   }
 
+  /** The same, but what a GGUF file holds as codes is multiplied as such. */
+  private WeightSource packedWeights(Backend backend) {
+    return source.isEmpty()
+        ? weights(backend)
+        : new WeightSource(
+            backend,
+            checkpoint,
+            Optional.of(source.get().linears()),
+            ImmutableMap.of(),
+            warnings::add);
+  }
+
   /** What was odd about the checkpoint and the packed weights loaded so far, each once. */
   public ImmutableSet<String> warnings() {
     return ImmutableSet.copyOf(warnings);
   }
 
-  /** Loads it whole. */
+  /** Loads it whole; layers that are stored packed stay so. */
   public Decoder load(Backend backend) {
-    return new Decoder(backend, spec, weights(backend));
+    return new Decoder(backend, spec, packedWeights(backend));
   }
 
   @Override

@@ -5,6 +5,7 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.packed.Elements;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
+import dev.gptq.pack.PackedMatrix;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
@@ -94,6 +95,21 @@ public record GgufStored(
     };
   }
 
+  /** Whether it is a matrix of codes, which {@link #packed} gives. */
+  public boolean isPacked() {
+    return shape.size() == 2 && GgufCodes.reads(type);
+  }
+
+  /**
+   * The matrix as kernels multiply with it: its codes, with scales and zero points in float32.
+   * Where the type has no offsets all weights are those of {@link #decoded}; an offset is a zero
+   * point, rounded once more.
+   */
+  public PackedMatrix packed() {
+    Preconditions.checkState(isPacked(), "%s has no codes", name);
+    return GgufPacked.of(this);
+  }
+
   /** All its bytes, as a tensor of bytes. */
   public StoredTensor bytes() {
     return StoredTensor.computed(
@@ -112,8 +128,9 @@ public record GgufStored(
 
   private void decodeRow(MemorySegment blocks, long from, MemorySegment floats, long to) {
     float[] block = new float[type.block()];
+    GgufDecoder decoder = new GgufDecoder(type);
     for (int i = 0; i < columns() / block.length; i++) {
-      GgufDecoder.block(type, blocks, from + type.bytes((long) i * block.length), block);
+      decoder.block(blocks, from + type.bytes((long) i * block.length), block);
       MemorySegment.copy(
           block,
           0,

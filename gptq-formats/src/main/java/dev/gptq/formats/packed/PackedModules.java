@@ -3,27 +3,18 @@ package dev.gptq.formats.packed;
 import tools.jackson.databind.node.ObjectNode;
 
 /** The quantized modules of a checkpoint, whatever its format. */
-public interface PackedModules {
+public interface PackedModules extends PackedLinears {
   /** The format that writes such files. */
   Format format();
 
   /** The settings of most modules. */
   ModuleSettings base();
 
-  /** Whether the checkpoint holds the module in quantized form. */
-  boolean has(String module);
-
   /**
    * Checks types and shapes of a module's tensors against the settings and its layer, without
    * reading what is large. Throws {@link dev.gptq.formats.BadInputException} if they do not fit.
    */
   void check(String module, int outputs, int inputs);
-
-  /**
-   * Reads a module. Throws {@link dev.gptq.formats.BadInputException} if its tensors contradict the
-   * settings. The matrix is valid until the checkpoint is closed.
-   */
-  StoredLinear read(String module);
 
   /** The settings as the checkpoint has them. */
   ObjectNode settings();

@@ -20,7 +20,7 @@ class GgufDecoderTest {
 
   private static float[] decode(GgufType type, byte[] bytes) {
     float[] out = new float[type.block()];
-    GgufDecoder.block(type, MemorySegment.ofArray(bytes), 0, out);
+    new GgufDecoder(type).block(MemorySegment.ofArray(bytes), 0, out);
     return out;
   }
 

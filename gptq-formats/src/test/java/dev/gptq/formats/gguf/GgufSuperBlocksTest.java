@@ -163,7 +163,7 @@ class GgufSuperBlocksTest {
     MemorySegment bytes = MemorySegment.ofArray(encode(matrix));
     float[] out = new float[256];
     for (int b = 0; b < blocks; b++) {
-      GgufDecoder.block(stored, bytes, stored.bytes(256L * b), out);
+      new GgufDecoder(stored).block(bytes, stored.bytes(256L * b), out);
       for (int i = 0; i < 256; i++) {
         int g = (256 * b + i) / type.groupSize();
         int code = codes[256 * b + i];

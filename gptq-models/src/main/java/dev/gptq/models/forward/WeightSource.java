@@ -4,7 +4,7 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.formats.BadInputException;
-import dev.gptq.formats.packed.PackedModules;
+import dev.gptq.formats.packed.PackedLinears;
 import dev.gptq.formats.packed.StoredLinear;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.StoredTensor;
@@ -28,7 +28,7 @@ import java.util.function.Consumer;
 public final class WeightSource {
   private final Backend backend;
   private final Checkpoint checkpoint;
-  private final Optional<PackedModules> quantization;
+  private final Optional<? extends PackedLinears> quantization;
   private final ImmutableMap<String, PackedMatrix> replaced;
   private final Consumer<String> warnings;
 
@@ -42,7 +42,7 @@ public final class WeightSource {
   public WeightSource(
       Backend backend,
       Checkpoint checkpoint,
-      Optional<PackedModules> quantization,
+      Optional<? extends PackedLinears> quantization,
       ImmutableMap<String, PackedMatrix> replaced,
       Consumer<String> warnings) {
     this.backend = backend;

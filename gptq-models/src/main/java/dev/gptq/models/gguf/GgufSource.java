@@ -1,5 +1,6 @@
 package dev.gptq.models.gguf;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.io.MoreFiles;
 import com.google.common.io.RecursiveDeleteOption;
@@ -7,6 +8,8 @@ import dev.gptq.formats.gguf.GgufFile;
 import dev.gptq.formats.gguf.GgufStored;
 import dev.gptq.formats.json.JsonConfig;
 import dev.gptq.formats.packed.Elements;
+import dev.gptq.formats.packed.PackedLinears;
+import dev.gptq.formats.packed.StoredLinear;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
@@ -110,6 +113,22 @@ public final class GgufSource implements AutoCloseable {
       decoded.put(name, shifted ? minusOne(stored) : stored);
     });
     return file.seenAs(decoded.buildOrThrow());
+  }
+
+  /** The matrices of codes, by module. They are valid as long as the checkpoint. */
+  public PackedLinears linears() {
+    return new PackedLinears() {
+      @Override
+      public boolean has(String module) {
+        GgufStored tensor = tensors.get(module + ".weight");
+        return tensor != null && tensor.isPacked();
+      }
+
+      @Override
+      public StoredLinear read(String module) {
+        return new StoredLinear(tensors.get(module + ".weight").packed(), ImmutableList.of());
+      }
+    };
   }
 
   private static StoredTensor minusOne(StoredTensor norm) {
