@@ -12,6 +12,9 @@ struct GridSpec {
   int hasZeroPoint;
   int scaleType;
   float fixedZero;
+  int scaleBits;
+  float largestScale;
+  int leastZero;
 };
 
 /** A scale and a zero point. */
@@ -42,34 +45,51 @@ __device__ inline float valueOf(int code, float scale, float zero) {
   return __fmul_rn(scale, __fsub_rn(float(code), zero));
 }
 
+/** Rounded to so many significant bits, to nearest, ties to even. */
+__device__ inline float significant(float x, int significantBits) {
+  int drop = 24 - significantBits;
+  if (drop == 0) {
+    return x;
+  }
+  u32 bits = __float_as_uint(x);
+  u32 odd = (bits >> drop) & 1;
+  return __uint_as_float((bits + (1u << (drop - 1)) - 1 + odd) & (0xffffffffu << drop));
+}
+
 /** The scale as it will be stored: F32, F16 (its magnitude clamped to the positive range) or BF16. */
-__device__ inline float roundScale(float scale, int type) {
-  switch (type) {
+__device__ inline float roundScale(float scale, const GridSpec& spec) {
+  switch (spec.scaleType) {
     case F32:
-      return scale;
+      return significant(scale, spec.scaleBits);
     case F16: {
       float least = 5.9604644775390625e-8f;
+      float most = spec.largestScale;
       float magnitude = fabsf(scale);
-      magnitude = magnitude < least ? least : magnitude > 65504.0f ? 65504.0f : magnitude;
+      magnitude = magnitude < least ? least : magnitude > most ? most : magnitude;
       u32 sign = __float_as_uint(scale) & 0x80000000u;
-      return halfToFloat(floatToHalf(__uint_as_float(__float_as_uint(magnitude) | sign)));
+      float clamped = __uint_as_float(__float_as_uint(magnitude) | sign);
+      return halfToFloat(floatToHalf(significant(clamped, spec.scaleBits)));
     }
-    default: {
-      u32 bits = __float_as_uint(scale);
-      return __uint_as_float((bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u);
-    }
+    default:
+      return significant(significant(scale, spec.scaleBits), 8);
   }
 }
 
-/** s = R((hi − lo) / levels), z = fixed or clamp(rint(−lo / s) + zeroShift, 0, maxCode). */
+/** s = R(step), z = fixed or clamp(rint(−lo / s) + zeroShift, leastZero, maxCode). */
 __device__ inline Fit fitRange(float lo, float hi, int zeroShift, const GridSpec& spec) {
   Fit fit;
-  fit.scale = roundScale(__fdiv_rn(__fsub_rn(hi, lo), float(spec.levels)), spec.scaleType);
+  float step = __fdiv_rn(__fsub_rn(hi, lo), float(spec.levels));
+  if (spec.leastZero > 0) {
+    float above = __fdiv_rn(hi, float(spec.levels - spec.leastZero));
+    step = step < above ? above : step;
+  }
+  fit.scale = roundScale(step, spec);
   if (spec.hasZeroPoint) {
     float z = __fadd_rn(rintf(__fdiv_rn(-lo, fit.scale)), float(zeroShift));
+    float least = float(spec.leastZero);
     float most = float(spec.maxCode);
     // +0, not −0, at the lower end; a NaN stays one.
-    fit.zero = z > most ? most : z <= 0 ? 0.0f : z;
+    fit.zero = z > most ? most : z <= least ? least : z;
   } else {
     fit.zero = spec.fixedZero;
   }

@@ -177,4 +177,7 @@ __device__ inline void unpackOf(Packed p, int first, Matrix w) {
 PACKED_OF_TYPES(2)
 PACKED_OF_TYPES(3)
 PACKED_OF_TYPES(4)
+PACKED_OF_TYPES(5)
+PACKED_OF_TYPES(6)
+PACKED_OF_TYPES(7)
 PACKED_OF_TYPES(8)

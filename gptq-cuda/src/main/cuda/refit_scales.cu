@@ -111,7 +111,7 @@ struct Refit {
 __device__ inline float refitted(float scale, double step, const GridSpec& spec) {
   double sum = scale + step;
   float magnitude = scale > 0 ? float(sum) : scale < 0 ? float(-sum) : 0.0f;
-  float rounded = roundScale(magnitude > 0 ? magnitude : 0.0f, spec.scaleType);
+  float rounded = roundScale(magnitude > 0 ? magnitude : 0.0f, spec);
   return scale < 0 ? -rounded : rounded;
 }
 

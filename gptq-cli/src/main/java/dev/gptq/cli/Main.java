@@ -14,7 +14,7 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "gptq",
     description = {
-      "Quantizes large language models to 2, 3, 4 or 8 bits with GPTQ.",
+      "Quantizes large language models to 2 to 8 bits with GPTQ.",
       "",
       "Try 'gptq demo' first: it quantizes a small bundled model and shows what that does to it."
     },

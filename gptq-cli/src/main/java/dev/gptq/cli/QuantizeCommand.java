@@ -112,7 +112,7 @@ final class QuantizeCommand implements Callable<Integer> {
       paramLabel = "NAMES",
       description = {
         "one or several of these, each loaded by:",
-        "gptq: vLLM (4, 8 bits), SGLang, GPTQModel, transformers; symmetric;",
+        "gptq: vLLM (4, 8 bits, symmetric), SGLang, GPTQModel, transformers; zero points from 1 on;",
         "gptq_v2: GPTQModel, transformers; also zero points of 0;",
         "compressed-tensors: vLLM, SGLang, transformers (symmetric); with --asym 4 and 8 bits;",
         "awq: vLLM, SGLang, transformers with GPTQModel, mlx-lm; 4 bits, best with --asym;",
@@ -221,6 +221,7 @@ final class QuantizeCommand implements Callable<Integer> {
             .keepStates(keptStates)
             .classicLog(logFormat == LogFormat.CLASSIC);
     options.curvature().ifPresent(quantization::curvature);
+    options.scaleBits().ifPresent(quantization::scaleBits);
     imatrix.apply(quantization, spec);
     if (method == Method.GPTQ && !imatrix.given()) {
       quantization.calibration(calibration.calibration(console));

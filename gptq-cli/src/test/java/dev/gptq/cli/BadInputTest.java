@@ -157,9 +157,9 @@ final class BadInputTest {
   @Test
   void optionsThatContradictEachOther() {
     assertRefused(2, new String[] {"--sym", "--asym"}, "--asym");
-    assertRefused(2, new String[] {"--bits", "5"}, "--bits");
+    assertRefused(2, new String[] {"--bits", "9"}, "--bits");
     assertRefused(2, new String[] {"--scheme", "half-offset"}, "half-offset");
-    assertRefused(2, new String[] {"--asym", "--format", "gptq"}, "gptq_v2");
+    assertRefused(2, new String[] {"--scale-bits", "12"}, "--scale-bits must be between 4 and 11");
     assertRefused(2, new String[] {"--no-such-option"}, "--no-such-option");
   }
 

@@ -180,6 +180,27 @@ final class QuantizeCommandTest {
         .isEqualTo(2);
   }
 
+  /** Zero points from 1 on, which the first version of the format stores less one. */
+  @Test
+  void asymmetricGridsInTheFirstVersionOfTheFormat() throws IOException {
+    Path output = folder.resolve("v1");
+    Cli.Outcome quantized =
+        quantize(
+            output, "--method", "rtn", "--asym", "--format", "gptq", "--include", "layers[.]1[.]");
+    assertThat(quantized.status()).as(quantized.err()).isZero();
+    Path converted = folder.resolve("v2");
+    assertThat(
+            Cli.run("convert", "--model", output, "--output", converted, "--format", "gptq_v2")
+                .status())
+        .isZero();
+    assertThat(Cli.run("inspect", converted).out()).contains("asymmetric", "checks passed");
+    Path back = folder.resolve("back");
+    assertThat(
+            Cli.run("convert", "--model", converted, "--output", back, "--format", "gptq").status())
+        .isZero();
+    assertSameTensors(back, output, "model.layers.1.mlp.up_proj");
+  }
+
   @Test
   void writesSeveralFormatsOfOneRun() throws IOException {
     Path output = folder.resolve("both");

@@ -4,7 +4,7 @@ import dev.gptq.pack.PackedMatrix;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 
-/** Products of activations with weights that stay packed at 2, 3, 4 or 8 bits. */
+/** Products of activations with weights that stay packed at 2 to 8 bits. */
 public interface PackedMatmul {
 
   /** Brings packed weights into this backend's memory and layout; they live as long as scope. */

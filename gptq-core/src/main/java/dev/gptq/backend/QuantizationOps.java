@@ -21,8 +21,10 @@ public interface QuantizationOps {
    *   lo = min(0, w…), hi = max(0, w…)
    *   symmetric schemes: hi = max(−lo, hi), lo = −hi
    *   if lo = hi = 0: lo = −1, hi = 1
-   *   s = R((hi − lo) / levels)
-   *   z = fixed zero of the scheme, or clamp(rint(−lo / s), 0, maxCode)
+   *   step = (hi − lo) / levels
+   *   if leastZero = 1: step = max(step, hi / (levels − 1))
+   *   s = R(step)
+   *   z = fixed zero of the scheme, or clamp(rint(−lo / s), leastZero, maxCode)
    * </pre>
    *
    * Only for the searches that need no Hessian. The MSE search tries {@code p = (float) (1 −
@@ -41,8 +43,8 @@ public interface QuantizationOps {
    *
    * <pre>
    *   lo' = shrink·lo, hi' = shrink·hi
-   *   s = R((hi' − lo') / levels)
-   *   z = fixed zero of the scheme, or clamp(rint(−lo' / s) + zeroShift, 0, maxCode)
+   *   s = R(step) with step as there, of lo' and hi'
+   *   z = fixed zero of the scheme, or clamp(rint(−lo' / s) + zeroShift, leastZero, maxCode)
    * </pre>
    *
    * @param w m × n

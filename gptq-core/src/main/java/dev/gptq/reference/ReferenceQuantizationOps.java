@@ -132,10 +132,16 @@ final class ReferenceQuantizationOps implements QuantizationOps {
     }
 
     Fit fit(GridSpec spec, int zeroShift) {
-      float scale = spec.roundScale((hi - lo) / spec.scheme().levels(spec.bits()));
+      int levels = spec.scheme().levels(spec.bits());
+      float step = (hi - lo) / levels;
+      if (spec.leastZero() > 0) {
+        step = Math.max(step, hi / (levels - spec.leastZero()));
+      }
+      float scale = spec.roundScale(step);
       float zero =
           spec.scheme().hasZeroPoint()
-              ? Math.clamp((float) Math.rint(-lo / scale) + zeroShift, 0, spec.maxCode())
+              ? Math.clamp(
+                  (float) Math.rint(-lo / scale) + zeroShift, spec.leastZero(), spec.maxCode())
               : spec.scheme().fixedZero(spec.bits());
       return new Fit(scale, zero);
     }

@@ -34,7 +34,10 @@ final class GridFormulasTest {
   private record Fit(float scale, float zero, List<Integer> codes, List<Float> values) {}
 
   private Fit fit(Scheme scheme, int bits, GridSearch search, float... row) {
-    GridSpec spec = new GridSpec(scheme, bits, search, DType.F32);
+    return fit(new GridSpec(scheme, bits, search, DType.F32), row);
+  }
+
+  private Fit fit(GridSpec spec, float... row) {
     Tensor w = scope.columnMajor(DType.F32, 1, row.length);
     backend.linalg().convert(scope.upload(row), w);
     Tensor scale = scope.columnMajor(DType.F32, 1, 1);
@@ -109,6 +112,24 @@ final class GridFormulasTest {
     assertThat(positive.zero()).isZero();
     assertThat(positive.codes()).containsExactly(1, 2, 3);
     Fit negative = fit(Scheme.ASYMMETRIC, 2, GridSearch.MIN_MAX, -1, -2, -3);
+    assertThat(negative.zero()).isEqualTo(3);
+    assertThat(negative.codes()).containsExactly(2, 1, 0);
+  }
+
+  /** Stored less one, zero points begin at 1, and the range reaches to the largest weight. */
+  @Test
+  void zeroPointsFromOneOn() {
+    GridSpec spec =
+        new GridSpec(Scheme.ASYMMETRIC, 2, GridSearch.MIN_MAX, DType.F32).withLeastZero(1);
+    Fit positive = fit(spec, 1, 2, 4);
+    assertThat(positive.scale()).isEqualTo(2);
+    assertThat(positive.zero()).isEqualTo(1);
+    assertThat(positive.codes()).containsExactly(1, 2, 3);
+    Fit both = fit(spec, -1, 2);
+    assertThat(both.scale()).isEqualTo(1);
+    assertThat(both.zero()).isEqualTo(1);
+    assertThat(both.codes()).containsExactly(0, 3);
+    Fit negative = fit(spec, -1, -2, -3);
     assertThat(negative.zero()).isEqualTo(3);
     assertThat(negative.codes()).containsExactly(2, 1, 0);
   }

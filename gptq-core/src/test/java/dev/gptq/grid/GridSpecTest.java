@@ -53,6 +53,38 @@ final class GridSpecTest {
     assertThat(round(1e30f, DType.BF16)).isBetween(0.99e30f, 1.01e30f);
   }
 
+  /** What has 8 bits is the same number in float16 and bfloat16, and so is what has 7. */
+  @Test
+  void scalesOfEightBitsSurviveBothTypes() {
+    for (int scaleBits : new int[] {7, 8}) {
+      GridSpec spec = GridSpec.of(Scheme.SYMMETRIC, 4).withScaleBits(scaleBits);
+      for (int half = 1; half <= 0x7bff; half++) {
+        float scale = Float.float16ToFloat((short) half);
+        float rounded = spec.roundScale(scale);
+        assertThat(Float.float16ToFloat(Float.floatToFloat16(rounded))).isEqualTo(rounded);
+        assertThat(round(rounded, DType.BF16)).isEqualTo(rounded);
+        if (scale >= 0x1p-14f && scale <= spec.largestScale()) {
+          assertThat(Math.abs(rounded / scale - 1))
+              .isLessThanOrEqualTo(Math.scalb(1f, -scaleBits));
+        }
+      }
+      assertThat(spec.roundScale(-1e30f)).isEqualTo(-spec.largestScale());
+    }
+    GridSpec spec = GridSpec.of(Scheme.SYMMETRIC, 4).withScaleBits(8);
+    assertThat(spec.largestScale()).isEqualTo(65280);
+    assertThat(spec.roundScale(1 + 0x1p-8f)).isEqualTo(1);
+    assertThat(spec.roundScale(1 + 3 * 0x1p-8f)).isEqualTo(1 + 0x1p-6f);
+    assertThat(spec.roundScale(-(1 + 0x1.1p-8f))).isEqualTo(-(1 + 0x1p-7f));
+  }
+
+  @Test
+  void scaleBitsAndLeastZeroAreChecked() {
+    GridSpec spec = GridSpec.of(Scheme.SYMMETRIC, 4);
+    assertThatThrownBy(() -> spec.withScaleBits(3)).hasMessageContaining("not 3");
+    assertThatThrownBy(() -> spec.withScaleBits(25)).hasMessageContaining("between 4 and 24");
+    assertThatThrownBy(() -> spec.withLeastZero(1)).hasMessageContaining("least zero point");
+  }
+
   /** Every value of the short types is its own rounding. */
   @Test
   void storedValuesStay() {

@@ -33,7 +33,7 @@ final class SchemeTest {
   /** The restricted and the half-offset grid are their own mirror images. */
   @Test
   void mirrorSymmetry() {
-    for (int bits : new int[] {2, 3, 4, 8}) {
+    for (int bits : new int[] {2, 3, 4, 5, 6, 7, 8}) {
       for (Scheme scheme : new Scheme[] {Scheme.SYMMETRIC_RESTRICTED, Scheme.HALF_OFFSET}) {
         float lowest = scheme.minCode() - scheme.fixedZero(bits);
         float highest = scheme.maxCode(bits) - scheme.fixedZero(bits);

@@ -8,7 +8,7 @@ import java.util.Random;
 import org.junit.jupiter.api.Test;
 
 final class BitStreamTest {
-  private static final int[] BITS = {2, 3, 4, 8};
+  private static final int[] BITS = {2, 3, 4, 5, 6, 7, 8};
 
   private static int[] packCounting(int bits, int codes) {
     int[] words = new int[BitStream.words(codes, bits)];

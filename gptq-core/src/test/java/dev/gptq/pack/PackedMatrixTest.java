@@ -33,7 +33,7 @@ final class PackedMatrixTest {
     float[] scales = {0.5f, 1, 2, 4, 8, 0.25f, 3, 5, 7, 9};
     float[] zeros = {1, 2, 3, 0, 1, 2, 3, 0, 1, 2};
     int[] groupOf = {0, 1, 1, 0, 0, 0, 1, 1, 0, 1, 0, 1};
-    for (int bits : new int[] {2, 3, 4, 8}) {
+    for (int bits : new int[] {2, 3, 4, 5, 6, 7, 8}) {
       byte[] codes = codes(bits);
       PackedMatrix packed =
           Packer.pack(

@@ -87,6 +87,9 @@ final class LaunchArguments {
         JAVA_FLOAT,
         at + 24,
         spec.scheme().hasZeroPoint() ? 0 : spec.scheme().fixedZero(spec.bits()));
+    values.set(JAVA_INT, at + 28, spec.scaleBits());
+    values.set(JAVA_FLOAT, at + 32, spec.largestScale());
+    values.set(JAVA_INT, at + 36, spec.leastZero());
     return this;
   }
 

@@ -105,7 +105,11 @@ final class GridStrips {
     FloatVector lo = Lanes.load(strip, loAt(columns) + lane).mul(p);
     FloatVector hi = Lanes.load(strip, hiAt(columns) + lane).mul(p);
     float levels = spec.scheme().levels(spec.bits());
-    return Rounding.scale(hi.sub(lo).div(levels), spec);
+    FloatVector step = hi.sub(lo).div(levels);
+    if (spec.leastZero() > 0) {
+      step = step.max(hi.div(levels - spec.leastZero()));
+    }
+    return Rounding.scale(step, spec);
   }
 
   /** The zero point of the range shrunk by p, moved by {@code shift} codes. */
@@ -122,7 +126,7 @@ final class GridStrips {
     }
     FloatVector lo = Lanes.load(strip, loAt(columns) + lane).mul(p);
     FloatVector zero = Rounding.rint(lo.neg().div(scale)).add((float) shift);
-    return zero.max(0f).min(spec.maxCode());
+    return zero.max((float) spec.leastZero()).min(spec.maxCode());
   }
 
   /** Leaves a grid as the result. */

@@ -11,6 +11,8 @@ final class Rounding {
   /** What {@link #rint} adds and takes off again. */
   static final float MAGIC = 0x1.8p23f;
 
+  private static final int HALF_BITS = 11;
+  private static final int BRAIN_BITS = 8;
   private static final int MAGIC_BITS = Float.floatToRawIntBits(MAGIC);
 
   private Rounding() {}
@@ -69,27 +71,34 @@ final class Rounding {
   /** {@link GridSpec#roundScale}. */
   static FloatVector scale(FloatVector scale, GridSpec spec) {
     return switch (spec.scaleType()) {
-      case F32 -> scale;
-      case F16 -> half(scale);
-      case BF16 -> {
-        IntVector bits = scale.reinterpretAsInts();
-        IntVector odd = bits.lanewise(VectorOperators.LSHR, 16).and(1);
-        yield bits.add(0x7fff).add(odd).and(0xffff0000).reinterpretAsFloats();
+      case F32 -> significant(scale, spec.scaleBits());
+      case F16 -> {
+        IntVector sign = scale.reinterpretAsInts().and(Integer.MIN_VALUE);
+        FloatVector x = clamp(scale.abs(), GridSpec.SMALLEST_SCALE, spec.largestScale());
+        FloatVector rounded = half(significant(x, spec.scaleBits()));
+        yield rounded.reinterpretAsInts().or(sign).reinterpretAsFloats();
       }
+      case BF16 -> significant(significant(scale, spec.scaleBits()), BRAIN_BITS);
       default -> throw new IllegalStateException("unreachable: " + spec.scaleType());
     };
   }
 
-  /** Rounded to binary16, the magnitude clamped to its range of scales, the sign kept. */
-  private static FloatVector half(FloatVector scale) {
-    IntVector sign = scale.reinterpretAsInts().and(Integer.MIN_VALUE);
-    FloatVector x = clamp(scale.abs(), GridSpec.SMALLEST_SCALE, GridSpec.LARGEST_SCALE);
+  /** Rounded to so many significant bits, to nearest, ties to even. */
+  private static FloatVector significant(FloatVector x, int significantBits) {
+    int drop = GridSpec.ALL_SCALE_BITS - significantBits;
+    if (drop == 0) {
+      return x;
+    }
     IntVector bits = x.reinterpretAsInts();
-    IntVector odd = bits.lanewise(VectorOperators.LSHR, 13).and(1);
-    FloatVector normal = bits.add(0xfff).add(odd).and(0xffffe000).reinterpretAsFloats();
+    IntVector odd = bits.lanewise(VectorOperators.LSHR, drop).and(1);
+    return bits.add((1 << (drop - 1)) - 1).add(odd).and(-(1 << drop)).reinterpretAsFloats();
+  }
+
+  /** Rounded to binary16, of numbers within its range that are not negative. */
+  private static FloatVector half(FloatVector x) {
+    FloatVector normal = significant(x, HALF_BITS);
     // Below 2⁻¹⁴ the steps are 2⁻²⁴, the last bit of numbers near 0.75.
     FloatVector subnormal = x.add(0.75f).sub(0.75f);
-    FloatVector rounded = normal.blend(subnormal, x.compare(VectorOperators.LT, 0x1p-14f));
-    return rounded.reinterpretAsInts().or(sign).reinterpretAsFloats();
+    return normal.blend(subnormal, x.compare(VectorOperators.LT, 0x1p-14f));
   }
 }

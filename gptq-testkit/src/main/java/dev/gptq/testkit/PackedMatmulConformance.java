@@ -59,6 +59,20 @@ public abstract class PackedMatmulConformance extends Conformance {
     }
   }
 
+  /** Codes of 5, 6 and 7 bits, of which none fill a word. */
+  @Test
+  void theWidthsBetweenFourAndEight() {
+    for (int bits : new int[] {5, 6, 7}) {
+      matmul(Scheme.ASYMMETRIC, bits, 1, 40, 128, 4, false);
+      matmul(Scheme.SYMMETRIC, bits, 9, 24, 64, 2, false);
+      matmul(Scheme.HALF_OFFSET, bits, 5, 17, 96, 1, false);
+      matmul(Scheme.ASYMMETRIC, bits, 6, 33, 100, 3, true);
+      for (int columns : new int[] {1, 7, 33, 61}) {
+        matmul(Scheme.SYMMETRIC, bits, 3, 18, columns, 1, false);
+      }
+    }
+  }
+
   @Test
   void everyNumberOfRowsAndTokens() {
     for (int n : Shapes.VECTOR) {

@@ -72,6 +72,29 @@ public abstract class QuantizationConformance extends Conformance {
             backend.quantization().fitGrid(t.get("w"), spec, t.get("scale"), t.get("zero")));
   }
 
+  /** Scales of 7 or 8 bits, and zero points that are stored less one, of rows without negatives. */
+  @Test
+  void fitGridOfFewScaleBits() {
+    for (DType type : SCALE_TYPES) {
+      GridSpec short7 = new GridSpec(Scheme.SYMMETRIC, 4, GridSearch.MIN_MAX, type, 7, 0);
+      fitGrid(short7, peculiarRows(inputs(), 24, 33));
+      GridSpec fromOne = new GridSpec(Scheme.ASYMMETRIC, 6, GridSearch.MIN_MAX, type, 8, 1);
+      fitGrid(fromOne, peculiarRows(inputs(), 24, 33));
+      fitGrid(fromOne, positive(19, 33));
+      fitGridWeighted(fromOne, false, positive(19, 33));
+    }
+  }
+
+  private Matrix positive(int rows, int columns) {
+    Matrix w = inputs().normal(F32, COLUMN_MAJOR, rows, columns);
+    double[] v = w.values();
+    for (int i = 0; i < v.length; i++) {
+      v[i] = i % 7 == 3 ? -0.05 * Math.abs(v[i]) : Math.abs(v[i]);
+      v[i] = (float) v[i];
+    }
+    return w;
+  }
+
   @Test
   void candidateGridForEverySpec() {
     forEachSpec(spec -> {

@@ -237,7 +237,7 @@ public abstract class RefinementConformance extends Conformance {
     int rows = 40;
     int groups = 9;
     for (DType type : new DType[] {DType.F16, DType.BF16}) {
-      GridSpec spec = new GridSpec(Scheme.ASYMMETRIC, 3, GRID_SEARCH, type);
+      GridSpec spec = new GridSpec(Scheme.ASYMMETRIC, 3, GRID_SEARCH, type, 8, 1);
       Matrix normal = normal(rows, groups);
       Matrix gradient = gradient(rows, groups);
       Matrix scale = scales(rows, groups, spec);

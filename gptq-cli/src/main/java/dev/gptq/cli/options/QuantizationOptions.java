@@ -1,6 +1,7 @@
 package dev.gptq.cli.options;
 
 import dev.gptq.cli.console.UsageException;
+import dev.gptq.formats.packed.Format;
 import dev.gptq.grid.GridSearch;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
@@ -14,10 +15,13 @@ import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.Target;
 import dev.gptq.tensor.DType;
 import java.util.Optional;
+import java.util.OptionalInt;
 import picocli.CommandLine.Option;
 
 /** The options of the algorithm that all bit widths and group sizes of a run share. */
 public final class QuantizationOptions {
+  private static final int HALF_BITS = 11;
+
   /** Orders by their names on the command line. */
   public enum Order {
     /** As stored. */
@@ -137,6 +141,15 @@ public final class QuantizationOptions {
   private Integer sweeps;
 
   @Option(
+      names = "--scale-bits",
+      paramLabel = "N",
+      description =
+          "significant bits of a scale, 4 to 11, all of float16's (default: 8, which float16 and"
+              + " bfloat16 hold alike; fewer where a format multiplies scales by zero points, 11 in"
+              + " symmetric GGUF)")
+  private Integer scaleBits;
+
+  @Option(
       names = "--signed-scales",
       description =
           "also try negative scales for symmetric grids; not every loader is known to read them")
@@ -183,13 +196,14 @@ public final class QuantizationOptions {
 
   /** The options for one bit width and group size. */
   public GptqOptions with(int bits, int groupSize) {
-    if (bits != 2 && bits != 3 && bits != 4 && bits != 8) {
-      throw new UsageException("--bits must be 2, 3, 4 or 8 but is " + bits);
+    if (!GridSpec.isWidth(bits)) {
+      throw new UsageException("--bits must be between 2 and 8 but is " + bits);
     }
     try {
       Quality quality = quality();
       return new GptqOptions(
-          new GridSpec(scheme(), bits, search(quality), DType.F16),
+          new GridSpec(scheme(), bits, search(quality), DType.F16)
+              .withScaleBits(scaleBits().orElse(Format.BOTH_TYPES)),
           groupSize,
           order(quality),
           staticGroups(order(quality)),
@@ -204,6 +218,17 @@ public final class QuantizationOptions {
     } catch (IllegalArgumentException e) {
       throw new UsageException(e.getMessage());
     }
+  }
+
+  /** Significant bits of a scale, if they were asked for. */
+  public OptionalInt scaleBits() {
+    if (scaleBits == null) {
+      return OptionalInt.empty();
+    }
+    if (scaleBits < 4 || scaleBits > HALF_BITS) {
+      throw new UsageException("--scale-bits must be between 4 and 11 but is " + scaleBits);
+    }
+    return OptionalInt.of(scaleBits == HALF_BITS ? GridSpec.ALL_SCALE_BITS : scaleBits);
   }
 
   /** The options for blocks of llama.cpp, which have a grid and a group size of their own. */

@@ -11,7 +11,8 @@ public final class WidthOptions {
   @Option(
       names = "--bits",
       paramLabel = "N",
-      description = "bits of a weight: 2, 3, 4 or 8 (default: ${DEFAULT-VALUE})")
+      description =
+          "bits of a weight, 2 to 8; 5, 6 and 7 are read by few (default: ${DEFAULT-VALUE})")
   private int bits = 4;
 
   @Option(

@@ -9,6 +9,7 @@ import dev.gptq.formats.packed.Words;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
+import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.pack.BitStream;
 import dev.gptq.pack.PackedMatrix;
@@ -73,9 +74,9 @@ final class CompressedReader {
 
   private Parts parts() {
     int bits = settings.bits();
-    if (bits != 2 && bits != 3 && bits != 4 && bits != 8) {
+    if (!GridSpec.isWidth(bits)) {
       throw new BadInputException(
-          "%s: module '%s' has codes of %d bits; 2, 3, 4 and 8 can be read"
+          "%s: module '%s' has codes of %d bits; 2 to 8 can be read"
               .formatted(checkpoint.folder(), prefix, bits));
     }
     StoredTensor packed = checkpoint.require(prefix + "." + CODES);

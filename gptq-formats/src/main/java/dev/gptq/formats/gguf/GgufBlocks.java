@@ -81,8 +81,9 @@ public final class GgufBlocks {
           fiveBits(target, 4, o, from);
         }
         case Q8_0 -> {
+          int zero = (int) matrix.zero(o, group);
           for (int j = 0; j < SIZE; j++) {
-            target.set(ValueLayout.JAVA_BYTE, 2 + j, (byte) (matrix.code(o, from + j) - (1 << 7)));
+            target.set(ValueLayout.JAVA_BYTE, 2 + j, (byte) (matrix.code(o, from + j) - zero));
           }
         }
         default -> throw new IllegalArgumentException(type + " is no type of quantized modules");

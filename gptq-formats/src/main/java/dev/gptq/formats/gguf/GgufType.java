@@ -2,7 +2,9 @@ package dev.gptq.formats.gguf;
 
 import dev.gptq.formats.packed.GroupRefusals;
 import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.formats.packed.Offsets;
 import dev.gptq.formats.safetensors.StoredType;
+import dev.gptq.grid.GridSpec;
 import dev.gptq.pack.PackedMatrix;
 import java.util.Arrays;
 import java.util.Optional;
@@ -101,19 +103,24 @@ public enum GgufType {
   /** The type that holds a module of those settings; see {@link #refusal}. */
   public static GgufType of(ModuleSettings settings) {
     return switch (settings.bits()) {
-      case 8 -> Q8_0;
+      case 6, 7, 8 -> Q8_0;
       case 5 -> settings.sym() ? Q5_0 : Q5_1;
       default -> settings.sym() ? Q4_0 : Q4_1;
     };
   }
 
+  /**
+   * Significant bits of a scale with which the type of a grid is exact: any number in float16 where
+   * that is all there is, and with offsets {@code scale·zero} in float16, too.
+   */
+  public static int scaleBits(int bits, boolean sym) {
+    return sym ? GridSpec.ALL_SCALE_BITS : Offsets.scaleBits(bits);
+  }
+
   /** Why no type holds a module, as the end of a sentence; empty if one does. */
   public static Optional<String> refusal(ModuleSettings settings, int columns) {
-    if (settings.bits() > 5 && settings.bits() != 8) {
-      return Optional.of("has no type here for codes of " + settings.bits() + " bits");
-    }
-    if (settings.bits() == 8 && !settings.sym()) {
-      return Optional.of("has 8 bits for symmetric grids only");
+    if (settings.bits() > 5 && !settings.sym()) {
+      return Optional.of("has " + settings.bits() + " bits for symmetric grids only");
     }
     Optional<String> scattered = GroupRefusals.scattered(settings);
     if (scattered.isPresent()) {

@@ -1,7 +1,6 @@
 package dev.gptq.formats.gptq;
 
 import com.google.common.collect.ImmutableMap;
-import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.json.JsonConfig;
 import dev.gptq.formats.packed.ModuleOverride;
@@ -18,7 +17,7 @@ import tools.jackson.databind.node.ObjectNode;
  * The quantization settings of a checkpoint, as {@code config.json} holds them under {@code
  * quantization_config} and {@code quantize_config.json} repeats them.
  *
- * @param settings of modules without a rule; codes have 2, 3, 4 or 8 bits
+ * @param settings of modules without a rule; codes have 2 to 8 bits
  * @param format how zero points are stored
  * @param dynamic rules for single modules: a regular expression that matches the beginning of the
  *     name; after {@code -:} modules to skip, after {@code +:} or nothing those to change
@@ -53,7 +52,6 @@ public record GptqConfig(
   public static final String FILE = "quantize_config.json";
 
   static final String SKIP = "-:";
-  static final ImmutableSet<Integer> WIDTHS = ImmutableSet.of(2, 3, 4, 8);
 
   private static final String CHANGE = "+:";
 

@@ -6,6 +6,7 @@ import dev.gptq.formats.gptq.GptqConfig.Version;
 import dev.gptq.formats.json.JsonConfig;
 import dev.gptq.formats.packed.ModuleOverride;
 import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.grid.GridSpec;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
@@ -58,8 +59,8 @@ final class GptqConfigReader {
 
   private void requireSupported(ModuleSettings settings, String where) {
     int bits = settings.bits();
-    if (!GptqConfig.WIDTHS.contains(bits)) {
-      throw bad("bits" + where + " must be 2, 3, 4 or 8 but is " + bits);
+    if (!GridSpec.isWidth(bits)) {
+      throw bad("bits" + where + " must be between 2 and 8 but is " + bits);
     }
     if (settings.groupSize() != -1 && settings.groupSize() <= 0) {
       throw bad("group_size" + where + " must be positive or -1 but is " + settings.groupSize());

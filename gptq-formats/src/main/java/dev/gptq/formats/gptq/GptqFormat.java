@@ -8,6 +8,7 @@ import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.packed.PackedModule;
 import dev.gptq.formats.packed.QuantizedModel;
 import dev.gptq.formats.safetensors.StoredTensor;
+import dev.gptq.grid.GridSpec;
 import java.util.Map;
 import java.util.Optional;
 import tools.jackson.databind.JsonNode;
@@ -27,9 +28,14 @@ record GptqFormat(Version version) implements Format {
 
   @Override
   public Optional<String> refusal(ModuleSettings settings, int rows, int columns) {
-    return GptqConfig.WIDTHS.contains(settings.bits())
+    return GridSpec.isWidth(settings.bits())
         ? Optional.empty()
         : Optional.of("has no codes of " + settings.bits() + " bits");
+  }
+
+  @Override
+  public int leastZero() {
+    return version == Version.V1 ? 1 : 0;
   }
 
   @Override

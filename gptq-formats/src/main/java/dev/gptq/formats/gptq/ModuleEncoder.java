@@ -75,7 +75,7 @@ final class ModuleEncoder {
     }
     if (field < 0) {
       throw new BadInputException(
-          "module '%s': format gptq cannot store a zero point of 0; write format gptq_v2"
+          "module '%s': format gptq cannot store a zero point of 0; write format gptq_v2, or quantize the model again with --format gptq"
               .formatted(prefix));
     }
     return field;

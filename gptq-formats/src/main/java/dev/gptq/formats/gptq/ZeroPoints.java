@@ -49,7 +49,7 @@ record ZeroPoints(boolean fixed, MemorySegment values, Optional<String> warning)
     if (version == Version.V2) {
       return fields(qzeros.data(), qzeros, outputs, bits, field -> field);
     }
-    if (config.subtractsWords() && bits != 3) {
+    if (config.subtractsWords() && 32 % bits == 0) {
       return fields(addOnes(qzeros, bits), qzeros, outputs, bits, field -> field);
     }
     int mask = (1 << bits) - 1;

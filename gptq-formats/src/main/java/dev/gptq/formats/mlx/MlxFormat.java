@@ -5,6 +5,7 @@ import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.packed.Format;
 import dev.gptq.formats.packed.GroupRefusals;
 import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.formats.packed.Offsets;
 import dev.gptq.formats.packed.PackedModule;
 import dev.gptq.formats.packed.QuantizedModel;
 import dev.gptq.formats.safetensors.StoredTensor;
@@ -31,7 +32,7 @@ final class MlxFormat implements Format {
   /** Scales first: a weight alone may belong to a module that is not quantized. */
   private static final ImmutableList<String> PARTS = ImmutableList.of("scales", "weight", "biases");
 
-  private static final ImmutableSet<Integer> WIDTHS = ImmutableSet.of(2, 3, 4, 5, 6, 8);
+  static final ImmutableSet<Integer> WIDTHS = ImmutableSet.of(2, 3, 4, 5, 6, 8);
 
   @Override
   public String id() {
@@ -65,6 +66,11 @@ final class MlxFormat implements Format {
       return OF_ROWS;
     }
     return size % 128 == 0 ? 128 : size % 64 == 0 ? 64 : 32;
+  }
+
+  @Override
+  public int scaleBits(int bits, boolean sym) {
+    return sym ? BOTH_TYPES : Offsets.scaleBits(bits);
   }
 
   @Override

@@ -8,7 +8,6 @@ import dev.gptq.formats.packed.Words;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
-import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.tensor.DType;
@@ -58,10 +57,10 @@ final class MlxReader {
 
   private StoredTensor weight() {
     int bits = settings.bits();
-    if (!GridSpec.WIDTHS.contains(bits)) {
+    if (!MlxFormat.WIDTHS.contains(bits)) {
       throw new BadInputException(
           "%s: module '%s' has codes of %d bits; these can be read: %s"
-              .formatted(checkpoint.folder(), prefix, bits, GridSpec.WIDTHS));
+              .formatted(checkpoint.folder(), prefix, bits, MlxFormat.WIDTHS));
     }
     StoredTensor weight = checkpoint.require(prefix + WEIGHT);
     if (weight.type() != StoredType.U32

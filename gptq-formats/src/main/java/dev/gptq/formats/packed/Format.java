@@ -8,6 +8,9 @@ import tools.jackson.databind.node.ObjectNode;
 
 /** A way to write quantized modules into the safetensors of a checkpoint. */
 public interface Format {
+  /** Significant bits that float16 and bfloat16 both have. */
+  int BOTH_TYPES = 8;
+
   /** Its name on the command line. */
   String id();
 
@@ -16,6 +19,19 @@ public interface Format {
    * format's name; empty if it can.
    */
   Optional<String> refusal(ModuleSettings settings, int rows, int columns);
+
+  /** The least zero point that it holds. */
+  default int leastZero() {
+    return 0;
+  }
+
+  /**
+   * Significant bits of a scale with which nothing is lost by what readers do with a grid of that
+   * width: 8, since they take scales as float16 or bfloat16, whichever the model runs in.
+   */
+  default int scaleBits(int bits, boolean sym) {
+    return BOTH_TYPES;
+  }
 
   /**
    * The tensors that stand for a module. Its codes, scales and zero points are kept bit for bit.

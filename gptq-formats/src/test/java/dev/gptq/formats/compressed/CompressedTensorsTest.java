@@ -85,6 +85,9 @@ class CompressedTensorsTest {
   @CsvSource({
     "8, 8, 7F7E7D7C 83828180, 124",
     "3, 32, 88FAC688 C688FAC6 FAC688FA, 0",
+    "5, 32, 8A418820 C5A92839 CA307B9A 38BDAB49 FFBBCDEB, 0",
+    "6, 16, 440C2040 A2481C61 3CE34C2C, 0",
+    "7, 32, 40608080 880E1828 68C16284 88901E38 58A94264 668C982E 3E78E9C3, 0",
   })
   void otherWidthsAreTheKnownWords(int bits, int columns, String words, int first) {
     int codes = 1 << bits;
@@ -109,7 +112,7 @@ class CompressedTensorsTest {
   }
 
   static Stream<Arguments> shapes() {
-    return Stream.of(2, 3, 4, 8)
+    return Stream.of(2, 3, 4, 5, 6, 7, 8)
         .flatMap(bits ->
             Stream.of(Scheme.SYMMETRIC, Scheme.ASYMMETRIC)
                 .filter(scheme -> scheme == Scheme.SYMMETRIC || bits == 4 || bits == 8)

@@ -75,6 +75,13 @@ class GgufWriterTest {
         .isEqualTo(hex(row(Scheme.SYMMETRIC, 4, k -> (k & mask) + shift, 0.5f, 0)));
   }
 
+  @ParameterizedTest
+  @CsvSource({"6, 96", "7, 64"})
+  void sixAndSevenBitsLieAroundTheMiddleOfEight(int bits, int shift) {
+    assertThat(hex(row(Scheme.SYMMETRIC, bits, k -> k, 0.5f, 0)))
+        .isEqualTo(hex(row(Scheme.SYMMETRIC, 8, k -> k + shift, 0.5f, 0)));
+  }
+
   @Test
   void filesAreTheKnownBytes() throws IOException {
     PackedMatrix once = row(Scheme.SYMMETRIC, 4, k -> (7 * k + 3) % 16, 0.5f, 8);
@@ -123,7 +130,8 @@ class GgufWriterTest {
     "4, 16, true, false, 64, 16 is no multiple of 32",
     "4, 32, true, true, 64, --static-groups",
     "4, -1, true, false, 48, a row of 48 is no multiple of 32",
-    "6, 32, true, false, 64, codes of 6 bits"
+    "6, 32, false, false, 64, 6 bits for symmetric grids only",
+    "7, 16, true, false, 64, 16 is no multiple of 32"
   })
   void saysWhatItCannotHold(
       int bits, int group, boolean sym, boolean scattered, int columns, String reason) {

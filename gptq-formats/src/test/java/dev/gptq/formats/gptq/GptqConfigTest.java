@@ -99,14 +99,14 @@ class GptqConfigTest {
       quoteCharacter = '"',
       value = {
         "{'group_size': 128}                                         | 'quantization_config.bits' or 'w_bit'",
-        "{'bits': 5, 'group_size': 128}                              | bits must be 2, 3, 4 or 8",
+        "{'bits': 9, 'group_size': 128}                              | bits must be between 2 and 8",
         "{'bits': 4}                                                 | 'quantization_config.group_size'",
         "{'bits': 4, 'group_size': 0}                                | positive or -1",
         "{'bits': 4, 'group_size': 128, 'quant_method': 'awq'}       | quantized with awq",
         "{'bits': 4, 'group_size': 128, 'format': 'gptq_p'}          | format 'gptq_p'",
         "{'bits': 4, 'group_size': 128, 'is_marlin_format': true}    | marlin",
         "{'bits': 4, 'group_size': 128, 'pack_dtype': 'int8'}        | packed in int8",
-        "{'bits': 4, 'group_size': 128, 'dynamic': {'q': {'bits': 7}}} | bits in q must be",
+        "{'bits': 4, 'group_size': 128, 'dynamic': {'q': {'bits': 9}}} | bits in q must be",
         "{'bits': '4', 'group_size': 128}                            | should be an integer",
       })
   void whatCannotBeReadIsRefused(String json, String message) {

@@ -117,7 +117,7 @@ class GptqTensorsTest {
   }
 
   static Stream<Arguments> shapes() {
-    return Stream.of(2, 3, 4, 8)
+    return Stream.of(2, 3, 4, 5, 6, 7, 8)
         .flatMap(bits ->
             Stream.of(Scheme.SYMMETRIC, Scheme.ASYMMETRIC)
                 .flatMap(scheme ->

@@ -61,7 +61,9 @@ class MlxFormatTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"2, 32", "3, 32", "4, 64", "4, 128", "8, 32", "4, 256", "3, 96", "4, -1"})
+  @CsvSource({
+    "2, 32", "3, 32", "4, 64", "4, 128", "5, 32", "6, 64", "8, 32", "4, 256", "3, 96", "4, -1"
+  })
   void symmetricGridsComeBackBitForBit(int bits, int group) throws IOException {
     int columns = group == 96 ? 192 : 256;
     PackedMatrix matrix = RandomMatrices.of(Scheme.SYMMETRIC, bits, 5, columns, group, false, 3);

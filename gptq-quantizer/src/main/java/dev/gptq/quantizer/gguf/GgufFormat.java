@@ -34,6 +34,11 @@ public record GgufFormat(Ends ends, Optional<Mixture> mixture) implements Format
   }
 
   @Override
+  public int scaleBits(int bits, boolean sym) {
+    return GgufType.scaleBits(bits, sym);
+  }
+
+  @Override
   public ImmutableList<StoredTensor> encode(PackedModule module) {
     throw new UnsupportedOperationException("modules are written by GgufExport");
   }

@@ -13,16 +13,18 @@ import java.util.Set;
  * are followed by groups of 128.
  */
 final class Ladder {
-  private static final List<Integer> WIDTHS = List.of(2, 3, 4, 8);
+  /** Widths for which servers have kernels. */
+  static final ImmutableList<Integer> WIDTHS = ImmutableList.of(2, 3, 4, 8);
+
   private static final int SMALLEST_GROUP = 32;
   private static final int FIRST_GROUP = 128;
 
   private Ladder() {}
 
-  /** All that are above {@code start} that the unit accepts. */
-  static ImmutableList<Precision> above(Precision start, Unit unit) {
+  /** All of the widths that are above {@code start} and that the unit accepts. */
+  static ImmutableList<Precision> above(Precision start, Unit unit, List<Integer> widths) {
     Set<Precision> rungs = new LinkedHashSet<>();
-    for (int bits : WIDTHS) {
+    for (int bits : widths) {
       if (bits >= start.bits()) {
         for (int size : groupSizes(start.groupSize())) {
           rungs.add(new Precision(bits, size));

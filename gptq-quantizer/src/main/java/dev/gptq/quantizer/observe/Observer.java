@@ -36,6 +36,7 @@ public final class Observer {
   private final Listener listener;
   private final ImmutableMap<String, ModuleReport> first;
   private final List<Attempt> attempts = new ArrayList<>();
+  private ImmutableList<Integer> widths = Ladder.WIDTHS;
 
   /** Hears how an observation goes on. */
   public interface Listener {
@@ -68,6 +69,11 @@ public final class Observer {
       store.reports(block).forEach(report -> reports.put(report.name(), report));
     }
     this.first = reports.buildOrThrow();
+  }
+
+  /** Bits that a module may get; none for those that servers have kernels for. */
+  public void widths(ImmutableList<Integer> chosen) {
+    widths = chosen.isEmpty() ? Ladder.WIDTHS : chosen;
   }
 
   /**
@@ -178,7 +184,7 @@ public final class Observer {
       Candidate start = first(unit);
       candidates.add(start);
       OptionalDouble weight = OptionalDouble.empty();
-      for (Precision precision : Ladder.above(start.precision(), unit)) {
+      for (Precision precision : Ladder.above(start.precision(), unit, widths)) {
         ImmutableMap<String, QuantizedModule> modules =
             requantizer.quantize(unit, precision, first);
         Candidate candidate = candidate(unit, precision, modules);
@@ -215,7 +221,7 @@ public final class Observer {
     ImmutableMap<String, QuantizedModule> kept = ImmutableMap.of();
     ImmutableList.Builder<Candidate> tried = ImmutableList.builder();
     tried.add(start);
-    for (Precision precision : Ladder.above(start.precision(), unit)) {
+    for (Precision precision : Ladder.above(start.precision(), unit, widths)) {
       if (best.error() <= GOOD_ENOUGH * start.error()) {
         break;
       }

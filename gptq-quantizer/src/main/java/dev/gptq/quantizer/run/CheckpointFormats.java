@@ -6,6 +6,7 @@ import com.google.common.collect.ImmutableMap;
 import dev.gptq.formats.packed.Format;
 import dev.gptq.formats.packed.Formats;
 import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
@@ -13,6 +14,8 @@ import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.stream.Stream;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.JsonNodeFactory;
 
@@ -49,14 +52,40 @@ public final class CheckpointFormats {
             "damp_percent", json.numberNode(options.damping()),
             "static_groups", json.booleanNode(options.staticGroups()),
             "true_sequential", json.booleanNode(settings.trueSequential()));
+    return formats(options, names, gguf)
+        .map(format -> new CheckpointSettings(format, base, meta))
+        .collect(ImmutableList.toImmutableList());
+  }
+
+  /**
+   * The options with numbers that all of the formats hold: zero points from the least one on, and
+   * scales of so many significant bits, or as few as a format takes without loss.
+   */
+  static GptqOptions stored(
+      GptqOptions options, Optional<String> names, GgufFormat gguf, OptionalInt scaleBits) {
+    GridSpec grid = options.grid();
+    if (options.blocks().isPresent()) {
+      return options;
+    }
+    boolean symmetric = !grid.scheme().hasZeroPoint();
+    int leastZero = formats(options, names, gguf).mapToInt(Format::leastZero).max().orElseThrow();
+    int survive =
+        formats(options, names, gguf)
+            .mapToInt(format -> format.scaleBits(grid.bits(), symmetric))
+            .min()
+            .orElseThrow();
+    return options.withGrid(
+        grid.withScaleBits(scaleBits.orElse(survive)).withLeastZero(symmetric ? 0 : leastZero));
+  }
+
+  private static Stream<Format> formats(
+      GptqOptions options, Optional<String> names, GgufFormat gguf) {
     return Splitter.on(',')
         .trimResults()
         .splitToStream(names.orElse(usual(options)))
         .distinct()
         .peek(name -> requireGguf(name, options))
-        .map(name ->
-            new CheckpointSettings(name.equals(GGUF) ? gguf : format(name, symmetric), base, meta))
-        .collect(ImmutableList.toImmutableList());
+        .map(name -> name.equals(GGUF) ? gguf : named(name));
   }
 
   private static String usual(GptqOptions options) {
@@ -71,16 +100,6 @@ public final class CheckpointFormats {
       throw new RequestException(
           "only GGUF holds the blocks that --type names; leave out --format %s".formatted(name));
     }
-  }
-
-  private static Format format(String name, boolean symmetric) {
-    if (name.equals(GPTQ) && !symmetric) {
-      throw new RequestException(
-          "--format gptq stores zero points less one and so cannot hold a zero point of 0, which"
-              + " asymmetric grids have; use --format compressed-tensors, --format gptq_v2 or"
-              + " --sym");
-    }
-    return named(name);
   }
 
   /** The format of a name. */

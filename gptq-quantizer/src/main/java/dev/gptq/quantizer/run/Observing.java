@@ -18,10 +18,20 @@ public sealed interface Observing {
     BENEFIT
   }
 
-  /** Improves some modules. */
-  record Worst(int count, Measure measure) implements Observing {
+  /**
+   * Improves some modules.
+   *
+   * @param widths bits that a module may get; empty for those that servers have kernels for
+   */
+  record Worst(int count, Measure measure, ImmutableList<Integer> widths) implements Observing {
+    /** With the usual widths. */
+    public Worst(int count, Measure measure) {
+      this(count, measure, ImmutableList.of());
+    }
+
     @Override
     public ImmutableList<Attempt> run(Observer observer, Supplier<Sensitivity> sensitivity) {
+      observer.widths(widths);
       return measure == Measure.ERROR
           ? observer.improveWorst(count)
           : observer.improveCheapest(count);
@@ -33,10 +43,20 @@ public sealed interface Observing {
     }
   }
 
-  /** Spends a number of bits. */
-  record Budget(double bitsPerWeight) implements Observing {
+  /**
+   * Spends a number of bits.
+   *
+   * @param widths bits that a module may get; empty for those that servers have kernels for
+   */
+  record Budget(double bitsPerWeight, ImmutableList<Integer> widths) implements Observing {
+    /** With the usual widths. */
+    public Budget(double bitsPerWeight) {
+      this(bitsPerWeight, ImmutableList.of());
+    }
+
     @Override
     public ImmutableList<Attempt> run(Observer observer, Supplier<Sensitivity> sensitivity) {
+      observer.widths(widths);
       try (Sensitivity measured = sensitivity.get()) {
         return observer.fill(bitsPerWeight, measured);
       }
@@ -54,6 +74,9 @@ public sealed interface Observing {
    * @param sensitivity loads the full-precision model, for those who need it
    */
   ImmutableList<Attempt> run(Observer observer, Supplier<Sensitivity> sensitivity);
+
+  /** Bits that a module may get; empty for those that servers have kernels for. */
+  ImmutableList<Integer> widths();
 
   /** How many Hessians of the worst modules it needs; empty for all modules'. */
   OptionalInt worst();

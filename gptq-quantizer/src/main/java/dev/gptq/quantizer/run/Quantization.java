@@ -64,6 +64,7 @@ public final class Quantization {
   private KeptStates keptStates = KeptStates.AUTO;
   private boolean classicLog;
   private boolean fittingGroups;
+  private OptionalInt scaleBits = OptionalInt.empty();
 
   private Quantization(Path model) {
     this.model = model;
@@ -74,7 +75,7 @@ public final class Quantization {
     return new Quantization(model);
   }
 
-  /** Bits of a weight: 2, 3, 4 or 8. */
+  /** Bits of a weight, 2 to 8. */
   public Quantization bits(int number) {
     bits = number;
     return this;
@@ -98,6 +99,15 @@ public final class Quantization {
   /** The grid: symmetric or with zero points. */
   public Quantization scheme(Scheme grid) {
     scheme = grid;
+    return this;
+  }
+
+  /**
+   * Significant bits of a scale, up to {@link GridSpec#ALL_SCALE_BITS} for all that float16 has, in
+   * place of those with which scales survive float16 and bfloat16 in all formats of the run.
+   */
+  public Quantization scaleBits(int number) {
+    scaleBits = OptionalInt.of(number);
     return this;
   }
 
@@ -261,7 +271,7 @@ public final class Quantization {
   }
 
   private QuantizationPlan plan(boolean lock) throws IOException {
-    QuantizationSettings asked = onBlocks(settings.orElseGet(this::preset));
+    QuantizationSettings asked = asStored(onBlocks(settings.orElseGet(this::preset)));
     RunRequest request = request(asked);
     Model opened = Model.open(model);
     Optional<OutputLocks> locks = Optional.empty();
@@ -324,12 +334,19 @@ public final class Quantization {
         .orElse(asked);
   }
 
-  private RunRequest request(QuantizationSettings chosen) {
+  private QuantizationSettings asStored(QuantizationSettings asked) {
+    return asked.withOptions(CheckpointFormats.stored(asked.options(), format, gguf(), scaleBits));
+  }
+
+  private GgufFormat gguf() {
     Ends usual = mixture.isPresent() && !pure ? Ends.Q6_K : Ends.KEEP;
+    return new GgufFormat(ends.orElse(usual), pure ? Optional.empty() : mixture);
+  }
+
+  private RunRequest request(QuantizationSettings chosen) {
     return new RunRequest(
         chosen,
-        CheckpointFormats.of(
-            chosen, format, new GgufFormat(ends.orElse(usual), pure ? Optional.empty() : mixture)),
+        CheckpointFormats.of(chosen, format, gguf()),
         output.orElseThrow(() -> new RequestException("say where to write the checkpoint")),
         overwrite,
         resume,

@@ -1,5 +1,6 @@
 package dev.gptq.quantizer.run;
 
+import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.packed.Format;
 import dev.gptq.formats.packed.Formats;
@@ -130,6 +131,25 @@ final class QuantizationChecks {
     }
   }
 
+  /** Formats must hold the widths that were asked for. */
+  private void checkWidths(String name, LinearSpec linear, ImmutableList<Integer> widths) {
+    ModuleSettings base = request.base();
+    for (CheckpointSettings checkpoint : request.checkpoints()) {
+      for (int bits : widths) {
+        ModuleSettings wider =
+            new ModuleSettings(bits, base.groupSize(), base.sym(), base.descAct());
+        checkpoint
+            .format()
+            .refusal(wider, linear.outputs(), linear.inputs())
+            .ifPresent(refusal -> {
+              throw new RequestException(
+                  "%s: --format %s %s; leave %d out of --bits-choices"
+                      .formatted(name, checkpoint.format().id(), refusal, bits));
+            });
+      }
+    }
+  }
+
   /** A budget must allow what every module gets at least. */
   private void checkBudget(double bitsPerWeight) {
     GptqOptions options = request.settings().options();
@@ -177,6 +197,7 @@ final class QuantizationChecks {
               + " (auto chooses), or leave the module out with --exclude");
     }
     ModuleSettings base = request.base();
+    request.observing().ifPresent(observing -> checkWidths(name, linear, observing.widths()));
     for (CheckpointSettings checkpoint : request.checkpoints()) {
       Format format = checkpoint.format();
       Optional<String> refusal = format.refusal(base, linear.outputs(), linear.inputs());
