@@ -160,6 +160,12 @@ final class BadInputTest {
     assertRefused(2, new String[] {"--bits", "9"}, "--bits");
     assertRefused(2, new String[] {"--scheme", "half-offset"}, "half-offset");
     assertRefused(2, new String[] {"--scale-bits", "12"}, "--scale-bits must be between 4 and 11");
+    assertRefused(2, new String[] {"--bits-choices", "5"}, "--observe and --target-bpw");
+    assertRefused(2, new String[] {"--observe", "1", "--bits-choices", "4,9"}, "between 2 and 8");
+    assertRefused(
+        2,
+        new String[] {"--observe", "1", "--bits-choices", "4,5", "--format", "awq"},
+        "leave 5 out of --bits-choices");
     assertRefused(2, new String[] {"--no-such-option"}, "--no-such-option");
   }
 

@@ -64,8 +64,7 @@ final class GridSpecTest {
         assertThat(Float.float16ToFloat(Float.floatToFloat16(rounded))).isEqualTo(rounded);
         assertThat(round(rounded, DType.BF16)).isEqualTo(rounded);
         if (scale >= 0x1p-14f && scale <= spec.largestScale()) {
-          assertThat(Math.abs(rounded / scale - 1))
-              .isLessThanOrEqualTo(Math.scalb(1f, -scaleBits));
+          assertThat(Math.abs(rounded / scale - 1)).isLessThanOrEqualTo(Math.scalb(1f, -scaleBits));
         }
       }
       assertThat(spec.roundScale(-1e30f)).isEqualTo(-spec.largestScale());

@@ -11,6 +11,7 @@ import dev.gptq.formats.json.JsonConfig;
 import dev.gptq.formats.packed.Formats;
 import dev.gptq.formats.packed.PackedModules;
 import dev.gptq.formats.safetensors.Checkpoint;
+import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.Families;
@@ -24,6 +25,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashSet;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Set;
 
 /**
@@ -194,16 +196,27 @@ public final class Model implements AutoCloseable {
     return new WeightSource(backend, checkpoint, quantization, replaced, warnings::add);
   }
 
-  /** The same, but what a GGUF file holds as codes is multiplied as such. */
-  private WeightSource packedWeights(Backend backend) {
+  /** The same to run the model with: what a GGUF file holds as codes is multiplied as such. */
+  public WeightSource storedWeights(Backend backend, ImmutableMap<String, PackedMatrix> replaced) {
     return source.isEmpty()
-        ? weights(backend)
+        ? weights(backend, replaced)
         : new WeightSource(
-            backend,
-            checkpoint,
-            Optional.of(source.get().linears()),
-            ImmutableMap.of(),
-            warnings::add);
+            backend, checkpoint, Optional.of(source.get().linears()), replaced, warnings::add);
+  }
+
+  /** Bytes of a module's packed weights, if {@link #storedWeights} has it packed. */
+  public OptionalLong packedBytes(String module) {
+    if (source.isPresent()) {
+      return source.get().packedBytes(module);
+    }
+    if (quantization.isEmpty() || !quantization.get().has(module)) {
+      return OptionalLong.empty();
+    }
+    return OptionalLong.of(
+        quantization.get().format().parts().stream()
+            .flatMap(part -> checkpoint.find(module + "." + part).stream())
+            .mapToLong(StoredTensor::byteSize)
+            .sum());
   }
 
   /** What was odd about the checkpoint and the packed weights loaded so far, each once. */
@@ -213,7 +226,7 @@ public final class Model implements AutoCloseable {
 
   /** Loads it whole; layers that are stored packed stay so. */
   public Decoder load(Backend backend) {
-    return new Decoder(backend, spec, packedWeights(backend));
+    return new Decoder(backend, spec, storedWeights(backend, ImmutableMap.of()));
   }
 
   @Override

@@ -5,6 +5,7 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.packed.Elements;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
+import dev.gptq.pack.BitStream;
 import dev.gptq.pack.PackedMatrix;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -108,6 +109,14 @@ public record GgufStored(
   public PackedMatrix packed() {
     Preconditions.checkState(isPacked(), "%s has no codes", name);
     return GgufPacked.of(this);
+  }
+
+  /** Bytes of {@link #packed}. */
+  public long packedBytes() {
+    GgufCodes codes = new GgufCodes(type);
+    long grids = elements() / codes.groupSize() * Float.BYTES;
+    long words = (long) BitStream.words(columns(), codes.bits()) * rows() * Integer.BYTES;
+    return words + (codes.hasOffsets() ? 2 * grids : grids);
   }
 
   /** All its bytes, as a tensor of bytes. */

@@ -63,6 +63,11 @@ class GgufPackedTest {
   void offsetsAreRoundedAsFloat32Does(GgufType type) {
     GgufStored stored = random(type);
     PackedMatrix packed = stored.packed();
+    assertThat(stored.packedBytes())
+        .isEqualTo(
+            packed.words().byteSize()
+                + packed.scales().byteSize()
+                + packed.zeros().orElseThrow().byteSize());
     StoredTensor decoded = decoded(stored);
     for (int o = 0; o < ROWS; o++) {
       for (int i = 0; i < COLUMNS; i++) {

@@ -66,8 +66,9 @@ public enum Loading {
    */
   public TextModel load(Backend backend, Model model, ImmutableMap<String, PackedMatrix> replaced) {
     return switch (this) {
-      case WHOLE -> new Decoder(backend, model.spec(), model.weights(backend, replaced));
-      case BLOCKS -> new BlockwiseDecoder(backend, model.spec(), model.weights(backend, replaced));
+      case WHOLE -> new Decoder(backend, model.spec(), model.storedWeights(backend, replaced));
+      case BLOCKS ->
+          new BlockwiseDecoder(backend, model.spec(), model.storedWeights(backend, replaced));
       case AUTO -> throw new IllegalStateException("whether it fits is not decided yet");
     };
   }

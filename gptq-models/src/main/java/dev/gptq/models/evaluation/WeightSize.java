@@ -1,7 +1,6 @@
 package dev.gptq.models.evaluation;
 
 import dev.gptq.backend.Backend;
-import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
@@ -11,6 +10,7 @@ import dev.gptq.models.family.Parameters.Parameter;
 import dev.gptq.tensor.OutOfMemoryException;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalLong;
 import java.util.stream.Stream;
 
 /**
@@ -51,12 +51,9 @@ record WeightSize(DecoderSpec spec, int number, long ends, long block, long whol
 
   private static long bytes(Map.Entry<String, Parameter> entry, Model model, int number) {
     if (entry.getValue().linear().isPresent()) {
-      String module = Parameters.module(entry.getKey());
-      if (model.quantization().isPresent() && model.quantization().get().has(module)) {
-        return model.quantization().get().format().parts().stream()
-            .flatMap(part -> model.checkpoint().find(module + "." + part).stream())
-            .mapToLong(StoredTensor::byteSize)
-            .sum();
+      OptionalLong packed = model.packedBytes(Parameters.module(entry.getKey()));
+      if (packed.isPresent()) {
+        return packed.getAsLong();
       }
     }
     return number * entry.getValue().shape().stream().reduce(1L, (a, b) -> a * b);

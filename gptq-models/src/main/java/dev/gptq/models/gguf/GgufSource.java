@@ -20,6 +20,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.OptionalLong;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import tools.jackson.databind.json.JsonMapper;
@@ -129,6 +130,14 @@ public final class GgufSource implements AutoCloseable {
         return new StoredLinear(tensors.get(module + ".weight").packed(), ImmutableList.of());
       }
     };
+  }
+
+  /** Bytes that a matrix of {@link #linears} takes, if it is one. */
+  public OptionalLong packedBytes(String module) {
+    GgufStored tensor = tensors.get(module + ".weight");
+    return tensor != null && tensor.isPacked()
+        ? OptionalLong.of(tensor.packedBytes())
+        : OptionalLong.empty();
   }
 
   private static StoredTensor minusOne(StoredTensor norm) {
