@@ -7,18 +7,22 @@ import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.ExitStatus;
 import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.console.ProgressLines;
+import dev.gptq.cli.console.UsageException;
 import dev.gptq.cli.hub.HubFiles;
 import dev.gptq.cli.options.BackendOption;
 import dev.gptq.cli.options.LoadingOption;
 import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.OutputOption;
+import dev.gptq.cli.options.TaskOptions;
 import dev.gptq.cli.options.TextOptions;
 import dev.gptq.cli.report.DivergenceReport;
 import dev.gptq.models.evaluation.Divergence;
 import dev.gptq.models.evaluation.Evaluation;
+import dev.gptq.models.evaluation.Loading;
 import dev.gptq.models.evaluation.Perplexity;
 import java.io.IOException;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.function.IntConsumer;
 import picocli.CommandLine.Command;
@@ -27,16 +31,19 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/** Measures perplexity. */
+/** Measures perplexity, divergence from another model, or accuracy in tasks. */
 @Command(
     name = "eval",
     description = {
-      "Measures the perplexity of a model, full-precision or quantized.",
+      "Measures the perplexity of a model, full-precision or quantized, or its accuracy in tasks.",
       "Text is tokenised as one stream without special tokens and cut into windows that do not"
           + " overlap; the rest is dropped. A quantized model runs on its packed weights.",
       "With --against it also says how far the predictions are from those of another model.",
+      "With --tasks it asks the model questions and counts right answers, as lm-evaluation-harness"
+          + " does.",
       "",
-      "Example: gptq eval --model M-w4 --against M --text wiki.test.raw --seq-len 512"
+      "Example: gptq eval --model M-w4 --against M --text wiki.test.raw --seq-len 512",
+      "         gptq eval --model M-w4 --against M --tasks piqa,arc_easy,hellaswag"
     },
     mixinStandardHelpOptions = true)
 final class EvalCommand implements Callable<Integer> {
@@ -51,6 +58,7 @@ final class EvalCommand implements Callable<Integer> {
   private String against;
 
   @Mixin private TextOptions text;
+  @Mixin private TaskOptions tasks;
   @Mixin private LoadingOption loading;
   @Mixin private BackendOption backendOption;
   @Mixin private OutputOption output;
@@ -59,6 +67,16 @@ final class EvalCommand implements Callable<Integer> {
   @Override
   public Integer call() throws Exception {
     Console console = output.console(spec);
+    if (text.given() == tasks.given()) {
+      throw new UsageException("give a text with --text FILE, or tasks with --tasks NAMES");
+    }
+    if (tasks.given()) {
+      if (loading.loading() == Loading.BLOCKS) {
+        throw new UsageException("--load blocks is for --text: questions want the whole model");
+      }
+      return new TaskMeasurement(tasks, text.bos(), console, output.json())
+          .run(model, Optional.ofNullable(against), backendOption);
+    }
     try (Backend backend = backendOption.open(console);
         Evaluation evaluation =
             Evaluation.of(model.folder(console), text.text(console), backend, loading.loading())) {

@@ -93,6 +93,9 @@ public final class ParquetRows implements RowFormat {
       return switch (value) {
         case null -> JsonNodeFactory.instance.nullNode();
         case String text -> JsonNodeFactory.instance.stringNode(text);
+        case Integer number -> JsonNodeFactory.instance.numberNode(number);
+        case Long number -> JsonNodeFactory.instance.numberNode(number);
+        case Double number -> JsonNodeFactory.instance.numberNode(number);
         // Text of writers that do not say so.
         case byte[] bytes ->
             JsonNodeFactory.instance.stringNode(new String(bytes, StandardCharsets.UTF_8));

@@ -22,6 +22,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import tools.jackson.databind.JsonNode;
 
 /** Files that pyarrow wrote, and files compressed by Zstandard, read as documents. */
 final class DataTest {
@@ -40,6 +41,21 @@ final class DataTest {
         .containsExactly("Why?\nBecause.\n", "How?\n");
     assertThat(read(fixture("bytes.parquet"), Optional.of("body"))).containsExactly("bytes");
     assertFault(fixture("bytes.parquet"), "no column 'text' or 'messages' but 'body', 'n'");
+  }
+
+  @Test
+  void questionsWithChoicesAndNumbersAreRows() throws IOException {
+    ImmutableList<JsonNode> rows =
+        Documents.rows(
+            fixture("questions.parquet"),
+            ImmutableList.of("choices", "answerKey", "label", "small", "real"));
+    assertThat(rows)
+        .extracting(JsonNode::toString)
+        .containsExactly(
+            "{'choices':{'text':['x','y'],'label':['A','B']},'answerKey':'B','label':1,'small':3,'real':0.5}"
+                .replace('\'', '"'),
+            "{'choices':{'text':['u','v'],'label':['1','2']},'answerKey':'1','label':0,'small':4,'real':1.5}"
+                .replace('\'', '"'));
   }
 
   @Test

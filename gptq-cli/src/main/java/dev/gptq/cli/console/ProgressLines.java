@@ -16,6 +16,14 @@ public final class ProgressLines {
             "evaluating: " + done + "/" + windows + " windows" + left(start, done, windows));
   }
 
+  /** Progress of a task, of which so many requests go through the model. */
+  public static IntConsumer requests(Console console, String task, int requests) {
+    long start = System.nanoTime();
+    return done ->
+        console.progress(
+            task + ": " + done + "/" + requests + " requests" + left(start, done, requests));
+  }
+
   /** Progress of a quantization, which begins with {@code finished} blocks done already. */
   public static JobListener blocks(Console console, String what, int finished) {
     long start = System.nanoTime();

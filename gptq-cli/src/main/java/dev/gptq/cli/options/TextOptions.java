@@ -3,6 +3,7 @@ package dev.gptq.cli.options;
 import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.UsageException;
 import dev.gptq.cli.hub.HubFiles;
+import dev.gptq.models.text.Bos;
 import dev.gptq.models.text.EvaluationText;
 import dev.gptq.models.text.Protocol;
 import java.io.IOException;
@@ -16,7 +17,6 @@ import picocli.CommandLine.Option;
 public final class TextOptions {
   @Option(
       names = "--text",
-      required = true,
       paramLabel = "FILE",
       description =
           "text to measure on: plain text, or rows of .jsonl, .csv, .tsv or .parquet (see --text-column),"
@@ -39,6 +39,16 @@ public final class TextOptions {
           "make windows as published figures do: wikitext2, ptb, ptb-new, c4-new (default: the whole"
               + " text as one stream)")
   private String protocol;
+
+  /** Whether a text was named. */
+  public boolean given() {
+    return file != null;
+  }
+
+  /** How texts begin, where rules are all that counts. */
+  public Bos bos() {
+    return rules.rules().bos();
+  }
 
   /** What was asked for. */
   public EvaluationText text(Console console) throws IOException {

@@ -4,6 +4,7 @@ import com.google.common.base.Preconditions;
 import com.google.common.primitives.ImmutableIntArray;
 import dev.gptq.models.forward.Decoder;
 import java.util.function.IntConsumer;
+import java.util.function.IntPredicate;
 
 /** Continues a prompt. */
 public final class Generator {
@@ -31,6 +32,23 @@ public final class Generator {
    * @param each hears every new token as it comes
    */
   public Continuation generate(int[] prompt, int limit, Sampler sampler, IntConsumer each) {
+    return generateWhile(
+        prompt,
+        limit,
+        sampler,
+        token -> {
+          each.accept(token);
+          return true;
+        });
+  }
+
+  /**
+   * Generates until an end token, {@code limit} new tokens or a full context, or a new token after
+   * which there shall be no other.
+   *
+   * @param more hears every new token as it comes and says whether to go on
+   */
+  public Continuation generateWhile(int[] prompt, int limit, Sampler sampler, IntPredicate more) {
     Preconditions.checkArgument(prompt.length > 0, "the prompt is empty");
     Preconditions.checkArgument(
         prompt.length < model.spec().context(),
@@ -49,8 +67,7 @@ public final class Generator {
           break;
         }
         tokens.add(token);
-        each.accept(token);
-        if (sequence.isFull() || i + 1 == limit) {
+        if (!more.test(token) || sequence.isFull() || i + 1 == limit) {
           break;
         }
         logits = sequence.append(token);

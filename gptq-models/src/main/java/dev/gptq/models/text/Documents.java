@@ -42,9 +42,44 @@ public final class Documents {
     this.notes = notes;
   }
 
+  /**
+   * All rows of a file that has rows, with the columns of interest at least.
+   *
+   * @throws BadInputException if it is plain text, damaged, or of a kind that nothing here reads
+   */
+  public static ImmutableList<JsonNode> rows(Path path, ImmutableList<String> columns)
+      throws IOException {
+    TextFile file = TextFile.of(path);
+    requireSupported(file);
+    RowFormat format =
+        TextKinds.rows(file.name())
+            .orElseThrow(() ->
+                new BadInputException(
+                    file + " has no rows; give a .jsonl, .json, .csv, .tsv or .parquet file"));
+    ImmutableList.Builder<JsonNode> all = ImmutableList.builder();
+    try (RowFormat.Rows rows = format.open(file, columns)) {
+      for (Optional<JsonNode> row = rows.next(); row.isPresent(); row = rows.next()) {
+        all.add(row.get());
+      }
+    } catch (ZipException | EOFException e) {
+      throw damaged(file, e);
+    }
+    return all.build();
+  }
+
   /** All documents of a file. */
   public ImmutableList<String> read(Path path) throws IOException {
     TextFile file = TextFile.of(path);
+    requireSupported(file);
+    try {
+      Optional<RowFormat> rows = TextKinds.rows(file.name());
+      return rows.isPresent() ? rows(file, rows.get()) : ImmutableList.of(text(file));
+    } catch (ZipException | EOFException e) {
+      throw damaged(file, e);
+    }
+  }
+
+  private static void requireSupported(TextFile file) {
     OPTIONAL.stream()
         .filter(file.name()::endsWith)
         .filter(_ -> TextKinds.rows(file.name()).isEmpty())
@@ -52,12 +87,6 @@ public final class Documents {
         .ifPresent(ending -> {
           throw unsupported(file, ending);
         });
-    try {
-      Optional<RowFormat> rows = TextKinds.rows(file.name());
-      return rows.isPresent() ? rows(file, rows.get()) : ImmutableList.of(text(file));
-    } catch (ZipException | EOFException e) {
-      throw damaged(file, e);
-    }
   }
 
   private static BadInputException unsupported(TextFile file, String ending) {
