@@ -116,32 +116,35 @@ struct ScoreRows {
   float sink;
 };
 
-__device__ inline float biasedScore(const Matrix& scores, const ScoreRows& rows, int i, int j) {
+/** The score in row i of the query at a position and key j. */
+__device__ inline float biasedScore(const Matrix& scores, const ScoreRows& rows, int i, int at,
+                                    int j) {
   float s = scores.at<float>(i, j);
   if (rows.softCap > 0) {
     s = rows.softCap * tanhf(s / rows.softCap);
   }
-  return s + rows.slope * float(j - rows.first - i);
+  return s + rows.slope * float(j - at);
 }
 
 /** The weights of a query and the gradient of its scores; a block takes one row. */
 template <class T>
-__device__ inline void attentionGradientOf(Matrix scores, Matrix dWeights, ScoreRows rows,
-                                           Matrix weights, Matrix dScores) {
+__device__ inline void attentionGradientOf(Matrix scores, Matrix dWeights, int queries,
+                                           ScoreRows rows, Matrix weights, Matrix dScores) {
   int i = blockIdx.x;
-  int from = rows.window > 0 ? rows.first + i - rows.window + 1 : 0;
+  int at = rows.first + i % queries;
+  int from = rows.window > 0 ? at - rows.window + 1 : 0;
   from = from > 0 ? from : 0;
-  int to = rows.first + i + 1;
+  int to = at + 1;
   to = to < scores.columns ? to : scores.columns;
   float most = rows.sink;
   for (int j = from + threadIdx.x; j < to; j += blockDim.x) {
-    most = fmaxf(most, biasedScore(scores, rows, i, j));
+    most = fmaxf(most, biasedScore(scores, rows, i, at, j));
   }
   most = reduceBlock(most, rows.sink, Max());
   float sum = 0;
   float dot = 0;
   for (int j = from + threadIdx.x; j < to; j += blockDim.x) {
-    float e = expf(biasedScore(scores, rows, i, j) - most);
+    float e = expf(biasedScore(scores, rows, i, at, j) - most);
     sum += e;
     dot = fmaf(e, dWeights.at<float>(i, j), dot);
   }
@@ -151,7 +154,7 @@ __device__ inline void attentionGradientOf(Matrix scores, Matrix dWeights, Score
     float p = 0;
     float d = 0;
     if (j >= from && j < to) {
-      p = expf(biasedScore(scores, rows, i, j) - most) / sum;
+      p = expf(biasedScore(scores, rows, i, at, j) - most) / sum;
       d = p * (dWeights.at<float>(i, j) - mean);
       if (rows.softCap > 0) {
         float t = tanhf(scores.at<float>(i, j) / rows.softCap);
@@ -163,9 +166,9 @@ __device__ inline void attentionGradientOf(Matrix scores, Matrix dWeights, Score
   }
 }
 KERNEL_OF_ACTIVATIONS(attentionGradient,
-                      (Matrix scores, Matrix dWeights, ScoreRows rows, Matrix weights,
+                      (Matrix scores, Matrix dWeights, int queries, ScoreRows rows, Matrix weights,
                        Matrix dScores),
-                      (scores, dWeights, rows, weights, dScores))
+                      (scores, dWeights, queries, rows, weights, dScores))
 
 /** The largest element of a row, for all threads of the block. */
 __device__ inline float largestOfRow(const float* row, int n) {

@@ -39,16 +39,15 @@ record CheckedGradientOps(GradientOps delegate, DType activation) implements Gra
 
   @Override
   public void attentionGradient(
-      Tensor scores, Tensor dWeights, ScoreRows rows, Tensor weights, Tensor dScores) {
+      Tensor scores, Tensor dWeights, int queries, ScoreRows rows, Tensor weights, Tensor dScores) {
     Shapes shapes = Shapes.of("attentionGradient");
     rows(shapes, "scores", scores, DType.F32, scores);
     rows(shapes, "dWeights", dWeights, DType.F32, scores);
     rows(shapes, "weights", weights, activation, scores);
     rows(shapes, "dScores", dScores, activation, scores)
-        .that(
-            scores.rows() == 0 || rows.from(scores.rows() - 1) < scores.columns(),
-            "the last query sees no key");
-    delegate.attentionGradient(scores, dWeights, rows, weights, dScores);
+        .that(queries > 0 && scores.rows() % queries == 0, "sequences must have equal queries")
+        .that(rows.from(queries - 1) < scores.columns(), "the last query sees no key");
+    delegate.attentionGradient(scores, dWeights, queries, rows, weights, dScores);
   }
 
   @Override

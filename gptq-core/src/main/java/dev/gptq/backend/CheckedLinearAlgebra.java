@@ -1,6 +1,7 @@
 package dev.gptq.backend;
 
 import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 
 /** Checks arguments, then delegates. */
@@ -15,6 +16,27 @@ record CheckedLinearAlgebra(LinearAlgebra delegate) implements LinearAlgebra {
         .shape("c", c, a.rows(), b.columns())
         .that(c.type() == DType.F32 || c.type() == a.type(), "c must be F32 or of a's type");
     delegate.gemm(alpha, a, b, beta, c);
+  }
+
+  @Override
+  public void gemmBatch(int count, float alpha, Tensor a, Tensor b, float beta, Tensor c) {
+    int rows = own(a.rows(), count, a.layout() == Layout.ROW_MAJOR);
+    int columns = own(b.columns(), count, b.layout() == Layout.COLUMN_MAJOR);
+    int inner = own(a.columns(), count, a.layout() == Layout.COLUMN_MAJOR);
+    Shapes.of("gemmBatch")
+        .that(count > 0, "there must be a part")
+        .real("a", a)
+        .type("b", b, a.type())
+        .parts("a", a, count, rows, inner)
+        .parts("b", b, count, inner, columns)
+        .parts("c", c, count, rows, columns)
+        .that(c.type() == DType.F32 || c.type() == a.type(), "c must be F32 or of a's type");
+    delegate.gemmBatch(count, alpha, a, b, beta, c);
+  }
+
+  /** Of a part, where parts divide what they are in. */
+  private static int own(int size, int count, boolean divided) {
+    return divided && count > 0 ? size / count : size;
   }
 
   @Override

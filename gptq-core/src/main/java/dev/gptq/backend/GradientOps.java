@@ -37,9 +37,9 @@ public interface GradientOps {
   void activateGradient(Activation f, Tensor x, Tensor dy, Tensor dx);
 
   /**
-   * The weights of attention and the gradient of its scores, for some queries of one head: with the
-   * scores s = scale·q·kᵀ, their capped and biased values and the softmax p of those that a query
-   * sees,
+   * The weights of attention and the gradient of its scores, for some queries of one head, of
+   * several sequences below each other: with the scores s = scale·q·kᵀ, their capped and biased
+   * values and the softmax p of those that a query sees,
    *
    * <pre>
    *   weights ← p
@@ -48,13 +48,14 @@ public interface GradientOps {
    *
    * <p>and zeros for keys that a query does not see.
    *
-   * @param scores F32, queries × keys
+   * @param scores F32, sequences·queries × keys
    * @param dWeights F32, of the same shape: dy·vᵀ
+   * @param queries of a sequence
    * @param weights of the activation type and the same shape
    * @param dScores of the activation type and the same shape
    */
   void attentionGradient(
-      Tensor scores, Tensor dWeights, ScoreRows rows, Tensor weights, Tensor dScores);
+      Tensor scores, Tensor dWeights, int queries, ScoreRows rows, Tensor weights, Tensor dScores);
 
   /**
    * Of {@link TransformerOps#crossEntropy}: {@code dLogits[t] ← softmax(logits[t])}, less one at

@@ -1,5 +1,6 @@
 package dev.gptq.backend;
 
+import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 
 /**
@@ -14,6 +15,26 @@ public interface LinearAlgebra {
    * the same real type, C is F32 or of that type. With β = 0, C may hold anything, NaN included.
    */
   void gemm(float alpha, Tensor a, Tensor b, float beta, Tensor c);
+
+  /**
+   * {@code C_i ← α·A_i·B_i + β·C_i} for i = 0 … count − 1: {@link #gemm} of the parts of three
+   * matrices, each of which is count parts of equal size, one behind the other: below each other
+   * where rows are contiguous, beside each other where columns are.
+   */
+  default void gemmBatch(int count, float alpha, Tensor a, Tensor b, float beta, Tensor c) {
+    for (int i = 0; i < count; i++) {
+      gemm(alpha, part(a, i, count), part(b, i, count), beta, part(c, i, count));
+    }
+  }
+
+  private static Tensor part(Tensor whole, int i, int count) {
+    if (whole.layout() == Layout.ROW_MAJOR) {
+      int rows = whole.rows() / count;
+      return whole.rows(i * rows, (i + 1) * rows);
+    }
+    int columns = whole.columns() / count;
+    return whole.columns(i * columns, (i + 1) * columns);
+  }
 
   /**
    * {@code H ← H + weight·XᵀX} in the lower triangle (row ≥ column) of H; what the strict upper

@@ -32,6 +32,12 @@ final class Shapes {
     return this;
   }
 
+  /** Of so many parts, one behind the other, each of which is rows × columns. */
+  Shapes parts(String name, Tensor t, int count, int rows, int columns) {
+    boolean below = t.layout() == Layout.ROW_MAJOR;
+    return shape(name, t, below ? count * rows : rows, below ? columns : count * columns);
+  }
+
   Shapes square(String name, Tensor t) {
     return shape(name, t, t.rows(), t.rows());
   }

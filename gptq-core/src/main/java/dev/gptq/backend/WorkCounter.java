@@ -5,6 +5,7 @@ import dev.gptq.grid.GridLadder;
 import dev.gptq.grid.GridSearch;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
@@ -43,6 +44,7 @@ final class WorkCounter {
   private static Work work(String operation, Object[] a) {
     return switch (operation) {
       case "gemm" -> products(a[1], elements(a[1]) * columns(a[2]));
+      case "gemmBatch" -> products(a[2], elements(a[2]) * columnsOfPart(a[3], (int) a[0]));
       // One half of symmetric matrices.
       case "accumulateGram" -> products(a[1], elements(a[1]) * columns(a[1]) / 2);
       case "addTraceQuadratic" -> products(a[0], elements(a[0]) * columns(a[0]) / 2);
@@ -75,6 +77,10 @@ final class WorkCounter {
   /** The last but one argument of attention. */
   private static int sequences(Object[] arguments) {
     return (int) arguments[arguments.length - 2];
+  }
+
+  private static double columnsOfPart(Object x, int count) {
+    return ((Tensor) x).layout() == Layout.ROW_MAJOR ? columns(x) : columns(x) / count;
   }
 
   private static double elements(Object x) {

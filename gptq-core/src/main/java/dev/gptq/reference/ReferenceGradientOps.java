@@ -100,15 +100,16 @@ final class ReferenceGradientOps implements GradientOps {
 
   @Override
   public void attentionGradient(
-      Tensor scores, Tensor dWeights, ScoreRows rows, Tensor weights, Tensor dScores) {
+      Tensor scores, Tensor dWeights, int queries, ScoreRows rows, Tensor weights, Tensor dScores) {
     int keys = scores.columns();
     float[] s = RowArrays.load(scores);
     float[] dw = RowArrays.load(dWeights);
     float[] w = new float[s.length];
     float[] ds = new float[s.length];
     for (int i = 0; i < scores.rows(); i++) {
-      int from = rows.from(i);
-      int to = rows.to(i, keys);
+      int query = i % queries;
+      int from = rows.from(query);
+      int to = rows.to(query, keys);
       double[] p = new double[keys];
       double most = rows.sink();
       for (int j = from; j < to; j++) {
@@ -116,7 +117,7 @@ final class ReferenceGradientOps implements GradientOps {
         if (rows.softCap() > 0) {
           score = rows.softCap() * Math.tanh(score / rows.softCap());
         }
-        p[j] = score + rows.slope() * (double) (j - rows.first() - i);
+        p[j] = score + rows.slope() * (double) (j - rows.first() - query);
         most = Math.max(most, p[j]);
       }
       double sum = Math.exp(rows.sink() - most);

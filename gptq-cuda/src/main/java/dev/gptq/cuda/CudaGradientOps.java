@@ -65,12 +65,13 @@ final class CudaGradientOps implements GradientOps {
 
   @Override
   public void attentionGradient(
-      Tensor scores, Tensor dWeights, ScoreRows rows, Tensor weights, Tensor dScores) {
+      Tensor scores, Tensor dWeights, int queries, ScoreRows rows, Tensor weights, Tensor dScores) {
     CudaTensor t = context.tensor(scores);
     kernels
         .arguments()
         .add(t)
         .add(context.tensor(dWeights))
+        .add(queries)
         .add(rows)
         .add(context.tensor(weights))
         .add(context.tensor(dScores));

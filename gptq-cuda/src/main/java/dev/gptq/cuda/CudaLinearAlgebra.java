@@ -55,6 +55,12 @@ final class CudaLinearAlgebra implements LinearAlgebra {
   }
 
   @Override
+  public void gemmBatch(int count, float alpha, Tensor a, Tensor b, float beta, Tensor c) {
+    products.gemmBatch(
+        count, alpha, context.tensor(a), context.tensor(b), beta, context.tensor(c), "gemmBatch");
+  }
+
+  @Override
   public void accumulateGram(float weight, Tensor x, Tensor h) {
     CudaTensor xt = context.tensor(x);
     CudaTensor ht = context.tensor(h);

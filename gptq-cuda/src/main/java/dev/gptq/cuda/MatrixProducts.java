@@ -34,6 +34,46 @@ final class MatrixProducts {
     context.queue().queued(operation);
   }
 
+  /** {@code C_i ← α·A_i·B_i + β·C_i} for the parts of the matrices. */
+  void gemmBatch(
+      int count,
+      float alpha,
+      CudaTensor a,
+      CudaTensor b,
+      float beta,
+      CudaTensor c,
+      String operation) {
+    if (c.isEmpty()) {
+      return;
+    }
+    if (c.isRowMajor()) {
+      gemmBatch(count, alpha, b.transposed(), a.transposed(), beta, c.transposed(), operation);
+      return;
+    }
+    int inner = a.isRowMajor() ? a.columns() : a.columns() / count;
+    context
+        .blas()
+        .gemmBatch(
+            c.rows(),
+            c.columns() / count,
+            inner,
+            alpha,
+            operand(a),
+            step(a, count),
+            operand(b),
+            step(b, count),
+            beta,
+            operand(c),
+            step(c, count),
+            count);
+    context.queue().queued(operation);
+  }
+
+  /** Elements from one part to the next. */
+  private static long step(CudaTensor t, int count) {
+    return (long) (t.isRowMajor() ? t.rows() : t.columns()) / count * t.stride();
+  }
+
   private static Operand operand(CudaTensor t) {
     int run = t.isRowMajor() ? t.columns() : t.rows();
     return new Operand(

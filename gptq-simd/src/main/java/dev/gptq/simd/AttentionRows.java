@@ -14,11 +14,18 @@ final class AttentionRows {
    * biased scores, then the exponentials, then the weights.
    */
   static void run(
-      Matrix scores, Matrix dWeights, ScoreRows rows, Matrix weights, Matrix dScores, int[] range) {
+      Matrix scores,
+      Matrix dWeights,
+      int queries,
+      ScoreRows rows,
+      Matrix weights,
+      Matrix dScores,
+      int[] range) {
     int keys = scores.columns();
     for (int i = range[0]; i < range[1]; i++) {
-      int first = rows.from(i);
-      int count = rows.to(i, keys) - first;
+      int query = i % queries;
+      int first = rows.from(query);
+      int count = rows.to(query, keys) - first;
       clear(weights, i, first, count);
       clear(dScores, i, first, count);
       MemorySegment w = weights.segment();
@@ -28,7 +35,7 @@ final class AttentionRows {
         Functions.softCap(rows.softCap(), weights.block(i, i + 1, first, first + count), 0, 1);
       }
       if (rows.slope() != 0) {
-        addSlope(w, at, count, rows.slope(), first - rows.first() - i);
+        addSlope(w, at, count, rows.slope(), first - rows.first() - query);
       }
       float most = Math.max(rows.sink(), Softmax.max(w, at, count));
       double total = Softmax.expInPlace(w, at, count, most) + Math.exp(rows.sink() - most);

@@ -45,12 +45,12 @@ final class SimdGradientOps implements GradientOps {
 
   @Override
   public void attentionGradient(
-      Tensor scores, Tensor dWeights, ScoreRows rows, Tensor weights, Tensor dScores) {
+      Tensor scores, Tensor dWeights, int queries, ScoreRows rows, Tensor weights, Tensor dScores) {
     Matrix s = Activations.rows("scores", scores);
     Matrix dw = Activations.rows("dWeights", dWeights);
     Matrix w = Activations.rows("weights", weights);
     Matrix ds = Activations.rows("dScores", dScores);
-    forRows(s, (from, to) -> AttentionRows.run(s, dw, rows, w, ds, new int[] {from, to}));
+    forRows(s, (from, to) -> AttentionRows.run(s, dw, queries, rows, w, ds, new int[] {from, to}));
   }
 
   @Override

@@ -109,11 +109,12 @@ public abstract class GradientConformance extends Conformance {
             new ScoreRows(first, 0, 2, 0.25f, none),
             new ScoreRows(0, 0, 0, 0, none)
           }) {
+        int all = s[0] == 3 ? 2 * s[0] : s[0];
         activations("attentionGradient " + Arrays.toString(s) + " " + rows)
-            .in("scores", inputs().normal(s[0], s[1]))
-            .in("dWeights", inputs().normal(s[0], s[1]))
-            .out("weights", activation(), ROW_MAJOR, s[0], s[1])
-            .out("dScores", activation(), ROW_MAJOR, s[0], s[1])
+            .in("scores", inputs().normal(all, s[1]))
+            .in("dWeights", inputs().normal(all, s[1]))
+            .out("weights", activation(), ROW_MAJOR, all, s[1])
+            .out("dScores", activation(), ROW_MAJOR, all, s[1])
             .isWithin(
                 Tolerance.dot(s[1]),
                 4,
@@ -123,6 +124,7 @@ public abstract class GradientConformance extends Conformance {
                         .attentionGradient(
                             t.get("scores"),
                             t.get("dWeights"),
+                            s[0],
                             rows,
                             t.get("weights"),
                             t.get("dScores")));

@@ -119,6 +119,46 @@ public abstract class LinearAlgebraConformance extends Conformance {
   }
 
   @Test
+  void gemmBatchOfEveryLayout() {
+    for (DType type : new DType[] {F32, BF16}) {
+      for (Layout a : Layout.values()) {
+        for (Layout b : Layout.values()) {
+          gemmBatch(type, F32, 3, a, b, ROW_MAJOR, 0);
+          gemmBatch(type, type, 1, a, b, COLUMN_MAJOR, 0.5f);
+        }
+      }
+    }
+  }
+
+  private void gemmBatch(
+      DType type, DType output, int count, Layout a, Layout b, Layout c, float beta) {
+    int m = 5;
+    int k = 7;
+    int n = 4;
+    Operation operation =
+        operation("gemmBatch " + count + " " + type + " to " + output + " " + a + " " + b + " " + c)
+            .in("a", parts(type, a, count, m, k))
+            .in("b", parts(type, b, count, k, n));
+    if (beta == 0) {
+      boolean below = c == ROW_MAJOR;
+      operation.out("c", output, c, below ? count * m : m, below ? n : count * n);
+    } else {
+      operation.inOut("c", parts(output, c, count, m, n));
+    }
+    operation.isWithin(
+        Tolerance.dot(k),
+        16,
+        (backend, t, scope) ->
+            backend.linalg().gemmBatch(count, 0.75f, t.get("a"), t.get("b"), beta, t.get("c")));
+  }
+
+  private Matrix parts(DType type, Layout layout, int count, int rows, int columns) {
+    boolean below = layout == ROW_MAJOR;
+    return inputs()
+        .normal(type, layout, below ? count * rows : rows, below ? columns : count * columns);
+  }
+
+  @Test
   void gemmOfSubnormalAndHugeNumbers() {
     Matrix a = Matrix.of(2, 3, 1e-39, 0x1p-149, -0.0, 1e18, -1e18, 1);
     Matrix b = Matrix.of(3, 2, 1, 1e20, 0x1p-149, 1, 2, -1);

@@ -282,14 +282,18 @@ final class StepGradient {
           new AttentionGradient(backend, step.spec(), sinks, q, k, v, dy, local);
       int length = q.rows() / pass.sequences();
       int chunk = step.chunk() == 0 ? length : step.chunk();
-      for (int first = 0; first < q.rows(); first += length) {
-        for (int from = 0; from < length; from += chunk) {
-          attention.run(first + from, first + Math.min(from + chunk, length));
+      if (length % chunk == 0) {
+        attention.run(0, q.rows() / chunk, chunk, AttentionGradient.SCORES);
+      } else {
+        for (int first = 0; first < q.rows(); first += length) {
+          int whole = length / chunk;
+          attention.run(first, whole, chunk, AttentionGradient.SCORES);
+          attention.run(first + whole * chunk, 1, length % chunk, AttentionGradient.SCORES);
         }
       }
-      accumulate(step.q(), attention.ofQueries(), gradients);
-      accumulate(step.k(), attention.ofKeys(), gradients);
-      accumulate(step.v(), attention.ofValues(), gradients);
+      accumulate(step.q(), attention.ofQueries(local), gradients);
+      accumulate(step.k(), attention.ofKeys(local), gradients);
+      accumulate(step.v(), attention.ofValues(local), gradients);
     }
   }
 }
