@@ -109,6 +109,7 @@ final class ObserveTest {
     "2, '--observe 3 --target-bpw 5', only one",
     "2, '--observe 3 --method rtn', no errors to observe",
     "2, '--observe 3 --quality best', --target plain",
+    "2, '--observe 3 --curvature kl', leave out --curvature kl",
     "65, '--target-bpw 4', higher target",
   })
   void whatCannotBeDoneIsSaidAtTheStart(int status, String options, String message) {

@@ -28,7 +28,7 @@ import dev.gptq.tensor.TensorScope;
  */
 final class CoupledRows {
   /** Blocks of rows: what rows of one block owe each other is a small part of all. */
-  static final int BLOCKS = 32;
+  static final int BLOCKS = 8;
 
   private final Backend backend;
   private final HessianFactor rows;

@@ -81,8 +81,9 @@ public final class QuantizationOptions {
         "  fast: group-aware order, min-max grids",
         "  standard: + grids by what an error costs, scales refitted; a quarter less error than fast"
             + " at 3 bits for about the same time",
-        "  best: + makes up for errors of earlier layers, tries codes in many ways, 192 samples;"
-            + " another fifth less error for five times the time and twice the memory"
+        "  best: + makes up for errors of earlier layers, tries codes in many ways, and asks by a"
+            + " backward pass what the whole model makes of an error, 192 samples; a third less error"
+            + " than standard for about six times the time, with all of the model in memory"
       })
   private String qualityName = Quality.STANDARD.id();
 
@@ -116,8 +117,10 @@ public final class QuantizationOptions {
       paramLabel = "NAME",
       description =
           "what says how much errors cost: inputs, a layer's own inputs; tokens, also how much the"
-              + " loss depends on each token; kl, also how the loss couples a layer's outputs. The"
-              + " last two take gradients of the whole model, which must fit in memory")
+              + " loss depends on each token; kl, also how the loss couples a layer's outputs"
+              + " (default: with --quality best kl, where the family has gradients and layers are not"
+              + " observed; otherwise inputs). The last two take gradients of the whole model, which"
+              + " must fit in memory")
   private String curvatureName;
 
   @Option(

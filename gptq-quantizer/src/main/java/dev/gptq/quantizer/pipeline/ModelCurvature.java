@@ -28,8 +28,11 @@ import java.util.SplittableRandom;
  * curvature of the KL divergence.
  */
 final class ModelCurvature {
-  /** Labels drawn for each position. */
-  static final int DRAWS = 4;
+  /** Labels drawn for each position, where positions are few. */
+  private static final int MOST_DRAWS = 4;
+
+  /** Labels that are enough. */
+  private static final int ENOUGH = 1 << 16;
 
   private static final long SEED = 20_261_129L;
 
@@ -58,6 +61,7 @@ final class ModelCurvature {
       Curvature curvature,
       TensorScope scope) {
     int tokens = batches.stream().flatMap(List::stream).mapToInt(window -> window.length).sum();
+    int draws = draws(tokens);
     Map<Place, Sums> sums = new LinkedHashMap<>();
     for (int b = 0; b < spec.blocks().size(); b++) {
       BlockSpec block = spec.blocks().get(b);
@@ -80,7 +84,7 @@ final class ModelCurvature {
         int to = from + batch.stream().mapToInt(window -> window.length).sum();
         backward.run(
             batch,
-            DRAWS,
+            draws,
             (logits, draw, at, local) -> drawn(backend, logits, draw, from + at, local),
             (block, group, gradient) -> {
               Sums own = sums.get(new Place(block, group));
@@ -99,12 +103,17 @@ final class ModelCurvature {
     return new ModelCurvature(groups.buildOrThrow());
   }
 
+  /** How often labels are drawn for so many positions. */
+  static int draws(int tokens) {
+    return Math.clamp(ENOUGH / tokens, 1, MOST_DRAWS);
+  }
+
   /** Labels for some positions; the same for the same positions, however they are batched. */
   private static Tensor drawn(
       Backend backend, Tensor logits, int draw, int first, TensorScope scope) {
     float[] uniform = new float[logits.rows()];
     for (int t = 0; t < uniform.length; t++) {
-      long position = (long) (first + t) * DRAWS + draw;
+      long position = (long) (first + t) * MOST_DRAWS + draw;
       uniform[t] = new SplittableRandom(SEED + position).nextInt(1 << 24) * 0x1p-24f;
     }
     Tensor targets = scope.rowMajor(DType.I32, 1, uniform.length);

@@ -15,12 +15,15 @@ public enum Quality {
   FAST(GridSearch.MIN_MAX, Refinement.NONE, Target.PLAIN, Curvature.INPUTS, 128),
   /** Group-aware order, grids by pivots, scales refitted once. */
   STANDARD(GridSearch.PIVOT, new Refinement(1, 1, 0, false), Target.PLAIN, Curvature.INPUTS, 128),
-  /** Also the residual target, a beam, sweeps, and half as much again of the calibration text. */
+  /**
+   * Also the residual target, a beam, sweeps, the curvature of the whole model, and half as much
+   * again of the calibration text.
+   */
   BEST(
       GridSearch.PIVOT,
-      new Refinement(16, 1, 6, false),
+      new Refinement(8, 1, 4, false),
       new Target(Target.Kind.RESIDUAL, Target.DEFAULT_ALPHA),
-      Curvature.INPUTS,
+      Curvature.KL,
       192);
 
   private final GridSearch search;

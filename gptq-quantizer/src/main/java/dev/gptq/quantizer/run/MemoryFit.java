@@ -4,6 +4,7 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.Model;
 import dev.gptq.models.evaluation.Loading;
+import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
@@ -65,7 +66,14 @@ final class MemoryFit {
   private String advice(long room) {
     List<String> fitting = new ArrayList<>();
     QuantizationSettings plain = settings.withTarget(Target.PLAIN);
-    QuantizationSettings fast = plain.withOptions(Quality.FAST.apply(settings.options()));
+    QuantizationSettings fast =
+        plain
+            .withOptions(Quality.FAST.apply(settings.options()))
+            .withCurvature(Quality.FAST.curvature());
+    if (settings.needsGradients()) {
+      QuantizationSettings inputs = settings.withCurvature(Curvature.INPUTS);
+      tryOption("--curvature inputs", inputs, windows.size(), room, fitting);
+    }
     if (settings.needsFullPrecision()) {
       tryOption("--target plain", plain, windows.size(), room, fitting);
     }

@@ -282,7 +282,8 @@ public final class Quantization {
       if (asked.method() == Method.GPTQ) {
         chosen =
             asked.withCurvature(
-                CurvatureChoice.of(opened.spec(), curvature, asked.curvature(), notes::add));
+                CurvatureChoice.of(
+                    opened.spec(), curvature, presetCurvature(asked, notes::add), notes::add));
         request = request(chosen);
       }
       if (fittingGroups && mixture.isEmpty()) {
@@ -326,6 +327,25 @@ public final class Quantization {
         }
       }
     }
+  }
+
+  /** That of the preset, as far as what else is asked for goes with it. */
+  private Curvature presetCurvature(QuantizationSettings asked, Consumer<String> notes) {
+    if (importance.isPresent()) {
+      return Curvature.INPUTS;
+    }
+    if (observing.isEmpty()) {
+      return asked.curvature();
+    }
+    if (curvature.map(Curvature::needsGradients).orElse(false)) {
+      throw new RequestException(
+          "layers are observed one by one, by the curvature of their inputs; leave out --curvature "
+              + curvature.get().id());
+    }
+    if (asked.curvature().needsGradients()) {
+      notes.accept("layers are observed one by one: curvature of the inputs only");
+    }
+    return Curvature.INPUTS;
   }
 
   private QuantizationSettings onBlocks(QuantizationSettings asked) {

@@ -40,7 +40,8 @@ final class MemoryFitTest {
   private static final QuantizationSettings BEST =
       QuantizationSettings.of(
               Method.GPTQ, Quality.BEST.apply(GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), 32)))
-          .withTarget(Quality.BEST.target());
+          .withTarget(Quality.BEST.target())
+          .withCurvature(Quality.BEST.curvature());
 
   @TempDir private Path folder;
   private Backend backend;
@@ -80,7 +81,8 @@ final class MemoryFitTest {
       assertThatThrownBy(() -> fit.requireRoom(needed, needed - 1))
           .isInstanceOf(OutOfMemoryException.class)
           .hasMessageContaining("no memory: the run needs about %d MiB", needed >> 20)
-          .hasMessageContaining("It would fit with --target plain (")
+          .hasMessageContaining("It would fit with --curvature inputs (")
+          .hasMessageContaining(", or with --target plain (")
           .hasMessageContaining(", or with --quality fast (")
           .hasMessageContaining(", or with --samples 32 (");
       long some = forecast(model, 4).memory().tensors();
