@@ -42,6 +42,7 @@ public final class BuiltInFamilies implements FamilyProvider {
         new ErnieMoeFamily(),
         new MiniMaxFamily(),
         new DeepSeekFamily(),
+        new DotsFamily(),
         new OptFamily(),
         new BloomFamily(),
         new Gpt2Family(),

@@ -14,13 +14,18 @@ final class DeepSeekExperts {
 
   /** Version 3: logistic scores, corrected when choosing, groups compared by their two best. */
   static Experts sigmoid(ModelConfig config) {
+    return sigmoid(config, "mlp.gate.e_score_correction_bias");
+  }
+
+  /** The same with another name for the correction. */
+  static Experts sigmoid(ModelConfig config, String correction) {
     return experts(
         config,
         routing(
             config,
             Score.SIGMOID,
             config.booleanValue("norm_topk_prob", true),
-            Optional.of("mlp.gate.e_score_correction_bias"),
+            Optional.of(correction),
             groups(config, Groups.Ranking.BEST_TWO)));
   }
 

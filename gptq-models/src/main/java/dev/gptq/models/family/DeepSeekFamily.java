@@ -10,7 +10,7 @@ import java.util.List;
  * another, a part of each head rotated and that of the keys shared; the first layers dense, the
  * others with experts. Where an indexer chooses which positions a query sees (DeepSeek V3.2,
  * GLM-5), it chooses all of a window that is no longer than their number, and longer ones are not
- * taken.
+ * taken. Youtu has dense layers only.
  */
 final class DeepSeekFamily implements ModelFamily {
 
@@ -22,7 +22,8 @@ final class DeepSeekFamily implements ModelFamily {
           "deepseek_v32", "DeepSeek V3.2",
           "glm_moe_dsa", "GLM-5",
           "glm4_moe_lite", "GLM-4-MoE-Lite",
-          "mistral4", "Mistral 4");
+          "mistral4", "Mistral 4",
+          "youtu", "Youtu");
 
   @Override
   public ImmutableSet<String> modelTypes() {
@@ -38,9 +39,9 @@ final class DeepSeekFamily implements ModelFamily {
         LlamaLayout.decoder(
             NAMES.get(config.modelType()),
             config,
-            false,
+            config.modelType().equals("youtu"),
             layer ->
-                isDense(config, layer)
+                isDense(config, layer, dense(config))
                     ? LlamaLayout.block(config, attention, LlamaLayout.feedForward(config, bias))
                     : LlamaLayout.block(config, attention, experts(config)));
     return config.has("index_topk")
@@ -56,7 +57,18 @@ final class DeepSeekFamily implements ModelFamily {
     };
   }
 
-  private static boolean isDense(ModelConfig config, int layer) {
+  /** The number of dense layers before the others, where no switch says it. */
+  private static int dense(ModelConfig config) {
+    return switch (config.modelType()) {
+      case "deepseek_v2", "mistral4" -> 0;
+      case "glm4_moe_lite" -> 1;
+      case "youtu" -> Integer.MAX_VALUE;
+      default -> 3;
+    };
+  }
+
+  /** Whether a layer has no experts. */
+  static boolean isDense(ModelConfig config, int layer, int dense) {
     List<String> types = config.stringList("mlp_layer_types");
     if (layer < types.size()) {
       return switch (types.get(layer)) {
@@ -67,12 +79,6 @@ final class DeepSeekFamily implements ModelFamily {
                 config, "mlp_layer_types", types.get(layer), "dense and sparse are supported");
       };
     }
-    int dense =
-        switch (config.modelType()) {
-          case "deepseek_v2", "mistral4" -> 0;
-          case "glm4_moe_lite" -> 1;
-          default -> 3;
-        };
     return layer < config.intValue("first_k_dense_replace", dense);
   }
 }

@@ -1,16 +1,22 @@
 package dev.gptq.models.family;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.family.NormSpec.Kind;
 import dev.gptq.models.family.SelfAttention.QueryKeyNorm;
+import java.util.Optional;
+import java.util.stream.IntStream;
 
-/** Hunyuan dense: Llama whose rotated queries and keys are normalised head by head. */
+/**
+ * Hunyuan: Llama whose rotated queries and keys are normalised head by head, perhaps with experts
+ * beside a layer that all tokens take.
+ */
 final class HunyuanFamily implements ModelFamily {
 
   @Override
   public ImmutableSet<String> modelTypes() {
-    return ImmutableSet.of("hunyuan_v1_dense");
+    return ImmutableSet.of("hunyuan_v1_dense", "hunyuan_v1_moe");
   }
 
   @Override
@@ -27,7 +33,35 @@ final class HunyuanFamily implements ModelFamily {
                     new NormSpec("self_attn.key_layernorm", Kind.RMS, size, epsilon),
                     true));
     FeedForward feedForward = LlamaLayout.feedForward(config, false);
+    if (config.modelType().equals("hunyuan_v1_moe")) {
+      Experts experts = experts(config);
+      return LlamaLayout.decoder(
+          "Hunyuan MoE", config, false, layer -> LlamaLayout.block(config, attention, experts));
+    }
     return LlamaLayout.decoder(
         "Hunyuan", config, false, layer -> LlamaLayout.block(config, attention, feedForward));
+  }
+
+  private static Experts experts(ModelConfig config) {
+    int count = config.experts(config.blocks("num_hidden_layers"), "num_experts");
+    return new Experts(
+            "mlp.gate.wg",
+            config.size("hidden_size"),
+            Routing.softmax(config.intBetween("moe_topk", 1, count, 1), true),
+            IntStream.range(0, count)
+                .<Body>mapToObj(e ->
+                    named(config, "mlp.experts." + e + ".")
+                        .asExpert(e, FusedExperts.below("mlp.experts.")))
+                .collect(ImmutableList.toImmutableList()))
+        .withShared(named(config, "mlp.shared_mlp."), Optional.empty());
+  }
+
+  private static FeedForward named(ModelConfig config, String prefix) {
+    return FeedForward.named(
+        prefix,
+        config.size("hidden_size"),
+        config.size("intermediate_size"),
+        Switches.activation(config, "hidden_act", "silu"),
+        false);
   }
 }

@@ -11,7 +11,7 @@ final class MistralFamily implements ModelFamily {
 
   @Override
   public ImmutableSet<String> modelTypes() {
-    return ImmutableSet.of("mistral", "ministral3");
+    return ImmutableSet.of("mistral", "ministral", "ministral3");
   }
 
   @Override

@@ -1,6 +1,7 @@
 package dev.gptq.models.family;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.models.config.ModelConfig;
 import java.util.Optional;
@@ -9,13 +10,14 @@ import java.util.stream.Stream;
 /**
  * OLMo. Version 1 is Llama with layer norms that have no parameters; versions 2 and 3 have norms
  * behind attention and feed-forward only, and normalise all queries and all keys together; version
- * 3 has a sliding window in three layers of four.
+ * 3 has a sliding window in three layers of four. OLMoE is Llama with such queries and keys, and
+ * with experts.
  */
 final class OlmoFamily implements ModelFamily {
 
   @Override
   public ImmutableSet<String> modelTypes() {
-    return ImmutableSet.of("olmo", "olmo2", "olmo3");
+    return ImmutableSet.of("olmo", "olmo2", "olmo3", "olmoe");
   }
 
   @Override
@@ -33,6 +35,11 @@ final class OlmoFamily implements ModelFamily {
             config,
             false,
             layer -> LlamaLayout.postNormBlock(config, attention, feedForward));
+      }
+      case "olmoe" -> {
+        SelfAttention attention =
+            SelfAttention.of(config, 0).withBias(bias, bias).withWholeNorm(epsilon);
+        yield mixture(config.or(ImmutableMap.of("rms_norm_eps", 1e-5)), attention);
       }
       default ->
           LlamaLayout.decoder(
@@ -53,6 +60,23 @@ final class OlmoFamily implements ModelFamily {
                 return LlamaLayout.postNormBlock(config, attention, feedForward);
               });
     };
+  }
+
+  private static DecoderSpec mixture(ModelConfig config, SelfAttention attention) {
+    if (config.has("clip_qkv")) {
+      throw Switches.refused(
+          config,
+          "clip_qkv",
+          String.valueOf(config.doubleValue("clip_qkv")),
+          "OLMoE without it is supported");
+    }
+    ModelConfig inner =
+        config.or(ImmutableMap.of("moe_intermediate_size", config.size("intermediate_size")));
+    return LlamaLayout.decoder(
+        "OLMoE",
+        config,
+        false,
+        layer -> LlamaLayout.block(config, attention, QwenFamily.experts(inner)));
   }
 
   private static DecoderSpec first(

@@ -172,6 +172,8 @@ class FamiliesTest {
         "deepseek | topk_method                               | \"noaux\"",
         "deepseek | norm_topk_prob                            | true",
         "lfm2     | layer_types                               | [\"mamba\"]",
+        "olmoe    | clip_qkv                                  | 6.0",
+        "k-exaone | mlp_layer_types                           | [\"moe\"]",
         "gemma3   | use_bidirectional_attention               | true",
         "gpt2     | add_cross_attention                       | true",
         "gemma4   | use_bidirectional_attention               | \"all\"",
@@ -281,7 +283,7 @@ class FamiliesTest {
         .isInstanceOf(BadInputException.class)
         .hasMessageContaining("'mamba'")
         .hasMessageContaining(
-            "bloom, cohere, cohere2, deepseek_v2, deepseek_v3, deepseek_v32, ernie4_5,");
+            "bloom, cohere, cohere2, cwm, deepseek_v2, deepseek_v3, deepseek_v32, dots1,");
   }
 
   @Test

@@ -314,6 +314,89 @@ public final class TinyConfigs {
               """
                   + ROTARY
                   + "}")
+          .put(
+              "ministral3",
+              """
+              {"model_type": "ministral3", "head_dim": 16, "rope_parameters": {"rope_type": "yarn",
+               "factor": 4.0, "original_max_position_embeddings": 16, "llama_4_scaling_beta": 0.1},
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "mistral4",
+              """
+              {"model_type": "mistral4", "q_lora_rank": 16, "kv_lora_rank": 16,
+               "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 12,
+               "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+               "first_k_dense_replace": 1,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "glm5",
+              """
+              {"model_type": "glm_moe_dsa", "q_lora_rank": 16, "kv_lora_rank": 16,
+               "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 16,
+               "n_routed_experts": 4, "num_experts_per_tok": 4, "moe_intermediate_size": 32,
+               "mlp_layer_types": ["dense", "sparse"],
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "glm4-moe-lite",
+              """
+              {"model_type": "glm4_moe_lite", "q_lora_rank": 16, "kv_lora_rank": 16,
+               "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 16,
+               "n_routed_experts": 4, "num_experts_per_tok": 4, "moe_intermediate_size": 32,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "lfm2-moe",
+              """
+              {"model_type": "lfm2_moe", "layer_types": ["conv", "full_attention"],
+               "num_experts": 4, "num_experts_per_tok": 4, "moe_intermediate_size": 32,
+               "num_dense_layers": 1, "use_expert_bias": true,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "arcee",
+              """
+              {"model_type": "arcee", "mlp_bias": true,
+              """
+                  + ROTARY.replace("silu", "relu2")
+                  + "}")
+          .put(
+              "olmoe",
+              """
+              {"model_type": "olmoe", "num_experts": 4, "num_experts_per_tok": 2,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "dots1",
+              """
+              {"model_type": "dots1", "n_routed_experts": 4, "num_experts_per_tok": 2,
+               "moe_intermediate_size": 32, "n_shared_experts": 1, "first_k_dense_replace": 1,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "hunyuan-moe",
+              """
+              {"model_type": "hunyuan_v1_moe", "num_experts": 4, "moe_topk": 2,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "k-exaone",
+              """
+              {"model_type": "exaone_moe", "num_experts": 4, "num_experts_per_tok": 2,
+               "moe_intermediate_size": 32, "sliding_window": 8, "sliding_window_pattern": "LG",
+              """
+                  + ROTARY
+                  + "}")
           .buildOrThrow();
 
   private TinyConfigs() {}

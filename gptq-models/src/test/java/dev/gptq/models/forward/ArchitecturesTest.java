@@ -97,7 +97,16 @@ class ArchitecturesTest {
           "mistral4",
           "glm5",
           "glm4-moe-lite",
-          "qwen3-vl-moe");
+          "qwen3-vl-moe",
+          "arcee",
+          "helium",
+          "cwm",
+          "olmoe",
+          "dots1",
+          "k-exaone",
+          "hunyuan-moe",
+          "youtu",
+          "solar-open");
 
   /**
    * Largest difference that is allowed with float32 activations, as a share of the largest value.
