@@ -2,14 +2,14 @@
 // of one head of one sequence a block. Scores never leave the chip. All arithmetic is float32; the
 // tensor-core version for bfloat16 is in attention_mma.cu.
 //
-// A warp takes 4 queries. For scores a lane holds a key, for the output a lane holds channels.
+// A warp takes 4 queries, or 2 where heads have more than 256 channels; there the values take the
+// place of the keys, so that 99 KiB of shared memory are enough for 512. For scores a lane holds a
+// key, for the output a lane holds channels.
 #pragma once
 #include "common.cuh"
 
 static const int ATTENTION_KEYS = 32;
 static const int ATTENTION_WARPS = 8;
-static const int WARP_QUERIES = 4;
-static const int ATTENTION_QUERIES = ATTENTION_WARPS * WARP_QUERIES;
 
 /** A dev.gptq.backend.AttentionSpec and the lengths of a sequence. */
 struct Attention {
@@ -45,27 +45,28 @@ __device__ inline float finishScore(float dot, const Attention& spec, float slop
   return score + slope * distance;
 }
 
-template <class T, int CHANNELS>
+template <class T, int CHANNELS, int WARP_QUERIES, bool APART>
 __device__ inline void attentionOf(Matrix q, Matrix k, Matrix v, Attention spec, Matrix y) {
   DYNAMIC_SHARED(float, memory);
   const float infinity = __uint_as_float(0x7f800000u);
+  const int QUERIES = ATTENTION_WARPS * WARP_QUERIES;
   int size = spec.headSize;
   float* queries = memory;
-  float* keys = queries + ATTENTION_QUERIES * size;
-  float* values = keys + ATTENTION_KEYS * (size + 1);
+  float* keys = queries + QUERIES * size;
+  float* values = APART ? keys + ATTENTION_KEYS * (size + 1) : keys;
 
   int lane = threadIdx.x & 31;
   int warp = threadIdx.x >> 5;
   int head = blockIdx.y;
   long long firstQuery = (long long)blockIdx.z * spec.queries;
   long long firstKey = (long long)blockIdx.z * spec.keys;
-  int tile = blockIdx.x * ATTENTION_QUERIES;
+  int tile = blockIdx.x * QUERIES;
   int offset = spec.keys - spec.queries;
   float slope = spec.alibi * alibiSlope(head, spec.heads);
   long long qColumn = (long long)head * size;
   long long kColumn = (long long)(head / spec.share) * size;
 
-  for (int i = threadIdx.x; i < ATTENTION_QUERIES * size; i += blockDim.x) {
+  for (int i = threadIdx.x; i < QUERIES * size; i += blockDim.x) {
     int query = tile + i / size;
     queries[i] =
         query < spec.queries ? load(q.row<T>(firstQuery + query) + qColumn + i % size) : 0.0f;
@@ -84,7 +85,7 @@ __device__ inline void attentionOf(Matrix q, Matrix k, Matrix v, Attention spec,
     }
   }
 
-  int lastQuery = tile + ATTENTION_QUERIES < spec.queries ? tile + ATTENTION_QUERIES : spec.queries;
+  int lastQuery = tile + QUERIES < spec.queries ? tile + QUERIES : spec.queries;
   int lastKey = offset + lastQuery;
   int start = spec.window > 0 ? offset + tile - spec.window + 1 : 0;
   start = start > 0 ? start / ATTENTION_KEYS * ATTENTION_KEYS : 0;
@@ -95,7 +96,9 @@ __device__ inline void attentionOf(Matrix q, Matrix k, Matrix v, Attention spec,
       int c = i % size;
       bool inside = from + j < spec.keys;
       keys[j * (size + 1) + c] = inside ? load(k.row<T>(firstKey + from + j) + kColumn + c) : 0;
-      values[i] = inside ? load(v.row<T>(firstKey + from + j) + kColumn + c) : 0;
+      if (APART) {
+        values[i] = inside ? load(v.row<T>(firstKey + from + j) + kColumn + c) : 0;
+      }
     }
     __syncthreads();
 
@@ -107,6 +110,15 @@ __device__ inline void attentionOf(Matrix q, Matrix k, Matrix v, Attention spec,
       for (int i = 0; i < WARP_QUERIES; i++) {
         dot[i] = fmaf(mine[i * size + c], key, dot[i]);
       }
+    }
+    if (!APART) {
+      __syncthreads();
+      for (int i = threadIdx.x; i < ATTENTION_KEYS * size; i += blockDim.x) {
+        int j = i / size;
+        bool inside = from + j < spec.keys;
+        values[i] = inside ? load(v.row<T>(firstKey + from + j) + kColumn + i % size) : 0;
+      }
+      __syncthreads();
     }
     float weight[WARP_QUERIES];
 #pragma unroll
@@ -156,15 +168,16 @@ __device__ inline void attentionOf(Matrix q, Matrix k, Matrix v, Attention spec,
   }
 }
 
-#define ATTENTION_OF(limit)                                                            \
+#define ATTENTION_OF(limit, queries, apart)                                            \
   extern "C" __global__ void attention_f32_##limit(Matrix q, Matrix k, Matrix v,       \
                                                    Attention spec, Matrix y) {         \
-    attentionOf<float, limit / 32>(q, k, v, spec, y);                                  \
+    attentionOf<float, limit / 32, queries, apart>(q, k, v, spec, y);                  \
   }                                                                                    \
   extern "C" __global__ void attention_bf16_##limit(Matrix q, Matrix k, Matrix v,      \
                                                     Attention spec, Matrix y) {        \
-    attentionOf<bf16, limit / 32>(q, k, v, spec, y);                                   \
+    attentionOf<bf16, limit / 32, queries, apart>(q, k, v, spec, y);                   \
   }
-ATTENTION_OF(64)
-ATTENTION_OF(128)
-ATTENTION_OF(256)
+ATTENTION_OF(64, 4, true)
+ATTENTION_OF(128, 4, true)
+ATTENTION_OF(256, 4, true)
+ATTENTION_OF(512, 2, false)

@@ -18,12 +18,16 @@ final class CudaTransformerOps implements TransformerOps {
   /** Elements of a row that one thread of a reduction should have. */
   private static final int ELEMENTS_A_THREAD = 8;
 
-  /** ATTENTION_QUERIES, ATTENTION_KEYS and the threads of a block of attention.cu. */
+  /** Queries of a block, ATTENTION_KEYS and the threads of a block of attention.cu. */
   private static final int QUERIES = 32;
 
   private static final int KEYS = 32;
   private static final int ATTENTION_THREADS = 256;
-  private static final int LARGEST_HEAD = 256;
+
+  /** Wider heads have kernels with half of the queries and one place for keys and values. */
+  private static final int WIDE_HEAD = 256;
+
+  private static final int LARGEST_HEAD = 512;
 
   /** MMA_QUERIES and MMA_THREADS of attention_mma.cu, and what its copies are aligned to. */
   private static final int MMA_QUERIES = 64;
@@ -131,12 +135,14 @@ final class CudaTransformerOps implements TransformerOps {
     if (qt.isEmpty()) {
       return;
     }
-    int channels = size <= 64 ? 64 : size <= 128 ? 128 : LARGEST_HEAD;
+    boolean wide = size > WIDE_HEAD;
+    int channels = size <= 64 ? 64 : size <= 128 ? 128 : wide ? LARGEST_HEAD : WIDE_HEAD;
     boolean inPieces =
-        size % (MMA_PIECE / DType.BF16.bytes()) == 0
+        !wide
+            && size % (MMA_PIECE / DType.BF16.bytes()) == 0
             && Stream.of(qt, kt, vt, yt).allMatch(CudaTransformerOps::comesInPieces);
     if (inPieces) {
-      int keys = channels == LARGEST_HEAD ? 32 : 64;
+      int keys = channels == WIDE_HEAD ? 32 : 64;
       kernels.launch(
           KernelImages.TOLERANT,
           "attentionMma_" + channels,
@@ -145,12 +151,13 @@ final class CudaTransformerOps implements TransformerOps {
               .withShared(DType.BF16.bytes() * (MMA_QUERIES + 4 * keys) * (channels + MMA_PADDING)),
           "attention");
     } else {
+      int tile = wide ? QUERIES / 2 : QUERIES;
       kernels.launch(
           KernelImages.TOLERANT,
           "attention" + suffix + "_" + channels,
-          Geometry.of(Math.ceilDiv(queries, QUERIES), spec.heads(), ATTENTION_THREADS)
+          Geometry.of(Math.ceilDiv(queries, tile), spec.heads(), ATTENTION_THREADS)
               .withGridZ(sequences)
-              .withShared(Float.BYTES * (QUERIES * size + KEYS * (2 * size + 1))),
+              .withShared(Float.BYTES * (tile * size + KEYS * (wide ? size + 1 : 2 * size + 1))),
           "attention");
     }
   }

@@ -47,6 +47,13 @@ public abstract class AttentionConformance extends Conformance {
     }
   }
 
+  /** As the layers of Gemma 4 that see the whole text have. */
+  @Test
+  void wideHeads() {
+    attention(spec(1, 1, 260), 3, 3, 1);
+    attention(windowed(capped(spec(2, 1, 512), 5), 20), 18, 40, 1, Optional.of(1.0));
+  }
+
   @Test
   void sharedKeysAndValues() {
     attention(spec(4, 1, 16), 11, 11, 1);
