@@ -18,6 +18,7 @@ import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
 import dev.gptq.models.text.TokenWindows;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.Activations;
 import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.MemoryStore;
@@ -68,7 +69,9 @@ final class ForecastOnDeviceTest {
           new SplittableRandom(3).ints(2L * WINDOW, 0, model.spec().vocabulary()).toArray();
       ImmutableList<int[]> windows = TokenWindows.consecutive(stream, WINDOW, OptionalInt.empty());
       long estimate =
-          Forecast.of(backend, model.spec(), model::weights, settings, windows).memory().tensors();
+          Forecast.of(backend, model.spec(), model::weights, settings, windows, Activations.KEPT)
+              .memory()
+              .tensors();
       assertThat(backend.memory().peak()).as("a rehearsal takes nothing").isZero();
       new QuantizationJob(
               backend,

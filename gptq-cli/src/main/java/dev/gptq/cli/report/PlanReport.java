@@ -43,6 +43,7 @@ public final class PlanReport {
               + " without those");
     }
     lines.addAll(forecast.memory().lines(backend.memory().most()));
+    forecast.note().ifPresent(lines::add);
     lines.add(
         String.format(
             Locale.ROOT,

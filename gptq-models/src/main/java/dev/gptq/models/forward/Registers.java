@@ -121,6 +121,18 @@ public final class Registers implements AutoCloseable {
     return routes(gather.routes()).experts().get(gather.expert()).tokens().length();
   }
 
+  /** All activations and routes once more, with elements of their own. */
+  public Registers copy(TensorScope scope) {
+    Registers copy = new Registers(backend, scope);
+    held.forEach((name, register) -> {
+      Tensor x = register.tensor();
+      copy.define(name, x.rows(), x.columns(), y -> backend.linalg().convert(x, y));
+    });
+    copy.routes.putAll(routes);
+    copy.empty.addAll(empty);
+    return copy;
+  }
+
   /** Frees an activation or routes. */
   public void release(String name) {
     empty.remove(name);

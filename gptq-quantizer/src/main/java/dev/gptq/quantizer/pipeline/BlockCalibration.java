@@ -11,6 +11,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import java.util.function.Function;
 
@@ -18,6 +19,7 @@ import java.util.function.Function;
  * Takes the calibration batches through one block and gathers the statistics of every group of
  * linear layers on the way. Sequentially, each step of the block is computed once: the batches stop
  * before a group, the group is quantized, and they go on from there with its quantized weights.
+ * Before a group with wide inputs copies may go ahead one by one instead, see {@link Activations}.
  * Groups are passed on in lists, of which the members may be quantized side by side.
  */
 final class BlockCalibration {
@@ -26,6 +28,7 @@ final class BlockCalibration {
   private final Optional<Block> original;
   private final Target.Kind target;
   private final List<CalibrationBatch> batches;
+  private final Activations activations;
   private final Function<Step.Linears, Optional<GroupCurvature>> curvature;
   private final List<Step> steps;
   private int reached;
@@ -42,7 +45,9 @@ final class BlockCalibration {
       Optional<Block> original,
       Target.Kind target,
       List<CalibrationBatch> batches,
+      Activations activations,
       Function<Step.Linears, Optional<GroupCurvature>> curvature) {
+    this.activations = activations;
     this.curvature = curvature;
     this.backend = backend;
     this.block = block;
@@ -73,8 +78,12 @@ final class BlockCalibration {
         List<CalibratedGroup> calibrated = new ArrayList<>();
         for (int s = 0; s < at.length; s++) {
           int index = wave.get(s).groups(steps).get(g);
-          calibrated.add(calibrate(at[s], index, local));
-          at[s] = index;
+          if (goesAhead(wave.get(s), index)) {
+            calibrated.add(ahead(at[s], index, local));
+          } else {
+            calibrated.add(calibrate(at[s], index, local));
+            at[s] = index;
+          }
         }
         quantize.accept(calibrated);
       }
@@ -87,8 +96,49 @@ final class BlockCalibration {
     }
   }
 
+  /** Whether copies go ahead to a group, since the inputs of all tokens would take much room. */
+  private boolean goesAhead(Stretch stretch, int index) {
+    int inputs = ((Step.Linears) steps.get(index)).modules().getFirst().inputs();
+    return activations == Activations.COMPUTED_AGAIN
+        && !stretch.isExpert()
+        && batches.stream()
+            .anyMatch(batch -> inputs > batch.registers().get(Step.RESIDUAL).columns());
+  }
+
   /** Takes the batches from one step to a group and adds what they bring to it. */
   private CalibratedGroup calibrate(int from, int index, TensorScope scope) {
+    return calibrate(
+        index,
+        scope,
+        (batch, reader) -> {
+          batch.run(block, original, from, index);
+          reader.accept(batch);
+        });
+  }
+
+  /** The same with a copy of one batch after the other; the batches stay where they are. */
+  private CalibratedGroup ahead(int from, int index, TensorScope scope) {
+    return calibrate(
+        index,
+        scope,
+        (batch, reader) -> {
+          try (TensorScope local = backend.newScope();
+              CalibrationBatch copy = batch.copy(local)) {
+            copy.run(block, original, from, index);
+            reader.accept(copy);
+          }
+        });
+  }
+
+  /**
+   * Adds what the batches bring to a group.
+   *
+   * @param approach takes a batch to the group, and shows what comes there
+   */
+  private CalibratedGroup calibrate(
+      int index,
+      TensorScope scope,
+      BiConsumer<CalibrationBatch, Consumer<CalibrationBatch>> approach) {
     Step.Linears group = (Step.Linears) steps.get(index);
     if (batches.isEmpty()) {
       return new CalibratedGroup(group, Optional.empty(), Optional.empty());
@@ -96,8 +146,8 @@ final class BlockCalibration {
     InputStatistics statistics = statistics(index, scope);
     int tokens = 0;
     for (CalibrationBatch batch : batches) {
-      batch.run(block, original, from, index);
-      add(batch, group, statistics, tokens);
+      int first = tokens;
+      approach.accept(batch, there -> add(there, group, statistics, first));
       tokens += batch.registers().get(Step.RESIDUAL).rows();
     }
     return new CalibratedGroup(group, Optional.of(statistics), curvature.apply(group));

@@ -2,6 +2,7 @@ package dev.gptq.quantizer.pipeline;
 
 import dev.gptq.models.forward.Block;
 import dev.gptq.models.forward.Registers;
+import dev.gptq.tensor.TensorScope;
 import java.util.Optional;
 
 /**
@@ -18,6 +19,12 @@ record CalibrationBatch(Registers registers, Optional<Registers> full, int seque
   void run(Block block, Optional<Block> original, int from, int to) {
     block.run(registers, sequences, from, to);
     original.ifPresent(o -> o.run(full.orElseThrow(), sequences, from, to));
+  }
+
+  /** A copy of all that is there, which can go ahead while this stays. */
+  CalibrationBatch copy(TensorScope scope) {
+    return new CalibrationBatch(
+        registers.copy(scope), full.map(known -> known.copy(scope)), sequences);
   }
 
   @Override

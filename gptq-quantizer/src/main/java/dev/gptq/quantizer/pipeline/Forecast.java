@@ -18,8 +18,9 @@ import java.util.function.Function;
  *
  * @param memory of the backend
  * @param work for all blocks
+ * @param activations with which that is so
  */
-public record Forecast(MemoryEstimate memory, Work work) {
+public record Forecast(MemoryEstimate memory, Work work, Activations activations) {
   private static final BlockStore NOTHING_KEPT =
       new BlockStore() {
         @Override
@@ -31,6 +32,34 @@ public record Forecast(MemoryEstimate memory, Work work) {
         public void put(int block, ImmutableMap<String, QuantizedModule> modules) {}
       };
 
+  /** What is done to make it fit, for people. */
+  public Optional<String> note() {
+    return activations == Activations.COMPUTED_AGAIN
+        ? Optional.of("wide activations are computed twice, for there is no room to keep them")
+        : Optional.empty();
+  }
+
+  /**
+   * That with {@linkplain Activations activations} kept, or where this takes more than there is
+   * room for, with those computed again if they then take less.
+   *
+   * @param room bytes of tensors that the backend has room for
+   */
+  public static Forecast within(
+      long room,
+      Backend backend,
+      DecoderSpec spec,
+      Function<Backend, WeightSource> weights,
+      QuantizationSettings settings,
+      ImmutableList<int[]> windows) {
+    Forecast kept = of(backend, spec, weights, settings, windows, Activations.KEPT);
+    if (kept.memory().tensors() <= room || windows.isEmpty()) {
+      return kept;
+    }
+    Forecast again = of(backend, spec, weights, settings, windows, Activations.COMPUTED_AGAIN);
+    return again.memory().tensors() < kept.memory().tensors() ? again : kept;
+  }
+
   /**
    * Rehearses a quantization on the backend that would do it: each shape of block once.
    *
@@ -41,7 +70,8 @@ public record Forecast(MemoryEstimate memory, Work work) {
       DecoderSpec spec,
       Function<Backend, WeightSource> weights,
       QuantizationSettings settings,
-      ImmutableList<int[]> windows) {
+      ImmutableList<int[]> windows,
+      Activations activations) {
     DistinctBlocks distinct = DistinctBlocks.of(spec, settings);
     ImmutableList<BlockSpec> blocks = distinct.blocks();
     try (Rehearsal rehearsal = backend.rehearsal()) {
@@ -64,6 +94,7 @@ public record Forecast(MemoryEstimate memory, Work work) {
               windows,
               NOTHING_KEPT,
               listener)
+          .with(activations)
           .run();
       done.add(rehearsal.work());
       Work work = done.getFirst();
@@ -74,7 +105,8 @@ public record Forecast(MemoryEstimate memory, Work work) {
       return new Forecast(
           MemoryEstimate.of(
               rehearsal.memory().peak(), backend.activationType(), spec, settings, windows),
-          work);
+          work,
+          activations);
     }
   }
 }

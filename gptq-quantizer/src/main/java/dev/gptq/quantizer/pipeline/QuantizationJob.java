@@ -31,8 +31,8 @@ import java.util.stream.Stream;
  * <p>Memory of the backend at any time: the weights of one block, the Hessian and its factor of one
  * group of modules that share an input (three squares of the input features; all groups of a block
  * without true-sequential), and for every calibration token the residual stream plus the widest
- * activation that is alive between two groups. A target other than the weights themselves doubles
- * weights and activations and adds two squares.
+ * activation that is alive between two groups, unless that is computed again ({@link Activations}).
+ * A target other than the weights themselves doubles weights and activations and adds two squares.
  */
 public final class QuantizationJob {
   /** Calibration tokens that go through a block together: enough to fill a GPU. */
@@ -45,9 +45,10 @@ public final class QuantizationJob {
   private final ImmutableList<int[]> windows;
   private final BlockStore store;
   private final JobListener listener;
+  private final Activations activations;
 
   /**
-   * A job.
+   * A job that keeps activations.
    *
    * @param windows calibration windows of equal length; may be empty for rounding to nearest
    * @param store keeps finished blocks, on another thread than this one; those it has already are
@@ -61,6 +62,18 @@ public final class QuantizationJob {
       ImmutableList<int[]> windows,
       BlockStore store,
       JobListener listener) {
+    this(backend, spec, source, settings, windows, store, listener, Activations.KEPT);
+  }
+
+  private QuantizationJob(
+      Backend backend,
+      DecoderSpec spec,
+      WeightSource source,
+      QuantizationSettings settings,
+      ImmutableList<int[]> windows,
+      BlockStore store,
+      JobListener listener,
+      Activations activations) {
     this.backend = backend;
     this.spec = spec;
     this.source = source;
@@ -68,6 +81,12 @@ public final class QuantizationJob {
     this.windows = windows;
     this.store = store;
     this.listener = listener;
+    this.activations = activations;
+  }
+
+  /** The same with wide activations kept or computed again. */
+  public QuantizationJob with(Activations wide) {
+    return new QuantizationJob(backend, spec, source, settings, windows, store, listener, wide);
   }
 
   /** Quantizes all blocks that the store does not have yet. */
@@ -211,6 +230,7 @@ public final class QuantizationJob {
               original,
               settings.target().kind(),
               batches,
+              activations,
               group -> curvature.map(known -> known.of(index, group)));
       ModuleQuantizer quantizer =
           new ModuleQuantizer(

@@ -96,7 +96,8 @@ final class MemoryFit {
   private boolean tryOption(
       String option, QuantizationSettings other, int samples, long room, List<String> fitting) {
     long needed =
-        Forecast.of(backend, model.spec(), model::weights, other, windows.subList(0, samples))
+        Forecast.within(
+                room, backend, model.spec(), model::weights, other, windows.subList(0, samples))
             .memory()
             .tensors();
     if (needed <= room) {

@@ -104,7 +104,8 @@ public final class QuantizationPlan implements AutoCloseable {
   }
 
   private Forecast forecast(Backend backend, ImmutableList<int[]> taken) {
-    return Forecast.of(backend, model.spec(), model::weights, request.settings(), taken);
+    return Forecast.within(
+        backend.memory().most(), backend, model.spec(), model::weights, request.settings(), taken);
   }
 
   /** Bytes that must be in Java's heap at the same time; garbage comes on top. */
@@ -160,7 +161,8 @@ public final class QuantizationPlan implements AutoCloseable {
     if (locks.isEmpty()) {
       locks = Optional.of(OutputLocks.acquire(request.places()));
     }
-    requireMemory(backend, forecast(backend));
+    Forecast forecast = forecast(backend);
+    requireMemory(backend, forecast);
     try (WorkFolder work =
         WorkFolder.open(
             request.output(),
@@ -187,7 +189,8 @@ public final class QuantizationPlan implements AutoCloseable {
       }
       ImmutableList<int[]> taken = windows(backend, listener);
       if (taken.size() > windows.size()) {
-        requireMemory(backend, forecast(backend, taken), taken);
+        forecast = forecast(backend, taken);
+        requireMemory(backend, forecast, taken);
       }
       StateFolder states = work.states(listener::note);
       boolean keepsStates = keepsStates(backend, taken, work, listener);
@@ -200,6 +203,7 @@ public final class QuantizationPlan implements AutoCloseable {
               .<JobListener>map(observing ->
                   new HessianKeeper(model.spec(), hessians, observing.worst(), work, listener))
               .orElse(listener);
+      forecast.note().ifPresent(listener::note);
       new QuantizationJob(
               backend,
               model.spec(),
@@ -208,6 +212,7 @@ public final class QuantizationPlan implements AutoCloseable {
               taken,
               work,
               importance.<JobListener>map(keeper -> keeper.before(heard)).orElse(heard))
+          .with(forecast.activations())
           .run(keepsStates ? states : StateStore.NONE);
       states.delete();
       if (importance.isPresent()) {

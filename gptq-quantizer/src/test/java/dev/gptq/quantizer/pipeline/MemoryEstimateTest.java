@@ -40,7 +40,8 @@ final class MemoryEstimateTest {
   })
   void isWhatIsTaken(String architecture, Quality quality, boolean sequential, int windows)
       throws IOException {
-    requireForeseen(needed(architecture, quality, quality.curvature(), sequential, windows));
+    requireForeseen(
+        needed(architecture, quality, quality.curvature(), sequential, windows, Activations.KEPT));
   }
 
   @ParameterizedTest
@@ -57,20 +58,34 @@ final class MemoryEstimateTest {
   })
   void isWhatIsTakenOfMore(String architecture, Quality quality, boolean sequential, int windows)
       throws IOException {
-    requireForeseen(needed(architecture, quality, quality.curvature(), sequential, windows));
+    requireForeseen(
+        needed(architecture, quality, quality.curvature(), sequential, windows, Activations.KEPT));
+  }
+
+  @Test
+  void activationsThatAreComputedAgainCountOnce() throws IOException {
+    requireForeseen(
+        needed(
+            "llama-gqa-rope3",
+            Quality.FAST,
+            Curvature.INPUTS,
+            true,
+            4,
+            Activations.COMPUTED_AGAIN));
   }
 
   /** Gradients pass through the whole model at once. */
   @ParameterizedTest
   @EnumSource(names = {"INPUTS", "TOKENS"})
   void gradientsCountToo(Curvature curvature) throws IOException {
-    requireForeseen(needed("llama-gqa-rope3", Quality.FAST, curvature, true, 4));
+    requireForeseen(needed("llama-gqa-rope3", Quality.FAST, curvature, true, 4, Activations.KEPT));
   }
 
   @Test
   @EnabledIfSystemProperty(named = "gptq.test.grid", matches = "true")
   void gradientsOfAllOutputsCountToo() throws IOException {
-    requireForeseen(needed("llama-gqa-rope3", Quality.FAST, Curvature.KL, true, 4));
+    requireForeseen(
+        needed("llama-gqa-rope3", Quality.FAST, Curvature.KL, true, 4, Activations.KEPT));
   }
 
   /** How many tokens each expert gets is not known beforehand. */
@@ -92,7 +107,8 @@ final class MemoryEstimateTest {
 
   private static void requireNearlyForeseen(Quality quality, boolean sequential, int windows)
       throws IOException {
-    Needed needed = needed("qwen3-moe", quality, Curvature.INPUTS, sequential, windows);
+    Needed needed =
+        needed("qwen3-moe", quality, Curvature.INPUTS, sequential, windows, Activations.KEPT);
     assertThat(needed.estimate()).isBetween(needed.peak(), needed.peak() + needed.peak() / 10);
   }
 
@@ -100,7 +116,12 @@ final class MemoryEstimateTest {
   private record Needed(long estimate, long peak) {}
 
   private static Needed needed(
-      String architecture, Quality quality, Curvature curvature, boolean sequential, int count)
+      String architecture,
+      Quality quality,
+      Curvature curvature,
+      boolean sequential,
+      int count,
+      Activations activations)
       throws IOException {
     BackendOptions options = new BackendOptions(2, 0, ImmutableMap.of("simd.lanes", "1"));
     QuantizationSettings settings =
@@ -116,7 +137,8 @@ final class MemoryEstimateTest {
         Model model = Model.open(SharedFiles.architecture(architecture))) {
       ImmutableList<int[]> windows = windows(model, count);
       MemoryEstimate estimate =
-          Forecast.of(backend, model.spec(), model::weights, settings, windows).memory();
+          Forecast.of(backend, model.spec(), model::weights, settings, windows, activations)
+              .memory();
       assertThat(backend.memory().peak()).as("a rehearsal takes nothing").isZero();
       new QuantizationJob(
               backend,
@@ -126,6 +148,7 @@ final class MemoryEstimateTest {
               windows,
               new MemoryStore(),
               JobListener.SILENT)
+          .with(activations)
           .run();
       return new Needed(estimate.tensors(), backend.memory().peak());
     }

@@ -295,6 +295,30 @@ final class QuantizationJobTest {
         .run(states);
   }
 
+  @Test
+  void activationsThatAreComputedAgainGiveTheSameBits() {
+    QuantizationSettings settings =
+        settings(Method.GPTQ, true).withTarget(new Target(Target.Kind.RESIDUAL, 0.5));
+    MemoryStore kept = new MemoryStore();
+    run(settings, kept, JobListener.SILENT);
+    MemoryStore again = new MemoryStore();
+    new QuantizationJob(
+            backend,
+            model.spec(),
+            model.weights(backend),
+            settings,
+            windows,
+            again,
+            JobListener.SILENT)
+        .with(Activations.COMPUTED_AGAIN)
+        .run();
+    assertThat(again.packed().keySet()).isEqualTo(kept.packed().keySet()).isNotEmpty();
+    again
+        .packed()
+        .forEach(
+            (name, packed) -> assertThat(same(packed, kept.packed().get(name))).as(name).isTrue());
+  }
+
   @ParameterizedTest
   @EnumSource(Target.Kind.class)
   void keptStatesTakeTheRunPastFinishedBlocks(Target.Kind kind) throws IOException {

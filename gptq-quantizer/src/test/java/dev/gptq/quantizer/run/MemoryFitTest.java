@@ -17,6 +17,7 @@ import dev.gptq.models.evaluation.Loading;
 import dev.gptq.models.family.RandomCheckpoint;
 import dev.gptq.models.family.TinyConfigs;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.Activations;
 import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.Pace;
 import dev.gptq.quantizer.pipeline.Quality;
@@ -69,7 +70,30 @@ final class MemoryFitTest {
   }
 
   private Forecast forecast(Model model, int windows) {
-    return Forecast.of(backend, model.spec(), model::weights, BEST, windows(windows));
+    return forecast(model, windows, Activations.KEPT);
+  }
+
+  private Forecast forecast(Model model, int windows, Activations activations) {
+    return Forecast.of(backend, model.spec(), model::weights, BEST, windows(windows), activations);
+  }
+
+  @Test
+  void activationsAreComputedAgainWhereThatMakesItFit() throws IOException {
+    try (Model model = model(2)) {
+      long kept = forecast(model, 1024).memory().tensors();
+      long again = forecast(model, 1024, Activations.COMPUTED_AGAIN).memory().tensors();
+      assertThat(again).isLessThan(kept * 9 / 10);
+      assertThat(fitting(kept, model).activations()).isEqualTo(Activations.KEPT);
+      assertThat(fitting(kept, model).note()).isEmpty();
+      Forecast less = fitting(kept - 1, model);
+      assertThat(less.memory().tensors()).isEqualTo(again);
+      assertThat(less.activations()).isEqualTo(Activations.COMPUTED_AGAIN);
+      assertThat(less.note()).hasValueSatisfying(note -> assertThat(note).contains("twice"));
+    }
+  }
+
+  private Forecast fitting(long room, Model model) {
+    return Forecast.within(room, backend, model.spec(), model::weights, BEST, windows(1024));
   }
 
   @Test
