@@ -1,6 +1,6 @@
 #!/bin/sh
 # Loads what this project writes with the programs that people load it with, and compares perplexities.
-#   interop/check.sh [--work DIR] [--only PROGRAM,...] [--models FOLDER,...] [--settings REGEX] [--without-vllm]
+#   interop/check.sh [--work DIR] [--only PROGRAM,...] [--models FOLDER,...] [--settings REGEX] [--families REGEX|none] [--without-vllm]
 # Exit status: 0 if nothing is wrong, 1 if a program loads something as another model, 75 if a registry does not answer.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd -P)
@@ -19,18 +19,19 @@ while [ "$left" -gt 0 ]; do
 done
 mkdir -p "$work"
 
-# Makes a virtual environment of a requirements file, once.
+# Makes a virtual environment of a requirements file, once; what a second file names is installed without what it asks for.
 environment() {
-  if [ -f "$work/$1/complete" ] && cmp -s "$here/$2" "$work/$1/complete"; then
+  if [ -f "$work/$1/complete" ] && cat "$here/$2" ${3:+"$here/$3"} | cmp -s - "$work/$1/complete"; then
     return
   fi
   rm -rf "${work:?}/$1"
   python3 -m venv "$work/$1"
-  if ! "$work/$1/bin/pip" install --quiet --disable-pip-version-check -r "$here/$2"; then
+  pip="$work/$1/bin/pip install --quiet --disable-pip-version-check"
+  if ! $pip -r "$here/$2" || { [ -n "${3:-}" ] && ! $pip --no-deps -r "$here/$3"; }; then
     echo "the packages of $2 could not be installed; nothing was checked" >&2
     exit 75
   fi
-  cp "$here/$2" "$work/$1/complete"
+  cat "$here/$2" ${3:+"$here/$3"} >"$work/$1/complete"
 }
 
 python=${INTEROP_PYTHON:-}
@@ -39,7 +40,7 @@ if [ -z "$python" ]; then
   python=$work/programs/bin/python
 fi
 if [ "$vllm" = yes ]; then
-  environment vllm requirements-vllm.txt
+  environment vllm requirements-vllm.txt requirements-vllm-itself.txt
   set -- --vllm "$work/vllm/bin/python" "$@"
 fi
 exec "$python" "$here/check.py" --work "$work/models" "$@"

@@ -1,10 +1,13 @@
-"""Loads a model with one program and prints its perplexity: load.py PROGRAM MODEL WINDOWS.json
+"""Loads models with one program and prints what it makes of a text: load.py PROGRAM WINDOWS.json
 
-One process a model, since a program that refuses one may end with it. The last line is a JSON object.
+Reads a folder a line and answers each with a JSON object: the loss of every token but the first of each window, or the words
+with which the program refuses. Some programs end when they refuse; who asks starts this again then. The first line is the
+program's version.
 """
 
+import gc
+import importlib.metadata
 import json
-import math
 import os
 import sys
 
@@ -12,16 +15,28 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+
+PACKAGES = {
+    "transformers": "transformers",
+    "GPTQModel": "gptqmodel",
+    "mlx-lm": "mlx-lm",
+    "llama.cpp": "llama-cpp-python",
+    "vLLM": "vllm-cpu",
+}
 
 
-def loss(scores, window):
-    """Sum of the losses of all tokens but the first; scores is (tokens, vocabulary) of numpy."""
+def losses(scores, window):
+    """The losses of all tokens but the first; scores is (tokens, vocabulary) of numpy."""
     import numpy as np
 
     scores = np.asarray(scores, dtype=np.float64)[:-1]
     top = scores.max(1)
     logs = top + np.log(np.exp(scores - top[:, None]).sum(1))
-    return float((logs - scores[np.arange(len(window) - 1), window[1:]]).sum())
+    return (logs - scores[np.arange(len(window) - 1), window[1:]]).tolist()
 
 
 def transformers(model, windows):
@@ -33,9 +48,13 @@ def transformers(model, windows):
     )
     for kind in ("missing_keys", "mismatched_keys"):
         if info[kind]:
-            raise SystemExit(f"loads with {kind}: {sorted(map(str, info[kind]))[0]}")
+            raise Incomplete(f"{kind}: {sorted(map(str, info[kind]))[0]}")
     with torch.no_grad():
-        return [loss(loaded(torch.tensor([w])).logits[0].float().numpy(), w) for w in windows]
+        return [losses(loaded(torch.tensor([w])).logits[0].float().numpy(), w) for w in windows]
+
+
+class Incomplete(Exception):
+    """A program runs a model without some of its weights."""
 
 
 def gptqmodel(model, windows):
@@ -44,7 +63,7 @@ def gptqmodel(model, windows):
 
     loaded = GPTQModel.load(model, device="cpu", backend=BACKEND.TORCH)
     with torch.no_grad():
-        return [loss(loaded(torch.tensor([w])).logits[0].float().numpy(), w) for w in windows]
+        return [losses(loaded(torch.tensor([w])).logits[0].float().numpy(), w) for w in windows]
 
 
 def mlx(model, windows):
@@ -54,9 +73,7 @@ def mlx(model, windows):
     from pathlib import Path
 
     loaded, _ = load_model(Path(model))
-    return [
-        loss(np.array(loaded(mx.array([w]))[0].astype(mx.float32)), w) for w in windows
-    ]
+    return [losses(np.array(loaded(mx.array([w]))[0].astype(mx.float32)), w) for w in windows]
 
 
 def llama_cpp(model, windows):
@@ -64,48 +81,75 @@ def llama_cpp(model, windows):
     import numpy as np
 
     loaded = llama_cpp.Llama(
-        os.path.join(model, "model.gguf"),
+        os.path.join(model, next(name for name in os.listdir(model) if name.endswith(".gguf"))),
         n_ctx=len(windows[0]),
         n_batch=len(windows[0]),
         logits_all=True,
         verbose=False,
     )
-    losses = []
+    all = []
     for window in windows:
         loaded.reset()
         loaded.eval(window)
-        losses.append(loss(np.array(loaded.scores[: len(window)]), window))
-    return losses
+        all.append(losses(np.array(loaded.scores[: len(window)]), window))
+    return all
 
 
 def vllm(model, windows):
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     from vllm import LLM, SamplingParams
+    from vllm.distributed import cleanup_dist_env_and_memory
     from vllm.inputs import TokensPrompt
 
-    loaded = LLM(model, enforce_eager=True, max_model_len=len(windows[0]) + 1, max_num_seqs=4)
-    settings = SamplingParams(max_tokens=1, prompt_logprobs=0)
-    outputs = loaded.generate([TokensPrompt(prompt_token_ids=w) for w in windows], settings)
-    return [
-        -sum(p[t].logprob for p, t in zip(o.prompt_logprobs[1:], w[1:]))
-        for o, w in zip(outputs, windows)
-    ]
+    loaded = None
+    try:
+        loaded = LLM(
+            model, enforce_eager=True, max_model_len=len(windows[0]) + 1, max_num_seqs=4, skip_tokenizer_init=True
+        )
+        settings = SamplingParams(max_tokens=1, prompt_logprobs=0, detokenize=False)
+        outputs = loaded.generate([TokensPrompt(prompt_token_ids=w) for w in windows], settings, use_tqdm=False)
+        return [
+            [-p[t].logprob for p, t in zip(o.prompt_logprobs[1:], w[1:])] for o, w in zip(outputs, windows)
+        ]
+    finally:
+        del loaded
+        cleanup_dist_env_and_memory()
+
+
+def words(error):
+    """What a program says last that is not a pointer elsewhere."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no words'}"
 
 
 def main():
-    program, model, windows = sys.argv[1:4]
-    with open(windows, encoding="utf-8") as file:
-        windows = json.load(file)
-    programs = {
+    program, file = sys.argv[1:3]
+    # What programs print goes where their warnings go.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(value):
+        answers.write(json.dumps(value) + "\n")
+        answers.flush()
+
+    with open(file, encoding="utf-8") as text:
+        windows = json.load(text)
+    run = {
         "transformers": transformers,
         "GPTQModel": gptqmodel,
         "mlx-lm": mlx,
         "llama.cpp": llama_cpp,
         "vLLM": vllm,
-    }
-    losses = programs[program](model, windows)
-    tokens = sum(len(w) - 1 for w in windows)
-    print(json.dumps({"perplexity": math.exp(sum(losses) / tokens)}), flush=True)
+    }[program]
+    answer({"version": importlib.metadata.version(PACKAGES[program])})
+    for line in sys.stdin:
+        try:
+            answer({"losses": run(line.rstrip("\n"), windows)})
+        except Incomplete as e:
+            answer({"incomplete": str(e)})
+        except Exception as e:
+            print(f"{type(e).__name__}: {e}", file=sys.stderr)
+            answer({"refuses": words(e)})
+        gc.collect()
 
 
 main()

@@ -1,0 +1,85 @@
+"""Makes a small random model of each family that the programs and we both know: families.py FOLDER [REGEX]
+
+Each has the tokens of examples/tiny, heads of 32 and rows of a multiple of 256, so that vLLM on CPUs and llama.cpp's blocks of 256
+take it, and weights large enough for its predictions to differ from token to token.
+"""
+
+import os
+import re
+import shutil
+import sys
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+import torch
+import transformers
+
+TINY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "examples/tiny")
+COMMON = dict(
+    vocab_size=4096,
+    hidden_size=256,
+    intermediate_size=512,
+    num_hidden_layers=2,
+    num_attention_heads=8,
+    num_key_value_heads=4,
+    head_dim=32,
+    max_position_embeddings=512,
+    tie_word_embeddings=False,
+    initializer_range=0.06,
+    bos_token_id=0,
+    eos_token_id=0,
+    pad_token_id=None,
+)
+EXPERTS = dict(num_experts_per_tok=2, moe_intermediate_size=256, decoder_sparse_step=1)
+NORMS = dict(layer_types=["sliding_attention", "full_attention"], sliding_window=64)
+
+FAMILIES = {
+    "llama": dict(kind="LlamaConfig"),
+    "mistral": dict(kind="MistralConfig", sliding_window=64),
+    "qwen2": dict(kind="Qwen2Config"),
+    "qwen3": dict(kind="Qwen3Config"),
+    "gemma2": dict(kind="Gemma2Config", query_pre_attn_scalar=32, tie_word_embeddings=True, **NORMS),
+    "gemma3": dict(kind="Gemma3TextConfig", query_pre_attn_scalar=32, tie_word_embeddings=True, **NORMS),
+    "phi3": dict(kind="Phi3Config"),
+    "glm4": dict(kind="Glm4Config", partial_rotary_factor=0.5),
+    "smollm3": dict(kind="SmolLM3Config"),
+    "granite": dict(kind="GraniteConfig"),
+    "olmo2": dict(kind="Olmo2Config"),
+    "stablelm": dict(kind="StableLmConfig"),
+    "starcoder2": dict(kind="Starcoder2Config"),
+    "cohere": dict(kind="CohereConfig", tie_word_embeddings=True, logit_scale=1.0),
+    "exaone4": dict(kind="Exaone4Config", **NORMS),
+    "seed-oss": dict(kind="SeedOssConfig"),
+    "ernie4.5": dict(kind="Ernie4_5Config"),
+    "gpt-neox": dict(kind="GPTNeoXConfig"),
+    "opt": dict(kind="OPTConfig", ffn_dim=512, word_embed_proj_dim=256),
+    "mixtral": dict(kind="MixtralConfig", num_local_experts=4, num_experts_per_tok=2, sliding_window=None),
+    "qwen2-moe": dict(kind="Qwen2MoeConfig", num_experts=4, shared_expert_intermediate_size=256, **EXPERTS),
+    "qwen3-moe": dict(kind="Qwen3MoeConfig", num_experts=4, **EXPERTS),
+    "glm4-moe": dict(
+        kind="Glm4MoeConfig", n_routed_experts=4, n_group=1, topk_group=1, first_k_dense_replace=1, **EXPERTS
+    ),
+}
+
+
+def main():
+    folder, wanted = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, more in FAMILIES.items():
+        if not re.search(wanted, name):
+            continue
+        torch.manual_seed(0)
+        more = dict(more)
+        config = getattr(transformers, more.pop("kind"))(**{**COMMON, **more})
+        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        with torch.no_grad():
+            # Norms and biases begin as ones and zeros, of which a wrong one would not show.
+            for key, value in model.named_parameters():
+                if value.dim() == 1:
+                    value.add_(torch.randn_like(value) * 0.1)
+        model.to(torch.bfloat16).save_pretrained(os.path.join(folder, name))
+        for file in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(os.path.join(TINY, file), os.path.join(folder, name, file))
+
+
+main()
