@@ -9,7 +9,7 @@ mkdir -p "$work"
 if [ -z "${INTEROP_PYTHON:-}" ]; then
   INTEROP_PYTHON=$work/decode/bin/python
   if [ ! -x "$INTEROP_PYTHON" ] || ! "$INTEROP_PYTHON" -c 'import gguf, numpy' 2>/dev/null; then
-    if ! python3 -m venv "$work/decode" ||
+    if ! timeout 60 python3 -m venv "$work/decode" ||
       ! timeout 60 "$work/decode/bin/pip" install --quiet --disable-pip-version-check --retries 0 gguf==0.19.0 numpy==2.3.5; then
       echo "interop: gguf and numpy could not be installed: what we write was NOT decoded by others in this run"
       exit 75

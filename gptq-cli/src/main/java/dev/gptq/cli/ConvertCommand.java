@@ -6,6 +6,7 @@ import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.options.EndsOption;
 import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.OutputOption;
+import dev.gptq.cli.options.PublicationOptions;
 import dev.gptq.quantizer.export.Conversion;
 import dev.gptq.quantizer.gguf.Ends;
 import dev.gptq.quantizer.gguf.GgufExport;
@@ -49,6 +50,7 @@ final class ConvertCommand implements Callable<Integer> {
   private String format;
 
   @Mixin private EndsOption ends;
+  @Mixin private PublicationOptions publication;
 
   @Option(names = "--overwrite", description = "replace the output when done")
   private boolean overwrite;
@@ -77,6 +79,9 @@ final class ConvertCommand implements Callable<Integer> {
   private int convert(Path folder) throws IOException {
     return format.equals(GGUF)
         ? GgufExport.write(folder, target, ends.type().orElse(Ends.KEEP), overwrite)
-        : Conversion.of(folder, CheckpointFormats.named(format)).overwrite(overwrite).to(target);
+        : Conversion.of(folder, CheckpointFormats.named(format))
+            .publication(publication.publication())
+            .overwrite(overwrite)
+            .to(target);
   }
 }

@@ -1,5 +1,6 @@
 package dev.gptq.cli;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import com.google.common.collect.Sets;
 import dev.gptq.backend.Backend;
@@ -20,7 +21,10 @@ import dev.gptq.models.evaluation.Divergence;
 import dev.gptq.models.evaluation.Evaluation;
 import dev.gptq.models.evaluation.Loading;
 import dev.gptq.models.evaluation.Perplexity;
+import dev.gptq.quantizer.export.ModelCard;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -56,6 +60,11 @@ final class EvalCommand implements Callable<Integer> {
           "compare the predictions with those of this model, the full-precision original say: KL"
               + " divergence, most likely tokens, probabilities")
   private String against;
+
+  @Option(
+      names = "--card",
+      description = "write the result into the model card (README.md) of the quantized model")
+  private boolean card;
 
   @Mixin private TextOptions text;
   @Mixin private TaskOptions tasks;
@@ -94,10 +103,18 @@ final class EvalCommand implements Callable<Integer> {
   }
 
   private void measure(
-      Evaluation evaluation, Backend backend, IntConsumer progress, Console console) {
+      Evaluation evaluation, Backend backend, IntConsumer progress, Console console)
+      throws IOException {
     long start = System.nanoTime();
     Perplexity result = evaluation.perplexity(progress);
     double seconds = (System.nanoTime() - start) / 1e9;
+    if (card) {
+      record(
+          evaluation,
+          String.format(Locale.ROOT, "Perplexity %.4f", result.perplexity()),
+          "",
+          console);
+    }
     long tokens = (long) result.windows() * result.length();
     if (output.json()) {
       console.result(
@@ -127,6 +144,19 @@ final class EvalCommand implements Callable<Integer> {
       Evaluation evaluation, Backend backend, IntConsumer progress, Console console)
       throws IOException {
     Divergence result = evaluation.against(HubFiles.model(against, console), progress);
+    if (card) {
+      record(
+          evaluation,
+          String.format(
+              Locale.ROOT,
+              "KL divergence from the original %.5f ± %.5f, perplexity %.4f where the original has %.4f",
+              result.kl().mean(),
+              result.kl().standardError(),
+              result.perplexity(),
+              result.basePerplexity()),
+          " --against " + last(against),
+          console);
+    }
     if (output.json()) {
       console.result(
           JsonOutput.line(
@@ -138,5 +168,29 @@ final class EvalCommand implements Callable<Integer> {
     } else {
       DivergenceReport.lines(result).forEach(console::result);
     }
+  }
+
+  private void record(Evaluation evaluation, String results, String original, Console console)
+      throws IOException {
+    int windows = evaluation.windows().size();
+    int length = evaluation.windows().getFirst().length;
+    Path written =
+        ModelCard.record(
+            model.folder(console),
+            ImmutableList.of(
+                "%s, over %d windows of %d tokens of %s:"
+                    .formatted(results, windows, length, text.title()),
+                "",
+                "```sh",
+                "gptq eval --model %s%s --text %s --seq-len %d --windows %d"
+                    .formatted(last(model.name()), original, text.title(), length, windows),
+                "```"));
+    console.note("wrote the result into " + written);
+  }
+
+  /** A name on the hub as it is, and of a place here its last part only. */
+  private static String last(String name) {
+    Path file = Path.of(name);
+    return Files.exists(file) ? file.toAbsolutePath().normalize().getFileName().toString() : name;
   }
 }

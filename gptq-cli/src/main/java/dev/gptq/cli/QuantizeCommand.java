@@ -12,6 +12,7 @@ import dev.gptq.cli.options.ImatrixOptions;
 import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.ObserveOptions;
 import dev.gptq.cli.options.OutputOption;
+import dev.gptq.cli.options.PublicationOptions;
 import dev.gptq.cli.options.QuantizationOptions;
 import dev.gptq.cli.options.RegexConverter;
 import dev.gptq.cli.options.SequentialOption;
@@ -112,19 +113,22 @@ final class QuantizeCommand implements Callable<Integer> {
       paramLabel = "NAMES",
       description = {
         "one or several of these, each loaded by:",
-        "gptq: vLLM (4, 8 bits, symmetric), SGLang, GPTQModel, transformers; zero points from 1 on;",
+        "gptq: vLLM (4, 8 bits, symmetric), SGLang, GPTQModel, transformers (no experts, no mixed"
+            + " settings); zero points from 1 on;",
         "gptq_v2: GPTQModel, transformers; also zero points of 0;",
         "compressed-tensors: vLLM, SGLang, transformers (symmetric); with --asym 4 and 8 bits;",
         "awq: vLLM, SGLang, transformers with GPTQModel, mlx-lm; 4 bits, best with --asym;",
         "mlx: mlx-lm and what is built on it; groups of 32, 64 or 128.",
-        "gguf: llama.cpp and what is built on it, as model.gguf in the folder; groups of a multiple of"
-            + " 32, not scattered.",
-        "Several get a folder each (default: gptq for --sym, gptq_v2 for --asym, gguf with --type)"
+        "gguf: llama.cpp and what is built on it, as MODEL-TYPE.gguf in the folder; groups of a multiple"
+            + " of 32, not scattered.",
+        "Several get a folder each (default: gptq, but compressed-tensors where only that is served:"
+            + " --asym, 2 and 3 bits, experts, mixed settings; gguf with --type)"
       })
   private String format;
 
   @Mixin private TypeOption type;
   @Mixin private EndsOption ends;
+  @Mixin private PublicationOptions publication;
 
   @Option(
       names = "--log-format",
@@ -216,6 +220,7 @@ final class QuantizeCommand implements Callable<Integer> {
             .settings(settings)
             .quality(options.quality())
             .to(output)
+            .publication(publication.publication())
             .overwrite(overwrite)
             .resume(resume)
             .keepStates(keptStates)

@@ -1,7 +1,11 @@
 package dev.gptq.cli;
 
+import com.google.common.collect.Iterators;
+import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import picocli.CommandLine;
 import tools.jackson.databind.JsonNode;
@@ -47,6 +51,13 @@ public final class Cli {
       command.setOut(new PrintWriter(out, true)).setErr(new PrintWriter(err, true));
       int status = Main.run(command, words);
       return new Outcome(status, out.toString(), err.toString());
+    }
+  }
+
+  /** The GGUF file that a run has written into a folder. */
+  static Path gguf(Path folder) throws IOException {
+    try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, "*.gguf")) {
+      return Iterators.getOnlyElement(files.iterator());
     }
   }
 }

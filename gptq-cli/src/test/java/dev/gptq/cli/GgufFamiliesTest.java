@@ -66,7 +66,7 @@ class GgufFamiliesTest {
             "--format",
             "gptq,gguf");
     assertThat(done.status()).as(done.err()).isZero();
-    Path file = output.resolve("gguf").resolve("model.gguf");
+    Path file = Cli.gguf(output.resolve("gguf"));
     try (Model theirs = Model.open(output.resolve("gptq"));
         Model ours = Model.open(file)) {
       PackedModules modules = theirs.quantization().orElseThrow();
@@ -122,7 +122,7 @@ class GgufFamiliesTest {
             "--embedding-type",
             "q8_0");
     assertThat(Cli.run(command.toArray()).status()).isZero();
-    Path file = output.resolve("model.gguf");
+    Path file = Cli.gguf(output);
     try (GgufFile written = GgufFile.open(file);
         GgufFile read = GgufFile.open(FILE)) {
       assertThat(written.tensors().get("token_embd.weight").type()).isEqualTo(GgufType.Q8_0);

@@ -48,7 +48,7 @@ class GgufTypesTest {
         quantize(Cli.TINY, "--type", "q4_k", "--include", "layers\\.[02]\\.(self_attn.v|mlp.down)");
     assertThat(done.status()).as(done.err()).isZero();
     assertThat(done.err()).contains("types of Q4_K_M: 2 Q4_K, 2 Q6_K");
-    Path file = folder.resolve("q/model.gguf");
+    Path file = Cli.gguf(folder.resolve("q"));
     try (GgufFile gguf = GgufFile.open(file);
         Model source = Model.open(Cli.TINY);
         Model written = Model.open(file)) {
@@ -81,7 +81,7 @@ class GgufTypesTest {
     String few = "layers\\.0\\.self_attn.[kv]";
     assertThat(quantize(Cli.TINY, "--type", "Q5_K_M", "--pure", "--include", few).status())
         .isZero();
-    Path file = folder.resolve("q/model.gguf");
+    Path file = Cli.gguf(folder.resolve("q"));
     try (GgufFile gguf = GgufFile.open(file)) {
       assertThat(type(gguf, "token_embd").isPlain()).isTrue();
       for (String module : List.of("attn_k", "attn_v")) {
@@ -101,7 +101,7 @@ class GgufTypesTest {
             "--format",
             "gguf");
     assertThat(again.status()).as(again.err()).isZero();
-    try (GgufFile gguf = GgufFile.open(file)) {
+    try (GgufFile gguf = GgufFile.open(Cli.gguf(folder.resolve("q")))) {
       assertThat(type(gguf, "token_embd")).isEqualTo(GgufType.Q8_0);
     }
   }
@@ -112,7 +112,7 @@ class GgufTypesTest {
   void narrowRowsGetBlocksOf32(String asked, GgufType type, double error) throws IOException {
     Cli.Outcome done = quantize(NARROW, "--type", asked);
     assertThat(done.status()).as(done.err()).isZero();
-    Path file = folder.resolve("q/model.gguf");
+    Path file = Cli.gguf(folder.resolve("q"));
     try (GgufFile gguf = GgufFile.open(file);
         Model source = Model.open(NARROW);
         Model written = Model.open(file)) {

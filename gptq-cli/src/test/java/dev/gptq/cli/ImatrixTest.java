@@ -91,7 +91,7 @@ class ImatrixTest {
   /** The error of the queries of the first block by what errors cost. */
   private double weighted(Entry entry, String output) throws IOException {
     try (Model source = Model.open(MODEL);
-        Model model = Model.open(folder.resolve(output).resolve("model.gguf"))) {
+        Model model = Model.open(Cli.gguf(folder.resolve(output)))) {
       float[] before = Weights.of(source, "model.layers.0.self_attn.q_proj.weight");
       float[] after = Weights.of(model, "model.layers.0.self_attn.q_proj.weight");
       double sum = 0;

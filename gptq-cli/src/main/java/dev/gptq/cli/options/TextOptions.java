@@ -60,6 +60,11 @@ public final class TextOptions {
         rules.rules());
   }
 
+  /** What a model card calls the text: its name on the hub, or that of the file. */
+  public String title() {
+    return file.startsWith("hf:") ? file : Path.of(file).getFileName().toString();
+  }
+
   /** A text in windows like those of the calibration. */
   public static EvaluationText text(
       Path file, CalibrationOptions calibration, WindowsOption windows) {

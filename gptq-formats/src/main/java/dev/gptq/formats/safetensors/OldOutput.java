@@ -28,7 +28,7 @@ final class OldOutput {
 
   private static final Pattern WEIGHTS =
       Pattern.compile(
-          "model(-\\d{5}-of-\\d{5})?\\.safetensors|model\\.gguf|" + Checkpoint.INDEX_FILE);
+          "model(-\\d{5}-of-\\d{5})?\\.safetensors|[\\w.-]+\\.gguf|" + Checkpoint.INDEX_FILE);
 
   /** What models come with, and what is written about a run. */
   private static final ImmutableSet<String> USUAL =

@@ -30,10 +30,19 @@ class OtherQuantizersTest {
   @ParameterizedTest
   @ValueSource(
       strings = {
+        "compressed-tensors/llama-headdim-w4g32a",
+        "compressed-tensors/llama-headdim-w4g32gptq-gidx",
+        "compressed-tensors/llama-headdim-w8ch",
+        "compressed-tensors/llama-headdim-w3g32",
+        "compressed-tensors/llama-gqa-rope3-w4g32a",
+        "compressed-tensors/qwen3-w4g32a",
+        "compressed-tensors/gemma3-w4g32",
         "mlx/llama-headdim-3g32",
         "mlx/llama-gqa-rope3-4g32",
         "mlx/qwen3-4g64",
+        "mlx/gemma3-4g64",
         "auto-round/llama-headdim-auto_awq",
+        "auto-round/llama-headdim-auto_gptq",
         "auto-round/qwen3-auto_awq",
         "gguf/llama-gqa-rope3-Q4_0.gguf",
         "gguf/qwen3-Q4_0.gguf",
@@ -43,7 +52,8 @@ class OtherQuantizersTest {
       })
   void logitsAreTheirs(String output) throws IOException {
     Path golden = SharedFiles.require("golden/formats");
-    String name = output.replaceFirst(".*/", "").replaceFirst("-(auto|[0-9]+g|Q).*", "");
+    String name =
+        output.replaceFirst(".*/", "").replaceFirst("-(auto|mixed|w?[0-9]+(g|ch)|Q).*", "");
     Expected source =
         Expected.read(
             name.equals("wide")

@@ -76,9 +76,12 @@ public final class CheckpointExporter {
     }
     ImmutableMap<String, ModuleSettings> modules = described.buildOrThrow();
     try (CheckpointWriter writer =
-        CheckpointWriter.create(output, options(model, settings.format(), overwrite))) {
+        CheckpointWriter.create(
+            output,
+            options(model, settings.format(), settings.publication().shardLimit(), overwrite))) {
       if (settings.format() instanceof GgufFormat gguf) {
-        GgufExport.write(model, kept(model, work), gguf, writer.weightFile(GgufFormat.FILE));
+        GgufExport.write(
+            model, kept(model, work), gguf, writer.weightFile(weightFile(model, settings)));
       } else {
         writer.addAll(() ->
             Stream.concat(others(model, packed), encoded(model, work, settings.format(), modules))
@@ -90,7 +93,7 @@ public final class CheckpointExporter {
         writer.writeFile(file.getKey(), file.getValue().getBytes(StandardCharsets.UTF_8));
       }
       QuantizedModel description = Descriptions.of(model, settings, modules);
-      writeSideFiles(model, settings.format(), settings.format().settings(description), writer);
+      writeSideFiles(model, settings, settings.format().settings(description), modules, writer);
       work.announce(reports);
       return writer.commit();
     }
@@ -137,7 +140,13 @@ public final class CheckpointExporter {
 
   /** Writes all places of the settings and copies tokenizer, generation settings and the like. */
   static void writeSideFiles(
-      Model model, Format format, ObjectNode settings, CheckpointWriter writer) throws IOException {
+      Model model,
+      CheckpointSettings checkpoint,
+      ObjectNode settings,
+      ImmutableMap<String, ModuleSettings> modules,
+      CheckpointWriter writer)
+      throws IOException {
+    Format format = checkpoint.format();
     ObjectNode document = model.config().json().deepCopy();
     document.remove(Formats.MLX_KEY);
     document.remove(MAKER);
@@ -152,6 +161,13 @@ public final class CheckpointExporter {
     for (Map.Entry<String, Path> file : SideFiles.of(model.folder()).entrySet()) {
       writer.copyFile(file.getKey(), file.getValue());
     }
+    writer.writeFile(
+        ModelCard.FILE, ModelCard.of(model, checkpoint, modules, checkpoint.publication()));
+  }
+
+  /** The file of the weights of a GGUF checkpoint. */
+  public static String weightFile(Model model, CheckpointSettings settings) {
+    return ModelNames.gguf(model, settings.publication(), settings);
   }
 
   /**
@@ -163,8 +179,11 @@ public final class CheckpointExporter {
   }
 
   /** How a checkpoint of a format is written that is made of a model. */
-  static WriterOptions options(Model model, Format format, boolean overwrite) throws IOException {
-    return options(model, overwrite).withMetadata(ImmutableMap.of("format", format.framework()));
+  static WriterOptions options(Model model, Format format, long shardLimit, boolean overwrite)
+      throws IOException {
+    return options(model, overwrite)
+        .withShardLimit(shardLimit)
+        .withMetadata(ImmutableMap.of("format", format.framework()));
   }
 
   private static WriterOptions options(Model model, boolean overwrite) throws IOException {

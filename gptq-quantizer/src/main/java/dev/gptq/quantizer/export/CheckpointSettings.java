@@ -11,12 +11,16 @@ import tools.jackson.databind.JsonNode;
  * @param format the format of its modules
  * @param base settings of most modules
  * @param meta how the model was made; for its configuration
+ * @param publication what its card says of it
  */
 public record CheckpointSettings(
-    Format format, ModuleSettings base, ImmutableMap<String, JsonNode> meta) {
+    Format format,
+    ModuleSettings base,
+    ImmutableMap<String, JsonNode> meta,
+    Publication publication) {
 
   /** Without notes on how the model was made. */
   public static CheckpointSettings of(Format format, ModuleSettings base) {
-    return new CheckpointSettings(format, base, ImmutableMap.of());
+    return new CheckpointSettings(format, base, ImmutableMap.of(), Publication.DEFAULT);
   }
 }

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 public final class Conversion {
   private final Path model;
   private final Format format;
+  private Publication publication = Publication.DEFAULT;
   private boolean overwrite;
 
   private Conversion(Path model, Format format) {
@@ -22,6 +23,12 @@ public final class Conversion {
   /** Of the quantized model in a folder. */
   public static Conversion of(Path model, Format format) {
     return new Conversion(model, format);
+  }
+
+  /** What the card of the output says of it, and how large its files are. */
+  public Conversion publication(Publication what) {
+    publication = what;
+    return this;
   }
 
   /** Whether an existing output folder may be replaced. */
@@ -41,7 +48,7 @@ public final class Conversion {
         throw new BadInputException(
             model + " is not quantized; 'gptq quantize' makes a quantized checkpoint of it");
       }
-      return FormatConverter.convert(opened, format, output, overwrite);
+      return FormatConverter.convert(opened, format, publication, output, overwrite);
     }
   }
 }

@@ -42,11 +42,13 @@ public final class FormatConverter {
   private final Model model;
   private final PackedModules from;
   private final Format format;
+  private final Publication publication;
 
-  private FormatConverter(Model model, Format format) {
+  private FormatConverter(Model model, Format format, Publication publication) {
     this.model = model;
     this.from = model.quantization().orElseThrow();
     this.format = format;
+    this.publication = publication;
   }
 
   /**
@@ -56,7 +58,14 @@ public final class FormatConverter {
    */
   public static int convert(Model model, Format format, Path output, boolean overwrite)
       throws IOException {
-    return new FormatConverter(model, format).convert(output, overwrite);
+    return convert(model, format, Publication.DEFAULT, output, overwrite);
+  }
+
+  /** The same with what its card says. */
+  static int convert(
+      Model model, Format format, Publication publication, Path output, boolean overwrite)
+      throws IOException {
+    return new FormatConverter(model, format, publication).convert(output, overwrite);
   }
 
   private int convert(Path output, boolean overwrite) throws IOException {
@@ -69,7 +78,9 @@ public final class FormatConverter {
     requireNoOther(parts);
     StoredType type = Descriptions.type(model);
     try (CheckpointWriter writer =
-        CheckpointWriter.create(output, CheckpointExporter.options(model, format, overwrite))) {
+        CheckpointWriter.create(
+            output,
+            CheckpointExporter.options(model, format, publication.shardLimit(), overwrite))) {
       writer.addAll(() ->
           Stream.concat(
                   source.names().stream()
@@ -78,7 +89,12 @@ public final class FormatConverter {
                   modules.entrySet().stream()
                       .flatMap(module -> encode(module.getKey(), module.getValue(), type).stream()))
               .iterator());
-      CheckpointExporter.writeSideFiles(model, format, configuration(modules), writer);
+      CheckpointExporter.writeSideFiles(
+          model,
+          new CheckpointSettings(format, from.base(), ImmutableMap.of(), publication),
+          configuration(modules),
+          modules,
+          writer);
       writer.commit();
     }
     return modules.size();
@@ -181,7 +197,7 @@ public final class FormatConverter {
         format.settings(
             Descriptions.of(
                 model,
-                new CheckpointSettings(format, from.base(), ImmutableMap.copyOf(meta)),
+                new CheckpointSettings(format, from.base(), ImmutableMap.copyOf(meta), publication),
                 modules));
     if (!meta.containsKey(QUANTIZER) && ours.get(META) instanceof ObjectNode notes) {
       notes.remove(QUANTIZER);

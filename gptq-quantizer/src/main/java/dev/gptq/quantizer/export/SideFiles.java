@@ -23,7 +23,7 @@ final class SideFiles {
 
   /** Written anew, or about an earlier run. */
   private static final ImmutableSet<String> OWN_FILES =
-      ImmutableSet.of(CONFIG, QuantizationLog.FILE);
+      ImmutableSet.of(CONFIG, ModelCard.FILE, QuantizationLog.FILE);
 
   private static final ImmutableSet<String> WEIGHT_ENDINGS =
       ImmutableSet.of(
@@ -49,11 +49,14 @@ final class SideFiles {
 
   /**
    * The files by the names that they get. Throws {@link BadInputException} for a link that leads
-   * out of the folder, that of {@code config.json} included, which is written anew with what it
-   * says.
+   * out of the folder, those of {@code config.json} and of the model card included, which are
+   * written anew with what they say.
    */
   static ImmutableMap<String, Path> of(Path folder) throws IOException {
     requireInside(folder.resolve(CONFIG), folder);
+    if (Files.exists(folder.resolve(ModelCard.FILE))) {
+      requireInside(folder.resolve(ModelCard.FILE), folder);
+    }
     ImmutableMap.Builder<String, Path> files = ImmutableMap.builder();
     for (Path file : list(folder)) {
       String name = file.getFileName().toString();

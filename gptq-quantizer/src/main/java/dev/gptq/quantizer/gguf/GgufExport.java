@@ -103,7 +103,7 @@ public final class GgufExport {
                   quantized.has(module)
                       ? Optional.of(quantized.read(module).matrix())
                       : Optional.empty(),
-              new GgufFormat(ends, Optional.empty()))
+              GgufFormat.of(ends))
           .write(file, overwrite);
     }
   }

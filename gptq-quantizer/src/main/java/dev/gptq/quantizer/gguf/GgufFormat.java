@@ -18,10 +18,14 @@ import tools.jackson.databind.node.ObjectNode;
  *
  * @param ends the type of embedding and output layer
  * @param mixture what the types of modules were chosen by, if anything
+ * @param type what its file is called by, where that does not follow from bits and grid
  */
-public record GgufFormat(Ends ends, Optional<Mixture> mixture) implements Format {
-  /** The file of the weights. */
-  public static final String FILE = "model.gguf";
+public record GgufFormat(Ends ends, Optional<Mixture> mixture, Optional<String> type)
+    implements Format {
+  /** Of the types that follow from bits and grids. */
+  public static GgufFormat of(Ends ends) {
+    return new GgufFormat(ends, Optional.empty(), Optional.empty());
+  }
 
   @Override
   public String id() {

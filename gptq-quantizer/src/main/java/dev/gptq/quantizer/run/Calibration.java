@@ -13,6 +13,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.OptionalInt;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
 
 /**
  * The text that GPTQ sees.
@@ -75,6 +76,17 @@ public record Calibration(
         0,
         false,
         TextRules.USUALLY);
+  }
+
+  /** What a model card says of it: names of files, without where they lie, and how much of them. */
+  String summary(int usualSamples) {
+    return "%d windows of up to %d tokens of %s"
+        .formatted(
+            samples.orElse(usualSamples),
+            length.orElse(DEFAULT_LENGTH),
+            files.stream()
+                .map(file -> file.getFileName().toString())
+                .collect(Collectors.joining(", ")));
   }
 
   /** The same text with that many windows. */

@@ -8,13 +8,21 @@ import dev.gptq.formats.packed.Formats;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
+import dev.gptq.models.Model;
 import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.CheckpointSettings;
+import dev.gptq.quantizer.export.Publication;
+import dev.gptq.quantizer.export.Served;
+import dev.gptq.quantizer.export.Server;
 import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.JsonNodeFactory;
@@ -23,13 +31,17 @@ import tools.jackson.databind.node.JsonNodeFactory;
 public final class CheckpointFormats {
   private static final String GPTQ = "gptq";
   private static final String GPTQ_V2 = "gptq_v2";
+  private static final String COMPRESSED = "compressed-tensors";
   private static final String GGUF = "gguf";
 
   private CheckpointFormats() {}
 
   /** The checkpoints of the formats that are named, separated by commas. */
   static ImmutableList<CheckpointSettings> of(
-      QuantizationSettings settings, Optional<String> names, GgufFormat gguf) {
+      QuantizationSettings settings,
+      Optional<String> names,
+      GgufFormat gguf,
+      Publication publication) {
     GptqOptions options = settings.options();
     Scheme scheme = options.grid().scheme();
     if (scheme == Scheme.HALF_OFFSET) {
@@ -38,13 +50,7 @@ public final class CheckpointFormats {
               + " between two codes; measure them with 'gptq compare --scheme half-offset' or 'gptq"
               + " study', or write another scheme");
     }
-    boolean symmetric = !scheme.hasZeroPoint();
-    boolean descAct =
-        settings.method() == QuantizationSettings.Method.GPTQ
-            && options.order() == ColumnOrder.ACTIVATION
-            && !options.staticGroups();
-    ModuleSettings base =
-        new ModuleSettings(options.grid().bits(), options.groupSize(), symmetric, descAct);
+    ModuleSettings base = base(settings);
     JsonNodeFactory json = JsonNodeFactory.instance;
     ImmutableMap<String, JsonNode> meta =
         ImmutableMap.of(
@@ -53,7 +59,7 @@ public final class CheckpointFormats {
             "static_groups", json.booleanNode(options.staticGroups()),
             "true_sequential", json.booleanNode(settings.trueSequential()));
     return formats(options, names, gguf)
-        .map(format -> new CheckpointSettings(format, base, meta))
+        .map(format -> new CheckpointSettings(format, base, meta, publication))
         .collect(ImmutableList.toImmutableList());
   }
 
@@ -86,6 +92,57 @@ public final class CheckpointFormats {
         .distinct()
         .peek(name -> requireGguf(name, options))
         .map(name -> name.equals(GGUF) ? gguf : named(name));
+  }
+
+  /** What most modules will be like. */
+  private static ModuleSettings base(QuantizationSettings settings) {
+    GptqOptions options = settings.options();
+    return new ModuleSettings(
+        options.grid().bits(),
+        options.groupSize(),
+        !options.grid().scheme().hasZeroPoint(),
+        settings.method() == QuantizationSettings.Method.GPTQ
+            && options.order() == ColumnOrder.ACTIVATION
+            && !options.staticGroups());
+  }
+
+  /**
+   * The format to write of a model where none is asked for: {@code gptq}, or {@code gptq_v2} for
+   * zero points, unless a program runs the model in {@code compressed-tensors} only, which the
+   * listener is told then.
+   *
+   * @param mixed whether modules may get other settings than most
+   */
+  static String usual(
+      Model model, QuantizationSettings settings, boolean mixed, Consumer<String> notes) {
+    ModuleSettings base = base(settings);
+    Served what = PlanNotes.served(model, settings, base, mixed);
+    if (settings.options().blocks().isPresent()) {
+      return GGUF;
+    }
+    String usual = usual(settings.options());
+    Set<Server> only = new TreeSet<>(Server.running(COMPRESSED, what));
+    only.removeAll(Server.running(usual, what));
+    if (only.isEmpty()) {
+      return usual;
+    }
+    Format compressed = named(COMPRESSED);
+    boolean holds =
+        model.spec().blocks().stream()
+            .flatMap(block ->
+                block.linears().filter(linear -> settings.selection().test(block.nameOf(linear))))
+            .allMatch(
+                linear -> compressed.refusal(base, linear.outputs(), linear.inputs()).isEmpty());
+    if (!holds) {
+      return usual;
+    }
+    notes.accept(
+        only.stream().map(Server::title).collect(Collectors.joining(" and "))
+            + " would refuse such a model as "
+            + usual
+            + ", so it is written as "
+            + COMPRESSED);
+    return COMPRESSED;
   }
 
   private static String usual(GptqOptions options) {

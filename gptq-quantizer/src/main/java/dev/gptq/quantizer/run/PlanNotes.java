@@ -1,11 +1,13 @@
 package dev.gptq.quantizer.run;
 
 import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
-import dev.gptq.quantize.ColumnOrder;
-import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.export.CheckpointSettings;
+import dev.gptq.quantizer.export.Served;
+import dev.gptq.quantizer.export.Server;
 import dev.gptq.quantizer.observe.FusedModules;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
@@ -31,14 +33,13 @@ final class PlanNotes {
     this.settings = settings;
   }
 
-  static ImmutableList<String> of(
-      Model model, QuantizationSettings settings, ImmutableList<int[]> windows) {
-    PlanNotes plan = new PlanNotes(model, settings);
+  static ImmutableList<String> of(Model model, RunRequest request, ImmutableList<int[]> windows) {
+    PlanNotes plan = new PlanNotes(model, request.settings());
     plan.notes.addAll(model.warnings());
-    plan.pattern("--include", settings.include());
-    plan.pattern("--exclude", settings.exclude());
+    plan.pattern("--include", plan.settings.include());
+    plan.pattern("--exclude", plan.settings.exclude());
     plan.split();
-    plan.scattered();
+    plan.refusals(request);
     plan.residual();
     plan.fewTokens(windows);
     return ImmutableList.copyOf(plan.notes);
@@ -71,17 +72,22 @@ final class PlanNotes {
                     + " and refuse that: select all or none"));
   }
 
-  private void scattered() {
-    GptqOptions options = settings.options();
-    if (settings.method() == Method.GPTQ
-        && options.order() == ColumnOrder.ACTIVATION
-        && !options.staticGroups()
-        && options.groupSize() != GptqOptions.PER_ROW) {
-      notes.add(
-          "act-order without static groups scatters the columns of a group: GPTQModel and transformers"
-              + " load that, vLLM 0.32 refuses it, and AWQ, MLX, GGUF and compressed-tensors cannot hold"
-              + " it");
+  /** What programs that read the formats will say of the model. */
+  private void refusals(RunRequest request) {
+    Served what =
+        served(model, settings, request.base(), request.observing().isPresent()).withoutSplit();
+    for (CheckpointSettings checkpoint : request.checkpoints()) {
+      ImmutableList<String> refusals = Server.refusals(checkpoint.format().id(), what);
+      if (!refusals.isEmpty()) {
+        notes.add("format " + checkpoint.format().id() + ": " + String.join("; ", refusals));
+      }
     }
+  }
+
+  /** What will have become of the model. */
+  static Served served(
+      Model model, QuantizationSettings settings, ModuleSettings base, boolean mixed) {
+    return Served.of(model, settings.selection(), ImmutableList.of(base), mixed);
   }
 
   private void residual() {

@@ -1,12 +1,14 @@
 package dev.gptq.quantizer.run;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
 import dev.gptq.models.text.TokenStream;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.export.Publication;
 import dev.gptq.quantizer.gguf.Ends;
 import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.gguf.ImportanceMatrix;
@@ -51,6 +53,7 @@ public final class Quantization {
   private ImmutableList<int[]> furtherWindows = ImmutableList.of();
   private OptionalInt expertTokens = OptionalInt.empty();
   private Optional<String> format = Optional.empty();
+  private Optional<String> usualFormat = Optional.empty();
   private Optional<Ends> ends = Optional.empty();
   private Optional<Mixture> mixture = Optional.empty();
   private boolean pure;
@@ -59,6 +62,7 @@ public final class Quantization {
   private Optional<Observing> observing = Optional.empty();
   private Optional<Path> output = Optional.empty();
   private Optional<Backend> backend = Optional.empty();
+  private Publication publication = Publication.DEFAULT;
   private boolean overwrite;
   private boolean resume = true;
   private KeptStates keptStates = KeptStates.AUTO;
@@ -199,9 +203,18 @@ public final class Quantization {
     return this;
   }
 
-  /** Names of the formats to write, separated by commas; chosen by the grid if not given. */
+  /**
+   * Names of the formats to write, separated by commas. If not given, {@code gptq} where all that
+   * read it run the model, and else {@code compressed-tensors}.
+   */
   public Quantization format(String name) {
     format = Optional.of(name);
+    return this;
+  }
+
+  /** What the card of the checkpoint says of it, and how large its files are. */
+  public Quantization publication(Publication what) {
+    publication = what;
     return this;
   }
 
@@ -306,13 +319,19 @@ public final class Quantization {
                 ImportanceMatrix.read(importance.get(), opened, chosen.selection()));
         request = request(chosen);
       }
+      if (format.isEmpty()) {
+        usualFormat =
+            Optional.of(CheckpointFormats.usual(opened, chosen, observing.isPresent(), notes::add));
+        chosen = asStored(chosen);
+        request = request(chosen);
+      }
       new QuantizationChecks(opened, request).check();
       if (lock) {
         locks = Optional.of(OutputLocks.acquire(request.places()));
       }
       Consumer<String> warnings = warning -> notes.add("warning: " + warning);
       Drawn drawn = windows(opened, chosen, notes::add, warnings);
-      PlanNotes.of(opened, chosen, drawn.first()).forEach(warnings);
+      PlanNotes.of(opened, request, drawn.first()).forEach(warnings);
       QuantizationPlan plan =
           new QuantizationPlan(
               opened, request, drawn.first(), drawn.further(), notes.build(), locks);
@@ -355,18 +374,23 @@ public final class Quantization {
   }
 
   private QuantizationSettings asStored(QuantizationSettings asked) {
-    return asked.withOptions(CheckpointFormats.stored(asked.options(), format, gguf(), scaleBits));
+    return asked.withOptions(
+        CheckpointFormats.stored(asked.options(), format.or(() -> usualFormat), gguf(), scaleBits));
   }
 
   private GgufFormat gguf() {
     Ends usual = mixture.isPresent() && !pure ? Ends.Q6_K : Ends.KEEP;
-    return new GgufFormat(ends.orElse(usual), pure ? Optional.empty() : mixture);
+    return new GgufFormat(
+        ends.orElse(usual),
+        pure ? Optional.empty() : mixture,
+        mixture.map(types -> pure ? types.base().name() : types.name()));
   }
 
   private RunRequest request(QuantizationSettings chosen) {
     return new RunRequest(
         chosen,
-        CheckpointFormats.of(chosen, format, gguf()),
+        CheckpointFormats.of(
+            chosen, format.or(() -> usualFormat), gguf(), publication.withFacts(facts(chosen))),
         output.orElseThrow(() -> new RequestException("say where to write the checkpoint")),
         overwrite,
         resume,
@@ -375,6 +399,15 @@ public final class Quantization {
         expertTokens,
         classicLog,
         writtenImportance);
+  }
+
+  private ImmutableMap<String, String> facts(QuantizationSettings chosen) {
+    ImmutableMap.Builder<String, String> facts = ImmutableMap.builder();
+    facts.put("method", chosen.method() == Method.GPTQ ? "GPTQ" : "rounding to nearest");
+    if (chosen.needsText() && calibration.isPresent()) {
+      facts.put("calibration", calibration.get().summary(quality.samples()));
+    }
+    return facts.buildOrThrow();
   }
 
   /** Plans and carries it out. */

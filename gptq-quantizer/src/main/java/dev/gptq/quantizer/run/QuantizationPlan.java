@@ -428,7 +428,8 @@ public final class QuantizationPlan implements AutoCloseable {
   private Checkpoint written(CheckpointSettings checkpoint) throws IOException {
     Path folder = request.folder(checkpoint);
     return checkpoint.format() instanceof GgufFormat
-        ? GgufFile.open(folder.resolve(GgufFormat.FILE)).seenAs(ImmutableMap.of())
+        ? GgufFile.open(folder.resolve(CheckpointExporter.weightFile(model, checkpoint)))
+            .seenAs(ImmutableMap.of())
         : Checkpoint.open(folder);
   }
 

@@ -28,11 +28,13 @@ final class SideFilesTest {
       Files.createFile(model.resolve("model." + ending));
     }
     Files.createFile(model.resolve(".gitattributes"));
+    Files.createFile(model.resolve("README.md"));
+    Files.createFile(model.resolve("LICENSE"));
     Files.createDirectories(model.resolve("onnx"));
     Path templates = Files.createDirectory(model.resolve("additional_chat_templates"));
     Files.createFile(templates.resolve("tool_use.jinja"));
     assertThat(SideFiles.of(model))
-        .containsOnlyKeys("tokenizer.json", "additional_chat_templates/tool_use.jinja")
+        .containsOnlyKeys("LICENSE", "tokenizer.json", "additional_chat_templates/tool_use.jinja")
         .containsEntry("tokenizer.json", model.resolve("tokenizer.json"));
   }
 

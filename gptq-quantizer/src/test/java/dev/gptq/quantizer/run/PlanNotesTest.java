@@ -49,12 +49,26 @@ class PlanNotesTest {
     return GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), groupSize);
   }
 
+  /** In a format about which nothing is said. */
   private Quantization quantization(Path model, QuantizationSettings settings) {
+    return ofAnyFormat(model, settings).format("compressed-tensors");
+  }
+
+  private Quantization ofAnyFormat(Path model, QuantizationSettings settings) {
     int[] window = new int[64];
     return Quantization.of(model)
         .settings(settings)
         .windows(ImmutableList.of(window, window, window, window))
         .to(folder.resolve("out"));
+  }
+
+  private ImmutableList<String> notes(String architecture, GridSpec grid) throws IOException {
+    Path fresh = Files.createTempDirectory(folder, architecture).resolve("m");
+    Path model = RandomCheckpoint.write(fresh, TinyConfigs.json(architecture), 1);
+    QuantizationSettings settings = QuantizationSettings.of(Method.GPTQ, GptqOptions.of(grid, 32));
+    try (QuantizationPlan plan = ofAnyFormat(model, settings).plan()) {
+      return plan.notes();
+    }
   }
 
   private static Optional<Pattern> pattern(String regex) {
@@ -76,16 +90,40 @@ class PlanNotesTest {
   }
 
   @Test
+  void compressedTensorsIsTakenWhereServersWouldRefuseTheOther() throws IOException {
+    assertThat(notes("llama", GridSpec.of(Scheme.SYMMETRIC, 4))).isEmpty();
+    assertThat(notes("llama", GridSpec.of(Scheme.SYMMETRIC, 2)))
+        .containsExactly(
+            "vLLM would refuse such a model as gptq, so it is written as compressed-tensors",
+            "warning: format compressed-tensors: SGLang refuses other widths than 4 and 8 bits");
+    assertThat(notes("llama", GridSpec.of(Scheme.ASYMMETRIC, 4)).getFirst())
+        .isEqualTo(
+            "vLLM and SGLang would refuse such a model as gptq_v2, so it is written as"
+                + " compressed-tensors");
+    assertThat(notes("mixtral", GridSpec.of(Scheme.SYMMETRIC, 4)))
+        .containsExactly(
+            "transformers would refuse such a model as gptq, so it is written as"
+                + " compressed-tensors");
+    assertThat(notes("llama", GridSpec.of(Scheme.ASYMMETRIC, 2)))
+        .singleElement()
+        .asString()
+        .startsWith("warning: format gptq_v2: vLLM refuses gptq but for 4 and 8 bits, symmetric");
+  }
+
+  @Test
   void scatteredGroupsAreTold() throws IOException {
     Path model = RandomCheckpoint.write(folder.resolve("m"), TinyConfigs.json("llama"), 1);
     GptqOptions act = options(32).withOrder(ColumnOrder.ACTIVATION);
     try (QuantizationPlan plan =
-        quantization(model, QuantizationSettings.of(Method.GPTQ, act)).plan()) {
-      assertThat(plan.notes()).singleElement().asString().contains("vLLM 0.32 refuses it");
+        ofAnyFormat(model, QuantizationSettings.of(Method.GPTQ, act)).plan()) {
+      assertThat(plan.notes())
+          .singleElement()
+          .asString()
+          .isEqualTo("warning: format gptq: vLLM refuses scattered groups");
     }
     GptqOptions kept = act.withStaticGroups(true);
     try (QuantizationPlan plan =
-        quantization(model, QuantizationSettings.of(Method.GPTQ, kept)).plan()) {
+        ofAnyFormat(model, QuantizationSettings.of(Method.GPTQ, kept)).plan()) {
       assertThat(plan.notes()).isEmpty();
     }
   }

@@ -1,0 +1,54 @@
+package dev.gptq.quantizer.export;
+
+import com.google.common.collect.ImmutableSet;
+import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.models.Model;
+import dev.gptq.quantizer.observe.FusedModules;
+import dev.gptq.quantizer.pipeline.ExpertCounts;
+import java.util.Collection;
+import java.util.function.Predicate;
+
+/**
+ * What of a quantized model decides which programs run it.
+ *
+ * @param type the family, as {@code model_type} of its configuration
+ * @param settings of the modules, each once
+ * @param experts whether experts are quantized
+ * @param partial whether modules of the blocks were left out
+ * @param split whether some were that servers make one of with others that were not
+ * @param mixed whether modules may differ in their settings
+ */
+public record Served(
+    String type,
+    ImmutableSet<ModuleSettings> settings,
+    boolean experts,
+    boolean partial,
+    boolean split,
+    boolean mixed) {
+
+  /** What becomes of a model of which the selected modules are quantized. */
+  public static Served of(
+      Model model,
+      Predicate<String> selection,
+      Collection<ModuleSettings> settings,
+      boolean mixed) {
+    return new Served(
+        model.config().text().stringValue("model_type", ""),
+        ImmutableSet.copyOf(settings),
+        !ExpertCounts.experts(model.spec(), selection).isEmpty(),
+        model.spec().blocks().stream()
+            .flatMap(block -> block.linears().map(block::nameOf))
+            .anyMatch(selection.negate()),
+        FusedModules.split(model.spec(), selection).isPresent(),
+        mixed || ImmutableSet.copyOf(settings).size() > 1);
+  }
+
+  /** The same for who has been told what is split. */
+  public Served withoutSplit() {
+    return new Served(type, settings, experts, partial, false, mixed);
+  }
+
+  boolean all(Predicate<ModuleSettings> property) {
+    return settings.stream().allMatch(property);
+  }
+}

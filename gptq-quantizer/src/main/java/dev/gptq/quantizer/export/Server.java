@@ -1,0 +1,157 @@
+package dev.gptq.quantizer.export;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
+import dev.gptq.formats.packed.ModuleSettings;
+import java.util.Arrays;
+import java.util.Optional;
+
+/**
+ * The programs that people run quantized models with, and what they refuse. Of all but SGLang,
+ * whose sources say it, this was seen by {@code interop/check.sh} with the releases that its
+ * requirements name; the table of it is in {@code docs/format.md}.
+ */
+public enum Server {
+  /** vLLM. */
+  VLLM("vLLM", "gptq", "gptq_v2", "compressed-tensors", "awq") {
+    @Override
+    Optional<String> refusalOf(String format, Served what) {
+      if (what.split()) {
+        return Optional.of("the parts of a layer that it fuses quantized and not");
+      }
+      if (format.startsWith("gptq") && !what.all(s -> s.sym() && whole(s))) {
+        return Optional.of("gptq but for 4 and 8 bits, symmetric");
+      }
+      if (format.startsWith("gptq") && !what.all(s -> !s.descAct() || s.groupSize() == -1)) {
+        return Optional.of("scattered groups");
+      }
+      if (!format.equals("compressed-tensors") || what.all(s -> s.sym() || s.bits() == 4)) {
+        return Optional.empty();
+      }
+      return Optional.of("asymmetric grids of 8 bits but on Hopper GPUs");
+    }
+
+    @Override
+    String command(String name, String file) {
+      return "vllm serve " + name;
+    }
+  },
+  /** SGLang. */
+  SGLANG("SGLang", "gptq", "compressed-tensors", "awq") {
+    @Override
+    Optional<String> refusalOf(String format, Served what) {
+      return format.equals("compressed-tensors") && !what.all(Server::whole)
+          ? Optional.of("other widths than 4 and 8 bits")
+          : Optional.empty();
+    }
+
+    @Override
+    String command(String name, String file) {
+      return "python -m sglang.launch_server --model-path " + name;
+    }
+  },
+  /** Transformers of Hugging Face. */
+  TRANSFORMERS("transformers", "gptq", "gptq_v2", "compressed-tensors", "awq") {
+    @Override
+    Optional<String> refusalOf(String format, Served what) {
+      if (format.equals("compressed-tensors")) {
+        return what.all(ModuleSettings::sym) ? Optional.empty() : Optional.of("asymmetric grids");
+      }
+      if (what.experts()) {
+        return Optional.of("quantized experts but in compressed-tensors");
+      }
+      return what.mixed() ? Optional.of("modules of several settings as gptq") : Optional.empty();
+    }
+
+    @Override
+    String command(String name, String file) {
+      return "AutoModelForCausalLM.from_pretrained(\"" + name + "\")";
+    }
+  },
+  /** GPTQModel. */
+  GPTQMODEL("GPTQModel", "gptq", "gptq_v2") {
+    private static final ImmutableSet<String> OTHER_NAMES = ImmutableSet.of("mixtral", "phi3");
+
+    @Override
+    Optional<String> refusalOf(String format, Served what) {
+      return OTHER_NAMES.contains(what.type())
+          ? Optional.of("models of type " + what.type())
+          : Optional.empty();
+    }
+
+    @Override
+    String command(String name, String file) {
+      return "GPTQModel.load(\"" + name + "\")";
+    }
+  },
+  /** The runner for Apple's machines. */
+  MLX_LM("mlx-lm", "mlx") {
+    @Override
+    Optional<String> refusalOf(String format, Served what) {
+      return Optional.empty();
+    }
+
+    @Override
+    String command(String name, String file) {
+      return "mlx_lm.generate --model " + name + " --prompt \"...\"";
+    }
+  },
+  /** The runner of GGUF files. */
+  LLAMA_CPP("llama.cpp", "gguf") {
+    @Override
+    Optional<String> refusalOf(String format, Served what) {
+      return Optional.empty();
+    }
+
+    @Override
+    String command(String name, String file) {
+      return "llama-server -m " + file;
+    }
+  };
+
+  private final String title;
+  private final ImmutableSet<String> formats;
+
+  Server(String title, String... formats) {
+    this.title = title;
+    this.formats = ImmutableSet.copyOf(formats);
+  }
+
+  /** What it is called. */
+  public String title() {
+    return title;
+  }
+
+  boolean reads(String format) {
+    return formats.contains(format);
+  }
+
+  abstract Optional<String> refusalOf(String format, Served what);
+
+  /** How a model of that name, or its GGUF file, is run. */
+  abstract String command(String name, String file);
+
+  /** The programs for a format that run a model of it. */
+  public static ImmutableList<Server> running(String format, Served what) {
+    return Arrays.stream(values())
+        .filter(server -> server.reads(format) && server.refusalOf(format, what).isEmpty())
+        .collect(ImmutableList.toImmutableList());
+  }
+
+  /** What programs for a format refuse of a model, a sentence each. */
+  public static ImmutableList<String> refusals(String format, Served what) {
+    ImmutableList.Builder<String> sentences = ImmutableList.builder();
+    for (Server server : values()) {
+      if (server.reads(format)) {
+        server
+            .refusalOf(format, what)
+            .ifPresent(refusal -> sentences.add("%s refuses %s".formatted(server.title, refusal)));
+      }
+    }
+    return sentences.build();
+  }
+
+  private static boolean whole(ModuleSettings settings) {
+    return settings.bits() == 4 || settings.bits() == 8;
+  }
+}
