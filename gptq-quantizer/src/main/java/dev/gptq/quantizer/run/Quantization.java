@@ -108,7 +108,8 @@ public final class Quantization {
 
   /**
    * Significant bits of a scale, up to {@link GridSpec#ALL_SCALE_BITS} for all that float16 has, in
-   * place of those with which scales survive float16 and bfloat16 in all formats of the run.
+   * place of those with which scales survive float16 and bfloat16 in all formats of the run. What
+   * the grid of the settings says of it is not used: it is for measuring without a format.
    */
   public Quantization scaleBits(int number) {
     scaleBits = OptionalInt.of(number);
