@@ -5,6 +5,7 @@ import dev.gptq.backend.BackendSettingException;
 import dev.gptq.backend.BackendUnavailableException;
 import dev.gptq.cli.console.ExitStatus;
 import dev.gptq.cli.console.UsageException;
+import dev.gptq.cli.options.OutputOption;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.OutputPlaceException;
 import dev.gptq.formats.safetensors.MappedFiles;
@@ -44,6 +45,8 @@ final class Failures implements IExecutionExceptionHandler {
     } else {
       command.getErr().println("gptq: " + message(failure));
     }
+    OutputOption.opened(command.getCommandSpec())
+        .ifPresent(console -> console.failed(message(failure), status));
     return status;
   }
 

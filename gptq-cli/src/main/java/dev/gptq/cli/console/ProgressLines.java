@@ -1,8 +1,6 @@
 package dev.gptq.cli.console;
 
 import dev.gptq.quantizer.pipeline.JobListener;
-import dev.gptq.quantizer.pipeline.ModuleReport;
-import java.util.Locale;
 import java.util.function.IntConsumer;
 
 /** Progress with the time that is left. */
@@ -11,53 +9,27 @@ public final class ProgressLines {
 
   public static IntConsumer windows(Console console, int windows) {
     long start = System.nanoTime();
-    return done ->
-        console.progress(
-            "evaluating: " + done + "/" + windows + " windows" + left(start, done, windows));
+    return done -> step(console, "evaluating", "windows", done, windows, start);
   }
 
   /** Progress of a task, of which so many requests go through the model. */
   public static IntConsumer requests(Console console, String task, int requests) {
     long start = System.nanoTime();
-    return done ->
-        console.progress(
-            task + ": " + done + "/" + requests + " requests" + left(start, done, requests));
+    return done -> step(console, task, "requests", done, requests, start);
   }
 
   /** Progress of a quantization, which begins with {@code finished} blocks done already. */
   public static JobListener blocks(Console console, String what, int finished) {
-    long start = System.nanoTime();
-    return new JobListener() {
-      private String title = "";
-
-      @Override
-      public void block(int index, int count) {
-        title = what + ": block " + (index + 1) + "/" + count;
-        console.milestone(
-            title + (index > finished ? left(start, index - finished, count - finished) : ""));
-      }
-
-      @Override
-      public void module(ModuleReport report) {
-        if (report.fellBack()) {
-          console.note(report.name() + " is rounded to nearest: " + report.fallback());
-        }
-        console.progress(
-            title
-                + " "
-                + report.module()
-                + (Double.isNaN(report.relativeError())
-                    ? ""
-                    : String.format(
-                        Locale.ROOT,
-                        ", relative error %.2e (RTN %.2e)",
-                        report.relativeError(),
-                        report.rtnRelativeError())));
-      }
-    };
+    return new BlockProgress(console, what, finished);
   }
 
-  private static String left(long start, int done, int all) {
+  private static void step(
+      Console console, String what, String unit, int done, int all, long start) {
+    console.progress(what + ": " + done + "/" + all + " " + unit + left(start, done, all));
+    console.event("measuring", json -> json.put("what", what).put(unit, all).put("done", done));
+  }
+
+  static String left(long start, int done, int all) {
     double seconds = (System.nanoTime() - start) / 1e9;
     return ", " + Console.time(seconds / done * (all - done)) + " left";
   }

@@ -35,16 +35,23 @@ public final class QuantizationProgress implements QuantizationListener, AutoClo
     if (finishedBlocks > 0) {
       console.note("going on after " + finishedBlocks + " finished blocks in " + workFolder);
     }
+    console.event(
+        "working",
+        json -> json.put("work_folder", workFolder.toString()).put("finished", finishedBlocks));
     blocks = ProgressLines.blocks(console, "quantizing", finishedBlocks);
-    hint =
-        new Thread(() ->
-            console.note(
-                Files.isDirectory(workFolder)
-                    ? "interrupted; finished blocks are kept in "
-                        + workFolder
-                        + " and the same command goes on from there"
-                    : "interrupted before a block was finished; nothing is kept"));
+    hint = new Thread(() -> interrupted(workFolder));
     Runtime.getRuntime().addShutdownHook(hint);
+  }
+
+  private void interrupted(Path workFolder) {
+    boolean kept = Files.isDirectory(workFolder);
+    console.note(
+        kept
+            ? "interrupted; finished blocks are kept in "
+                + workFolder
+                + " and the same command goes on from there"
+            : "interrupted before a block was finished; nothing is kept");
+    console.event("interrupted", json -> json.put("kept", kept));
   }
 
   @Override
@@ -59,17 +66,23 @@ public final class QuantizationProgress implements QuantizationListener, AutoClo
 
   @Override
   public void observing(int index, int count, String module) {
-    console.progress("observing: " + (index + 1) + "/" + count + " " + module);
+    String line = "observing: " + (index + 1) + "/" + count + " " + module;
+    console.record(line);
+    console.progress(line);
+    console.event(
+        "observing", json -> json.put("index", index).put("count", count).put("name", module));
   }
 
   @Override
   public void writing(Path output) {
     console.milestone("writing and verifying " + output);
+    console.event("writing", json -> json.put("output", output.toString()));
   }
 
   @Override
   public void done() {
     close();
+    console.event("done", _ -> {});
   }
 
   @Override

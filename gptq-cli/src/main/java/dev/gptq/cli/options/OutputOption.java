@@ -1,6 +1,11 @@
 package dev.gptq.cli.options;
 
 import dev.gptq.cli.console.Console;
+import dev.gptq.cli.console.RunLog;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Objects;
+import java.util.Optional;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 
@@ -16,14 +21,42 @@ public final class OutputOption {
       paramLabel = "MODE",
       description =
           "auto (in a terminal one line that is written over, else a line now and then), plain"
-              + " (always one line) or none (default: auto)")
+              + " (always one line), json (standard error is a JSON object a line) or none (default:"
+              + " auto)")
   private Console.ProgressMode progress = Console.ProgressMode.AUTO;
+
+  @Option(
+      names = "--log",
+      paramLabel = "FILE",
+      description =
+          "add what the command says, each line behind the time, to this file, whatever --progress"
+              + " shows")
+  private Path log;
+
+  private Console console;
 
   public boolean json() {
     return json;
   }
 
-  public Console console(CommandSpec spec) {
-    return new Console(spec, progress);
+  /** The console of a command, always the same. */
+  public Console console(CommandSpec spec) throws IOException {
+    if (console == null) {
+      Optional<RunLog> file = log == null ? Optional.empty() : Optional.of(RunLog.open(log));
+      console = new Console(spec, progress, file);
+      console.record(
+          "gptq " + String.join(" ", spec.commandLine().getParseResult().originalArgs()));
+    }
+    return console;
+  }
+
+  /** The console that a command has asked for, if it came that far. */
+  public static Optional<Console> opened(CommandSpec spec) {
+    return spec.mixins().values().stream()
+        .map(CommandSpec::userObject)
+        .filter(OutputOption.class::isInstance)
+        .map(mixin -> ((OutputOption) mixin).console)
+        .filter(Objects::nonNull)
+        .findFirst();
   }
 }

@@ -421,7 +421,7 @@ public final class QuantizationPlan implements AutoCloseable {
           8.0 * packedBytes / weights,
           backend.memory().reserved(),
           HeapPeak.bytes(),
-          ProcessPeak.bytes());
+          ProcessMemory.most());
     }
   }
 
