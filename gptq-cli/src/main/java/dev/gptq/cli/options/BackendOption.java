@@ -13,6 +13,9 @@ import picocli.CommandLine.Option;
 
 /** The options that choose a backend. */
 public final class BackendOption {
+  /** No machine has more processors, and thousands of threads could end others' programs. */
+  private static final int MOST_THREADS = 1024;
+
   @Option(
       names = "--backend",
       paramLabel = "NAME",
@@ -37,8 +40,8 @@ public final class BackendOption {
   private Map<String, String> settings = new TreeMap<>();
 
   public BackendOptions options() {
-    if (threads < 1) {
-      throw new UsageException("--threads must be at least 1 but is " + threads);
+    if (threads < 1 || threads > MOST_THREADS) {
+      throw new UsageException("--threads must be 1 to " + MOST_THREADS + " but is " + threads);
     }
     if (device < 0) {
       throw new UsageException("--device must not be negative but is " + device);

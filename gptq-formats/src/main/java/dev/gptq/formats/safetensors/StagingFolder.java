@@ -6,6 +6,7 @@ import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.DurableFiles;
 import dev.gptq.formats.FileHold;
 import dev.gptq.formats.OutputPlace;
+import dev.gptq.formats.OutputPlaceException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -43,6 +44,10 @@ final class StagingFolder implements AutoCloseable {
     Path target = folder.toAbsolutePath().normalize();
     if (Files.exists(target)) {
       target = target.toRealPath();
+    } else if (Files.isSymbolicLink(target)) {
+      throw new OutputPlaceException(
+          "the output %s is a link to %s, which does not exist; make that folder, or remove the link"
+              .formatted(folder, Files.readSymbolicLink(target)));
     }
     if (target.getFileName() == null) {
       throw new BadInputException(folder + " cannot be an output folder; give one inside it");

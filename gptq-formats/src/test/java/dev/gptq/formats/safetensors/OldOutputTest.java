@@ -70,6 +70,19 @@ class OldOutputTest {
     assertThat(folder.resolve("results/eval.json")).exists();
   }
 
+  /** A folder can be renamed to the place of a link to a folder, and not to that of any other. */
+  @Test
+  void aLinkToNowhereIsRefusedBeforeTheWork() throws IOException {
+    Path link = Files.createSymbolicLink(root.resolve("out"), Path.of("nowhere"));
+    assertThatThrownBy(() -> CheckpointWriter.check(link, REPLACING))
+        .isInstanceOf(OutputPlaceException.class)
+        .hasMessageContaining("is a link to nowhere, which does not exist");
+    assertThat(root.resolve(".out.partial")).doesNotExist();
+    Files.createDirectory(root.resolve("nowhere"));
+    write(link, WriterOptions.DEFAULT);
+    assertThat(root.resolve("nowhere").resolve("config.json")).exists();
+  }
+
   @Test
   void weightsOfOthersStay() throws IOException {
     Path folder = written();

@@ -82,6 +82,7 @@ final class QuantizationChecks {
     if (request.observing().orElse(null) instanceof Observing.Budget budget) {
       checkBudget(budget.bitsPerWeight());
     }
+    FiniteTensors.require(model, request.settings().selection());
   }
 
   private void checkImportance() throws IOException {
