@@ -8,8 +8,8 @@ import java.util.Optional;
 
 /**
  * The programs that people run quantized models with, and what they refuse. Of all but SGLang,
- * whose sources say it, this was seen by {@code interop/check.sh} with the releases that its
- * requirements name; the table of it is in {@code docs/format.md}.
+ * whose sources say it, this was seen with the programs themselves; {@code docs/format.md} has the
+ * table and the releases, and {@code interop/check.sh} looks again.
  */
 public enum Server {
   /** vLLM. */
@@ -17,18 +17,18 @@ public enum Server {
     @Override
     Optional<String> refusalOf(String format, Served what) {
       if (what.split()) {
-        return Optional.of("the parts of a layer that it fuses quantized and not");
+        return Optional.of("refuses layers that it fuses of which only parts are quantized");
       }
       if (format.startsWith("gptq") && !what.all(s -> s.sym() && whole(s))) {
-        return Optional.of("gptq but for 4 and 8 bits, symmetric");
+        return Optional.of("refuses gptq but for 4 and 8 bits, symmetric");
       }
       if (format.startsWith("gptq") && !what.all(s -> !s.descAct() || s.groupSize() == -1)) {
-        return Optional.of("scattered groups");
+        return Optional.of("refuses scattered groups");
       }
       if (!format.equals("compressed-tensors") || what.all(s -> s.sym() || s.bits() == 4)) {
         return Optional.empty();
       }
-      return Optional.of("asymmetric grids of 8 bits but on Hopper GPUs");
+      return Optional.of("refuses asymmetric grids of 8 bits but on Hopper GPUs");
     }
 
     @Override
@@ -41,7 +41,7 @@ public enum Server {
     @Override
     Optional<String> refusalOf(String format, Served what) {
       return format.equals("compressed-tensors") && !what.all(Server::whole)
-          ? Optional.of("other widths than 4 and 8 bits")
+          ? Optional.of("refuses other widths than 4 and 8 bits")
           : Optional.empty();
     }
 
@@ -55,12 +55,16 @@ public enum Server {
     @Override
     Optional<String> refusalOf(String format, Served what) {
       if (format.equals("compressed-tensors")) {
-        return what.all(ModuleSettings::sym) ? Optional.empty() : Optional.of("asymmetric grids");
+        return what.all(ModuleSettings::sym)
+            ? Optional.empty()
+            : Optional.of("refuses asymmetric grids");
       }
       if (what.experts()) {
-        return Optional.of("quantized experts but in compressed-tensors");
+        return Optional.of("leaves out quantized experts, with a warning only");
       }
-      return what.mixed() ? Optional.of("modules of several settings as gptq") : Optional.empty();
+      return what.mixed()
+          ? Optional.of("refuses modules of several settings as gptq")
+          : Optional.empty();
     }
 
     @Override
@@ -75,7 +79,7 @@ public enum Server {
     @Override
     Optional<String> refusalOf(String format, Served what) {
       return OTHER_NAMES.contains(what.type())
-          ? Optional.of("models of type " + what.type())
+          ? Optional.of("refuses models of type " + what.type())
           : Optional.empty();
     }
 
@@ -126,6 +130,7 @@ public enum Server {
     return formats.contains(format);
   }
 
+  /** What it does with such a model in place of running it, as words behind its name. */
   abstract Optional<String> refusalOf(String format, Served what);
 
   /** How a model of that name, or its GGUF file, is run. */
@@ -145,7 +150,7 @@ public enum Server {
       if (server.reads(format)) {
         server
             .refusalOf(format, what)
-            .ifPresent(refusal -> sentences.add("%s refuses %s".formatted(server.title, refusal)));
+            .ifPresent(refusal -> sentences.add(server.title + " " + refusal));
       }
     }
     return sentences.build();
