@@ -50,6 +50,8 @@ final class ObserveTest {
             folder.resolve("page").toString(),
             "--json");
     assertThat(done.status()).as(done.err()).isZero();
+    assertThat(Files.readString(folder.resolve("page/index.html")))
+        .contains("2 modules with the largest relative errors", "sweeps over codes", "damping");
     JsonNode json = done.json();
     assertThat(json.required("modules_tried_again").asInt()).isBetween(2, 6);
     assertThat(json.required("modules_improved").asInt()).isBetween(2, 6);

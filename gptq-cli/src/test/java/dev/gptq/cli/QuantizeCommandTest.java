@@ -119,8 +119,22 @@ final class QuantizeCommandTest {
   void rtnNeedsNoCalibration() throws IOException {
     Path output = folder.resolve("rtn");
     Cli.Outcome quantized =
-        Cli.run("quantize", "--model", Cli.TINY, "--output", output, "--method", "rtn", "--json");
+        Cli.run(
+            "quantize",
+            "--model",
+            Cli.TINY,
+            "--output",
+            output,
+            "--method",
+            "rtn",
+            "--report",
+            folder.resolve("report"),
+            "--json");
     assertThat(quantized.status()).as(quantized.err()).isZero();
+    assertThat(Files.readString(folder.resolve("report/index.html")))
+        .as("nothing of what rounding does not look at")
+        .contains("group size", "vector bits")
+        .doesNotContain("damping", "true-sequential", "RTN relative", "Refinement");
     assertThat(quantized.json().required("total_error").isNull()).isTrue();
     assertThat(Files.readString(output.resolve("quantization-log.jsonl")))
         .contains("\"error\":null");

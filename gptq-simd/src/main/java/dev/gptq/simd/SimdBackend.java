@@ -85,7 +85,7 @@ final class SimdBackend implements Backend {
         SimdBackendProvider.NAME,
         SimdBackendProvider.device(threads),
         ImmutableMap.of(
-            "bits",
+            "vector bits",
             Integer.toString(8 * Lanes.BYTES),
             "threads",
             Integer.toString(threads),

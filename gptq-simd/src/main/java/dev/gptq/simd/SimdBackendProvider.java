@@ -64,7 +64,7 @@ public final class SimdBackendProvider implements BackendProvider {
         RANK,
         device(options.threads()),
         ImmutableMap.of(
-            "bits",
+            "vector bits",
             bits == LaneWidth.PREFERRED ? "preferred" : Integer.toString(bits),
             "threads",
             Integer.toString(options.threads()),

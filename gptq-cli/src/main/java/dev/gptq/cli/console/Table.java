@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 /** A table of text with aligned columns; numbers to the right. */
 public final class Table {
@@ -16,6 +17,20 @@ public final class Table {
   public Table row(String... cells) {
     rows.add(Arrays.asList(cells));
     return this;
+  }
+
+  /** The same without columns in which no row says anything. */
+  public Table withoutEmptyColumns() {
+    int[] told =
+        IntStream.range(0, rows.getFirst().size())
+            .filter(c -> rows.stream().skip(1).anyMatch(row -> !row.get(c).isEmpty()))
+            .toArray();
+    Table table = new Table();
+    table.rows.clear();
+    for (List<String> row : rows) {
+      table.row(Arrays.stream(told).mapToObj(row::get).toArray(String[]::new));
+    }
+    return table;
   }
 
   /** The rows, the header first. */

@@ -95,7 +95,7 @@ final class BackendChecks {
             + info.features().entrySet().stream()
                 .map(f -> ", " + f.getKey() + " " + f.getValue())
                 .collect(Collectors.joining());
-    String bits = info.features().getOrDefault("bits", "");
+    String bits = info.features().getOrDefault("vector bits", "");
     return bits.matches("\\d+") && Integer.parseInt(bits) < WIDE
         ? new Finding(
             subject(info.name()),

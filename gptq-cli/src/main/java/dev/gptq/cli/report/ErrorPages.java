@@ -49,7 +49,7 @@ public final class ErrorPages {
     return facts;
   }
 
-  /** A row for each module. */
+  /** A row for each module; rounding to nearest has no errors, and no columns for them. */
   public static Table modules(List<ModuleReport> reports) {
     Table table =
         new Table(
@@ -75,10 +75,10 @@ public final class ErrorPages {
           number(report.relativeError()),
           number(report.rtnRelativeError()),
           number(report.damp()),
-          String.valueOf(report.tokens()),
+          report.tokens() == 0 ? "" : String.valueOf(report.tokens()),
           String.format(Locale.ROOT, "%.2f", report.seconds()));
     }
-    return table;
+    return table.withoutEmptyColumns();
   }
 
   /** A row for each attempt. */

@@ -3,6 +3,10 @@ package dev.gptq.cli.report;
 import dev.gptq.backend.Backend;
 import dev.gptq.cli.console.Console;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantize.Refinement;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.run.Observing;
 import dev.gptq.quantizer.run.QuantizationSummary;
 import dev.gptq.quantizer.run.RunRequest;
 import java.io.IOException;
@@ -51,15 +55,45 @@ public final class RunReport {
     facts.put("group size", String.valueOf(options.groupSize()));
     facts.put("scheme", options.grid().scheme().id());
     facts.put("grid", options.grid().search().id());
-    facts.put("order", options.order().name().toLowerCase(Locale.ROOT).replace('_', '-'));
-    facts.put("static groups", String.valueOf(options.staticGroups()));
-    facts.put("damping", String.valueOf(options.damping()));
-    facts.put("refinement", options.refinement().toString());
-    facts.put("target", request.settings().target().kind().id());
-    facts.put("true-sequential", String.valueOf(request.settings().trueSequential()));
-    facts.put("observation", request.observing().map(Object::toString).orElse("none"));
+    if (request.settings().method() == Method.GPTQ) {
+      facts.putAll(ofGptq(request.settings()));
+    }
+    request.observing().ifPresent(observing -> facts.put("bytes where needed", text(observing)));
     facts.put("format", request.formats());
     return facts;
+  }
+
+  /** What rounding to nearest does not look at. */
+  private static Map<String, String> ofGptq(QuantizationSettings settings) {
+    GptqOptions options = settings.options();
+    Refinement refinement = options.refinement();
+    Map<String, String> facts = new LinkedHashMap<>();
+    facts.put("order", options.order().name().toLowerCase(Locale.ROOT).replace('_', '-'));
+    facts.put("static groups", yes(options.staticGroups()));
+    facts.put("damping", String.valueOf(options.damping()));
+    facts.put("beam", String.valueOf(refinement.beam()));
+    facts.put("refits of scales", String.valueOf(refinement.refits()));
+    facts.put("sweeps over codes", String.valueOf(refinement.sweeps()));
+    facts.put("signed scales", yes(refinement.signedScales()));
+    facts.put("target", settings.target().kind().id());
+    facts.put("curvature", settings.curvature().name().toLowerCase(Locale.ROOT));
+    facts.put("true-sequential", yes(settings.trueSequential()));
+    return facts;
+  }
+
+  private static String yes(boolean value) {
+    return value ? "yes" : "no";
+  }
+
+  private static String text(Observing observing) {
+    return switch (observing) {
+      case Observing.Worst worst ->
+          worst.count()
+              + (worst.measure() == Observing.Measure.ERROR
+                  ? " modules with the largest relative errors"
+                  : " modules in which a byte takes off most");
+      case Observing.Budget budget -> budget.bitsPerWeight() + " bits a weight";
+    };
   }
 
   private static Map<String, String> times(QuantizationSummary summary) {

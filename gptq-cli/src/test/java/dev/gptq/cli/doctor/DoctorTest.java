@@ -50,11 +50,11 @@ final class DoctorTest {
 
   @Test
   void narrowVectorsAreSaid() {
-    BackendInfo narrow = new BackendInfo("simd", "CPU", ImmutableMap.of("bits", "128"));
+    BackendInfo narrow = new BackendInfo("simd", "CPU", ImmutableMap.of("vector bits", "128"));
     assertThat(BackendChecks.described(narrow).remedy()).contains("128 bits", "AVX2");
-    BackendInfo wide = new BackendInfo("simd", "CPU", ImmutableMap.of("bits", "256"));
+    BackendInfo wide = new BackendInfo("simd", "CPU", ImmutableMap.of("vector bits", "256"));
     assertThat(BackendChecks.described(wide))
-        .isEqualTo(Finding.fine("backend simd", "CPU, bits 256"));
+        .isEqualTo(Finding.fine("backend simd", "CPU, vector bits 256"));
   }
 
   @Test

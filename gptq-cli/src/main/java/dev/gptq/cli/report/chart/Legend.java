@@ -2,14 +2,16 @@ package dev.gptq.cli.report.chart;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.cli.report.chart.Canvas.Anchor;
-import java.util.List;
 import java.util.Optional;
 
-/** The names of a chart's series in the corner where they hide least, the upper left at best. */
+/** The names of a chart's series where they hide least, in the upper left corner at best. */
 public final class Legend {
   private static final double LINE = 16;
   private static final double MARGIN = 8;
   private static final int PALE = 0xdddddd;
+
+  /** Into how many parts the way from corner to corner is cut, one after the other. */
+  private static final int[] STEPS = {1, 2, 4};
 
   private final ImmutableList<Series> named;
   private final double width;
@@ -32,20 +34,23 @@ public final class Legend {
     return named.isEmpty() ? Optional.empty() : Optional.of(new Legend(named));
   }
 
-  /** The corner of that rectangle in which the legend covers least of the lines. */
+  /**
+   * Where in that rectangle the legend covers least of the lines: in a corner if one is free, else
+   * between them.
+   */
   Corner corner(ImmutableList<Polyline> paths, double left, double top, double w, double h) {
-    double right = left + w - MARGIN - width;
-    double low = top + h - MARGIN - height;
-    List<Corner> corners =
-        List.of(
-            new Corner(left + MARGIN, top + MARGIN),
-            new Corner(right, top + MARGIN),
-            new Corner(left + MARGIN, low),
-            new Corner(right, low));
-    Corner best = corners.getFirst();
-    for (Corner corner : corners) {
-      if (covered(corner, paths) < covered(best, paths)) {
-        best = corner;
+    double across = w - 2 * MARGIN - width;
+    double down = h - 2 * MARGIN - height;
+    Corner best = new Corner(left + MARGIN, top + MARGIN);
+    for (int step : STEPS) {
+      for (int y = 0; y <= step; y++) {
+        for (int x = 0; x <= step; x++) {
+          Corner corner =
+              new Corner(left + MARGIN + across * x / step, top + MARGIN + down * y / step);
+          if (covered(corner, paths) < covered(best, paths)) {
+            best = corner;
+          }
+        }
       }
     }
     return best;

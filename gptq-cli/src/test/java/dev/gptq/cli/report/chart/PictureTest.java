@@ -139,4 +139,19 @@ final class PictureTest {
     assertThat(legend.corner(ImmutableList.of(), 0, 0, 200, 200))
         .isEqualTo(new Legend.Corner(8, 8));
   }
+
+  @Test
+  void whereLinesPassThroughAllCornersTheLegendStandsBetweenThem() {
+    double[] x = {0, 1, 2, 3, 4};
+    ImmutableList<Series> lines =
+        ImmutableList.of(
+            Series.of("high", Series.Shape.LINE, x, new double[] {9, 9, 9, 9, 9}, RED),
+            Series.of("low", Series.Shape.LINE, x, new double[] {1, 1, 1, 1, 1}, RED));
+    ImmutableList<Polyline> paths =
+        lines.stream()
+            .map(s -> Polyline.of(s, false, t -> 50 * t, y -> 200 - 20 * y))
+            .collect(ImmutableList.toImmutableList());
+    assertThat(Legend.of(lines).orElseThrow().corner(paths, 0, 0, 200, 200).y())
+        .isBetween(21.0, 100.0);
+  }
 }
