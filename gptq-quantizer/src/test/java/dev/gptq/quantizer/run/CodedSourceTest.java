@@ -65,7 +65,7 @@ final class CodedSourceTest {
     try (Checkpoint one = quantized(coded, folder.resolve("one"));
         Checkpoint other = quantized(plain, folder.resolve("other"))) {
       assertThat(one.names()).containsExactlyInAnyOrderElementsOf(other.names());
-      assertThat(one.names()).anyMatch(name -> name.endsWith(".qweight"));
+      assertThat(one.names()).anyMatch(name -> name.endsWith(".weight_packed"));
       for (String name : one.names()) {
         assertThat(one.require(name).data().mismatch(other.require(name).data()))
             .as(name)

@@ -18,6 +18,7 @@ import dev.gptq.models.family.RandomCheckpoint;
 import dev.gptq.models.family.TinyConfigs;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.Activations;
+import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.Pace;
 import dev.gptq.quantizer.pipeline.Quality;
@@ -43,6 +44,7 @@ final class MemoryFitTest {
               Method.GPTQ, Quality.BEST.apply(GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), 32)))
           .withTarget(Quality.BEST.target())
           .withCurvature(Quality.BEST.curvature());
+  private static final QuantizationSettings BY_INPUTS = BEST.withCurvature(Curvature.INPUTS);
 
   @TempDir private Path folder;
   private Backend backend;
@@ -70,18 +72,20 @@ final class MemoryFitTest {
   }
 
   private Forecast forecast(Model model, int windows) {
-    return forecast(model, windows, Activations.KEPT);
+    return forecast(model, BEST, windows, Activations.KEPT);
   }
 
-  private Forecast forecast(Model model, int windows, Activations activations) {
-    return Forecast.of(backend, model.spec(), model::weights, BEST, windows(windows), activations);
+  private Forecast forecast(
+      Model model, QuantizationSettings settings, int windows, Activations activations) {
+    return Forecast.of(
+        backend, model.spec(), model::weights, settings, windows(windows), activations);
   }
 
   @Test
   void activationsAreComputedAgainWhereThatMakesItFit() throws IOException {
     try (Model model = model(2)) {
-      long kept = forecast(model, 1024).memory().tensors();
-      long again = forecast(model, 1024, Activations.COMPUTED_AGAIN).memory().tensors();
+      long kept = forecast(model, BY_INPUTS, 1024, Activations.KEPT).memory().tensors();
+      long again = forecast(model, BY_INPUTS, 1024, Activations.COMPUTED_AGAIN).memory().tensors();
       assertThat(again).isLessThan(kept * 9 / 10);
       assertThat(fitting(kept, model).activations()).isEqualTo(Activations.KEPT);
       assertThat(fitting(kept, model).note()).isEmpty();
@@ -93,7 +97,7 @@ final class MemoryFitTest {
   }
 
   private Forecast fitting(long room, Model model) {
-    return Forecast.within(room, backend, model.spec(), model::weights, BEST, windows(1024));
+    return Forecast.within(room, backend, model.spec(), model::weights, BY_INPUTS, windows(1024));
   }
 
   @Test
