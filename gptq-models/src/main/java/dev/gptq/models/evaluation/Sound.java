@@ -6,7 +6,7 @@ import dev.gptq.formats.BadInputException;
  * Whether what a model predicts are numbers. A measurement of anything else is refused: NaN would
  * go through tables, means and choices without a word.
  */
-final class Sound {
+public final class Sound {
   private Sound() {}
 
   /**
@@ -22,7 +22,7 @@ final class Sound {
   }
 
   /** Throws {@link BadInputException} if a measurement of all windows is NaN or infinite. */
-  static double require(double value, String whose) {
+  public static double require(double value, String whose) {
     if (!Double.isFinite(value)) {
       throw unsound(whose, "");
     }

@@ -78,11 +78,16 @@ public final class Decoder implements TextModel {
   public Tensor logits(List<int[]> windows, TensorScope result) {
     try (TensorScope local = backend.newScope();
         Registers registers = new Registers(backend, local)) {
-      ends.embed(windows, registers, local);
-      for (Block block : blocks) {
-        block.run(registers, Pass.windows(windows.size()));
-      }
+      forward(windows, registers, local);
       return ends.logits(registers, result);
+    }
+  }
+
+  /** Takes windows of token ids behind the last block. */
+  private void forward(List<int[]> windows, Registers registers, TensorScope local) {
+    ends.embed(windows, registers, local);
+    for (Block block : blocks) {
+      block.run(registers, Pass.windows(windows.size()));
     }
   }
 
@@ -111,10 +116,7 @@ public final class Decoder implements TextModel {
     Registers registers = new Registers(backend, scope);
     boolean ran = false;
     try (TensorScope local = backend.newScope()) {
-      ends.embed(windows, registers, local);
-      for (Block block : blocks) {
-        block.run(registers, Pass.windows(windows.size()));
-      }
+      forward(windows, registers, local);
       ran = true;
       return new Outputs(backend, ends, windows, registers);
     } finally {

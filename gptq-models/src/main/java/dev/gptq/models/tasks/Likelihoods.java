@@ -3,6 +3,7 @@ package dev.gptq.models.tasks;
 import com.google.common.collect.ImmutableList;
 import com.google.common.primitives.ImmutableIntArray;
 import dev.gptq.formats.BadInputException;
+import dev.gptq.models.evaluation.Sound;
 import dev.gptq.models.forward.Decoder;
 import dev.gptq.models.forward.Outputs;
 import dev.gptq.models.text.Bos;
@@ -133,11 +134,6 @@ final class Likelihoods {
       sum += (double) logits[row + tokens.get(t)] - logits[top] - Math.log(exponentials);
       greedy &= top == row + tokens.get(t);
     }
-    if (!Double.isFinite(sum)) {
-      throw new BadInputException(
-          "the model predicts NaN or infinite numbers: its weights are damaged, or its activations"
-              + " are too large for their type; check the checkpoint, or compute in float32");
-    }
-    return new Likelihood(sum, greedy);
+    return new Likelihood(Sound.require(sum, "the model"), greedy);
   }
 }

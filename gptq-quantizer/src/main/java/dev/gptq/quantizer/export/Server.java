@@ -91,22 +91,12 @@ public enum Server {
   /** The runner for Apple's machines. */
   MLX_LM("mlx-lm", "mlx") {
     @Override
-    Optional<String> refusalOf(String format, Served what) {
-      return Optional.empty();
-    }
-
-    @Override
     String command(String name, String file) {
       return "mlx_lm.generate --model " + name + " --prompt \"...\"";
     }
   },
   /** The runner of GGUF files. */
   LLAMA_CPP("llama.cpp", "gguf") {
-    @Override
-    Optional<String> refusalOf(String format, Served what) {
-      return Optional.empty();
-    }
-
     @Override
     String command(String name, String file) {
       return "llama-server -m " + file;
@@ -130,8 +120,13 @@ public enum Server {
     return formats.contains(format);
   }
 
-  /** What it does with such a model in place of running it, as words behind its name. */
-  abstract Optional<String> refusalOf(String format, Served what);
+  /**
+   * What it does with such a model in place of running it, as words behind its name; empty for a
+   * program that runs all models of its formats.
+   */
+  Optional<String> refusalOf(String format, Served what) {
+    return Optional.empty();
+  }
 
   /** How a model of that name, or its GGUF file, is run. */
   abstract String command(String name, String file);
