@@ -94,7 +94,9 @@ final class CommandsTest {
             "--prompt",
             "In 1897 the city council",
             "--max-tokens",
-            "4");
+            "4",
+            "--head-bits",
+            "8");
     assertThat(generated.status()).isZero();
     assertThat(generated.out()).startsWith("In 1897 the city council");
     assertThat(generated.err()).contains("backend", "/s");

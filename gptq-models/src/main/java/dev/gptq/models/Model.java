@@ -20,6 +20,7 @@ import dev.gptq.models.forward.WeightSource;
 import dev.gptq.models.gguf.GgufSource;
 import dev.gptq.models.tokenizer.Tokenizer;
 import dev.gptq.pack.PackedMatrix;
+import dev.gptq.tensor.DType;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -35,6 +36,8 @@ import java.util.Set;
 public final class Model implements AutoCloseable {
   /** Names of output layers. */
   private static final ImmutableList<String> HEADS = ImmutableList.of("lm_head", "embed_out");
+
+  private static final String WEIGHT = ".weight";
 
   private final Path path;
   private final Path folder;
@@ -227,6 +230,29 @@ public final class Model implements AutoCloseable {
   /** Loads it whole; layers that are stored packed stay so. */
   public Decoder load(Backend backend) {
     return new Decoder(backend, spec, storedWeights(backend, ImmutableMap.of()));
+  }
+
+  /**
+   * Loads it whole to continue texts with: {@link Decoder#newSequence} takes an output head that is
+   * stored as codes as it is, where the backend's activations are float32.
+   */
+  public Decoder loadToGenerate(Backend backend) {
+    WeightSource weights = storedWeights(backend, ImmutableMap.of());
+    Decoder decoder = new Decoder(backend, spec, weights);
+    boolean done = false;
+    try {
+      String head = spec.head().matrix();
+      if (backend.activationType() == DType.F32 && head.endsWith(WEIGHT)) {
+        String module = head.substring(0, head.length() - WEIGHT.length());
+        weights.packed(module).ifPresent(decoder::packHead);
+      }
+      done = true;
+      return decoder;
+    } finally {
+      if (!done) {
+        decoder.close();
+      }
+    }
   }
 
   @Override

@@ -6,6 +6,7 @@ import dev.gptq.backend.Backend;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.Step;
+import dev.gptq.pack.PackedMatrix;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
@@ -150,6 +151,26 @@ public final class Decoder implements TextModel {
       backend.linalg().convert(x, copy);
       return HostCopies.floats(copy);
     }
+  }
+
+  /**
+   * Lets sequences take their logits from this matrix, vocabulary × features, in place of the dense
+   * one. For backends whose activations are float32, as logits are.
+   */
+  public void packHead(PackedMatrix matrix) {
+    checkHead();
+    ends.packHead(matrix, scope);
+  }
+
+  /** The same with the dense matrix rounded to so many bits, symmetric in groups of 32 columns. */
+  public void roundHead(int bits) {
+    checkHead();
+    ends.roundHead(bits, scope);
+  }
+
+  private void checkHead() {
+    Preconditions.checkState(
+        backend.activationType() == DType.F32, "this backend's products give less than float32");
   }
 
   /** A sequence of this model to continue, of at most {@code capacity} tokens. */

@@ -4,6 +4,7 @@ import dev.gptq.backend.Activation;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.Step;
+import dev.gptq.pack.PackedMatrix;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
@@ -25,6 +26,7 @@ public final class Ends {
   private final Block closing;
   private final Tensor head;
   private final Optional<Tensor> headBias;
+  private Optional<PackedHead> packedHead = Optional.empty();
 
   /** Loads the weights into {@code scope}. */
   public Ends(Backend backend, DecoderSpec spec, WeightSource source, TensorScope scope) {
@@ -69,10 +71,31 @@ public final class Ends {
     return project(registers.get(Step.RESIDUAL).rows(from, to), result);
   }
 
+  /** From here on {@link #lastLogits} multiplies with this matrix, which lives in {@code scope}. */
+  void packHead(PackedMatrix matrix, TensorScope scope) {
+    packedHead = Optional.of(PackedHead.of(backend, matrix, scope));
+  }
+
+  /** The same with the dense matrix rounded to so many bits. */
+  void roundHead(int bits, TensorScope scope) {
+    packedHead = Optional.of(PackedHead.rounded(backend, head, bits, scope));
+  }
+
   /** The logits of the last position, 1 × vocabulary. */
   Tensor lastLogits(Registers registers, TensorScope result) {
-    Tensor x = registers.get(Step.RESIDUAL);
-    return project(x.rows(x.rows() - 1, x.rows()), result);
+    Tensor residual = registers.get(Step.RESIDUAL);
+    Tensor x = residual.rows(residual.rows() - 1, residual.rows());
+    if (packedHead.isEmpty()) {
+      return project(x, result);
+    }
+    try (TensorScope local = backend.newScope();
+        Registers own = new Registers(backend, local)) {
+      Tensor logits = result.rowMajor(DType.F32, 1, head.rows());
+      packedHead.get().multiply(closed(x, own), logits);
+      backend.transformer().scale(spec.head().scale(), logits);
+      headBias.ifPresent(bias -> backend.transformer().addBias(bias, logits));
+      return capped(logits);
+    }
   }
 
   /** The loss at every position, 0 where a window ends; the residual stream is left as it is. */
@@ -170,6 +193,10 @@ public final class Ends {
     headBias.ifPresent(bias -> repeat(bias, logits));
     float kept = headBias.isPresent() ? scale : 0;
     backend.linalg().gemm(scale, y, head.transposed(), kept, logits);
+    return capped(logits);
+  }
+
+  private Tensor capped(Tensor logits) {
     if (spec.head().softCap() > 0) {
       backend.transformer().softCap(spec.head().softCap(), logits);
     }
