@@ -13,6 +13,7 @@ import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
+import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -127,6 +128,31 @@ final class LauncherTest {
     assertThat(lines(gptq("eval", "--model", "generate").out()))
         .contains("@" + root + "/config/jvm.args")
         .doesNotContain("@" + root + "/config/generate.args");
+  }
+
+  @Test
+  void startsFromTheBinFolderOfAnArchive() throws Exception {
+    jdk("my models/jre", "25.0.3");
+    Path bin = Files.createDirectories(root.resolve("bin"));
+    Files.move(root.resolve("gptq"), bin.resolve("gptq"));
+    Files.createSymbolicLink(temp.resolve("link"), bin.resolve("gptq"));
+    for (String start : List.of(bin.resolve("gptq").toString(), "./link")) {
+      Shell.Result result = Shell.run(temp, environment, List.of(start, "x"));
+      assertThat(lines(result.out()))
+          .startsWith(root + "/jre/bin/java")
+          .contains("-Dgptq.home=" + root);
+    }
+  }
+
+  @Test
+  @EnabledOnOs(OS.LINUX)
+  void onlyLinuxGetsItsFlags() throws Exception {
+    jdk("usr/lib/jvm/25", "25.0.3");
+    assertThat(lines(gptq("x").out())).contains("@" + root + "/config/linux.args");
+    Path tools = Files.createDirectories(temp.resolve("darwin"));
+    executable(tools.resolve("uname"), "#!/bin/sh\necho Darwin\n");
+    environment.merge("PATH", tools + ":", (path, first) -> first + path);
+    assertThat(gptq("x").out()).doesNotContain("linux.args");
   }
 
   @Test

@@ -65,7 +65,7 @@ final class PortableIT {
 
   private static Shell.Result gptq(Path folder, Map<String, String> more, String... arguments)
       throws Exception {
-    ArrayList<String> command = new ArrayList<>(List.of("./gptq"));
+    ArrayList<String> command = new ArrayList<>(List.of("bin/gptq"));
     command.addAll(List.of(arguments));
     HashMap<String, String> environment = new HashMap<>(NO_JDK);
     environment.putAll(more);
