@@ -42,6 +42,8 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class LogitsCommand implements Callable<Integer> {
+  private static final String LOGITS = "logits";
+
   @Mixin private ModelOption model;
 
   @Option(
@@ -71,6 +73,7 @@ final class LogitsCommand implements Callable<Integer> {
     int length = windows.getFirst().length;
     Path folder = model.folder(console);
     OutputPlace.requireApart(file, List.of(folder));
+    SingleTensor.requireReplaceable(file, LOGITS);
     try (Model opened = Model.open(folder)) {
       check(windows, opened);
       try (Backend backend = backendOption.open(console);
@@ -82,7 +85,7 @@ final class LogitsCommand implements Callable<Integer> {
         logits.copyTo(values);
         SingleTensor.write(
             file,
-            "logits",
+            LOGITS,
             StoredType.F32,
             new long[] {windows.size(), length, logits.columns()},
             values);

@@ -84,6 +84,9 @@ final class PlotCommand implements Callable<Integer> {
     if (output != null && !Picture.canWrite(output)) {
       throw new UsageException("--output must end in .png or .svg but is " + output);
     }
+    if (report != null) {
+      HtmlPage.requirePlace(report, sources);
+    }
     System.setProperty("java.awt.headless", "true");
     Console console = new Console(spec, Console.ProgressMode.NONE);
     if (weights != null) {

@@ -18,6 +18,7 @@ import dev.gptq.cli.options.RegexConverter;
 import dev.gptq.cli.options.SequentialOption;
 import dev.gptq.cli.options.TypeOption;
 import dev.gptq.cli.options.WidthOptions;
+import dev.gptq.cli.report.HtmlPage;
 import dev.gptq.cli.report.PlanReport;
 import dev.gptq.cli.report.QuantizationReport;
 import dev.gptq.cli.report.RunReport;
@@ -30,6 +31,7 @@ import dev.gptq.quantizer.run.QuantizationPlan;
 import dev.gptq.quantizer.run.QuantizationSummary;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.regex.Pattern;
@@ -179,6 +181,9 @@ final class QuantizeCommand implements Callable<Integer> {
   public Integer call() throws Exception {
     Console console = outputOption.console(spec);
     Quantization quantization = quantization(console);
+    if (report != null) {
+      HtmlPage.requirePlace(report, List.of(model.folder(console), output));
+    }
     try (QuantizationPlan plan = dryRun ? quantization.plan() : quantization.lockedPlan()) {
       try (Backend backend = backendOption.open(console)) {
         if (dryRun) {

@@ -17,6 +17,7 @@ import dev.gptq.cli.options.OutputOption;
 import dev.gptq.cli.options.TextOptions;
 import dev.gptq.cli.options.WidthOptions;
 import dev.gptq.cli.options.WindowsOption;
+import dev.gptq.cli.report.HtmlPage;
 import dev.gptq.cli.report.StudyReport;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
@@ -85,7 +86,11 @@ final class StudyCommand implements Callable<Integer> {
   public Integer call() throws Exception {
     Console console = output.console(spec);
     GptqOptions options = options();
-    try (Model opened = Model.open(model.folder(console))) {
+    Path folder = model.folder(console);
+    if (report != null) {
+      HtmlPage.requirePlace(report, List.of(folder));
+    }
+    try (Model opened = Model.open(folder)) {
       ImmutableList<int[]> measured =
           TextOptions.text(
                   text == null ? Home.evaluation() : HubFiles.text(text, console),

@@ -175,8 +175,12 @@ final class LauncherTest {
     assertThat(gptq("x").out()).isEqualTo(" C.UTF-8 C\n");
     environment.put("LC_ALL", "POSIX");
     assertThat(gptq("x").out()).isEqualTo("C.UTF-8  C\n");
+    Path locale = temp.resolve("java17/bin/locale");
+    executable(locale, "#!/bin/sh\n[ \"$1\" = charmap ] && echo UTF-8\n");
     environment.put("LC_ALL", "de_DE.UTF-8");
     assertThat(gptq("x").out()).isEqualTo("de_DE.UTF-8  C\n");
+    executable(locale, "#!/bin/sh\necho ANSI_X3.4-1968\n");
+    assertThat(gptq("x").out()).as("one that is not installed").isEqualTo("C.UTF-8  C\n");
   }
 
   @Test

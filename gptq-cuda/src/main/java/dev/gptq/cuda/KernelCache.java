@@ -85,6 +85,10 @@ final class KernelCache {
   }
 
   private void keep(Path file, byte[] contents) throws IOException {
+    if (!folder.isAbsolute()) {
+      // Java calls the home of a user whom the system does not know "?".
+      throw new IOException("this user has no home folder; set XDG_CACHE_HOME to a folder");
+    }
     Files.createDirectories(folder.getParent());
     if (!Files.exists(folder)) {
       Files.createDirectories(folder, PosixFilePermissions.asFileAttribute(PRIVATE));

@@ -62,6 +62,12 @@ final class KernelCacheTest {
   }
 
   @Test
+  void nothingIsKeptForAUserWithoutAHome() {
+    KernelCache.of(Map.of(), Path.of("?")).get("a", this::make);
+    assertThat(Path.of("?")).doesNotExist();
+  }
+
+  @Test
   void damagedFilesAreMadeAgain() throws IOException {
     get("a");
     byte[] good = Files.readAllBytes(folder().resolve("a"));

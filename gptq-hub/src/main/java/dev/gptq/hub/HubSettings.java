@@ -1,5 +1,6 @@
 package dev.gptq.hub;
 
+import com.google.common.collect.ImmutableList;
 import dev.gptq.hub.HubException.Reason;
 import java.io.IOException;
 import java.net.URI;
@@ -28,6 +29,10 @@ public final class HubSettings {
   private final Duration stallTimeout;
   private final Proxies proxies;
 
+  /** Any of them says where the cache is. */
+  private static final ImmutableList<String> CACHES =
+      ImmutableList.of("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME");
+
   private HubSettings(Environment environment, Path home) throws IOException {
     endpoint = endpoint(environment.get("HF_ENDPOINT").orElse(DEFAULT_ENDPOINT));
     Optional<Path> xdg = environment.path("XDG_CACHE_HOME", home);
@@ -55,9 +60,23 @@ public final class HubSettings {
     return of(System.getenv(), Path.of(System.getProperty("user.home")));
   }
 
-  /** The settings that these variables give to a user with this home folder. */
-  public static HubSettings of(Map<String, String> environment, Path home) throws IOException {
-    return new HubSettings(new Environment(environment), home);
+  /**
+   * The settings that these variables give to a user with this home folder. One that is not
+   * absolute is none, as Java calls that of a user whom the system does not know {@code ?}; then
+   * {@code HOME} or a folder of the hub's must be set.
+   */
+  public static HubSettings of(Map<String, String> variables, Path known) throws IOException {
+    Environment environment = new Environment(variables);
+    return new HubSettings(environment, known.isAbsolute() ? known : home(environment));
+  }
+
+  private static Path home(Environment environment) throws HubException {
+    Optional<Path> named = environment.path("HOME", Path.of("/"));
+    if (named.isEmpty() && CACHES.stream().allMatch(name -> environment.get(name).isEmpty())) {
+      throw new HubException(
+          Reason.INVALID, "this user has no home folder for the hub's cache; set HF_HOME to one");
+    }
+    return named.orElse(Path.of("/"));
   }
 
   private static URI endpoint(String text) throws HubException {

@@ -50,6 +50,17 @@ final class HubSettingsTest {
   }
 
   @Test
+  void aUserWithoutAHomeSaysWhereTheCacheIs() throws IOException {
+    Path none = Path.of("?");
+    assertThatThrownBy(() -> HubSettings.of(Map.of(), none))
+        .isInstanceOf(HubException.class)
+        .hasMessageContaining("HF_HOME");
+    assertThat(HubSettings.of(Map.of("HOME", "/h"), none).cache())
+        .isEqualTo(Path.of("/h/.cache/huggingface/hub"));
+    assertThat(HubSettings.of(Map.of("HF_HUB_CACHE", "/c"), none).cache()).isEqualTo(Path.of("/c"));
+  }
+
+  @Test
   void theVariableComesBeforeTheFile() throws IOException {
     Path file = home.resolve("t");
     Files.writeString(file, " hf_file\n");

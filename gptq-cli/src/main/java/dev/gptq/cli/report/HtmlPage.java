@@ -3,7 +3,10 @@ package dev.gptq.cli.report;
 import com.google.common.html.HtmlEscapers;
 import dev.gptq.cli.console.Table;
 import dev.gptq.cli.report.chart.Picture;
+import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.OutputPlace;
 import java.io.IOException;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -12,6 +15,7 @@ import java.util.Map;
 /** A page that needs no other file: its pictures and its style are inside. */
 public final class HtmlPage {
   private static final String FILE = "index.html";
+  private static final String MAKER = "<meta name=\"generator\" content=\"gptq-java\">";
   private static final String STYLE =
       """
       body { font: 15px/1.5 "DejaVu Sans", Verdana, sans-serif; margin: 2em auto; max-width: 1320px;
@@ -77,12 +81,37 @@ public final class HtmlPage {
     return this;
   }
 
+  /**
+   * Throws, before the work begins, if a page may or can not be written there: where the folder is
+   * what is read or lies in it, or has a page that this program has not written.
+   */
+  public static void requirePlace(Path folder, Iterable<Path> sources) throws IOException {
+    OutputPlace.requireApart(folder, sources);
+    Path page = folder.resolve(FILE);
+    if (Files.exists(page) && !Files.readString(page).contains(MAKER)) {
+      throw new BadInputException(
+          page + " was not written by this program and is not replaced; give another folder");
+    }
+    Path existing = folder.toAbsolutePath().normalize();
+    while (!Files.exists(existing)) {
+      existing = existing.getParent();
+    }
+    if (!Files.isDirectory(existing)) {
+      throw new BadInputException(existing + " is a file; give a folder for the report");
+    }
+    if (!Files.isWritable(existing)) {
+      throw new AccessDeniedException(existing.toString());
+    }
+  }
+
   /** Writes the page into a folder, which is made if it is not there, and returns its path. */
   public Path write(Path folder) throws IOException {
     Files.createDirectories(folder);
     return Files.writeString(
         folder.resolve(FILE),
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>"
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+            + MAKER
+            + "\n<title>"
             + escaped(title)
             + "</title>\n<style>\n"
             + STYLE

@@ -4,6 +4,7 @@ import com.google.common.io.MoreFiles;
 import com.google.common.io.RecursiveDeleteOption;
 import dev.gptq.cli.Cli;
 import java.io.IOException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -282,6 +283,11 @@ final class Fuzzer implements AutoCloseable {
       MoreFiles.deleteRecursively(output, RecursiveDeleteOption.ALLOW_INSECURE);
     }
     Files.deleteIfExists(root.resolve("output.svg"));
+    try (DirectoryStream<Path> kept = Files.newDirectoryStream(root, ".output.work-*")) {
+      for (Path folder : kept) {
+        MoreFiles.deleteRecursively(folder, RecursiveDeleteOption.ALLOW_INSECURE);
+      }
+    }
   }
 
   /** Tries an input, and says what was wrong. */

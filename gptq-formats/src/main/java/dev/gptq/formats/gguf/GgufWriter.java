@@ -32,6 +32,14 @@ public final class GgufWriter {
   private static final int LONGEST_NAME = 63;
   private static final int PIECE = 1 << 22;
 
+  /** The first entry, which says that a file may be replaced. */
+  private static final String MAKER_KEY = "general.quantized_by";
+
+  private static final String MAKER = "gptq-java";
+
+  /** Where it ends at the latest. */
+  private static final int LONGEST_MAKER = 256;
+
   private final Path file;
   private final ByteBuffer piece = ByteBuffer.allocateDirect(PIECE);
   private final CRC32C checksum = new CRC32C();
@@ -42,7 +50,7 @@ public final class GgufWriter {
 
   /**
    * Writes a file. Throws {@link BadInputException} if something stands there that must not be
-   * replaced, or is no GGUF file.
+   * replaced, or is no GGUF file of this program.
    */
   public static void write(
       Path file, GgufMetadata metadata, List<GgufTensor> tensors, boolean overwrite)
@@ -74,9 +82,16 @@ public final class GgufWriter {
       throw new BadInputException(file + " is a folder; give the name of a file");
     }
     try (InputStream input = Files.newInputStream(file)) {
-      if (!Arrays.equals(input.readNBytes(MAGIC.length), MAGIC)) {
+      byte[] start = input.readNBytes(LONGEST_MAKER);
+      if (!Arrays.equals(Arrays.copyOf(start, MAGIC.length), MAGIC)) {
         throw new BadInputException(
             file + " is no GGUF file and will not be replaced; delete it, or choose another name");
+      }
+      if (!new String(start, StandardCharsets.ISO_8859_1).contains(MAKER)) {
+        throw new BadInputException(
+            "%s was not written by this program (it does not say '%s') and will not be replaced;"
+                    .formatted(file, MAKER)
+                + " delete it, or choose another name");
       }
     }
   }
@@ -86,7 +101,10 @@ public final class GgufWriter {
     header.writeBytes(MAGIC);
     GgufMetadata.u32(header, VERSION);
     GgufMetadata.u64(header, tensors.size());
-    GgufMetadata.u64(header, metadata.count());
+    GgufMetadata maker = new GgufMetadata();
+    maker.put(MAKER_KEY, MAKER);
+    GgufMetadata.u64(header, maker.count() + metadata.count());
+    header.writeBytes(maker.toBytes());
     header.writeBytes(metadata.toBytes());
     long offset = 0;
     for (GgufTensor tensor : tensors) {

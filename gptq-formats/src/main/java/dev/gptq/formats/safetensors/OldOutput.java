@@ -115,7 +115,11 @@ final class OldOutput {
     if (!Files.isDirectory(entry, LinkOption.NOFOLLOW_LINKS)) {
       return isWeights(name) || USUAL.contains(name) || sideFiles.contains(name);
     }
-    for (Path file : list(entry)) {
+    List<Path> files = list(entry);
+    if (files.isEmpty()) {
+      return false;
+    }
+    for (Path file : files) {
       if (Files.isDirectory(file, LinkOption.NOFOLLOW_LINKS)
           || !sideFiles.contains(name + "/" + file.getFileName())) {
         return false;

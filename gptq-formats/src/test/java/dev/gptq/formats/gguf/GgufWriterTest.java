@@ -105,10 +105,10 @@ class GgufWriterTest {
     Path file = folder.resolve("a.gguf");
     GgufWriter.write(file, metadata, List.of(a, b), false);
     byte[] bytes = Files.readAllBytes(file);
-    assertThat(bytes).hasSize(288);
+    assertThat(bytes).hasSize(352);
     CRC32 crc = new CRC32();
     crc.update(bytes);
-    assertThat(crc.getValue()).isEqualTo(0x3964007cL);
+    assertThat(crc.getValue()).isEqualTo(0xb29d7853L);
     assertThat(folder).isDirectoryContaining(path -> path.equals(file));
     assertThat(folder.resolve(".a.gguf.partial")).doesNotExist();
 

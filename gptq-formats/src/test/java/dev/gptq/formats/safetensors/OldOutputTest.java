@@ -68,6 +68,8 @@ class OldOutputTest {
     Files.createFile(Files.createDirectory(folder.resolve("results")).resolve("eval.json"));
     assertStays(folder, REPLACING, "results");
     assertThat(folder.resolve("results/eval.json")).exists();
+    Files.delete(folder.resolve("results/eval.json"));
+    assertStays(folder, REPLACING, "results");
   }
 
   /** A folder can be renamed to the place of a link to a folder, and not to that of any other. */

@@ -2,6 +2,7 @@ package dev.gptq.quantizer.run;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.OutputPlace;
 import dev.gptq.formats.packed.Format;
 import dev.gptq.formats.packed.Formats;
 import dev.gptq.formats.packed.ModuleSettings;
@@ -96,6 +97,8 @@ final class QuantizationChecks {
         throw new RequestException(
             "an importance matrix is made of a calibration text; give one to write the other");
       }
+      OutputPlace.requireApart(
+          request.importance().get(), ImmutableList.of(model.path(), model.folder()));
       ImportanceMatrix.check(model, request.importance().get(), request.overwrite());
     }
   }
