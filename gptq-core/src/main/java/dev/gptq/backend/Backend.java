@@ -1,6 +1,7 @@
 package dev.gptq.backend;
 
 import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 
 /**
@@ -55,6 +56,33 @@ public interface Backend extends AutoCloseable {
    * to that.
    */
   Backend newLane();
+
+  /** Number of devices of the same kind that work can be dealt to, this one included. */
+  default int devices() {
+    return 1;
+  }
+
+  /**
+   * Another backend of the same kind with a device and memory of its own, which gives the same bits
+   * as this one. It belongs to the thread that calls this method, which may be any, and is closed
+   * by it, before this backend. {@link DeviceGroup} sees to that.
+   *
+   * @param index 1 for the first beside this one, {@link #devices} less one for the last
+   */
+  default Backend newDevice(int index) {
+    throw new UnsupportedOperationException(info().name() + " has one device only");
+  }
+
+  /**
+   * Copies a tensor of another device, which was waited for since it was last written and does not
+   * change before this backend is waited for.
+   *
+   * @param from dense
+   * @param to dense, of the same type, shape and layout, in the memory of this backend
+   */
+  default void receive(Tensor from, Tensor to) {
+    throw new UnsupportedOperationException(info().name() + " has one device only");
+  }
 
   /**
    * A stand-in for this backend that takes no memory and computes nothing, but counts what would be

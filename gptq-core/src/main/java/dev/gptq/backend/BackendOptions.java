@@ -1,27 +1,48 @@
 package dev.gptq.backend;
 
 import com.google.common.base.Preconditions;
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSet;
 import com.google.common.primitives.Ints;
 
 /**
  * What a user may ask of a backend.
  *
  * @param threads worker threads of a CPU backend
- * @param device index of the GPU
+ * @param devices indices of GPUs, of which the first does what one does alone; none for all that
+ *     are like the first of the machine
  * @param settings options of a single backend by name, such as {@code cuda.home}
  */
-public record BackendOptions(int threads, int device, ImmutableMap<String, String> settings) {
+public record BackendOptions(
+    int threads, ImmutableList<Integer> devices, ImmutableMap<String, String> settings) {
 
   /** Checks the ranges. */
   public BackendOptions {
     Preconditions.checkArgument(threads > 0, "threads must be positive but is %s", threads);
-    Preconditions.checkArgument(device >= 0, "device must not be negative but is %s", device);
+    for (int device : devices) {
+      Preconditions.checkArgument(device >= 0, "device must not be negative but is %s", device);
+    }
+    Preconditions.checkArgument(
+        ImmutableSet.copyOf(devices).size() == devices.size(),
+        "a device is named twice: %s",
+        devices);
   }
 
-  /** All processors of this machine, the first GPU. */
+  /** With one GPU. */
+  public BackendOptions(int threads, int device, ImmutableMap<String, String> settings) {
+    this(threads, ImmutableList.of(device), settings);
+  }
+
+  /** All processors of this machine, all GPUs. */
   public static BackendOptions defaults() {
-    return new BackendOptions(Runtime.getRuntime().availableProcessors(), 0, ImmutableMap.of());
+    return new BackendOptions(
+        Runtime.getRuntime().availableProcessors(), ImmutableList.of(), ImmutableMap.of());
+  }
+
+  /** The first of the GPUs. */
+  public int device() {
+    return devices.isEmpty() ? 0 : devices.getFirst();
   }
 
   /**
@@ -42,6 +63,6 @@ public record BackendOptions(int threads, int device, ImmutableMap<String, Strin
 
   /** The same with another number of threads. */
   public BackendOptions withThreads(int count) {
-    return new BackendOptions(count, device, settings);
+    return new BackendOptions(count, devices, settings);
   }
 }

@@ -1,6 +1,8 @@
 package dev.gptq.backend;
 
+import com.google.common.base.Preconditions;
 import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 
 /**
@@ -82,6 +84,32 @@ public final class CheckedBackend implements Backend {
   @Override
   public Backend newLane() {
     return new CheckedBackend(backend.newLane());
+  }
+
+  @Override
+  public int devices() {
+    return backend.devices();
+  }
+
+  /** A backend with the same checks, which belongs to the calling thread. */
+  @Override
+  public Backend newDevice(int index) {
+    Preconditions.checkElementIndex(index, devices());
+    return new CheckedBackend(backend.newDevice(index));
+  }
+
+  @Override
+  public void receive(Tensor from, Tensor to) {
+    checkThread();
+    Preconditions.checkArgument(
+        from.type() == to.type()
+            && from.rows() == to.rows()
+            && from.columns() == to.columns()
+            && from.layout() == to.layout(),
+        "%s cannot be received as %s",
+        from,
+        to);
+    backend.receive(from, to);
   }
 
   @Override

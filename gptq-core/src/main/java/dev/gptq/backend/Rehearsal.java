@@ -126,6 +126,22 @@ public final class Rehearsal implements Backend {
     return idle.lanes();
   }
 
+  @Override
+  public int devices() {
+    return idle.devices();
+  }
+
+  /** Throws: {@link DeviceGroup} rehearses what the first device does, which has most to do. */
+  @Override
+  public Backend newDevice(int index) {
+    throw new UnsupportedOperationException("a rehearsal is of one device");
+  }
+
+  @Override
+  public void receive(Tensor from, Tensor to) {
+    // The numbers of a rehearsal mean nothing.
+  }
+
   /** What the operations so far would have to do. */
   public Work work() {
     return counter.done();

@@ -95,6 +95,11 @@ public final class HostRehearsal implements Backend {
   }
 
   @Override
+  public int devices() {
+    return real.devices();
+  }
+
+  @Override
   public Backend newLane() {
     throw new UnsupportedOperationException("a rehearsal has no lanes");
   }

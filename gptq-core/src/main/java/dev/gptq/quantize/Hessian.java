@@ -83,6 +83,29 @@ public final class Hessian {
     symmetric = false;
   }
 
+  /**
+   * Adds another sum.
+   *
+   * @param elsewhere whether it lies on another device, which was waited for
+   */
+  public void add(Hessian other, boolean elsewhere) {
+    add(backend, other.matrix, elsewhere, matrix);
+    tokens += other.tokens;
+    symmetric = false;
+  }
+
+  /** Adds a tensor of the same shape, perhaps of another device. */
+  static void add(Backend backend, Tensor other, boolean elsewhere, Tensor sum) {
+    try (TensorScope local = backend.newScope()) {
+      Tensor here = other;
+      if (elsewhere) {
+        here = local.allocate(sum.type(), sum.rows(), sum.columns(), sum.layout());
+        backend.receive(other, here);
+      }
+      backend.linalg().axpy(1, here, sum);
+    }
+  }
+
   /** Number of tokens added. */
   public long tokens() {
     return tokens;

@@ -63,6 +63,16 @@ public final class InputDrift {
     add(full, quantized, input, residual.orElseThrow());
   }
 
+  /**
+   * Adds other sums.
+   *
+   * @param elsewhere whether they lie on another device, which was waited for
+   */
+  public void add(InputDrift other, boolean elsewhere) {
+    Hessian.add(backend, other.drift, elsewhere, drift);
+    residual.ifPresent(sum -> Hessian.add(backend, other.residual.orElseThrow(), elsewhere, sum));
+  }
+
   private void add(Tensor full, Tensor quantized, Tensor input, Tensor sum) {
     try (TensorScope local = backend.newScope()) {
       Tensor difference = local.rowMajor(full.type(), full.rows(), full.columns());

@@ -16,9 +16,9 @@ import dev.gptq.cuda.driver.NativeCudaBlas;
 import dev.gptq.cuda.driver.NativeCudaSolver;
 import dev.gptq.cuda.driver.Nvrtc;
 import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.nio.file.Path;
-import java.util.function.Supplier;
 
 /**
  * One NVIDIA GPU with one ordered stream of work. A lane has a stream, staging buffers and library
@@ -38,6 +38,7 @@ final class CudaBackend implements Backend {
 
   private final BackendInfo info;
   private final CudaContext context;
+  private final CudaDevices devices;
   private final CudaScope root;
   private final DType activationType;
   private final int lanes;
@@ -51,19 +52,28 @@ final class CudaBackend implements Backend {
 
   /** Takes the device's primary context; everything that follows happens on this thread. */
   static CudaBackend open(CudaPlatform platform, BackendOptions options) {
-    return open(options, info(platform), () -> context(platform, options));
+    return open(
+        options,
+        info(platform),
+        new CudaDevices(platform.devices(), device -> context(platform, device, options)));
   }
 
   /** A backend on a context that is opened once the options are known to be right. */
-  static CudaBackend open(BackendOptions options, BackendInfo info, Supplier<CudaContext> context) {
+  static CudaBackend open(BackendOptions options, BackendInfo info, CudaDevices devices) {
     DType activations = activationType(options);
     int lanes = options.positive(LANES, DEFAULT_LANES);
-    return new CudaBackend(context.get(), activations, info, lanes, false);
+    return new CudaBackend(devices.open(0), devices, activations, info, lanes, false);
   }
 
   private CudaBackend(
-      CudaContext context, DType activationType, BackendInfo info, int lanes, boolean isLane) {
+      CudaContext context,
+      CudaDevices devices,
+      DType activationType,
+      BackendInfo info,
+      int lanes,
+      boolean isLane) {
     this.context = context;
+    this.devices = devices;
     this.activationType = activationType;
     this.info = info;
     this.lanes = lanes;
@@ -76,19 +86,19 @@ final class CudaBackend implements Backend {
     this.gradients = new CudaGradientOps(context, activationType);
   }
 
-  private static CudaContext context(CudaPlatform platform, BackendOptions options) {
+  private static CudaContext context(
+      CudaPlatform platform, CudaDevice device, BackendOptions options) {
     KernelLoader loader =
         new KernelLoader(
             platform.driver(),
-            platform.device(),
+            device,
             platform.compiler().map(Nvrtc::new),
             KernelCache.of(System.getenv(), Path.of(System.getProperty("user.home"))));
     return CudaContext.open(
         platform.driver(),
-        platform.device(),
+        device,
         Boolean.parseBoolean(options.settings().get(CudaQueue.SYNCHRONOUS)),
-        () ->
-            new KernelModules(platform.driver(), KernelImages.of(platform.device()), loader::load),
+        () -> new KernelModules(platform.driver(), KernelImages.of(device), loader::load),
         new CudaLibraries(
             stream -> new NativeCudaBlas(platform.blas(), stream),
             stream -> new NativeCudaSolver(platform.solver(), stream)));
@@ -156,14 +166,30 @@ final class CudaBackend implements Backend {
 
   @Override
   public Backend newLane() {
-    return new CudaBackend(context.newLane(), activationType, info, 1, true);
+    return new CudaBackend(context.newLane(), devices, activationType, info, 1, true);
+  }
+
+  @Override
+  public int devices() {
+    return devices.count();
+  }
+
+  @Override
+  public Backend newDevice(int index) {
+    return new CudaBackend(devices.open(index), devices, activationType, info, lanes, false);
+  }
+
+  @Override
+  public void receive(Tensor from, Tensor to) {
+    devices.copy(from, context.tensor(to));
+    context.queue().queued("receive");
   }
 
   @Override
   public Rehearsal rehearsal() {
     Footprint footprint = new Footprint();
     return new Rehearsal(
-        new CudaBackend(context.rehearsal(footprint), activationType, info, lanes, false),
+        new CudaBackend(context.rehearsal(footprint), devices, activationType, info, lanes, false),
         footprint);
   }
 

@@ -40,7 +40,12 @@ public final class CudaBackendProvider implements BackendProvider {
     try {
       CudaPlatform platform = CudaPlatform.find(options);
       return new Availability.Available(
-          RANK, platform.device().name(), ImmutableMap.copyOf(platform.features()));
+          RANK,
+          platform.device().name(),
+          ImmutableMap.<String, String>builder()
+              .put("GPUs", Integer.toString(platform.devices().size()))
+              .putAll(platform.features())
+              .buildOrThrow());
     } catch (CudaUnavailableException e) {
       return e.unavailable();
     } catch (CudaException e) {

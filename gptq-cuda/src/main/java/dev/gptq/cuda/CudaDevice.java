@@ -1,7 +1,10 @@
 package dev.gptq.cuda;
 
+import com.google.common.collect.ImmutableList;
 import dev.gptq.cuda.driver.CudaDriver;
 import dev.gptq.cuda.driver.CudaUnavailableException;
+import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * A GPU that the backend can use.
@@ -42,7 +45,7 @@ record CudaDevice(
     if (index >= count) {
       throw new CudaUnavailableException(
           "there is no GPU " + index + ": the NVIDIA driver sees " + count,
-          "Choose another with --device, or check CUDA_VISIBLE_DEVICES");
+          "Choose another with --devices, or check CUDA_VISIBLE_DEVICES");
     }
     CudaDevice device =
         new CudaDevice(
@@ -64,6 +67,48 @@ record CudaDevice(
           "Run outside of the virtualisation that disables them");
     }
     return device;
+  }
+
+  /**
+   * The devices of those numbers, of which all compute the same bits; for none the first and all
+   * that are like it.
+   *
+   * @throws CudaUnavailableException if one is absent, too old, or not like the first
+   */
+  static ImmutableList<CudaDevice> find(CudaDriver driver, List<Integer> indices) {
+    if (indices.isEmpty()) {
+      CudaDevice first = find(driver, 0);
+      return IntStream.range(0, driver.devices())
+          .filter(index -> index == 0 || first.isLike(driver, index))
+          .mapToObj(index -> find(driver, index))
+          .collect(ImmutableList.toImmutableList());
+    }
+    ImmutableList<CudaDevice> devices =
+        indices.stream().map(index -> find(driver, index)).collect(ImmutableList.toImmutableList());
+    CudaDevice first = devices.getFirst();
+    for (CudaDevice device : devices) {
+      if (!first.isLike(driver, device.index())) {
+        throw new CudaUnavailableException(
+            "GPU "
+                + device.index()
+                + " is another model ("
+                + device.name()
+                + ") than GPU "
+                + first.index()
+                + " ("
+                + first.name()
+                + "), so that they would not compute the same bits",
+            "Name GPUs of one model with --devices");
+      }
+    }
+    return devices;
+  }
+
+  private boolean isLike(CudaDriver driver, int other) {
+    return driver.deviceName(other).equals(name)
+        && driver.attribute(CudaDriver.CAPABILITY_MAJOR, other) == major
+        && driver.attribute(CudaDriver.CAPABILITY_MINOR, other) == minor
+        && driver.attribute(CudaDriver.MULTIPROCESSORS, other) == multiprocessors;
   }
 
   /** The driver's CUDA version as people write it. */

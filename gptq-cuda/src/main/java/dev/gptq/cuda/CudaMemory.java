@@ -82,6 +82,7 @@ final class CudaMemory {
     if (address == 0) {
       throw new OutOfMemoryException(
           device.name()
+              + (device.index() == 0 ? "" : " (GPU " + device.index() + ")")
               + " has no room for "
               + (size >> 20)
               + " MiB more: "

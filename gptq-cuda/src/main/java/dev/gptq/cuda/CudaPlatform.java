@@ -17,14 +17,14 @@ import java.util.Optional;
  * driver, device, libraries, kernels.
  *
  * @param driver the initialised driver
- * @param device the chosen GPU
+ * @param devices the chosen GPUs, all of one model
  * @param blas cuBLAS
  * @param solver cuSOLVER
  * @param compiler the run-time compiler, needed only if the jar was built without nvcc
  */
 record CudaPlatform(
     CudaDriver driver,
-    CudaDevice device,
+    ImmutableList<CudaDevice> devices,
     NativeLibrary blas,
     NativeLibrary solver,
     Optional<NativeLibrary> compiler) {
@@ -36,12 +36,12 @@ record CudaPlatform(
    */
   static CudaPlatform find(BackendOptions options) {
     CudaDriver driver = NativeCudaDriver.open();
-    CudaDevice device = CudaDevice.find(driver, options.device());
+    ImmutableList<CudaDevice> devices = CudaDevice.find(driver, options.devices());
     ImmutableList<Path> folders = CudaFolders.of(options, System.getenv());
     CudaPlatform platform =
         new CudaPlatform(
             driver,
-            device,
+            devices,
             MathLibrary.CUBLAS.require(folders),
             MathLibrary.CUSOLVER.require(folders),
             MathLibrary.NVRTC.find(folders));
@@ -57,8 +57,14 @@ record CudaPlatform(
     return platform;
   }
 
-  /** Facts for reports. */
+  /** The first GPU. */
+  CudaDevice device() {
+    return devices.getFirst();
+  }
+
+  /** Facts for reports, of each GPU. */
   ImmutableMap<String, String> features() {
+    CudaDevice device = device();
     return ImmutableMap.<String, String>builder()
         .put("capability", device.capability())
         .put("multiprocessors", Integer.toString(device.multiprocessors()))

@@ -62,6 +62,11 @@ final class CudaTensor implements Tensor {
     return layout == Layout.ROW_MAJOR;
   }
 
+  /** Whether the elements lie one behind the other. */
+  boolean isDense() {
+    return stride == (isRowMajor() ? columns : rows);
+  }
+
   boolean isEmpty() {
     return rows == 0 || columns == 0;
   }

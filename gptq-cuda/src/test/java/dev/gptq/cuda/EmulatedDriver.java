@@ -55,6 +55,14 @@ final class EmulatedDriver implements CudaDriver {
   private final Map<Long, Integer> shared = new HashMap<>();
   private final List<String> launched = new ArrayList<>();
   private final Map<Long, String> names = new HashMap<>();
+  private final Map<Integer, Integer> entered = new HashMap<>();
+  private final Map<Long, Integer> owners = new HashMap<>();
+  private final Set<List<Integer>> reached = new HashSet<>();
+  private final List<String> ways = new ArrayList<>();
+  private final ThreadLocal<Integer> current = new ThreadLocal<>();
+  private int devices = 1;
+  private int other = -1;
+  private boolean peers = true;
   private int contexts;
   private int takes = Integer.MAX_VALUE;
   private boolean failed;
@@ -76,6 +84,29 @@ final class EmulatedDriver implements CudaDriver {
   static EmulatedDriver of(Path library, int capability) {
     SymbolLookup kernels = SymbolLookup.libraryLookup(library, Arena.global());
     return new EmulatedDriver(kernels, Long.MAX_VALUE, capability);
+  }
+
+  /** The same with several devices, which share its memory and streams. */
+  EmulatedDriver withDevices(int count) {
+    devices = count;
+    return this;
+  }
+
+  /** Says that a device is another model than the rest. */
+  EmulatedDriver withOther(int device) {
+    other = device;
+    return this;
+  }
+
+  /** Lets no device reach the memory of another. */
+  EmulatedDriver withoutPeers() {
+    peers = false;
+    return this;
+  }
+
+  /** Copies between devices so far: those on a direct way, and those through the host. */
+  List<String> ways() {
+    return ways;
   }
 
   /** Runs no kernels and has {@code capacity} bytes. */
@@ -121,12 +152,12 @@ final class EmulatedDriver implements CudaDriver {
 
   @Override
   public int devices() {
-    return 1;
+    return devices;
   }
 
   @Override
   public String deviceName(int device) {
-    return "host";
+    return device == other ? "another" : "host";
   }
 
   @Override
@@ -154,11 +185,14 @@ final class EmulatedDriver implements CudaDriver {
   public synchronized void enterContext(int device) {
     take();
     contexts++;
+    entered.merge(device, 1, Integer::sum);
+    current.set(device);
   }
 
   @Override
   public synchronized void leaveContext(int device) {
-    require(contexts-- > 0, "a context is left that was not entered");
+    require(entered.merge(device, -1, Integer::sum) >= 0, "a context is left that was not entered");
+    contexts--;
   }
 
   @Override
@@ -206,6 +240,7 @@ final class EmulatedDriver implements CudaDriver {
     MemorySegment memory = whole.asSlice(GUARD, bytes);
     memory.fill(POISON);
     blocks.put(memory.address(), new Block(arena, whole, bytes));
+    owners.put(memory.address(), current.get());
     used += bytes;
     return memory.address();
   }
@@ -215,6 +250,7 @@ final class EmulatedDriver implements CudaDriver {
     known(stream);
     Block block = blocks.remove(address);
     require(block != null, "a block is freed that is not allocated");
+    require(owners.remove(address).equals(current.get()), "a block of another device is freed");
     for (long i = 0; i < GUARD; i++) {
       require(canary(block, i) && canary(block, GUARD + block.bytes() + i), "written outside");
     }
@@ -257,6 +293,35 @@ final class EmulatedDriver implements CudaDriver {
     for (long run = 0; run < runs; run++) {
       copies.toHost(stream, host.asSlice(run * bytes, bytes), at(device + run * pitch, bytes));
     }
+  }
+
+  @Override
+  public synchronized boolean reach(int device, int other) {
+    require(entered.getOrDefault(other, 0) > 0, "a device is to be reached that has no context");
+    if (peers) {
+      reached.add(List.of(device, other));
+    }
+    return peers;
+  }
+
+  @Override
+  public synchronized void copyFromDevice(
+      long to, int toDevice, long from, int fromDevice, long bytes, long stream) {
+    known(stream);
+    require(current.get() == toDevice && toDevice != fromDevice, "a copy by another device");
+    require(owner(to) == toDevice && owner(from) == fromDevice, "memory of another device");
+    at(to, bytes).copyFrom(at(from, bytes));
+    ways.add(reached.contains(List.of(toDevice, fromDevice)) ? "direct" : "through the host");
+  }
+
+  /** The device whose block begins at an address or has it in it. */
+  private int owner(long address) {
+    return blocks.entrySet().stream()
+        .filter(block ->
+            block.getKey() <= address && address < block.getKey() + block.getValue().bytes())
+        .map(block -> owners.get(block.getKey()))
+        .findFirst()
+        .orElse(-1);
   }
 
   @Override

@@ -30,18 +30,29 @@ public final class EmulatedProvider implements BackendProvider {
 
   @Override
   public Backend open(BackendOptions options) {
-    Optional<Path> library = HostKernels.library();
-    return backend(EmulatedDriver.of(library.orElseThrow()), options);
+    return open(1, options);
   }
 
+  /** Opens a backend with several devices. */
+  public static Backend open(int devices, BackendOptions options) {
+    Optional<Path> library = HostKernels.library();
+    return backend(EmulatedDriver.of(library.orElseThrow()).withDevices(devices), options);
+  }
+
+  /** A backend that has all devices of the driver if the options name none. */
   static CudaBackend backend(EmulatedDriver driver, BackendOptions options) {
-    CudaDevice device = CudaDevice.find(driver, options.device());
-    BackendInfo info = new BackendInfo(NAME, device.name(), ImmutableMap.of());
-    return CudaBackend.open(options, info, () -> context(driver, options));
+    CudaDevices devices =
+        new CudaDevices(
+            CudaDevice.find(driver, options.devices()), device -> context(driver, device));
+    BackendInfo info = new BackendInfo(NAME, devices.first().name(), ImmutableMap.of());
+    return CudaBackend.open(options, info, devices);
   }
 
   static CudaContext context(EmulatedDriver driver, BackendOptions options) {
-    CudaDevice device = CudaDevice.find(driver, options.device());
+    return context(driver, CudaDevice.find(driver, options.device()));
+  }
+
+  private static CudaContext context(EmulatedDriver driver, CudaDevice device) {
     return CudaContext.open(
         driver,
         device,

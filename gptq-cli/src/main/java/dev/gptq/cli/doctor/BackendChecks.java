@@ -62,7 +62,7 @@ final class BackendChecks {
       float product = product(backend);
       BackendInfo info = backend.info();
       return product == 30
-          ? described(info)
+          ? described(info, backend.devices())
           : new Finding(
               subject(name),
               State.ABSENT,
@@ -89,9 +89,10 @@ final class BackendChecks {
   }
 
   /** With a warning where vectors are narrow. */
-  static Finding described(BackendInfo info) {
+  static Finding described(BackendInfo info, int devices) {
     String what =
         info.device()
+            + (devices > 1 ? ", " + devices + " of them" : "")
             + info.features().entrySet().stream()
                 .map(f -> ", " + f.getKey() + " " + f.getValue())
                 .collect(Collectors.joining());

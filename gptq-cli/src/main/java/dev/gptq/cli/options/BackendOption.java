@@ -1,12 +1,16 @@
 package dev.gptq.cli.options;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Availability;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.Backends;
 import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.UsageException;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import picocli.CommandLine.Option;
@@ -30,8 +34,14 @@ public final class BackendOption {
       description = "worker threads of a CPU backend (default: all processors)")
   private int threads = Runtime.getRuntime().availableProcessors();
 
-  @Option(names = "--device", paramLabel = "N", description = "index of the GPU (default: 0)")
-  private int device;
+  @Option(
+      names = {"--devices", "--device"},
+      paramLabel = "N",
+      split = ",",
+      description =
+          "indices of the GPUs, as 0,1: quantizing uses all of them and the rest the first"
+              + " (default: all of the first one's model)")
+  private List<Integer> devices = new ArrayList<>();
 
   @Option(
       names = "--backend-option",
@@ -43,10 +53,16 @@ public final class BackendOption {
     if (threads < 1 || threads > MOST_THREADS) {
       throw new UsageException("--threads must be 1 to " + MOST_THREADS + " but is " + threads);
     }
-    if (device < 0) {
-      throw new UsageException("--device must not be negative but is " + device);
+    for (int device : devices) {
+      if (device < 0) {
+        throw new UsageException("--devices must not be negative but has " + device);
+      }
     }
-    return new BackendOptions(threads, device, ImmutableMap.copyOf(settings));
+    if (ImmutableSet.copyOf(devices).size() < devices.size()) {
+      throw new UsageException("--devices names a GPU twice: " + devices);
+    }
+    return new BackendOptions(
+        threads, ImmutableList.copyOf(devices), ImmutableMap.copyOf(settings));
   }
 
   public Backend open(Console console) {
@@ -59,7 +75,12 @@ public final class BackendOption {
                 console.note("backend " + refused.name() + " not used: " + why.reason());
               }
             });
-    console.note("backend " + backend.info().name() + ": " + backend.info().device());
+    console.note(
+        "backend "
+            + backend.info().name()
+            + ": "
+            + backend.info().device()
+            + (backend.devices() > 1 ? ", " + backend.devices() + " GPUs" : ""));
     return backend;
   }
 

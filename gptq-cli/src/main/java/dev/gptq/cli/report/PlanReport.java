@@ -43,6 +43,10 @@ public final class PlanReport {
               + " without those");
     }
     lines.addAll(forecast.memory().lines(backend.memory().most()));
+    if (backend.devices() > 1) {
+      lines.add(
+          "  that is of the first of %d GPUs; no other takes more".formatted(backend.devices()));
+    }
     forecast.note().ifPresent(lines::add);
     lines.add(
         String.format(

@@ -51,9 +51,9 @@ final class DoctorTest {
   @Test
   void narrowVectorsAreSaid() {
     BackendInfo narrow = new BackendInfo("simd", "CPU", ImmutableMap.of("vector bits", "128"));
-    assertThat(BackendChecks.described(narrow).remedy()).contains("128 bits", "AVX2");
+    assertThat(BackendChecks.described(narrow, 1).remedy()).contains("128 bits", "AVX2");
     BackendInfo wide = new BackendInfo("simd", "CPU", ImmutableMap.of("vector bits", "256"));
-    assertThat(BackendChecks.described(wide))
+    assertThat(BackendChecks.described(wide, 1))
         .isEqualTo(Finding.fine("backend simd", "CPU, vector bits 256"));
   }
 

@@ -88,6 +88,20 @@ public interface CudaDriver {
    */
   void copyToHost(MemorySegment host, long device, long pitch, long bytes, long runs, long stream);
 
+  /**
+   * Lets a device copy what another's memory pool holds without a detour through the host, if they
+   * are connected that way; both contexts are retained.
+   *
+   * @return whether they are
+   */
+  boolean reach(int device, int other);
+
+  /**
+   * Queues a copy from another device, to one whose context is current. Where the one does not
+   * {@link #reach} the other, the driver takes it through page-locked host memory.
+   */
+  void copyFromDevice(long to, int toDevice, long from, int fromDevice, long bytes, long stream);
+
   /** Queues filling memory with zeros. */
   void zero(long device, long bytes, long stream);
 

@@ -11,6 +11,8 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 
 /** The driver API in libcuda. */
 public final class NativeCudaDriver implements CudaDriver {
@@ -22,6 +24,8 @@ public final class NativeCudaDriver implements CudaDriver {
   private static final int MAX_DYNAMIC_SHARED_MEMORY = 8;
   private static final int HOST_MEMORY = 1;
   private static final int DEVICE_MEMORY = 2;
+  private static final int MEMORY_OF_A_DEVICE = 1;
+  private static final int READ_AND_WRITE = 3;
   private static final int NOT_INTERLEAVED = 0;
   private static final int NOT_SWIZZLED = 0;
   private static final int SWIZZLED_128 = 3;
@@ -38,6 +42,9 @@ public final class NativeCudaDriver implements CudaDriver {
   private static final MethodHandle LL = NativeLibrary.status(JAVA_LONG, JAVA_LONG);
   private static final MethodHandle LIP = NativeLibrary.status(JAVA_LONG, JAVA_INT, ADDRESS);
   private static final MethodHandle LII = NativeLibrary.status(JAVA_LONG, JAVA_INT, JAVA_INT);
+  private static final MethodHandle LLLLLL =
+      NativeLibrary.status(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+  private static final MethodHandle LPL = NativeLibrary.status(JAVA_LONG, ADDRESS, JAVA_LONG);
   private static final MethodHandle PLL = NativeLibrary.status(ADDRESS, JAVA_LONG, JAVA_LONG);
   private static final MethodHandle PLP = NativeLibrary.status(ADDRESS, JAVA_LONG, ADDRESS);
   private static final MethodHandle PP = NativeLibrary.status(ADDRESS, ADDRESS);
@@ -63,6 +70,9 @@ public final class NativeCudaDriver implements CudaDriver {
       ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(128, 16));
 
   private final NativeLibrary library;
+
+  /** Primary contexts by device; they are the same as long as anyone retains them. */
+  private final Map<Integer, Long> contexts = new ConcurrentHashMap<>();
 
   // Looked up once: these are called for every operation.
   private final MemorySegment launch;
@@ -169,6 +179,7 @@ public final class NativeCudaDriver implements CudaDriver {
     int handle = handle(device);
     check("cuDevicePrimaryCtxRetain", () -> (int) PI.invokeExact(retain, out, handle));
     long context = out.get(JAVA_LONG, 0);
+    contexts.put(device, context);
     Holdings.allOrNothing(taken -> {
       taken.add(() -> leaveContext(device));
       MemorySegment set = library.function("cuCtxSetCurrent");
@@ -292,6 +303,37 @@ public final class NativeCudaDriver implements CudaDriver {
     copy.set(JAVA_LONG, 120, runs);
     MemorySegment f = library.function("cuMemcpy2DAsync_v2");
     check("cuMemcpy2DAsync", () -> (int) PL.invokeExact(f, copy, stream));
+  }
+
+  @Override
+  public boolean reach(int device, int other) {
+    MemorySegment out = OUT.get();
+    int from = handle(device);
+    int to = handle(other);
+    MemorySegment f = library.function("cuDeviceCanAccessPeer");
+    check("cuDeviceCanAccessPeer", () -> (int) PII.invokeExact(f, out, from, to));
+    if (out.get(JAVA_INT, 0) == 0) {
+      return false;
+    }
+    long pool = pool(other);
+    // CUmemAccessDesc: type and id of the location, rights.
+    out.set(JAVA_INT, 0, MEMORY_OF_A_DEVICE);
+    out.set(JAVA_INT, 4, from);
+    out.set(JAVA_INT, 8, READ_AND_WRITE);
+    MemorySegment set = library.function("cuMemPoolSetAccess");
+    check("cuMemPoolSetAccess", () -> (int) LPL.invokeExact(set, pool, out, 1L));
+    return true;
+  }
+
+  @Override
+  public void copyFromDevice(
+      long to, int toDevice, long from, int fromDevice, long bytes, long stream) {
+    long toContext = contexts.get(toDevice);
+    long fromContext = contexts.get(fromDevice);
+    MemorySegment f = library.function("cuMemcpyPeerAsync");
+    check(
+        "cuMemcpyPeerAsync",
+        () -> (int) LLLLLL.invokeExact(f, to, toContext, from, fromContext, bytes, stream));
   }
 
   @Override

@@ -52,6 +52,11 @@ public final class WeightSource {
     this.warnings = warnings;
   }
 
+  /** The same tensors for the memory of another device. */
+  public WeightSource on(Backend device) {
+    return new WeightSource(device, checkpoint, quantization, replaced, warnings);
+  }
+
   /** The linear layer of that full name; packed if it is quantized. */
   public Linear linear(String module, LinearSpec spec, TensorScope scope) {
     int outputs = spec.outputs();

@@ -1,19 +1,20 @@
 package dev.gptq.quantizer.pipeline;
 
 import dev.gptq.backend.Backend;
+import dev.gptq.backend.DeviceGroup;
 import dev.gptq.models.family.Step;
-import dev.gptq.models.forward.Block;
 import dev.gptq.models.forward.Registers;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
+import java.util.Collection;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /**
  * Takes the calibration batches through one block and gathers the statistics of every group of
@@ -21,13 +22,14 @@ import java.util.function.Function;
  * before a group, the group is quantized, and they go on from there with its quantized weights.
  * Before a group with wide inputs copies may go ahead one by one instead, see {@link Activations}.
  * Groups are passed on in lists, of which the members may be quantized side by side.
+ *
+ * <p>Each device takes the batches that were dealt to it through its own copy of the block.
  */
 final class BlockCalibration {
-  private final Backend backend;
-  private final Block block;
-  private final Optional<Block> original;
+  private final DeviceGroup devices;
+  private final List<BlockShare> shares;
+  private final int batches;
   private final Target.Kind target;
-  private final List<CalibrationBatch> batches;
   private final Activations activations;
   private final Function<Step.Linears, Optional<GroupCurvature>> curvature;
   private final List<Step> steps;
@@ -36,26 +38,28 @@ final class BlockCalibration {
   /**
    * A calibration.
    *
-   * @param original the block with weights that stay as they are, for targets that need it
+   * @param shares of the devices
+   * @param batches number of batches of all devices
    * @param curvature what the loss of the whole model says about groups, if gradients were taken
    */
   BlockCalibration(
-      Backend backend,
-      Block block,
-      Optional<Block> original,
+      DeviceGroup devices,
+      List<BlockShare> shares,
+      int batches,
       Target.Kind target,
-      List<CalibrationBatch> batches,
       Activations activations,
       Function<Step.Linears, Optional<GroupCurvature>> curvature) {
+    this.devices = devices;
+    this.shares = shares;
+    this.batches = batches;
+    this.target = target;
     this.activations = activations;
     this.curvature = curvature;
-    this.backend = backend;
-    this.block = block;
-    this.original = original;
-    this.target = target;
-    this.batches = batches;
-    this.steps = block.spec().steps();
+    this.steps = shares.getFirst().block().spec().steps();
   }
+
+  /** How the batches come to a group: from a step, themselves or copies of them. */
+  private record Approach(int from, int group, boolean ahead) {}
 
   /**
    * True-sequential: each group sees the earlier groups of its block quantized. Experts, which do
@@ -74,26 +78,23 @@ final class BlockCalibration {
     int groups = wave.getFirst().groups(steps).size();
     int[] at = wave.stream().mapToInt(Stretch::from).toArray();
     for (int g = 0; g < groups; g++) {
-      try (TensorScope local = backend.newScope()) {
-        List<CalibratedGroup> calibrated = new ArrayList<>();
-        for (int s = 0; s < at.length; s++) {
-          int index = wave.get(s).groups(steps).get(g);
-          if (goesAhead(wave.get(s), index)) {
-            calibrated.add(ahead(at[s], index, local));
-          } else {
-            calibrated.add(calibrate(at[s], index, local));
-            at[s] = index;
-          }
-        }
-        quantize.accept(calibrated);
+      List<Approach> approaches = new ArrayList<>();
+      for (int s = 0; s < at.length; s++) {
+        int index = wave.get(s).groups(steps).get(g);
+        boolean ahead = goesAhead(wave.get(s), index);
+        approaches.add(new Approach(at[s], index, ahead));
+        at[s] = ahead ? at[s] : index;
+      }
+      try (DeviceScopes local = new DeviceScopes(devices)) {
+        quantize.accept(calibrate(approaches, local));
       }
     }
-    for (int s = 0; s < at.length; s++) {
-      for (CalibrationBatch batch : batches) {
-        batch.run(block, original, at[s], wave.get(s).to());
+    run((share, batch) -> {
+      for (int s = 0; s < at.length; s++) {
+        share.run(batch, at[s], wave.get(s).to());
       }
-      reached = wave.get(s).to();
-    }
+    });
+    reached = wave.getLast().to();
   }
 
   /** Whether copies go ahead to a group, since the inputs of all tokens would take much room. */
@@ -101,125 +102,158 @@ final class BlockCalibration {
     int inputs = ((Step.Linears) steps.get(index)).modules().getFirst().inputs();
     return activations == Activations.COMPUTED_AGAIN
         && !stretch.isExpert()
-        && batches.stream()
-            .anyMatch(batch -> inputs > batch.registers().get(Step.RESIDUAL).columns());
+        && all().anyMatch(batch -> inputs > batch.registers().get(Step.RESIDUAL).columns());
   }
 
-  /** Takes the batches from one step to a group and adds what they bring to it. */
-  private CalibratedGroup calibrate(int from, int index, TensorScope scope) {
-    return calibrate(
-        index,
-        scope,
-        (batch, reader) -> {
-          batch.run(block, original, from, index);
-          reader.accept(batch);
-        });
+  /** Takes the batches to groups and adds what they bring there. */
+  private List<CalibratedGroup> calibrate(List<Approach> approaches, DeviceScopes scopes) {
+    List<Integer> groups = approaches.stream().map(Approach::group).toList();
+    if (batches == 0) {
+      return calibrated(
+          groups, groups.stream().map(g -> Optional.<InputStatistics>empty()).toList());
+    }
+    return calibrated(
+        groups,
+        sums(
+            groups,
+            scopes,
+            (share, batch, sums) -> {
+              for (int i = 0; i < groups.size(); i++) {
+                approach(share, batch, approaches.get(i), sums.get(i));
+              }
+            }));
   }
 
-  /** The same with a copy of one batch after the other; the batches stay where they are. */
-  private CalibratedGroup ahead(int from, int index, TensorScope scope) {
-    return calibrate(
-        index,
-        scope,
-        (batch, reader) -> {
-          try (TensorScope local = backend.newScope();
-              CalibrationBatch copy = batch.copy(local)) {
-            copy.run(block, original, from, index);
-            reader.accept(copy);
-          }
-        });
+  /** Groups with their statistics, each where the sums are. */
+  private List<CalibratedGroup> calibrated(
+      List<Integer> groups, List<Optional<InputStatistics>> statistics) {
+    Dealing dealing = new Dealing(devices.size());
+    return IntStream.range(0, groups.size())
+        .mapToObj(i -> {
+          Step.Linears group = (Step.Linears) steps.get(groups.get(i));
+          return new CalibratedGroup(
+              group,
+              dealing.home(i),
+              statistics.get(i),
+              batches == 0 ? Optional.empty() : curvature.apply(group));
+        })
+        .toList();
   }
 
-  /**
-   * Adds what the batches bring to a group.
-   *
-   * @param approach takes a batch to the group, and shows what comes there
-   */
-  private CalibratedGroup calibrate(
-      int index,
-      TensorScope scope,
-      BiConsumer<CalibrationBatch, Consumer<CalibrationBatch>> approach) {
+  /** What a batch adds to the sums of groups. */
+  @FunctionalInterface
+  private interface Adding {
+    void add(BlockShare share, CalibrationBatch batch, List<InputStatistics> sums);
+  }
+
+  private List<Optional<InputStatistics>> sums(
+      List<Integer> groups, DeviceScopes scopes, Adding adding) {
+    return new DealtSums(devices, scopes, groups.size())
+        .of(
+            Dealing.lanes(batches),
+            (group, backend, scope) ->
+                InputStatistics.of(backend, steps, groups.get(group), target, scope),
+            (device, lane, sums) -> {
+              BlockShare share = shares.get(device);
+              for (CalibrationBatch batch : share.batches()) {
+                if (Dealing.laneOf(batch.number()) == lane) {
+                  adding.add(share, batch, sums);
+                }
+              }
+            });
+  }
+
+  /** Takes a batch, or a copy of it, to a group and adds what it brings there. */
+  private void approach(
+      BlockShare share, CalibrationBatch batch, Approach approach, InputStatistics sums) {
+    if (!approach.ahead()) {
+      share.run(batch, approach.from(), approach.group());
+      add(share, batch, approach.group(), sums);
+      return;
+    }
+    try (TensorScope local = share.backend().newScope();
+        CalibrationBatch copy = batch.copy(local)) {
+      share.run(copy, approach.from(), approach.group());
+      add(share, copy, approach.group(), sums);
+    }
+  }
+
+  private void add(BlockShare share, CalibrationBatch batch, int index, InputStatistics sums) {
     Step.Linears group = (Step.Linears) steps.get(index);
-    if (batches.isEmpty()) {
-      return new CalibratedGroup(group, Optional.empty(), Optional.empty());
-    }
-    InputStatistics statistics = statistics(index, scope);
-    int tokens = 0;
-    for (CalibrationBatch batch : batches) {
-      int first = tokens;
-      approach.accept(batch, there -> add(there, group, statistics, first));
-      tokens += batch.registers().get(Step.RESIDUAL).rows();
-    }
-    return new CalibratedGroup(group, Optional.of(statistics), curvature.apply(group));
-  }
-
-  /** Adds the tokens of a batch, whose first is {@code first} of all. */
-  private void add(
-      CalibrationBatch batch, Step.Linears group, InputStatistics statistics, int first) {
     curvature
         .apply(group)
         .ifPresentOrElse(
-            known -> statistics.add(backend, batch, group, known, first),
-            () -> statistics.add(batch.registers(), batch.full(), group));
+            known -> sums.add(share.backend(), batch, group, known),
+            () -> sums.add(batch.registers(), batch.full(), group));
+  }
+
+  private Stream<CalibrationBatch> all() {
+    return shares.stream().map(BlockShare::batches).flatMap(Collection::stream);
   }
 
   private long rows(Step.Gather gather) {
-    return batches.stream().mapToLong(batch -> batch.registers().rows(gather)).sum();
+    return all().mapToLong(batch -> batch.registers().rows(gather)).sum();
   }
 
   private long tokens() {
-    return batches.stream().mapToLong(b -> b.registers().get(Step.RESIDUAL).rows()).sum();
+    return all().mapToLong(b -> b.registers().get(Step.RESIDUAL).rows()).sum();
   }
 
   /** All groups see the unquantized block; their statistics are held at the same time. */
   void atOnce(Consumer<List<CalibratedGroup>> quantize) {
-    try (TensorScope local = backend.newScope()) {
-      Map<Step.Linears, InputStatistics> all = new LinkedHashMap<>();
+    List<List<Integer>> together = new ArrayList<>();
+    List<Integer> experts = new ArrayList<>();
+    for (Stretch stretch : Stretch.of(steps)) {
+      for (int group : stretch.groups(steps)) {
+        if (stretch.isExpert()) {
+          experts.add(group);
+        } else {
+          together.add(List.of(group));
+        }
+      }
+    }
+    together.add(experts);
+    List<Integer> groups = together.stream().flatMap(Collection::stream).toList();
+    try (DeviceScopes local = new DeviceScopes(devices)) {
+      List<CalibratedGroup> calibrated =
+          calibrated(
+              groups,
+              sums(groups, local, (share, batch, sums) -> trial(share, batch, groups, sums)));
+      int from = 0;
+      for (List<Integer> some : together) {
+        quantize.accept(calibrated.subList(from, from + some.size()));
+        from += some.size();
+      }
+    }
+  }
+
+  /**
+   * Takes a copy of the residual stream through the block and adds what it brings to all groups.
+   */
+  private void trial(
+      BlockShare share, CalibrationBatch batch, List<Integer> groups, List<InputStatistics> sums) {
+    try (TensorScope run = share.backend().newScope();
+        Registers registers = residual(share.backend(), batch.registers(), run)) {
+      Optional<Registers> full = batch.full().map(f -> residual(share.backend(), f, run));
+      CalibrationBatch trial = batch.with(registers, full);
+      int from = 0;
       for (int i = 0; i < steps.size(); i++) {
-        if (steps.get(i) instanceof Step.Linears group) {
-          all.put(group, statistics(i, local));
+        int at = groups.indexOf(i);
+        if (at >= 0) {
+          share.run(trial, from, i);
+          add(share, trial, i, sums.get(at));
+          from = i;
         }
       }
-      int tokens = 0;
-      for (CalibrationBatch batch : batches) {
-        try (TensorScope run = backend.newScope();
-            Registers registers = residual(batch.registers(), run)) {
-          Optional<Registers> full = batch.full().map(f -> residual(f, run));
-          CalibrationBatch trial = new CalibrationBatch(registers, full, batch.sequences());
-          int from = 0;
-          for (int i = 0; i < steps.size(); i++) {
-            if (steps.get(i) instanceof Step.Linears group) {
-              trial.run(block, original, from, i);
-              add(trial, group, all.get(group), tokens);
-              from = i;
-            }
-          }
-        }
-        tokens += batch.registers().get(Step.RESIDUAL).rows();
-      }
-      List<CalibratedGroup> experts = new ArrayList<>();
-      for (Stretch stretch : Stretch.of(steps)) {
-        for (int i : stretch.groups(steps)) {
-          Step.Linears group = (Step.Linears) steps.get(i);
-          CalibratedGroup calibrated =
-              new CalibratedGroup(group, Optional.of(all.get(group)), curvature.apply(group));
-          if (stretch.isExpert()) {
-            experts.add(calibrated);
-          } else {
-            quantize.accept(List.of(calibrated));
-          }
-        }
-      }
-      quantize.accept(experts);
     }
   }
 
   /** A copy of the residual stream and what else the block reads of earlier ones. */
-  private Registers residual(Registers of, TensorScope scope) {
+  private Registers residual(Backend backend, Registers of, TensorScope scope) {
     Registers copy = new Registers(backend, scope);
     Tensor x = of.get(Step.RESIDUAL);
     copy.define(Step.RESIDUAL, x.rows(), x.columns(), y -> backend.linalg().convert(x, y));
-    for (String name : block.spec().needs()) {
+    for (String name : shares.getFirst().block().spec().needs()) {
       Tensor kept = of.get(name);
       copy.define(name, kept.rows(), kept.columns(), y -> backend.linalg().convert(kept, y));
     }
@@ -228,12 +262,14 @@ final class BlockCalibration {
 
   /** Takes the batches to the end of the block. */
   void finish() {
-    for (CalibrationBatch batch : batches) {
-      batch.run(block, original, reached, steps.size());
-    }
+    run((share, batch) -> share.run(batch, reached, steps.size()));
   }
 
-  private InputStatistics statistics(int index, TensorScope scope) {
-    return InputStatistics.of(backend, steps, index, target, scope);
+  /** Does something with each batch, where it lies. */
+  private void run(BiConsumer<BlockShare, CalibrationBatch> work) {
+    devices.all((device, backend) -> {
+      BlockShare share = shares.get(device);
+      share.batches().forEach(batch -> work.accept(share, batch));
+    });
   }
 }

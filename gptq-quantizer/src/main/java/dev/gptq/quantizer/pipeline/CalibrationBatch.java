@@ -8,11 +8,14 @@ import java.util.Optional;
 /**
  * Some calibration windows on their way through the model.
  *
+ * @param number of the batch, from 0
+ * @param first the first token of the batch, counted through all batches
+ * @param sequences number of windows
  * @param registers their activations at the point that the calibration has reached
  * @param full the activations of the full-precision model there, if a target needs them
- * @param sequences number of windows
  */
-record CalibrationBatch(Registers registers, Optional<Registers> full, int sequences)
+record CalibrationBatch(
+    int number, int first, int sequences, Registers registers, Optional<Registers> full)
     implements AutoCloseable {
 
   /** Runs steps of the block, and in full precision those of the original. */
@@ -21,10 +24,14 @@ record CalibrationBatch(Registers registers, Optional<Registers> full, int seque
     original.ifPresent(o -> o.run(full.orElseThrow(), sequences, from, to));
   }
 
+  /** The same windows with other activations. */
+  CalibrationBatch with(Registers others, Optional<Registers> otherFull) {
+    return new CalibrationBatch(number, first, sequences, others, otherFull);
+  }
+
   /** A copy of all that is there, which can go ahead while this stays. */
   CalibrationBatch copy(TensorScope scope) {
-    return new CalibrationBatch(
-        registers.copy(scope), full.map(known -> known.copy(scope)), sequences);
+    return with(registers.copy(scope), full.map(known -> known.copy(scope)));
   }
 
   @Override

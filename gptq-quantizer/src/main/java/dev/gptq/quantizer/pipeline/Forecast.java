@@ -104,7 +104,11 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
       }
       return new Forecast(
           MemoryEstimate.of(
-              rehearsal.memory().peak(), backend.activationType(), spec, settings, windows),
+              rehearsal.memory().peak(),
+              backend.activationType(),
+              spec,
+              settings,
+              Dealing.tokensOfFirst(backend.devices(), windows)),
           work,
           activations);
     }

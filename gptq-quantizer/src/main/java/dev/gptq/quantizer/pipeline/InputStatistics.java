@@ -81,17 +81,19 @@ record InputStatistics(Hessian hessian, Optional<InputDrift> drift) {
   }
 
   /**
-   * Adds the tokens of a batch, each with its weight.
+   * Adds other sums.
    *
-   * @param first the first token of the batch, counted through all batches
+   * @param elsewhere whether they lie on another device, which was waited for
    */
-  void add(
-      Backend backend,
-      CalibrationBatch batch,
-      Step.Linears group,
-      GroupCurvature curvature,
-      int first) {
+  void add(InputStatistics other, boolean elsewhere) {
+    hessian.add(other.hessian, elsewhere);
+    drift.ifPresent(sums -> sums.add(other.drift.orElseThrow(), elsewhere));
+  }
+
+  /** Adds the tokens of a batch, each with its weight. */
+  void add(Backend backend, CalibrationBatch batch, Step.Linears group, GroupCurvature curvature) {
     Tensor x = batch.registers().get(group.in());
+    int first = batch.first();
     int last = first + x.rows();
     try (TensorScope local = backend.newScope()) {
       hessian.add(weighed(backend, x, curvature.weights(first, last, true, local), local));

@@ -10,15 +10,15 @@ import dev.gptq.tensor.DType;
 import java.util.stream.LongStream;
 
 /**
- * What a quantization needs of a backend's memory: the most bytes of tensors that a {@link
- * Rehearsal} of it counted. Where numbers decide that a rehearsal does not have, the larger is
- * taken: tokens go to experts as unevenly as a wave of them can hold ({@link ExpertWave}), each
- * expert has tokens enough to be worth solving, and where experts that few tokens choose would make
- * longer waves, their Hessians are added.
+ * What a quantization needs of a backend's memory, of the first device's where there are several:
+ * the most bytes of tensors that a {@link Rehearsal} of it counted. Where numbers decide that a
+ * rehearsal does not have, the larger is taken: tokens go to experts as unevenly as a wave of them
+ * can hold ({@link ExpertWave}), each expert has tokens enough to be worth solving, and where
+ * experts that few tokens choose would make longer waves, their Hessians are added.
  *
  * @param tensors all of it, in bytes
- * @param states the residual stream of all calibration tokens, which is there from the first block
- *     to the last
+ * @param states the residual stream of all calibration tokens of the device, which is there from
+ *     the first block to the last
  * @param weights the largest block's weights; where a target needs full precision, twice
  */
 public record MemoryEstimate(long tensors, long states, long weights) {
@@ -28,14 +28,10 @@ public record MemoryEstimate(long tensors, long states, long weights) {
    *
    * @param peak the most bytes that it counted
    * @param number the type of activations and weights
+   * @param tokens calibration tokens of the device
    */
   static MemoryEstimate of(
-      long peak,
-      DType number,
-      DecoderSpec spec,
-      QuantizationSettings settings,
-      ImmutableList<int[]> windows) {
-    long tokens = windows.stream().mapToLong(window -> window.length).sum();
+      long peak, DType number, DecoderSpec spec, QuantizationSettings settings, long tokens) {
     long bytes = (long) number.bytes() * (settings.needsFullPrecision() ? 2 : 1);
     return new MemoryEstimate(
         peak + longerWaves(spec, settings),
@@ -43,10 +39,13 @@ public record MemoryEstimate(long tensors, long states, long weights) {
         bytes * spec.blocks().stream().mapToLong(MemoryEstimate::elements).max().orElse(0));
   }
 
-  /** Bytes of Hessians by which a wave of experts can exceed the rehearsed one. */
+  /**
+   * Bytes of Hessians by which a wave of experts can exceed the rehearsed one: their sums, and
+   * those of a lane of batches.
+   */
   private static long longerWaves(DecoderSpec spec, QuantizationSettings settings) {
     return settings.trueSequential() && settings.method() == QuantizationSettings.Method.GPTQ
-        ? spec.blocks().stream().mapToLong(MemoryEstimate::longerWave).max().orElse(0)
+        ? 2 * spec.blocks().stream().mapToLong(MemoryEstimate::longerWave).max().orElse(0)
         : 0;
   }
 
@@ -85,7 +84,7 @@ public record MemoryEstimate(long tensors, long states, long weights) {
   public ImmutableList<String> lines(long room) {
     return ImmutableList.of(
         "memory on the backend: about " + mebibytes(tensors) + " of " + mebibytes(room),
-        "  hidden states of all calibration tokens   " + mebibytes(states),
+        "  hidden states of its calibration tokens   " + mebibytes(states),
         "  one block's weights                       " + mebibytes(weights),
         "  what is computed with them, at most       " + mebibytes(tensors - states - weights));
   }

@@ -3,40 +3,34 @@ package dev.gptq.quantizer.pipeline;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
-import dev.gptq.backend.LaneGroup;
+import dev.gptq.backend.DeviceGroup;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.forward.Block;
 import dev.gptq.quantize.Hessian;
 import dev.gptq.quantizer.pipeline.ModuleSolve.Solved;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Function;
 
-/** Quantizes the linear layers of one block and puts the quantized weights in their place. */
+/**
+ * Quantizes the linear layers of one block and puts the quantized weights in their place, on all
+ * devices.
+ */
 final class ModuleQuantizer {
-  private final LaneGroup lanes;
+  private final DeviceGroup devices;
+  private final List<BlockShare> shares;
   private final QuantizationSettings settings;
   private final int layer;
-  private final Block block;
-  private final Function<Backend, GroupSolver> solver;
   private final ImmutableMap.Builder<String, QuantizedModule> modules = ImmutableMap.builder();
 
-  /**
-   * For one block.
-   *
-   * @param solver makes what solves groups of the block on a lane
-   */
+  /** For one block. */
   ModuleQuantizer(
-      LaneGroup lanes,
-      QuantizationSettings settings,
-      int layer,
-      Block block,
-      Function<Backend, GroupSolver> solver) {
-    this.lanes = lanes;
+      DeviceGroup devices, List<BlockShare> shares, QuantizationSettings settings, int layer) {
+    this.devices = devices;
+    this.shares = shares;
     this.settings = settings;
     this.layer = layer;
-    this.block = block;
-    this.solver = solver;
   }
 
   /** The modules quantized so far, by full name. */
@@ -44,25 +38,84 @@ final class ModuleQuantizer {
     return modules.buildOrThrow();
   }
 
-  /** Quantizes the selected modules of groups that know nothing of each other, side by side. */
+  /** A group with those of its modules that are to be quantized. */
+  private record Task(CalibratedGroup calibrated, List<LinearSpec> selected) {
+    Optional<Hessian> hessian() {
+      return calibrated.statistics().map(InputStatistics::hessian);
+    }
+  }
+
+  /**
+   * Quantizes the selected modules of groups that know nothing of each other, side by side, each
+   * group where it is at home.
+   */
   void quantize(List<CalibratedGroup> groups, JobListener listener) {
-    List<Function<Backend, ImmutableList<Solved>>> tasks = new ArrayList<>();
-    for (CalibratedGroup calibrated : groups) {
-      List<LinearSpec> selected =
-          calibrated.group().modules().stream()
-              .filter(m -> settings.selection().test(block.spec().nameOf(m)))
-              .toList();
-      if (!selected.isEmpty()) {
-        calibrated.statistics().map(InputStatistics::hessian).ifPresent(Hessian::matrix);
-        tasks.add(lane -> solver.apply(lane).solve(selected, calibrated));
-        calibrated
-            .statistics()
-            .map(InputStatistics::hessian)
-            .filter(hessian -> hessian.tokens() > 0)
-            .ifPresent(hessian -> listener.calibrated(layer, calibrated.group(), hessian));
+    List<Task> tasks =
+        groups.stream()
+            .map(group -> new Task(group, selected(group)))
+            .filter(task -> !task.selected().isEmpty())
+            .toList();
+    devices.all((device, backend) ->
+        at(device, tasks).forEach(task -> task.hessian().ifPresent(Hessian::matrix)));
+    tasks.forEach(task -> tell(task, listener));
+    List<List<ImmutableList<Solved>>> solved =
+        shares.stream().<List<ImmutableList<Solved>>>map(share -> new ArrayList<>()).toList();
+    devices.all((device, backend) ->
+        shares.get(device).lanes().run(solves(device, tasks), solved.get(device)::add));
+    if (shares.size() > 1) {
+      devices.all((device, backend) -> receive(device, backend, tasks));
+    }
+    int[] next = new int[shares.size()];
+    for (Task task : tasks) {
+      int home = task.calibrated().home();
+      if (home < shares.size()) {
+        solved.get(home).get(next[home]++).forEach(module -> keep(module, listener));
       }
     }
-    lanes.run(tasks, solved -> solved.forEach(module -> keep(module, listener)));
+  }
+
+  private List<LinearSpec> selected(CalibratedGroup group) {
+    return group.group().modules().stream()
+        .filter(m -> settings.selection().test(block(0).spec().nameOf(m)))
+        .toList();
+  }
+
+  private Block block(int device) {
+    return shares.get(device).block();
+  }
+
+  private static List<Task> at(int device, List<Task> tasks) {
+    return tasks.stream().filter(task -> task.calibrated().home() == device).toList();
+  }
+
+  private void tell(Task task, JobListener listener) {
+    task.hessian()
+        .filter(hessian -> hessian.tokens() > 0)
+        .ifPresent(hessian ->
+            devices.on(
+                task.calibrated().home(),
+                backend -> {
+                  listener.calibrated(layer, task.calibrated().group(), hessian);
+                  return backend;
+                }));
+  }
+
+  private List<Function<Backend, ImmutableList<Solved>>> solves(int device, List<Task> tasks) {
+    Function<Backend, GroupSolver> solver = shares.get(device).solver();
+    return at(device, tasks).stream()
+        .<Function<Backend, ImmutableList<Solved>>>map(
+            task -> lane -> solver.apply(lane).solve(task.selected(), task.calibrated()))
+        .toList();
+  }
+
+  /** Takes the weights that other devices have quantized. */
+  private void receive(int device, Backend backend, List<Task> tasks) {
+    for (Task task : tasks) {
+      int home = task.calibrated().home();
+      for (LinearSpec module : home == device ? List.<LinearSpec>of() : task.selected()) {
+        backend.receive(block(home).dense(module), block(device).dense(module));
+      }
+    }
   }
 
   private void keep(Solved solved, JobListener listener) {
@@ -73,13 +126,16 @@ final class ModuleQuantizer {
 
   /** Puts a module that was quantized earlier in its place. */
   void restore(QuantizedModule restored) {
-    LinearSpec module =
-        block
-            .spec()
-            .linears()
-            .filter(m -> block.spec().nameOf(m).equals(restored.report().name()))
-            .findFirst()
-            .orElseThrow();
-    block.substitute(module, restored.packed());
+    devices.all((device, backend) -> {
+      Block block = block(device);
+      LinearSpec module =
+          block
+              .spec()
+              .linears()
+              .filter(m -> block.spec().nameOf(m).equals(restored.report().name()))
+              .findFirst()
+              .orElseThrow();
+      block.substitute(module, restored.packed());
+    });
   }
 }

@@ -4,24 +4,16 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Backend;
-import dev.gptq.backend.LaneGroup;
+import dev.gptq.backend.DeviceGroup;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.models.evaluation.Perplexity;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
-import dev.gptq.models.family.Step;
-import dev.gptq.models.forward.Block;
-import dev.gptq.models.forward.Ends;
-import dev.gptq.models.forward.Registers;
-import dev.gptq.models.forward.RopeTables;
 import dev.gptq.models.forward.WeightSource;
-import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
-import java.util.stream.Stream;
 
 /**
  * Quantizes a model block by block. The calibration windows pass through the model once: each block
@@ -33,6 +25,10 @@ import java.util.stream.Stream;
  * without true-sequential), and for every calibration token the residual stream plus the widest
  * activation that is alive between two groups, unless that is computed again ({@link Activations}).
  * A target other than the weights themselves doubles weights and activations and adds two squares.
+ *
+ * <p>Several devices ({@link Backend#devices}) share the work as {@link Dealing} says: each takes
+ * some batches through the blocks and solves some of the modules that can be solved side by side.
+ * The result has the same bits as that of one device.
  */
 public final class QuantizationJob {
   /** Calibration tokens that go through a block together: enough to fill a GPU. */
@@ -46,6 +42,7 @@ public final class QuantizationJob {
   private final BlockStore store;
   private final JobListener listener;
   private final Activations activations;
+  private final int batchTokens;
 
   /**
    * A job that keeps activations.
@@ -62,7 +59,7 @@ public final class QuantizationJob {
       ImmutableList<int[]> windows,
       BlockStore store,
       JobListener listener) {
-    this(backend, spec, source, settings, windows, store, listener, Activations.KEPT);
+    this(backend, spec, source, settings, windows, store, listener, Activations.KEPT, BATCH_TOKENS);
   }
 
   private QuantizationJob(
@@ -73,7 +70,8 @@ public final class QuantizationJob {
       ImmutableList<int[]> windows,
       BlockStore store,
       JobListener listener,
-      Activations activations) {
+      Activations activations,
+      int batchTokens) {
     this.backend = backend;
     this.spec = spec;
     this.source = source;
@@ -82,11 +80,19 @@ public final class QuantizationJob {
     this.store = store;
     this.listener = listener;
     this.activations = activations;
+    this.batchTokens = batchTokens;
   }
 
   /** The same with wide activations kept or computed again. */
   public QuantizationJob with(Activations wide) {
-    return new QuantizationJob(backend, spec, source, settings, windows, store, listener, wide);
+    return new QuantizationJob(
+        backend, spec, source, settings, windows, store, listener, wide, batchTokens);
+  }
+
+  /** The same with that many calibration tokens, or one window, going through a block together. */
+  public QuantizationJob withBatches(int tokens) {
+    return new QuantizationJob(
+        backend, spec, source, settings, windows, store, listener, activations, tokens);
   }
 
   /** Quantizes all blocks that the store does not have yet. */
@@ -101,37 +107,42 @@ public final class QuantizationJob {
   public void run(StateStore states) {
     int count = spec.blocks().size();
     int finished = finished();
-    try (TensorScope scope = backend.newScope();
-        LaneGroup lanes = new LaneGroup(backend);
+    try (DeviceGroup devices = new DeviceGroup(backend);
+        DeviceShares shares = new DeviceShares(devices, spec, source, settings, batches());
         BackgroundStore background = new BackgroundStore(store)) {
-      RopeTables ropes = new RopeTables(scope);
       int first = finished;
-      List<CalibrationBatch> batches = List.of();
       if (!windows.isEmpty() && finished < count) {
         first = states.newest(finished).orElse(0);
-        batches = first == 0 ? embed(scope) : allocate(scope);
-        if (first > 0 && !states.load(first, backend, tensors(batches))) {
-          batches.forEach(CalibrationBatch::close);
+        if (first > 0) {
+          shares.allocate();
+        }
+        if (first == 0 || !states.load(first, shares.states())) {
           first = 0;
-          batches = embed(scope);
+          shares.embed();
         }
       }
-      Optional<ModelCurvature> curvature =
-          settings.needsGradients() && !batches.isEmpty()
-              ? Optional.of(curvature(scope))
-              : Optional.empty();
-      for (int i = 0; i < count; i++) {
-        listener.block(i, count);
-        if (i < first) {
-          requireWhole(spec.blocks().get(i), store.find(i).orElseThrow().keySet());
-        } else {
-          quantize(i, ropes, batches, curvature, lanes, background);
-          if (!batches.isEmpty() && i + 1 < count) {
-            states.put(i + 1, tensors(batches), background::flush);
+      try (TensorScope scope = backend.newScope()) {
+        Optional<ModelCurvature> curvature =
+            settings.needsGradients() && shares.hasBatches()
+                ? Optional.of(curvature(scope))
+                : Optional.empty();
+        for (int i = 0; i < count; i++) {
+          listener.block(i, count);
+          if (i < first) {
+            requireWhole(spec.blocks().get(i), store.find(i).orElseThrow().keySet());
+          } else {
+            quantize(i, shares, curvature, background);
+            if (shares.hasBatches() && i + 1 < count) {
+              states.put(i + 1, shares.states(), background::flush);
+            }
           }
         }
       }
     }
+  }
+
+  private List<List<int[]>> batches() {
+    return windows.isEmpty() ? List.of() : Perplexity.batches(windows, batchTokens);
   }
 
   /** Number of blocks that the store has, up to the first that it has not. */
@@ -144,101 +155,23 @@ public final class QuantizationJob {
   }
 
   private ModelCurvature curvature(TensorScope scope) {
-    return ModelCurvature.of(
-        backend,
-        spec,
-        source,
-        Perplexity.batches(windows, BATCH_TOKENS),
-        settings.curvature(),
-        scope);
-  }
-
-  /** The residual streams of all batches. */
-  private static List<Tensor> tensors(List<CalibrationBatch> batches) {
-    return batches.stream()
-        .flatMap(batch -> Stream.concat(Stream.of(batch.registers()), batch.full().stream()))
-        .map(registers -> registers.get(Step.RESIDUAL))
-        .toList();
-  }
-
-  /** Batches whose residual streams are yet to be filled. */
-  private List<CalibrationBatch> allocate(TensorScope scope) {
-    List<CalibrationBatch> batches = new ArrayList<>();
-    for (List<int[]> batch : Perplexity.batches(windows, BATCH_TOKENS)) {
-      int rows = Math.toIntExact(batch.stream().mapToLong(window -> window.length).sum());
-      batches.add(
-          new CalibrationBatch(
-              unfilled(rows, scope),
-              settings.needsFullPrecision() ? Optional.of(unfilled(rows, scope)) : Optional.empty(),
-              batch.size()));
-    }
-    return batches;
-  }
-
-  private Registers unfilled(int rows, TensorScope scope) {
-    Registers registers = new Registers(backend, scope);
-    registers.define(Step.RESIDUAL, rows, spec.hidden(), tensor -> {});
-    return registers;
-  }
-
-  private long calibrationTokens() {
-    return windows.stream().mapToLong(window -> window.length).sum();
-  }
-
-  private List<CalibrationBatch> embed(TensorScope scope) {
-    List<CalibrationBatch> batches = new ArrayList<>();
-    if (windows.isEmpty()) {
-      return batches;
-    }
-    try (TensorScope local = backend.newScope()) {
-      Ends ends = new Ends(backend, spec, source, local);
-      for (List<int[]> batch : Perplexity.batches(windows, BATCH_TOKENS)) {
-        Optional<Registers> full =
-            settings.needsFullPrecision()
-                ? Optional.of(embedded(ends, batch, scope, local))
-                : Optional.empty();
-        batches.add(new CalibrationBatch(embedded(ends, batch, scope, local), full, batch.size()));
-      }
-    }
-    return batches;
-  }
-
-  private Registers embedded(Ends ends, List<int[]> batch, TensorScope scope, TensorScope weights) {
-    Registers registers = new Registers(backend, scope);
-    ends.embed(batch, registers, weights);
-    return registers;
+    return ModelCurvature.of(backend, spec, source, batches(), settings.curvature(), scope);
   }
 
   private void quantize(
-      int index,
-      RopeTables ropes,
-      List<CalibrationBatch> batches,
-      Optional<ModelCurvature> curvature,
-      LaneGroup lanes,
-      BlockStore kept) {
+      int index, DeviceShares shares, Optional<ModelCurvature> curvature, BlockStore kept) {
     BlockSpec blockSpec = spec.blocks().get(index);
-    try (TensorScope local = backend.newScope()) {
-      Block block = new Block(backend, blockSpec, source, ropes, local);
-      Optional<Block> original =
-          settings.needsFullPrecision()
-              ? Optional.of(new Block(backend, blockSpec, source, ropes, local))
-              : Optional.empty();
+    try (DeviceScopes local = new DeviceScopes(shares.devices())) {
+      List<BlockShare> block = shares.load(index, local);
       BlockCalibration calibration =
           new BlockCalibration(
-              backend,
+              shares.devices(),
               block,
-              original,
+              shares.hasBatches() ? batches().size() : 0,
               settings.target().kind(),
-              batches,
               activations,
               group -> curvature.map(known -> known.of(index, group)));
-      ModuleQuantizer quantizer =
-          new ModuleQuantizer(
-              lanes,
-              settings,
-              index,
-              block,
-              lane -> new GroupSolver(lane, source, settings, index, block, calibrationTokens()));
+      ModuleQuantizer quantizer = new ModuleQuantizer(shares.devices(), block, settings, index);
       Optional<ImmutableMap<String, QuantizedModule>> finished = kept.find(index);
       if (finished.isPresent()) {
         requireWhole(blockSpec, finished.get().keySet());
@@ -246,7 +179,7 @@ public final class QuantizationJob {
         calibration.finish();
         return;
       }
-      if (settings.trueSequential() || batches.isEmpty()) {
+      if (settings.trueSequential() || !shares.hasBatches()) {
         calibration.sequential(groups -> quantizer.quantize(groups, listener));
       } else {
         calibration.atOnce(groups -> quantizer.quantize(groups, listener));

@@ -1,7 +1,5 @@
 package dev.gptq.quantizer.pipeline;
 
-import dev.gptq.backend.Backend;
-import dev.gptq.tensor.Tensor;
 import java.util.List;
 import java.util.OptionalInt;
 
@@ -14,11 +12,11 @@ public interface StateStore {
   OptionalInt newest(int last);
 
   /**
-   * Fills tensors with the states before a block, in the order in which they were put.
+   * Fills in the states before a block, in the order in which they were put.
    *
    * @return whether that could be done; if not, what the tensors hold means nothing
    */
-  boolean load(int block, Backend backend, List<Tensor> states);
+  boolean load(int block, List<HiddenState> states);
 
   /**
    * Offers the states before a block; whether they are kept is the store's choice.
@@ -26,7 +24,7 @@ public interface StateStore {
    * @param stored waits until the blocks before this one are kept, without which the states are of
    *     no use
    */
-  void put(int block, List<Tensor> states, Runnable stored);
+  void put(int block, List<HiddenState> states, Runnable stored);
 
   /** Keeps nothing. */
   StateStore NONE =
@@ -37,11 +35,11 @@ public interface StateStore {
         }
 
         @Override
-        public boolean load(int block, Backend backend, List<Tensor> states) {
+        public boolean load(int block, List<HiddenState> states) {
           return false;
         }
 
         @Override
-        public void put(int block, List<Tensor> states, Runnable stored) {}
+        public void put(int block, List<HiddenState> states, Runnable stored) {}
       };
 }

@@ -1,10 +1,7 @@
 package dev.gptq.quantizer.store;
 
 import com.google.common.hash.Hashing;
-import dev.gptq.backend.Backend;
-import dev.gptq.tensor.Layout;
-import dev.gptq.tensor.Tensor;
-import dev.gptq.tensor.TensorScope;
+import dev.gptq.quantizer.pipeline.HiddenState;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -18,8 +15,8 @@ import java.util.List;
 import java.util.zip.CRC32C;
 
 /**
- * Tensors one after the other: 32 bytes that say of which run, block and tensors they are, and then
- * of each tensor its elements, row by row, and their CRC-32C in 8 bytes, little-endian.
+ * Tensors one after the other: 32 bytes that say of which run, block and states they are, and then
+ * of each state its elements, row by row, and their CRC-32C in 8 bytes, little-endian.
  */
 final class StateFile {
   private static final int PIECE = 16 << 20;
@@ -32,22 +29,22 @@ final class StateFile {
     this.channel = channel;
   }
 
-  /** Bytes of a file with these tensors. */
-  static long bytes(List<Tensor> tensors) {
-    return HEAD + tensors.stream().mapToLong(tensor -> tensor.byteSize() + Long.BYTES).sum();
+  /** Bytes of a file with these states. */
+  static long bytes(List<HiddenState> states) {
+    return HEAD + states.stream().mapToLong(state -> state.byteSize() + Long.BYTES).sum();
   }
 
-  private static byte[] head(String key, int block, List<Tensor> tensors) {
+  private static byte[] head(String key, int block, List<HiddenState> states) {
     StringBuilder text = new StringBuilder(key).append(' ').append(block);
-    for (Tensor tensor : tensors) {
-      text.append(' ').append(tensor.type()).append(' ').append(tensor.rows());
-      text.append(' ').append(tensor.columns());
+    for (HiddenState state : states) {
+      text.append(' ').append(state.type()).append(' ').append(state.rows());
+      text.append(' ').append(state.columns());
     }
     return Hashing.sha256().hashString(text, StandardCharsets.UTF_8).asBytes();
   }
 
   /** Writes a file, which is made or replaced. */
-  static void write(Path path, String key, int block, List<Tensor> tensors) throws IOException {
+  static void write(Path path, String key, int block, List<HiddenState> states) throws IOException {
     try (FileChannel channel =
         FileChannel.open(
             path,
@@ -55,21 +52,21 @@ final class StateFile {
             StandardOpenOption.TRUNCATE_EXISTING,
             StandardOpenOption.WRITE)) {
       StateFile file = new StateFile(channel);
-      file.write(ByteBuffer.wrap(head(key, block, tensors)));
-      for (Tensor tensor : tensors) {
-        file.write(tensor);
+      file.write(ByteBuffer.wrap(head(key, block, states)));
+      for (HiddenState state : states) {
+        file.write(state);
       }
     }
   }
 
-  private void write(Tensor tensor) throws IOException {
+  private void write(HiddenState state) throws IOException {
     CRC32C checksum = new CRC32C();
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment piece = arena.allocate((long) rowsOfPiece(tensor) * rowBytes(tensor));
-      for (int from = 0, to; from < tensor.rows(); from = to) {
-        to = Math.min(tensor.rows(), from + rowsOfPiece(tensor));
-        tensor.rows(from, to).copyTo(piece);
-        ByteBuffer bytes = piece.asSlice(0, (to - from) * rowBytes(tensor)).asByteBuffer();
+    try (Arena arena = Arena.ofShared()) {
+      MemorySegment piece = arena.allocate((long) rowsOfPiece(state) * rowBytes(state));
+      for (int from = 0, to; from < state.rows(); from = to) {
+        to = Math.min(state.rows(), from + rowsOfPiece(state));
+        state.copyTo(from, to, piece);
+        ByteBuffer bytes = piece.asSlice(0, (to - from) * rowBytes(state)).asByteBuffer();
         checksum.update(bytes.duplicate());
         write(bytes);
       }
@@ -84,43 +81,38 @@ final class StateFile {
   }
 
   /**
-   * Fills tensors from a file. Throws {@link DamagedFileException} if it is not the file of these
-   * tensors, or not as it was written.
+   * Fills states from a file. Throws {@link DamagedFileException} if it is not the file of these
+   * states, or not as it was written.
    */
-  static void read(Path path, String key, int block, Backend backend, List<Tensor> tensors)
-      throws IOException {
+  static void read(Path path, String key, int block, List<HiddenState> states) throws IOException {
     try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
-      if (channel.size() != bytes(tensors)) {
+      if (channel.size() != bytes(states)) {
         throw new DamagedFileException(
-            path, "it has " + channel.size() + " bytes and should have " + bytes(tensors));
+            path, "it has " + channel.size() + " bytes and should have " + bytes(states));
       }
       StateFile file = new StateFile(channel);
       ByteBuffer head = ByteBuffer.allocate(HEAD);
       file.read(path, head);
-      if (!head.equals(ByteBuffer.wrap(head(key, block, tensors)))) {
+      if (!head.equals(ByteBuffer.wrap(head(key, block, states)))) {
         throw new DamagedFileException(path, "it belongs to another run or block");
       }
-      for (Tensor tensor : tensors) {
-        file.read(path, backend, tensor);
+      for (HiddenState state : states) {
+        file.read(path, state);
       }
     }
   }
 
-  private void read(Path path, Backend backend, Tensor tensor) throws IOException {
+  private void read(Path path, HiddenState state) throws IOException {
     CRC32C checksum = new CRC32C();
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment piece = arena.allocate((long) rowsOfPiece(tensor) * rowBytes(tensor));
-      for (int from = 0, to; from < tensor.rows(); from = to) {
-        to = Math.min(tensor.rows(), from + rowsOfPiece(tensor));
-        MemorySegment rows = piece.asSlice(0, (to - from) * rowBytes(tensor));
+    try (Arena arena = Arena.ofShared()) {
+      MemorySegment piece = arena.allocate((long) rowsOfPiece(state) * rowBytes(state));
+      for (int from = 0, to; from < state.rows(); from = to) {
+        to = Math.min(state.rows(), from + rowsOfPiece(state));
+        MemorySegment rows = piece.asSlice(0, (to - from) * rowBytes(state));
         ByteBuffer bytes = rows.asByteBuffer();
         read(path, bytes);
         checksum.update(bytes);
-        try (TensorScope scope = backend.newScope()) {
-          Tensor uploaded =
-              scope.upload(rows, tensor.type(), to - from, tensor.columns(), Layout.ROW_MAJOR);
-          backend.linalg().convert(uploaded, tensor.rows(from, to));
-        }
+        state.fill(from, to, rows);
       }
     }
     ByteBuffer expected = number();
@@ -146,11 +138,11 @@ final class StateFile {
     return ByteBuffer.allocate(Long.BYTES).order(ByteOrder.LITTLE_ENDIAN);
   }
 
-  private static long rowBytes(Tensor tensor) {
-    return (long) tensor.columns() * tensor.type().bytes();
+  private static long rowBytes(HiddenState state) {
+    return (long) state.columns() * state.type().bytes();
   }
 
-  private static int rowsOfPiece(Tensor tensor) {
-    return Math.clamp(PIECE / rowBytes(tensor), 1, tensor.rows());
+  private static int rowsOfPiece(HiddenState state) {
+    return Math.clamp(PIECE / rowBytes(state), 1, state.rows());
   }
 }

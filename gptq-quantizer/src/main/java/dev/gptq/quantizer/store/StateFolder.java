@@ -1,8 +1,7 @@
 package dev.gptq.quantizer.store;
 
-import dev.gptq.backend.Backend;
+import dev.gptq.quantizer.pipeline.HiddenState;
 import dev.gptq.quantizer.pipeline.StateStore;
-import dev.gptq.tensor.Tensor;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -69,9 +68,9 @@ public final class StateFolder implements StateStore {
   }
 
   @Override
-  public boolean load(int block, Backend backend, List<Tensor> states) {
+  public boolean load(int block, List<HiddenState> states) {
     try {
-      StateFile.read(file(block), key, block, backend, states);
+      StateFile.read(file(block), key, block, states);
       return true;
     } catch (IOException e) {
       notes.accept(
@@ -82,7 +81,7 @@ public final class StateFolder implements StateStore {
   }
 
   @Override
-  public void put(int block, List<Tensor> states, Runnable stored) {
+  public void put(int block, List<HiddenState> states, Runnable stored) {
     long bytes = StateFile.bytes(states);
     long begin = clock.getAsLong();
     if (full || (begin - last) / 1e9 * SHARE < bytes / rate + FILE_SECONDS) {

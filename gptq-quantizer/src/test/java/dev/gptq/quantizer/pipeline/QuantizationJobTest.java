@@ -26,9 +26,6 @@ import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.store.RunKey;
 import dev.gptq.quantizer.store.WorkFolder;
 import dev.gptq.tensor.HostCopies;
-import dev.gptq.tensor.Layout;
-import dev.gptq.tensor.Tensor;
-import dev.gptq.tensor.TensorScope;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
@@ -254,31 +251,20 @@ final class QuantizationJobTest {
     }
 
     @Override
-    public boolean load(int block, Backend backend, List<Tensor> states) {
+    public boolean load(int block, List<HiddenState> states) {
       loaded = block;
       for (int i = 0; i < states.size(); i++) {
-        Tensor to = states.get(i);
-        try (TensorScope scope = backend.newScope()) {
-          backend
-              .linalg()
-              .convert(
-                  scope.upload(
-                      MemorySegment.ofArray(kept.get(block).get(i)),
-                      to.type(),
-                      to.rows(),
-                      to.columns(),
-                      Layout.ROW_MAJOR),
-                  to);
-        }
+        HiddenState to = states.get(i);
+        to.fill(0, to.rows(), MemorySegment.ofArray(kept.get(block).get(i)));
       }
       return !damaged;
     }
 
     @Override
-    public void put(int block, List<Tensor> states, Runnable stored) {
+    public void put(int block, List<HiddenState> states, Runnable stored) {
       stored.run();
       offered.add(block);
-      kept.put(block, states.stream().map(HostCopies::floats).toList());
+      kept.put(block, states.stream().map(state -> HostCopies.floats(state.tensor())).toList());
     }
   }
 

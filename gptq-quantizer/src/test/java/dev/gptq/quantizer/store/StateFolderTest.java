@@ -5,10 +5,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.DeviceGroup;
+import dev.gptq.quantizer.pipeline.HiddenState;
 import dev.gptq.reference.ReferenceBackendProvider;
 import dev.gptq.tensor.DType;
+import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
-import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.io.IOException;
 import java.io.RandomAccessFile;
@@ -33,18 +35,21 @@ final class StateFolderTest {
   private long now;
   private Path folder;
   private Backend backend;
+  private DeviceGroup devices;
   private TensorScope scope;
 
   @BeforeEach
   void open() {
     folder = root.resolve("work");
     backend = new ReferenceBackendProvider().open(BackendOptions.defaults());
+    devices = new DeviceGroup(backend);
     scope = backend.newScope();
   }
 
   @AfterEach
   void close() {
     scope.close();
+    devices.close();
     backend.close();
   }
 
@@ -53,23 +58,24 @@ final class StateFolderTest {
   }
 
   /** The second is larger than a piece of a file, and no whole number of them. */
-  private ImmutableList<Tensor> tensors(long seed) {
+  private ImmutableList<HiddenState> tensors(long seed) {
     return ImmutableList.of(tensor(7, 3, seed), tensor(4099, 1100, seed + 1), tensor(1, 1, seed));
   }
 
-  private Tensor tensor(int rows, int columns, long seed) {
+  private HiddenState tensor(int rows, int columns, long seed) {
     SplittableRandom random = new SplittableRandom(seed);
     float[] values = new float[rows * columns];
     for (int i = 0; i < values.length; i++) {
       values[i] = (float) random.nextGaussian();
     }
-    return scope.upload(MemorySegment.ofArray(values), DType.F32, rows, columns, Layout.ROW_MAJOR);
+    return new HiddenState(
+        devices,
+        0,
+        scope.upload(MemorySegment.ofArray(values), DType.F32, rows, columns, Layout.ROW_MAJOR));
   }
 
-  private static float[] values(Tensor tensor) {
-    float[] values = new float[Math.toIntExact(tensor.elements())];
-    tensor.copyTo(MemorySegment.ofArray(values));
-    return values;
+  private static float[] values(HiddenState state) {
+    return HostCopies.floats(state.tensor());
   }
 
   private List<String> files() throws IOException {
@@ -94,9 +100,9 @@ final class StateFolderTest {
     assertThat(states.newest(4)).isEmpty();
     assertThat(states.newest(5)).hasValue(5);
     assertThat(states.newest(31)).hasValue(5);
-    ImmutableList<Tensor> loaded = tensors(2);
-    assertThat(states.load(5, backend, loaded)).isTrue();
-    ImmutableList<Tensor> expected = tensors(9);
+    ImmutableList<HiddenState> loaded = tensors(2);
+    assertThat(states.load(5, loaded)).isTrue();
+    ImmutableList<HiddenState> expected = tensors(9);
     for (int i = 0; i < expected.size(); i++) {
       assertThat(values(loaded.get(i))).isEqualTo(values(expected.get(i)));
     }
@@ -149,20 +155,20 @@ final class StateFolderTest {
     for (long at : new long[] {0, 31, 32, 32 + 84 + 8 + (17L << 20), size - 9, size - 1}) {
       flip(file, at);
       notes.clear();
-      assertThat(states("key").load(5, backend, tensors(2))).as("byte %s", at).isFalse();
+      assertThat(states("key").load(5, tensors(2))).as("byte %s", at).isFalse();
       assertThat(notes)
           .singleElement()
           .asString()
           .contains("blocks 0 to 4 run again", file.toString());
       flip(file, at);
     }
-    assertThat(states("key").load(5, backend, tensors(2))).isTrue();
-    assertThat(states("another").load(5, backend, tensors(2))).isFalse();
-    assertThat(states("key").load(5, backend, tensors(2).reverse())).isFalse();
+    assertThat(states("key").load(5, tensors(2))).isTrue();
+    assertThat(states("another").load(5, tensors(2))).isFalse();
+    assertThat(states("key").load(5, tensors(2).reverse())).isFalse();
     try (RandomAccessFile cut = new RandomAccessFile(file.toFile(), "rw")) {
       cut.setLength(size - 1);
     }
-    assertThat(states("key").load(5, backend, tensors(2))).isFalse();
+    assertThat(states("key").load(5, tensors(2))).isFalse();
     assertThat(notes.getLast()).contains("should have " + size);
   }
 
@@ -185,6 +191,6 @@ final class StateFolderTest {
     states.put(3, tensors(1), () -> {});
     assertThat(notes).hasSize(1);
     assertThat(files()).containsExactly("states-00001", "states-00002");
-    assertThat(states.load(1, backend, tensors(2))).isTrue();
+    assertThat(states.load(1, tensors(2))).isTrue();
   }
 }

@@ -8,9 +8,11 @@ import com.google.common.io.MoreFiles;
 import com.google.common.io.RecursiveDeleteOption;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.DeviceGroup;
 import dev.gptq.grid.Scheme;
 import dev.gptq.pack.BitStream;
 import dev.gptq.pack.PackedMatrix;
+import dev.gptq.quantizer.pipeline.HiddenState;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizedModule;
 import dev.gptq.reference.ReferenceBackendProvider;
@@ -80,8 +82,9 @@ final class WorkFolderFuzzTest {
   @Test
   void changedFilesAreToldAndNotUsed() throws IOException {
     try (Backend backend = new ReferenceBackendProvider().open(BackendOptions.defaults());
+        DeviceGroup devices = new DeviceGroup(backend);
         TensorScope scope = backend.newScope()) {
-      Tensor state = scope.filled(0.5f, 3, 5);
+      HiddenState state = new HiddenState(devices, 0, scope.filled(0.5f, 3, 5));
       try (WorkFolder work = open("this")) {
         work.put(0, ImmutableMap.of("q", MODULE));
         // Every look at the clock is an hour later, which is worth keeping states for.
@@ -108,14 +111,15 @@ final class WorkFolderFuzzTest {
         Files.write(chosen, changed);
         notes.clear();
         boolean same = Arrays.equals(changed, whole.get(chosen));
-        check(backend, chosen, same, "input %d, %s".formatted(number, chosen.getFileName()));
+        check(devices, chosen, same, "input %d, %s".formatted(number, chosen.getFileName()));
         MoreFiles.deleteDirectoryContents(folder, RecursiveDeleteOption.ALLOW_INSECURE);
       }
     }
   }
 
-  private void check(Backend backend, Path chosen, boolean same, String what) throws IOException {
-    try (TensorScope scope = backend.newScope()) {
+  private void check(DeviceGroup devices, Path chosen, boolean same, String what)
+      throws IOException {
+    try (TensorScope scope = devices.first().newScope()) {
       // A run of other settings looks at what this one left, and leaves it alone.
       open("another").close();
       assertThat(notes).as(what).hasSize(1);
@@ -138,7 +142,8 @@ final class WorkFolderFuzzTest {
         notes.clear();
         Tensor loaded = scope.columnMajor(DType.F32, 3, 5);
         boolean ofStates = chosen.getFileName().toString().startsWith("states");
-        boolean usable = work.states(notes::add).load(1, backend, List.of(loaded));
+        boolean usable =
+            work.states(notes::add).load(1, List.of(new HiddenState(devices, 0, loaded)));
         assertThat(usable).as(what).isEqualTo(!ofStates || same);
         if (usable) {
           assertThat(HostCopies.floats(loaded)).as(what).containsOnly(0.5f);

@@ -1,0 +1,189 @@
+package dev.gptq.quantizer.pipeline;
+
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.DeviceGroup;
+import dev.gptq.backend.LaneGroup;
+import dev.gptq.models.family.BlockSpec;
+import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.models.family.Step;
+import dev.gptq.models.forward.Block;
+import dev.gptq.models.forward.Ends;
+import dev.gptq.models.forward.Registers;
+import dev.gptq.models.forward.RopeTables;
+import dev.gptq.models.forward.WeightSource;
+import dev.gptq.tensor.TensorScope;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.function.Supplier;
+import java.util.stream.Stream;
+
+/** What each device has of a quantization: its calibration batches, and tables of positions. */
+final class DeviceShares implements AutoCloseable {
+
+  /** What one device has, for its thread. */
+  private record Share(
+      Backend backend,
+      TensorScope scope,
+      RopeTables ropes,
+      WeightSource source,
+      LaneGroup lanes,
+      List<CalibrationBatch> batches) {}
+
+  private final DeviceGroup devices;
+  private final DecoderSpec spec;
+  private final QuantizationSettings settings;
+  private final List<List<int[]>> windows;
+  private final DeviceScopes scopes;
+  private final Share[] shares;
+
+  /**
+   * Shares without batches yet.
+   *
+   * @param windows calibration windows, batch by batch
+   */
+  DeviceShares(
+      DeviceGroup devices,
+      DecoderSpec spec,
+      WeightSource source,
+      QuantizationSettings settings,
+      List<List<int[]>> windows) {
+    this.devices = devices;
+    this.spec = spec;
+    this.settings = settings;
+    this.windows = windows;
+    this.scopes = new DeviceScopes(devices);
+    this.shares = new Share[devices.size()];
+    devices.all((device, backend) -> {
+      TensorScope scope = scopes.of(device);
+      shares[device] =
+          new Share(
+              backend,
+              scope,
+              new RopeTables(scope),
+              source.on(backend),
+              new LaneGroup(backend),
+              new ArrayList<>());
+    });
+  }
+
+  /** The devices. */
+  DeviceGroup devices() {
+    return devices;
+  }
+
+  /** Whether there are calibration batches. */
+  boolean hasBatches() {
+    return !shares[0].batches().isEmpty();
+  }
+
+  /** Lets the batches begin as the first block finds them. */
+  void embed() {
+    devices.all((device, backend) -> {
+      Share share = shares[device];
+      share.batches().forEach(CalibrationBatch::close);
+      share.batches().clear();
+      try (TensorScope local = backend.newScope()) {
+        Ends ends = new Ends(backend, spec, share.source(), local);
+        deal(
+            device,
+            batch -> {
+              Registers registers = new Registers(backend, share.scope());
+              ends.embed(batch, registers, local);
+              return registers;
+            });
+      }
+    });
+  }
+
+  /** Makes room for the residual streams of batches, which are yet to be filled. */
+  void allocate() {
+    devices.all((device, backend) ->
+        deal(
+            device,
+            batch -> {
+              Registers registers = new Registers(backend, shares[device].scope());
+              int rows = Math.toIntExact(tokens(batch));
+              registers.define(Step.RESIDUAL, rows, spec.hidden(), tensor -> {});
+              return registers;
+            }));
+  }
+
+  /** What a batch begins with. */
+  @FunctionalInterface
+  private interface Beginning {
+    Registers of(List<int[]> batch);
+  }
+
+  /** Gives a device its batches. */
+  private void deal(int device, Beginning beginning) {
+    Dealing dealing = new Dealing(devices.size());
+    int first = 0;
+    for (int number = 0; number < windows.size(); number++) {
+      List<int[]> batch = windows.get(number);
+      if (dealing.deviceOfBatch(number) == device) {
+        Optional<Registers> full =
+            settings.needsFullPrecision() ? Optional.of(beginning.of(batch)) : Optional.empty();
+        shares[device]
+            .batches()
+            .add(new CalibrationBatch(number, first, batch.size(), beginning.of(batch), full));
+      }
+      first = Math.addExact(first, Math.toIntExact(tokens(batch)));
+    }
+  }
+
+  private static long tokens(List<int[]> batch) {
+    return batch.stream().mapToLong(window -> window.length).sum();
+  }
+
+  private long tokens() {
+    return windows.stream().mapToLong(DeviceShares::tokens).sum();
+  }
+
+  /** The residual streams of all batches, in their order. */
+  List<HiddenState> states() {
+    Dealing dealing = new Dealing(devices.size());
+    return Arrays.stream(shares)
+        .filter(Objects::nonNull)
+        .flatMap(share -> share.batches().stream())
+        .sorted(Comparator.comparingInt(CalibrationBatch::number))
+        .flatMap(batch ->
+            Stream.concat(Stream.of(batch.registers()), batch.full().stream())
+                .map(registers ->
+                    new HiddenState(
+                        devices,
+                        dealing.deviceOfBatch(batch.number()),
+                        registers.get(Step.RESIDUAL))))
+        .toList();
+  }
+
+  /** Loads a block on every device, into scopes. */
+  List<BlockShare> load(int index, DeviceScopes scopes) {
+    BlockSpec block = spec.blocks().get(index);
+    BlockShare[] loaded = new BlockShare[shares.length];
+    devices.all((device, backend) -> {
+      Share share = shares[device];
+      Supplier<Block> load =
+          () -> new Block(backend, block, share.source(), share.ropes(), scopes.of(device));
+      Block own = load.get();
+      loaded[device] =
+          new BlockShare(
+              backend,
+              own,
+              settings.needsFullPrecision() ? Optional.of(load.get()) : Optional.empty(),
+              share.batches(),
+              share.lanes(),
+              lane -> new GroupSolver(lane, share.source(), settings, index, own, tokens()));
+    });
+    return Arrays.stream(loaded).filter(Objects::nonNull).toList();
+  }
+
+  @Override
+  public void close() {
+    devices.all((device, backend) -> shares[device].lanes().close());
+    scopes.close();
+  }
+}

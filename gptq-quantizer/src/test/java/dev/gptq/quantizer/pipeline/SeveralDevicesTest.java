@@ -1,0 +1,242 @@
+package dev.gptq.quantizer.pipeline;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.google.common.base.Splitter;
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.BackendProvider;
+import dev.gptq.backend.MemoryUsage;
+import dev.gptq.grid.GridSpec;
+import dev.gptq.grid.Scheme;
+import dev.gptq.models.Model;
+import dev.gptq.models.family.RandomCheckpoint;
+import dev.gptq.models.family.TinyConfigs;
+import dev.gptq.models.text.TokenWindows;
+import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.simd.SimdBackendProvider;
+import dev.gptq.tensor.OutOfMemoryException;
+import java.io.IOException;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalInt;
+import java.util.SplittableRandom;
+import java.util.TreeMap;
+import java.util.function.IntFunction;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import tools.jackson.databind.node.ObjectNode;
+
+final class SeveralDevicesTest {
+  private static final int WINDOW = 16;
+  private static final int WINDOWS = 10;
+
+  @TempDir private Path folder;
+
+  /** What a run leaves: packed weights, what it reported, and the memory of its devices. */
+  private record Outcome(
+      Map<String, List<Integer>> words, List<String> reports, List<MemoryUsage> memory) {}
+
+  private Model model(String architecture) throws IOException {
+    ObjectNode config = TinyConfigs.json(architecture);
+    if (architecture.equals("qwen3-moe")) {
+      config.put("num_experts", 21).put("num_experts_per_tok", 2);
+    }
+    return Model.open(RandomCheckpoint.write(folder.resolve(architecture), config, 7));
+  }
+
+  private static ImmutableList<int[]> windows(Model model) {
+    int[] stream =
+        new SplittableRandom(3)
+            .ints((long) WINDOWS * WINDOW, 0, model.spec().vocabulary())
+            .toArray();
+    return TokenWindows.consecutive(stream, WINDOW, OptionalInt.empty());
+  }
+
+  private static IntFunction<Backend> simd() {
+    BackendProvider provider = new SimdBackendProvider();
+    return device -> provider.open(new BackendOptions(1, 0, ImmutableMap.of()));
+  }
+
+  private static QuantizationSettings settings(Target.Kind kind, boolean sequential) {
+    QuantizationSettings plain =
+        QuantizationSettings.of(
+            Method.GPTQ,
+            Quality.STANDARD.apply(GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), 16)));
+    return new QuantizationSettings(
+        plain.method(),
+        plain.options(),
+        kind == Target.Kind.PLAIN ? Target.PLAIN : new Target(kind, 0.5),
+        Curvature.INPUTS,
+        sequential,
+        plain.include(),
+        plain.exclude());
+  }
+
+  private static QuantizationJob job(
+      Backend backend,
+      Model model,
+      QuantizationSettings settings,
+      BlockStore store,
+      JobListener listener) {
+    return new QuantizationJob(
+            backend,
+            model.spec(),
+            model.weights(backend),
+            settings,
+            windows(model),
+            store,
+            listener)
+        .withBatches(WINDOW);
+  }
+
+  private static Outcome run(
+      int devices, Model model, QuantizationSettings settings, Activations activations) {
+    MemoryStore store = new MemoryStore();
+    List<String> reports = new ArrayList<>();
+    List<MemoryUsage> memory = SeveralDevices.notes();
+    JobListener listener =
+        new JobListener() {
+          @Override
+          public void block(int index, int count) {}
+
+          @Override
+          public void module(ModuleReport r) {
+            reports.add(r.name() + " " + r.error() + " " + r.rtnError() + " " + r.tokens());
+          }
+        };
+    try (Backend backend = SeveralDevices.of(devices, simd(), memory)) {
+      job(backend, model, settings, store, listener).with(activations).run();
+    }
+    Map<String, List<Integer>> words = new TreeMap<>();
+    store
+        .packed()
+        .forEach((name, packed) ->
+            words.put(
+                name,
+                Arrays.stream(packed.words().toArray(ValueLayout.JAVA_INT)).boxed().toList()));
+    return new Outcome(words, reports, memory);
+  }
+
+  /** More devices than lanes, and numbers that do not divide them, too. */
+  @ParameterizedTest
+  @CsvSource({
+    "llama, RESIDUAL, true, KEPT, 2 3 9",
+    "llama, RESIDUAL, true, COMPUTED_AGAIN, 2",
+    "llama, PLAIN, false, KEPT, 4",
+    "qwen3-moe, RESIDUAL, true, KEPT, 2 8",
+    "qwen3-moe, PLAIN, false, KEPT, 3",
+  })
+  void anyNumberGivesTheSameBits(
+      String architecture,
+      Target.Kind kind,
+      boolean sequential,
+      Activations activations,
+      String numbers)
+      throws IOException {
+    try (Model model = model(architecture)) {
+      QuantizationSettings settings = settings(kind, sequential);
+      Outcome one = run(1, model, settings, activations);
+      assertThat(one.words()).isNotEmpty();
+      for (String number : Splitter.on(' ').split(numbers)) {
+        int devices = Integer.parseInt(number);
+        Outcome several = run(devices, model, settings, activations);
+        assertThat(several.words()).as("%s devices", devices).isEqualTo(one.words());
+        assertThat(several.reports()).isEqualTo(one.reports());
+        assertThat(several.memory()).hasSize(devices).allMatch(usage -> usage.live() == 0);
+      }
+    }
+  }
+
+  /** What is foreseen is what the first device takes, and no other takes more. */
+  @ParameterizedTest
+  @CsvSource({"llama, 2", "qwen3-moe, 3"})
+  void memoryIsThatOfTheLargestShare(String architecture, int devices) throws IOException {
+    try (Model model = model(architecture)) {
+      QuantizationSettings settings = settings(Target.Kind.RESIDUAL, true);
+      List<MemoryUsage> memory = run(devices, model, settings, Activations.KEPT).memory();
+      long most = memory.stream().mapToLong(MemoryUsage::peak).max().orElseThrow();
+      try (Backend backend = SeveralDevices.of(devices, simd(), SeveralDevices.notes())) {
+        long estimate =
+            Forecast.of(
+                    backend,
+                    model.spec(),
+                    model::weights,
+                    settings,
+                    windows(model),
+                    Activations.KEPT)
+                .memory()
+                .tensors();
+        assertThat(estimate).isGreaterThanOrEqualTo(most);
+      }
+    }
+  }
+
+  @Test
+  void aDeviceThatCannotBeOpenedIsToldAndNothingStaysTaken() throws IOException {
+    List<MemoryUsage> memory = SeveralDevices.notes();
+    IntFunction<Backend> simd = simd();
+    try (Model model = model("llama");
+        Backend backend =
+            SeveralDevices.of(
+                3,
+                device -> {
+                  if (device == 1) {
+                    throw new OutOfMemoryException("device 1 is full");
+                  }
+                  return simd.apply(device);
+                },
+                memory)) {
+      QuantizationJob job =
+          job(
+              backend,
+              model,
+              settings(Target.Kind.PLAIN, true),
+              new MemoryStore(),
+              JobListener.SILENT);
+      assertThatThrownBy(job::run)
+          .isExactlyInstanceOf(OutOfMemoryException.class)
+          .hasMessage("device 1 is full")
+          .hasNoSuppressedExceptions();
+      assertThat(memory).hasSize(1);
+    }
+    assertThat(memory).hasSize(2).allMatch(usage -> usage.live() == 0);
+  }
+
+  @Test
+  void whatFailsInARunIsToldOnceAndNothingStaysTaken() throws IOException {
+    List<MemoryUsage> memory = SeveralDevices.notes();
+    try (Model model = model("llama");
+        Backend backend = SeveralDevices.of(2, simd(), memory)) {
+      QuantizationJob job =
+          job(
+              backend,
+              model,
+              settings(Target.Kind.PLAIN, true),
+              new MemoryStore(),
+              new JobListener() {
+                @Override
+                public void block(int index, int count) {
+                  if (index == 1) {
+                    throw new OutOfMemoryException("full");
+                  }
+                }
+
+                @Override
+                public void module(ModuleReport report) {}
+              });
+      assertThatThrownBy(job::run).hasMessage("full").hasNoSuppressedExceptions();
+    }
+    assertThat(memory).hasSize(2).allMatch(usage -> usage.live() == 0);
+  }
+}
