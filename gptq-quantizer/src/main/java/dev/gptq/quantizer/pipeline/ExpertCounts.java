@@ -97,10 +97,13 @@ public final class ExpertCounts {
     List<CalibrationBatch> batches = new ArrayList<>();
     try (TensorScope local = backend.newScope()) {
       Ends ends = new Ends(backend, spec, source, local);
+      int first = 0;
       for (List<int[]> batch : Perplexity.batches(windows, QuantizationJob.BATCH_TOKENS)) {
         Registers registers = new Registers(backend, scope);
         ends.embed(batch, registers, local);
-        batches.add(new CalibrationBatch(registers, Optional.empty(), batch.size()));
+        batches.add(
+            new CalibrationBatch(batches.size(), first, batch.size(), registers, Optional.empty()));
+        first += batch.stream().mapToInt(window -> window.length).sum();
       }
     }
     return batches;
