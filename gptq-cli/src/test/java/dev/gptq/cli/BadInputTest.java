@@ -164,8 +164,14 @@ final class BadInputTest {
     assertRefused(2, new String[] {"--observe", "1", "--bits-choices", "4,9"}, "between 2 and 8");
     assertRefused(
         2,
-        new String[] {"--observe", "1", "--bits-choices", "4,5", "--format", "awq"},
+        new String[] {
+          "--observe", "1", "--bits-choices", "4,5", "--asym", "--format", "compressed-tensors"
+        },
         "leave 5 out of --bits-choices");
+    assertRefused(
+        2,
+        new String[] {"--observe", "1", "--format", "awq"},
+        "--format awq has one setting for all modules");
     assertRefused(2, new String[] {"--no-such-option"}, "--no-such-option");
   }
 

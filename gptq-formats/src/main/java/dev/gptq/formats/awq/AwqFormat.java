@@ -51,6 +51,11 @@ final class AwqFormat implements Format {
   }
 
   @Override
+  public boolean holdsMixedSettings() {
+    return false;
+  }
+
+  @Override
   public ImmutableList<StoredTensor> encode(PackedModule module) {
     return new AwqEncoder(module).encode();
   }

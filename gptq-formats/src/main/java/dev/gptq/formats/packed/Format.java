@@ -20,6 +20,11 @@ public interface Format {
    */
   Optional<String> refusal(ModuleSettings settings, int rows, int columns);
 
+  /** Whether it holds modules that differ in bits or groups from each other. */
+  default boolean holdsMixedSettings() {
+    return true;
+  }
+
   /** The least zero point that it holds. */
   default int leastZero() {
     return 0;

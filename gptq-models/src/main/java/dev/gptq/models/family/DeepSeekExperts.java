@@ -29,9 +29,11 @@ final class DeepSeekExperts {
             groups(config, Groups.Ranking.BEST_TWO)));
   }
 
-  /** Version 2: softmax scores, groups compared by their best, if there are groups. */
+  /**
+   * Version 2: softmax scores, groups compared by their best, if there are groups. Transformers
+   * does not read {@code norm_topk_prob}, which no published file sets.
+   */
   static Experts softmax(ModelConfig config) {
-    Switches.require(config, "norm_topk_prob", false);
     String method = config.stringValue("topk_method", "greedy");
     Groups groups =
         switch (method) {
@@ -89,8 +91,7 @@ final class DeepSeekExperts {
                         .asExpert(e, FusedExperts.below("mlp.experts.")))
                 .collect(ImmutableList.toImmutableList()));
     return experts.withShared(
-        named(
-            config, "mlp.shared_experts.", shared * inner, config.booleanValue("mlp_bias", false)),
+        named(config, "mlp.shared_experts.", shared * inner, DeepSeekFamily.hasBias(config)),
         Optional.empty());
   }
 

@@ -32,9 +32,8 @@ final class DeepSeekFamily implements ModelFamily {
 
   @Override
   public DecoderSpec describe(ModelConfig config) {
-    boolean second = config.modelType().equals("deepseek_v2");
-    LatentAttention attention = LatentAttention.of(config, second);
-    boolean bias = config.booleanValue("mlp_bias", false);
+    LatentAttention attention = LatentAttention.of(config, turnsNeighbours(config));
+    boolean bias = hasBias(config);
     DecoderSpec spec =
         LlamaLayout.decoder(
             NAMES.get(config.modelType()),
@@ -47,6 +46,19 @@ final class DeepSeekFamily implements ModelFamily {
     return config.has("index_topk")
         ? spec.withContext(Math.min(spec.context(), config.context("index_topk")))
         : spec;
+  }
+
+  /** Whether channels side by side turn together, whatever {@code rope_interleave} says. */
+  private static boolean turnsNeighbours(ModelConfig config) {
+    return switch (config.modelType()) {
+      case "deepseek_v2", "deepseek_v32", "glm_moe_dsa" -> true;
+      default -> false;
+    };
+  }
+
+  /** Only version 2 reads {@code mlp_bias}, though the files of others have it. */
+  static boolean hasBias(ModelConfig config) {
+    return config.modelType().equals("deepseek_v2") && config.booleanValue("mlp_bias", false);
   }
 
   private static Experts experts(ModelConfig config) {

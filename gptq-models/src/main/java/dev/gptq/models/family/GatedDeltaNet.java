@@ -18,7 +18,7 @@ import dev.gptq.models.family.Step.Split.Part;
  * @param keySize features of a key
  * @param valueSize features of a value
  * @param width tokens that the convolution sees
- * @param function behind the convolution and of the gate
+ * @param function behind the convolution
  * @param epsilon of the norm
  * @param fused whether the projections are two, whose parts follow each other in each key head
  */
@@ -81,7 +81,8 @@ record GatedDeltaNet(
                 "y"))
         .add(
             new Step.Norm("y", "y", new NormSpec("linear_attn.norm", Kind.RMS, valueSize, epsilon)))
-        .add(new Step.Gate(function, "z", "y"))
+        // Whatever hidden_act says: it is that of the convolution and of feed-forward layers.
+        .add(new Step.Gate(Activation.SILU, "z", "y"))
         .add(new Step.Linears("z", ImmutableList.of(linear("out_proj", out, hidden, values))))
         .build();
   }

@@ -10,8 +10,8 @@ import java.util.Optional;
 /**
  * Gemma 1 to 3: gains that are stored less by one, scaled embeddings. Version 2 has norms behind
  * attention and feed-forward as well, soft caps on scores and logits, and a sliding window in every
- * other layer; version 3 has normalised heads instead of the caps, and other rotary positions in
- * layers with a window than in those without.
+ * other layer; version 3 has normalised heads instead of the cap on scores, whatever the file says,
+ * and other rotary positions in layers with a window than in those without.
  */
 final class GemmaFamily implements ModelFamily {
   /** What published files leave out. */
@@ -90,7 +90,8 @@ final class GemmaFamily implements ModelFamily {
     SelfAttention attention =
         SelfAttention.of(
                 config, sliding ? config.intBetween("sliding_window", 0, Integer.MAX_VALUE, 0) : 0)
-            .withScores((float) (1 / Math.sqrt(scalar)), cap(config, "attn_logit_softcapping"));
+            .withScores(
+                (float) (1 / Math.sqrt(scalar)), third ? 0 : cap(config, "attn_logit_softcapping"));
     return third
         ? attention
             .withHeadNorm(NormSpec.Kind.RMS_PLUS_ONE, config.doubleValue("rms_norm_eps", 1e-6))

@@ -9,7 +9,7 @@ import java.util.stream.IntStream;
 
 /**
  * Qwen 2 and 3. Version 2 gives queries, keys and values a bias; version 3 normalises queries and
- * keys head by head instead, and may have experts. Late layers may see a sliding window only. The
+ * keys head by head instead, and may have experts. Some layers may see a sliding window only. The
  * text models of those that see are the same: for text, rotary positions of three axes are those of
  * one.
  */
@@ -91,9 +91,7 @@ final class QwenFamily implements ModelFamily {
 
   private static SelfAttention attention(ModelConfig config, int layer) {
     boolean windows = config.booleanValue("use_sliding_window", false);
-    boolean late = layer >= config.intValue("max_window_layers", 28);
-    SelfAttention plain =
-        SelfAttention.of(config, windows ? LlamaLayout.window(config, layer, late) : 0);
+    SelfAttention plain = SelfAttention.of(config, windows ? window(config, layer) : 0);
     if (config.modelType().startsWith("qwen2")) {
       return plain.withBias(config.booleanValue("qkv_bias", true), false);
     }
@@ -101,6 +99,16 @@ final class QwenFamily implements ModelFamily {
     return plain
         .withBias(bias, bias)
         .withHeadNorm(NormSpec.Kind.RMS, config.doubleValue("rms_norm_eps", 1e-6));
+  }
+
+  /** Which layers have a window, if any has: late ones, every other early one, or all. */
+  private static int window(ModelConfig config, int layer) {
+    int bound = config.intValue("max_window_layers", 28);
+    return switch (config.modelType()) {
+      case "qwen3_moe" -> config.intBetween("sliding_window", 0, Integer.MAX_VALUE, 0);
+      case "qwen2_moe" -> LlamaLayout.window(config, layer, layer % 2 == 0 && layer < bound);
+      default -> LlamaLayout.window(config, layer, layer >= bound);
+    };
   }
 
   private static FeedForward named(ModelConfig config, String prefix, int inner) {

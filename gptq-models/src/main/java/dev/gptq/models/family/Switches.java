@@ -13,16 +13,20 @@ public final class Switches {
     String name = config.stringValue(key, fallback);
     return switch (name) {
       case "silu", "swish" -> Activation.SILU;
-      case "gelu" -> Activation.GELU;
-      case "gelu_new", "gelu_fast", "gelu_pytorch_tanh" -> Activation.GELU_TANH;
+      case "gelu", "gelu_python" -> Activation.GELU;
+      case "gelu_new", "gelu_fast", "gelu_accurate", "gelu_pytorch_tanh", "gelu_python_tanh" ->
+          Activation.GELU_TANH;
       case "relu" -> Activation.RELU;
       case "relu2" -> Activation.RELU_SQUARED;
+      case "sigmoid" -> Activation.SIGMOID;
+      case "linear" -> Activation.IDENTITY;
       default ->
           throw refused(
               config,
               key,
               name,
-              "silu, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu and relu2 are supported");
+              "silu, gelu, gelu_new, gelu_fast, gelu_accurate, gelu_pytorch_tanh, relu, relu2, sigmoid"
+                  + " and linear are supported");
     };
   }
 

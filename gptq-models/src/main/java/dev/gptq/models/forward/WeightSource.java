@@ -144,7 +144,8 @@ public final class WeightSource {
   /** A row vector of the activation type. */
   public Tensor vector(String name, int size, TensorScope scope) {
     StoredTensor stored = checkpoint.require(name);
-    if (stored.shape().size() != 1 || stored.shape().get(0) != size) {
+    // One gain for each of one head has two dimensions.
+    if (stored.elements() != size || stored.shape().getLast() != size) {
       throw wrongShape(stored, "[" + size + "]");
     }
     return converted(stored, 1, size, scope);

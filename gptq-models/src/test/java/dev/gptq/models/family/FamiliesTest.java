@@ -170,7 +170,6 @@ class FamiliesTest {
         "gemma2   | use_bidirectional_attention               | true",
         "opt      | activation_function                       | \"tanh\"",
         "deepseek | topk_method                               | \"noaux\"",
-        "deepseek | norm_topk_prob                            | true",
         "lfm2     | layer_types                               | [\"mamba\"]",
         "olmoe    | clip_qkv                                  | 6.0",
         "k-exaone | mlp_layer_types                           | [\"moe\"]",

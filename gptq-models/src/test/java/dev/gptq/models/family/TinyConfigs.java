@@ -397,6 +397,53 @@ public final class TinyConfigs {
               """
                   + ROTARY
                   + "}")
+          .put(
+              "deepseek-v32",
+              """
+              {"model_type": "deepseek_v32", "q_lora_rank": 16, "kv_lora_rank": 16,
+               "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8,
+               "n_routed_experts": 4, "num_experts_per_tok": 4, "moe_intermediate_size": 32,
+               "first_k_dense_replace": 1, "index_topk": 64,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "youtu",
+              """
+              {"model_type": "youtu", "q_lora_rank": 16, "kv_lora_rank": 16,
+               "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "solar-open",
+              """
+              {"model_type": "solar_open", "head_dim": 16, "n_routed_experts": 4,
+               "num_experts_per_tok": 4, "moe_intermediate_size": 32, "n_shared_experts": 1,
+              """
+                  + ROTARY
+                  + "}")
+          .put("qwen2-vl", "{\"model_type\": \"qwen2_5_vl_text\", " + ROTARY + "}")
+          .put("qwen3-vl", "{\"model_type\": \"qwen3_vl_text\", \"head_dim\": 16, " + ROTARY + "}")
+          .put("helium", "{\"model_type\": \"helium\", \"head_dim\": 8, " + ROTARY + "}")
+          .put(
+              "cwm",
+              "{\"model_type\": \"cwm\", \"head_dim\": 16, \"sliding_window\": 8, " + ROTARY + "}")
+          .put(
+              "internlm3",
+              """
+              {"model_type": "internlm3", "head_dim": 16, "qkv_bias": true, "bias": true,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "ministral",
+              """
+              {"model_type": "ministral", "head_dim": 16, "sliding_window": 8,
+               "layer_types": ["sliding_attention", "full_attention"],
+              """
+                  + ROTARY
+                  + "}")
           .buildOrThrow();
 
   private TinyConfigs() {}

@@ -106,7 +106,12 @@ class ArchitecturesTest {
           "k-exaone",
           "hunyuan-moe",
           "youtu",
-          "solar-open");
+          "solar-open",
+          "cohere-one-key",
+          "deepseek-v32",
+          "qwen3-moe-window",
+          "qwen3-next-gelu",
+          "gemma3-cap");
 
   /**
    * Largest difference that is allowed with float32 activations, as a share of the largest value.

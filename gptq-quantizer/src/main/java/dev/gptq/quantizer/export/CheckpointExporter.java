@@ -178,6 +178,17 @@ public final class CheckpointExporter {
     CheckpointWriter.check(output, options(model, overwrite));
   }
 
+  /**
+   * Throws {@link dev.gptq.formats.BadInputException} where a format cannot say which modules of a
+   * model are quantized.
+   *
+   * @param modules settings of each that is
+   */
+  public static void checkSettings(
+      Model model, CheckpointSettings settings, ImmutableMap<String, ModuleSettings> modules) {
+    settings.format().settings(Descriptions.of(model, settings, modules));
+  }
+
   /** How a checkpoint of a format is written that is made of a model. */
   static WriterOptions options(Model model, Format format, long shardLimit, boolean overwrite)
       throws IOException {

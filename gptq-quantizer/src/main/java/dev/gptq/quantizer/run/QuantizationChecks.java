@@ -1,6 +1,7 @@
 package dev.gptq.quantizer.run;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.OutputPlace;
 import dev.gptq.formats.packed.Format;
@@ -61,21 +62,26 @@ final class QuantizationChecks {
       GgufExport.check(model);
     }
     checkImportance();
-    int selected = 0;
+    request.observing().ifPresent(observing -> requireMixedSettings());
+    ImmutableMap.Builder<String, ModuleSettings> selected = ImmutableMap.builder();
     for (BlockSpec block : model.spec().blocks()) {
       for (LinearSpec linear : block.linears().toList()) {
         String name = block.nameOf(linear);
         if (request.settings().selection().test(name)) {
-          selected++;
+          selected.put(name, request.base());
           check(name, linear);
         }
       }
     }
-    if (selected == 0) {
+    ImmutableMap<String, ModuleSettings> modules = selected.buildOrThrow();
+    if (modules.isEmpty()) {
       throw new BadInputException(
           "--include and --exclude leave no module to quantize; modules are named like "
               + model.spec().blocks().getFirst().prefix()
               + model.spec().blocks().getFirst().linears().findFirst().orElseThrow().module());
+    }
+    for (CheckpointSettings checkpoint : request.checkpoints()) {
+      CheckpointExporter.checkSettings(model, checkpoint, modules);
     }
     if (request.expertTokens().isPresent()) {
       checkExperts(request.expertTokens().getAsInt());
@@ -84,6 +90,17 @@ final class QuantizationChecks {
       checkBudget(budget.bitsPerWeight());
     }
     FiniteTensors.require(model, request.settings().selection());
+  }
+
+  private void requireMixedSettings() {
+    for (CheckpointSettings checkpoint : request.checkpoints()) {
+      if (!checkpoint.format().holdsMixedSettings()) {
+        throw new RequestException(
+            "--format %s has one setting for all modules, and --observe and --target-bpw give some of"
+                    .formatted(checkpoint.format().id())
+                + " them others; leave one of the two out, or write compressed-tensors or mlx");
+      }
+    }
   }
 
   private void checkImportance() throws IOException {
