@@ -57,7 +57,7 @@ final class PlotCommand implements Callable<Integer> {
       names = "--report",
       paramLabel = "DIR",
       description =
-          "folder for a page with all pictures and tables, index.html, that needs no other file")
+          "folder for a page with a chart to point at and all tables, index.html, that needs no other file")
   private Path report;
 
   @Option(
@@ -123,7 +123,7 @@ final class PlotCommand implements Callable<Integer> {
     }
     if (report != null) {
       HtmlPage page = new HtmlPage("Errors of quantized modules");
-      ErrorPages.addPlots(page, errors(logs));
+      ErrorPages.addChart(page, errors(logs));
       logs.forEach((title, log) -> {
         if (!log.reports().isEmpty()) {
           page.heading(title).table(ErrorPages.modules(log.reports()));

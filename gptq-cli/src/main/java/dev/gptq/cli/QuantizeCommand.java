@@ -18,6 +18,7 @@ import dev.gptq.cli.options.RegexConverter;
 import dev.gptq.cli.options.SequentialOption;
 import dev.gptq.cli.options.TypeOption;
 import dev.gptq.cli.options.WidthOptions;
+import dev.gptq.cli.report.CommandText;
 import dev.gptq.cli.report.HtmlPage;
 import dev.gptq.cli.report.PlanReport;
 import dev.gptq.cli.report.QuantizationReport;
@@ -144,7 +145,7 @@ final class QuantizeCommand implements Callable<Integer> {
       names = "--report",
       paramLabel = "DIR",
       description =
-          "folder for a page about the run with its settings, times, errors and plots, index.html")
+          "folder for a page about the run with its settings, times, sizes and a chart of its errors, index.html; needs no other file")
   private Path report;
 
   @Option(names = "--overwrite", description = "replace the output folder when done")
@@ -197,8 +198,9 @@ final class QuantizeCommand implements Callable<Integer> {
           summary = plan.run(backend, progress);
         }
         if (report != null) {
-          System.setProperty("java.awt.headless", "true");
-          console.note("wrote " + RunReport.write(report, model.name(), backend, summary));
+          console.note(
+              "wrote "
+                  + RunReport.write(report, model.name(), CommandText.of(spec), backend, summary));
         }
         if (outputOption.json()) {
           console.result(JsonOutput.line(QuantizationReport.json(summary, backend)));

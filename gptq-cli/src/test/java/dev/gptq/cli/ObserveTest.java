@@ -85,7 +85,8 @@ final class ObserveTest {
     assertThat(inspected.out()).contains("8 bits", "4 bits", "checks passed");
 
     assertThat(Files.readString(folder.resolve("page/index.html")))
-        .contains("Settings", "Tried again", "scheme", "backend", "<svg ", "self_attn.q_proj")
+        .contains("Settings", "Tried again", "scheme", "backend", "uPlot", "self_attn.q_proj")
+        .contains("gptq quantize --model", " --observe 2 ", "in 16 bits")
         .doesNotContain("src=", "href=");
 
     List<String> classic = Files.readAllLines(output.resolve("quantization-log.txt"));

@@ -134,7 +134,7 @@ final class QuantizeCommandTest {
     assertThat(Files.readString(folder.resolve("report/index.html")))
         .as("nothing of what rounding does not look at")
         .contains("group size", "vector bits")
-        .doesNotContain("damping", "true-sequential", "RTN relative", "Refinement");
+        .doesNotContain("damping", "true-sequential", "RTN relative", "Refinement", "uPlot");
     assertThat(quantized.json().required("total_error").isNull()).isTrue();
     assertThat(Files.readString(output.resolve("quantization-log.jsonl")))
         .contains("\"error\":null");

@@ -62,8 +62,8 @@ final class StudyCommandTest {
 
     String page = Files.readString(report.resolve("index.html"));
     assertThat(page)
-        .contains("half-offset-observed", "Hypotheses", "<svg ", "backend")
-        .doesNotContain("src=", "href=", "<script", "@import", "url(");
+        .contains("half-offset-observed", "Hypotheses", "class=\"chart\"", "uPlot", "backend")
+        .doesNotContain("src=", "href=", "@import", "url(", "fetch(", "import(");
     assertThat(report.toFile().list()).hasSize(9);
     Cli.Outcome drawn =
         Cli.run(

@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import tools.jackson.core.JacksonException;
@@ -81,7 +82,9 @@ public record ErrorLog(Path file, List<ModuleReport> reports, List<LoggedError> 
       } else if (measured.matches()) {
         try {
           double error = Double.parseDouble(measured.group(1));
-          errors.put(layer + " " + module, new LoggedError(layer, module, error, Double.NaN));
+          errors.put(
+              layer + " " + module,
+              new LoggedError(layer, module, error, Double.NaN, Optional.empty()));
         } catch (NumberFormatException e) {
           throw new BadInputException(
               file + ", line " + (i + 1) + ": '" + measured.group(1) + "' is no number");

@@ -14,21 +14,17 @@ import java.util.Map;
 public final class ErrorPages {
   private ErrorPages() {}
 
-  /** Errors against layers, absolute and relative; logs side by side. */
-  public static void addPlots(HtmlPage page, Map<String, List<LoggedError>> logs) {
-    page.heading("Error")
+  /** Errors against layers; logs side by side on one scale. */
+  public static void addChart(HtmlPage page, Map<String, List<LoggedError>> logs) {
+    page.heading("Errors")
         .paragraph(
             "Mean squared error of a module's output over the calibration tokens, undamped, against"
-                + " the output of the full-precision weights.")
-        .picture(ErrorPlot.of(logs, new ErrorPlot.Style(false, false)));
-    if (logs.values().stream()
-        .allMatch(log -> log.stream().anyMatch(e -> Double.isFinite(e.relativeError())))) {
-      page.heading("Relative error")
-          .paragraph(
-              "The same divided by the mean square of the output itself. Only these can be compared"
-                  + " between modules.")
-          .picture(ErrorPlot.of(logs, new ErrorPlot.Style(true, true)));
-    }
+                + " the output of the full-precision weights; relative errors are divided by the"
+                + " mean square of the output itself, and only these can be compared between"
+                + " modules. Point at a line for its module; drag to enlarge, double-click to go"
+                + " back. Of modules of the same kind and block, such as experts, the largest"
+                + " is drawn.")
+        .chart(ErrorChart.data(logs));
   }
 
   /** What ran, and where. */

@@ -2,7 +2,6 @@ package dev.gptq.cli.report;
 
 import com.google.common.html.HtmlEscapers;
 import dev.gptq.cli.console.Table;
-import dev.gptq.cli.report.chart.Picture;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.OutputPlace;
 import java.io.IOException;
@@ -11,24 +10,16 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import tools.jackson.databind.node.ArrayNode;
 
-/** A page that needs no other file: its pictures and its style are inside. */
+/** A page that needs no other file and no network: its style and its charts are inside. */
 public final class HtmlPage {
   private static final String FILE = "index.html";
   private static final String MAKER = "<meta name=\"generator\" content=\"gptq-java\">";
-  private static final String STYLE =
-      """
-      body { font: 15px/1.5 "DejaVu Sans", Verdana, sans-serif; margin: 2em auto; max-width: 1320px;
-             padding: 0 1em; color: #222; background: #fff; }
-      table { border-collapse: collapse; margin: 1em 0; }
-      th, td { padding: 2px 10px; border-bottom: 1px solid #ddd; text-align: left; }
-      td.number { text-align: right; font-variant-numeric: tabular-nums; }
-      .scroll { max-height: 36em; overflow: auto; }
-      svg { max-width: 100%; height: auto; }
-      """;
 
   private final StringBuilder body = new StringBuilder();
   private final String title;
+  private boolean charts;
 
   public HtmlPage(String title) {
     this.title = title;
@@ -45,8 +36,20 @@ public final class HtmlPage {
     return this;
   }
 
-  public HtmlPage picture(Picture picture) {
-    body.append("<div>").append(picture.svg()).append("</div>\n");
+  /** Text as it was typed. */
+  public HtmlPage code(String text) {
+    body.append("<pre><code>").append(escaped(text)).append("</code></pre>\n");
+    return this;
+  }
+
+  /** A chart of what {@link ErrorChart} makes. */
+  HtmlPage chart(ArrayNode data) {
+    charts = true;
+    // Inside a script nothing is escaped; no name may end it.
+    String json = data.toString().replace("<", "\\u003c");
+    body.append("<div class=\"chart\"><script type=\"application/json\">")
+        .append(json)
+        .append("</script></div>\n");
     return this;
   }
 
@@ -107,16 +110,19 @@ public final class HtmlPage {
   /** Writes the page into a folder, which is made if it is not there, and returns its path. */
   public Path write(Path folder) throws IOException {
     Files.createDirectories(folder);
+    String style = PageFiles.style() + (charts ? PageFiles.chartStyle() : "");
+    String script = charts ? "<script>\n" + PageFiles.chartScript() + "</script>\n" : "";
     return Files.writeString(
         folder.resolve(FILE),
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
             + MAKER
-            + "\n<title>"
+            + "\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>"
             + escaped(title)
             + "</title>\n<style>\n"
-            + STYLE
+            + style
             + "</style>\n</head>\n<body>\n"
             + body
+            + script
             + "</body>\n</html>\n");
   }
 

@@ -21,19 +21,26 @@ import java.util.Objects;
 public final class RunReport {
   private RunReport() {}
 
-  /** Writes it into a folder and returns its path. */
-  public static Path write(Path folder, String model, Backend backend, QuantizationSummary summary)
+  /**
+   * Writes it into a folder and returns its path.
+   *
+   * @param command what was typed
+   */
+  public static Path write(
+      Path folder, String model, String command, Backend backend, QuantizationSummary summary)
       throws IOException {
     RunRequest request = summary.request();
     HtmlPage page = new HtmlPage("Quantization of " + model.substring(model.lastIndexOf('/') + 1));
     QuantizationReport.lines(summary).forEach(page::paragraph);
-    page.heading("Settings").facts(settings(model, request));
-    page.heading("Machine").facts(ErrorPages.machine(backend));
-    page.heading("Times and memory").facts(times(summary));
     List<LoggedError> errors = summary.reports().stream().map(LoggedError::of).toList();
     if (errors.stream().anyMatch(e -> Double.isFinite(e.error()))) {
-      ErrorPages.addPlots(page, Map.of(name(request.output()), errors));
+      ErrorPages.addChart(page, Map.of(name(request.output()), errors));
     }
+    page.heading("Sizes").facts(sizes(summary));
+    page.heading("Settings").facts(settings(model, request));
+    page.paragraph("The same again, in the same folder:").code(command);
+    page.heading("Machine").facts(ErrorPages.machine(backend));
+    page.heading("Times and memory").facts(times(summary));
     if (!summary.attempts().isEmpty()) {
       page.heading("Tried again").table(ErrorPages.attempts(summary.attempts()));
     }
@@ -94,6 +101,25 @@ public final class RunReport {
                   : " modules in which a byte takes off most");
       case Observing.Budget budget -> budget.bitsPerWeight() + " bits a weight";
     };
+  }
+
+  private static Map<String, String> sizes(QuantizationSummary summary) {
+    long weights =
+        summary.reports().stream()
+            .mapToLong(report -> (long) report.rows() * report.columns())
+            .sum();
+    Map<String, String> facts = new LinkedHashMap<>();
+    facts.put("the checkpoint", megabytes((double) summary.bytes()));
+    facts.put("quantized weights", String.format(Locale.ROOT, "%.1f million", weights / 1e6));
+    facts.put("  in 16 bits", megabytes(2.0 * weights));
+    facts.put(
+        String.format(Locale.ROOT, "  in %.3f bits", summary.bitsPerWeight()),
+        megabytes(summary.bitsPerWeight() / 8 * weights));
+    return facts;
+  }
+
+  private static String megabytes(double bytes) {
+    return String.format(Locale.ROOT, "%.1f MB", bytes / 1e6);
   }
 
   private static Map<String, String> times(QuantizationSummary summary) {

@@ -37,7 +37,7 @@ public final class StudyReport {
           logs.put(run.name(), run.reports().stream().map(LoggedError::of).toList());
         }
       }
-      ErrorPages.addPlots(page, logs);
+      ErrorPages.addChart(page, logs);
     }
     page.heading("Hypotheses, on the first run").table(hypotheses(runs.getFirst().reports()));
     page.heading("Settings").facts(settings);
