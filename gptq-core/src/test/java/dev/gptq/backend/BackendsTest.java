@@ -233,6 +233,11 @@ final class BackendsTest {
         .hasMessageContaining("threads must be positive but is 0");
     assertThatThrownBy(() -> new BackendOptions(1, -1, ImmutableMap.of()))
         .isInstanceOf(IllegalArgumentException.class);
+    assertThatThrownBy(() -> new BackendOptions(1, ImmutableList.of(2, 2), ImmutableMap.of()))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("a device is named twice: [2, 2]");
+    assertThat(new BackendOptions(1, ImmutableList.of(2, 0), ImmutableMap.of()).device())
+        .isEqualTo(2);
     assertThat(OPTIONS.withThreads(3).threads()).isEqualTo(3);
   }
 }

@@ -9,6 +9,7 @@ import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.BackendProvider;
+import dev.gptq.backend.DeviceGroup;
 import dev.gptq.backend.MemoryUsage;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
@@ -19,17 +20,23 @@ import dev.gptq.models.text.TokenWindows;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.simd.SimdBackendProvider;
+import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.OutOfMemoryException;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.SplittableRandom;
 import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.IntFunction;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -238,5 +245,91 @@ final class SeveralDevicesTest {
       assertThatThrownBy(job::run).hasMessage("full").hasNoSuppressedExceptions();
     }
     assertThat(memory).hasSize(2).allMatch(usage -> usage.live() == 0);
+  }
+
+  @Test
+  void whatIsReceivedFitsWhatReceivesIt() {
+    try (Backend backend = SeveralDevices.of(2, simd(), SeveralDevices.notes());
+        DeviceGroup group = new DeviceGroup(backend)) {
+      TensorScope[] scopes = new TensorScope[2];
+      Tensor[] tensors = new Tensor[2];
+      group.all((device, own) -> {
+        scopes[device] = own.newScope();
+        tensors[device] = scopes[device].filled(device, 2, 3 + device);
+      });
+      assertThatThrownBy(() -> backend.receive(tensors[1], tensors[0]))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("2 x 4");
+      backend.receive(tensors[1].columns(0, 3), tensors[0]);
+      assertThat(HostCopies.floats(tensors[0])).containsOnly(1);
+      assertThatThrownBy(() -> backend.newDevice(2)).isInstanceOf(IndexOutOfBoundsException.class);
+      group.all((device, own) -> scopes[device].close());
+    }
+  }
+
+  /** Finished blocks. */
+  private static final class Kept implements BlockStore {
+    private final Map<Integer, ImmutableMap<String, QuantizedModule>> blocks =
+        new ConcurrentHashMap<>();
+
+    @Override
+    public Optional<ImmutableMap<String, QuantizedModule>> find(int block) {
+      return Optional.ofNullable(blocks.get(block));
+    }
+
+    @Override
+    public void put(int block, ImmutableMap<String, QuantizedModule> modules) {
+      blocks.put(block, modules);
+    }
+  }
+
+  /** Work goes on with another number of devices where an interrupted run has kept its states. */
+  @Test
+  void statesOfOneDeviceAreThoseOfSeveral() throws IOException {
+    List<byte[]> kept = new ArrayList<>();
+    StateStore states =
+        new StateStore() {
+          @Override
+          public OptionalInt newest(int last) {
+            return kept.isEmpty() ? OptionalInt.empty() : OptionalInt.of(Math.min(1, last));
+          }
+
+          @Override
+          public boolean load(int block, List<HiddenState> into) {
+            for (int i = 0; i < into.size(); i++) {
+              into.get(i).fill(0, into.get(i).rows(), MemorySegment.ofArray(kept.get(i)));
+            }
+            return true;
+          }
+
+          @Override
+          public void put(int block, List<HiddenState> of, Runnable stored) {
+            for (HiddenState state : of) {
+              byte[] bytes = new byte[Math.toIntExact(state.byteSize())];
+              state.copyTo(0, state.rows(), MemorySegment.ofArray(bytes));
+              kept.add(bytes);
+            }
+          }
+        };
+    QuantizationSettings settings = settings(Target.Kind.RESIDUAL, true);
+    try (Model model = model("llama")) {
+      Kept whole = new Kept();
+      try (Backend backend = SeveralDevices.of(3, simd(), SeveralDevices.notes())) {
+        job(backend, model, settings, whole, JobListener.SILENT).run(states);
+      }
+      Kept resumed = new Kept();
+      resumed.put(0, whole.find(0).orElseThrow());
+      try (Backend backend = SeveralDevices.of(2, simd(), SeveralDevices.notes())) {
+        job(backend, model, settings, resumed, JobListener.SILENT).run(states);
+      }
+      assertThat(kept).hasSize(2 * WINDOWS);
+      resumed
+          .find(1)
+          .orElseThrow()
+          .forEach((name, module) -> {
+            MemorySegment words = whole.find(1).orElseThrow().get(name).packed().words();
+            assertThat(module.packed().words().mismatch(words)).as(name).isEqualTo(-1);
+          });
+    }
   }
 }
