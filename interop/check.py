@@ -201,6 +201,8 @@ def verdict(answer, expected):
     """What a program makes of a model, and whether it is wrong."""
     import numpy as np
 
+    if "lacks" in answer:
+        return "not seen", f"has no kernel {answer['lacks']} for this processor", False
     if "refuses" in answer:
         return "refuses", answer["refuses"][:150], False
     if "incomplete" in answer:

@@ -9,6 +9,7 @@ import gc
 import importlib.metadata
 import json
 import os
+import re
 import sys
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -116,9 +117,16 @@ def vllm(model, windows):
 
 
 def words(error):
-    """What a program says last that is not a pointer elsewhere."""
+    """What a program says first, and the reason that it announces."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'no words'}"
+    said = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
+    return f"{type(error).__name__}: {said or 'no words'}"
+
+
+def missing(error):
+    """The kernel that a build for this processor lacks, which says nothing about the model; None if it is something else."""
+    lacks = re.search(r"'_OpNamespace' '\w+' object has no attribute '(\w+)'", str(error))
+    return lacks.group(1) if lacks else None
 
 
 def main():
@@ -148,7 +156,8 @@ def main():
             answer({"incomplete": str(e)})
         except Exception as e:
             print(f"{type(e).__name__}: {e}", file=sys.stderr)
-            answer({"refuses": words(e)})
+            kernel = missing(e)
+            answer({"lacks": kernel} if kernel else {"refuses": words(e)})
         gc.collect()
 
 
