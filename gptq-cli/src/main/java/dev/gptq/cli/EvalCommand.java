@@ -16,7 +16,10 @@ import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.OutputOption;
 import dev.gptq.cli.options.TaskOptions;
 import dev.gptq.cli.options.TextOptions;
+import dev.gptq.cli.report.CommandText;
 import dev.gptq.cli.report.DivergenceReport;
+import dev.gptq.cli.report.EvaluationPage;
+import dev.gptq.cli.report.HtmlPage;
 import dev.gptq.models.evaluation.Divergence;
 import dev.gptq.models.evaluation.Evaluation;
 import dev.gptq.models.evaluation.Loading;
@@ -25,6 +28,7 @@ import dev.gptq.quantizer.export.ModelCard;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -66,6 +70,14 @@ final class EvalCommand implements Callable<Integer> {
       description = "write the result into the model card (README.md) of the quantized model")
   private boolean card;
 
+  @Option(
+      names = "--report",
+      paramLabel = "DIR",
+      description =
+          "with --against: folder for a page with what was measured and a chart of the errors of"
+              + " the quantization, index.html; needs no other file")
+  private Path report;
+
   @Mixin private TextOptions text;
   @Mixin private TaskOptions tasks;
   @Mixin private LoadingOption loading;
@@ -78,6 +90,9 @@ final class EvalCommand implements Callable<Integer> {
     Console console = output.console(spec);
     if (text.given() == tasks.given()) {
       throw new UsageException("give a text with --text FILE, or tasks with --tasks NAMES");
+    }
+    if (report != null && (against == null || tasks.given())) {
+      throw new UsageException("--report is for --text with --against");
     }
     if (tasks.given()) {
       if (loading.loading() == Loading.BLOCKS) {
@@ -143,7 +158,20 @@ final class EvalCommand implements Callable<Integer> {
   private void compare(
       Evaluation evaluation, Backend backend, IntConsumer progress, Console console)
       throws IOException {
-    Divergence result = evaluation.against(HubFiles.model(against, console), progress);
+    Path base = HubFiles.model(against, console);
+    Path measured = model.folder(console);
+    if (report != null) {
+      HtmlPage.requirePlace(report, List.of(measured, base));
+    }
+    Divergence result = evaluation.against(base, progress);
+    if (report != null) {
+      String title =
+          "%s beside %s on %s".formatted(last(model.name()), last(against), text.title());
+      console.note(
+          "wrote "
+              + EvaluationPage.write(
+                  report, title, CommandText.of(spec), backend, measured, result));
+    }
     if (card) {
       record(
           evaluation,

@@ -2,14 +2,20 @@ package dev.gptq.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import tools.jackson.databind.JsonNode;
 
 /** The options beyond plain GPTQ and the measures beyond perplexity. */
 final class AccuracyOptionsTest {
+  @TempDir private Path folder;
 
   @Test
   void compareRepeatsWithSeveralSeeds() {
@@ -119,7 +125,7 @@ final class AccuracyOptionsTest {
   }
 
   @Test
-  void evalComparesPredictions() {
+  void evalComparesPredictions() throws IOException {
     Cli.Outcome against =
         Cli.run(
             "eval",
@@ -140,11 +146,23 @@ final class AccuracyOptionsTest {
     assertThat(json.required("top1_agreement").asDouble()).isEqualTo(1);
     assertThat(json.required("ln_perplexity_ratio").asDouble()).isZero();
     assertThat(json.required("probability_change_percentiles")).hasSize(5);
+    Path logged = Files.createDirectory(folder.resolve("logged"));
+    for (String name : List.of("config.json", "model.safetensors", "tokenizer.json")) {
+      Files.copy(Cli.TINY.resolve(name), logged.resolve(name));
+    }
+    Files.writeString(
+        logged.resolve("quantization-log.jsonl"),
+        """
+        {"layer":3,"module":"mlp.up_proj","name":"model.layers.3.mlp.up_proj","rows":8,"columns":8,"bits":4,\
+        "group_size":8,"sym":true,"error":0.5,"relative_error":0.25,"rtn_error":1,"rtn_relative_error":0.5,\
+        "damp":0.01,"tokens":9,"fallback":null,"seconds":1}
+        """);
+    Path page = folder.resolve("page");
     Cli.Outcome text =
         Cli.run(
             "eval",
             "--model",
-            Cli.TINY,
+            logged,
             "--against",
             Cli.TINY,
             "--text",
@@ -152,7 +170,16 @@ final class AccuracyOptionsTest {
             "--seq-len",
             "64",
             "--windows",
-            "2");
+            "2",
+            "--report",
+            page);
     assertThat(text.out()).contains("mean KL divergence", "same most likely token 100.00000");
+    assertThat(Files.readString(page.resolve("index.html")))
+        .contains("logged beside tiny on demo-evaluation.txt", "mean KL divergence", "the original")
+        .contains("model.layers.3.mlp.up_proj", "gptq eval --model", " --windows 2 ");
+    Cli.Outcome refused =
+        Cli.run("eval", "--model", logged, "--text", Cli.EVALUATION, "--report", page);
+    assertThat(refused.status()).isEqualTo(2);
+    assertThat(refused.err()).contains("--against");
   }
 }

@@ -40,11 +40,23 @@ public record ErrorLog(Path file, List<ModuleReport> reports, List<LoggedError> 
         !lines.isEmpty() && QUANTIZING.matcher(lines.getFirst()).matches()
             ? new ErrorLog(file, List.of(), classic(file, lines))
             : json(file, lines);
-    if (read.errors().stream().noneMatch(e -> Double.isFinite(e.error()) && e.error() > 0)) {
+    if (!read.hasErrors()) {
       throw new BadInputException(
           file + " has no errors to draw; rounding to nearest measures none without calibration");
     }
     return read;
+  }
+
+  /** The log that a quantization left in a checkpoint; empty if there is none, or no errors. */
+  static Optional<ErrorLog> ofCheckpoint(Path folder) throws IOException {
+    Path file = folder.resolve(QuantizationLog.FILE);
+    return Files.isRegularFile(file)
+        ? Optional.of(json(file, Files.readAllLines(file))).filter(ErrorLog::hasErrors)
+        : Optional.empty();
+  }
+
+  private boolean hasErrors() {
+    return errors.stream().anyMatch(e -> Double.isFinite(e.error()) && e.error() > 0);
   }
 
   private static ErrorLog json(Path file, List<String> lines) {
