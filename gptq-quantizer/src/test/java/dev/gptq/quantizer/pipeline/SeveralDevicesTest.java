@@ -57,7 +57,7 @@ final class SeveralDevicesTest {
   private Model model(String architecture) throws IOException {
     ObjectNode config = TinyConfigs.json(architecture);
     if (architecture.equals("qwen3-moe")) {
-      config.put("num_experts", 21).put("num_experts_per_tok", 2);
+      config.put("num_experts", 7).put("num_experts_per_tok", 2);
     }
     return Model.open(RandomCheckpoint.write(folder.resolve(architecture), config, 7));
   }
@@ -138,10 +138,10 @@ final class SeveralDevicesTest {
   /** More devices than lanes, and numbers that do not divide them, too. */
   @ParameterizedTest
   @CsvSource({
-    "llama, RESIDUAL, true, KEPT, 2 3 9",
+    "llama, RESIDUAL, true, KEPT, 3 9",
     "llama, RESIDUAL, true, COMPUTED_AGAIN, 2",
     "llama, PLAIN, false, KEPT, 4",
-    "qwen3-moe, RESIDUAL, true, KEPT, 2 8",
+    "qwen3-moe, RESIDUAL, true, KEPT, 2",
     "qwen3-moe, PLAIN, false, KEPT, 3",
   })
   void anyNumberGivesTheSameBits(
