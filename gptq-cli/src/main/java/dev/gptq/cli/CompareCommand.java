@@ -118,6 +118,7 @@ final class CompareCommand implements Callable<Integer> {
     Console console = output.console(spec);
     ImmutableList<GptqOptions> algorithms = settings();
     try (Model opened = Model.open(model.folder(console))) {
+      ImmutableList<Comparison.Row> rows = rows(algorithms, opened, console);
       ImmutableList<int[]> measured =
           TextOptions.text(HubFiles.text(text, console), calibration, windows)
               .windows(opened, console::warning);
@@ -140,7 +141,7 @@ final class CompareCommand implements Callable<Integer> {
                     .resolve(backend, ImmutableList.of(opened, opened), measured, console::note),
                 new MeasuringProgress(console));
         double full = comparison.fullPrecision();
-        List<Comparison.Measured> results = comparison.measure(rows(algorithms, opened, console));
+        List<Comparison.Measured> results = comparison.measure(rows);
         if (output.json()) {
           console.result(JsonOutput.line(json(backend, full, results)));
         } else {
