@@ -6,7 +6,8 @@ import jdk.incubator.vector.FloatVector;
 
 /**
  * {@code y ← α·W·x + β·y} for W with contiguous rows: a row of activations times dense weights,
- * which are read once and from where they lie. Four rows at a time, two vectors of each.
+ * which are read once and from where they lie. Four rows at a time, {@link Lanes#PARTS} columns of
+ * each; a body for each width.
  */
 final class Gemv {
   private static final int ROWS = 4;
@@ -53,14 +54,22 @@ final class Gemv {
   private void rows(int from, int to) {
     int r = from;
     for (; r <= to - ROWS; r += ROWS) {
-      four(r);
+      switch (Lanes.COUNT) {
+        case 16 -> fourOfOneVector(r);
+        case 8 -> fourOfTwoVectors(r);
+        default -> {
+          for (int i = r; i < r + ROWS; i++) {
+            oneOfFourVectors(i);
+          }
+        }
+      }
     }
     for (; r < to; r++) {
       store(r, Reductions.dot(w, r, x, 0));
     }
   }
 
-  private void four(int r) {
+  private void fourOfTwoVectors(int r) {
     MemorySegment ws = w.segment();
     MemorySegment xs = x.segment();
     long xAt = x.at(0, 0);
@@ -78,7 +87,7 @@ final class Gemv {
     FloatVector s31 = s00;
     int n = w.columns();
     int j = 0;
-    for (; j <= n - 2 * Lanes.COUNT; j += 2 * Lanes.COUNT) {
+    for (; j <= n - Lanes.PARTS; j += Lanes.PARTS) {
       long at = 4L * j;
       FloatVector x0 = Lanes.load(xs, xAt + at);
       FloatVector x1 = Lanes.load(xs, xAt + at + L);
@@ -95,6 +104,55 @@ final class Gemv {
     store(r + 1, (float) Lanes.sum(s10.add(s11)) + rest(r + 1, j));
     store(r + 2, (float) Lanes.sum(s20.add(s21)) + rest(r + 2, j));
     store(r + 3, (float) Lanes.sum(s30.add(s31)) + rest(r + 3, j));
+  }
+
+  private void fourOfOneVector(int r) {
+    MemorySegment ws = w.segment();
+    MemorySegment xs = x.segment();
+    long xAt = x.at(0, 0);
+    long w0 = w.at(r, 0);
+    long w1 = w.at(r + 1, 0);
+    long w2 = w.at(r + 2, 0);
+    long w3 = w.at(r + 3, 0);
+    FloatVector s0 = FloatVector.zero(Lanes.F);
+    FloatVector s1 = s0;
+    FloatVector s2 = s0;
+    FloatVector s3 = s0;
+    int n = w.columns();
+    int j = 0;
+    for (; j <= n - Lanes.PARTS; j += Lanes.PARTS) {
+      long at = 4L * j;
+      FloatVector v = Lanes.load(xs, xAt + at);
+      s0 = v.fma(Lanes.load(ws, w0 + at), s0);
+      s1 = v.fma(Lanes.load(ws, w1 + at), s1);
+      s2 = v.fma(Lanes.load(ws, w2 + at), s2);
+      s3 = v.fma(Lanes.load(ws, w3 + at), s3);
+    }
+    store(r, (float) Lanes.sum(s0.add(0f)) + rest(r, j));
+    store(r + 1, (float) Lanes.sum(s1.add(0f)) + rest(r + 1, j));
+    store(r + 2, (float) Lanes.sum(s2.add(0f)) + rest(r + 2, j));
+    store(r + 3, (float) Lanes.sum(s3.add(0f)) + rest(r + 3, j));
+  }
+
+  private void oneOfFourVectors(int r) {
+    MemorySegment ws = w.segment();
+    MemorySegment xs = x.segment();
+    long xAt = x.at(0, 0);
+    long wAt = w.at(r, 0);
+    FloatVector s0 = FloatVector.zero(Lanes.F);
+    FloatVector s1 = s0;
+    FloatVector s2 = s0;
+    FloatVector s3 = s0;
+    int n = w.columns();
+    int j = 0;
+    for (; j <= n - Lanes.PARTS; j += Lanes.PARTS) {
+      long at = 4L * j;
+      s0 = Lanes.load(xs, xAt + at).fma(Lanes.load(ws, wAt + at), s0);
+      s1 = Lanes.load(xs, xAt + at + L).fma(Lanes.load(ws, wAt + at + L), s1);
+      s2 = Lanes.load(xs, xAt + at + 2 * L).fma(Lanes.load(ws, wAt + at + 2 * L), s2);
+      s3 = Lanes.load(xs, xAt + at + 3 * L).fma(Lanes.load(ws, wAt + at + 3 * L), s3);
+    }
+    store(r, (float) Lanes.sum(s0.add(s2), s1.add(s3)) + rest(r, j));
   }
 
   /** The products of the columns from j on. */

@@ -76,14 +76,15 @@ final class Gevm {
 
   private void single(int from, int to) {
     for (int j = from; j < to; j++) {
-      double sum = 0;
+      // As in vectors: how many columns are left for here depends on the width.
+      float sum = 0;
       for (int k = 0; k < b.rows(); k++) {
         float factor = x.segment().get(Lanes.FLOAT, x.at(0, k));
-        sum += (double) factor * b.segment().get(Lanes.FLOAT, b.at(k, j));
+        sum = Math.fma(factor, b.segment().get(Lanes.FLOAT, b.at(k, j)), sum);
       }
       long at = y.at(0, j);
       float old = beta == 0 ? 0 : beta * y.segment().get(Lanes.FLOAT, at);
-      y.segment().set(Lanes.FLOAT, at, (float) (alpha * sum) + old);
+      y.segment().set(Lanes.FLOAT, at, alpha * sum + old);
     }
   }
 }

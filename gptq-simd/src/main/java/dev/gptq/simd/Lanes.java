@@ -70,21 +70,44 @@ final class Lanes {
   }
 
   /**
+   * Partial sums of a reduction, as many at every width: element i belongs to sum i modulo 16. They
+   * lie in one vector, or take turns in two or four. Added up half a turn apart they give the same
+   * bits whatever the width, and whose turn it is does not matter:
+   *
+   * <pre>
+   *   Lanes.COUNT == 4 ? Lanes.sum(s0.add(s2), s1.add(s3)) : Lanes.sum(s0.add(s1))
+   * </pre>
+   *
+   * with a second vector of zeros where one holds them all. What is passed is the result of an
+   * operation, because the sums of a loop would be objects in it for a call that is not inlined.
+   */
+  static final int PARTS = 16;
+
+  /**
    * The sum of all lanes in float64. In a fixed order: that of the library's own reduction is not,
    * and differs between interpreted and compiled code.
    */
   static double sum(FloatVector v) {
-    DoubleVector low = (DoubleVector) v.convertShape(VectorOperators.F2D, D, 0);
-    DoubleVector high = (DoubleVector) v.convertShape(VectorOperators.F2D, D, 1);
-    DoubleVector s = low.add(high);
-    double sum = s.lane(0) + s.lane(1);
-    if (COUNT > 4) {
-      sum += s.lane(2) + s.lane(3);
-    }
     if (COUNT > 8) {
-      sum += (s.lane(4) + s.lane(5)) + (s.lane(6) + s.lane(7));
+      FloatVector half = (FloatVector) v.reinterpretShape(FloatVector.SPECIES_256, 0);
+      half = half.add((FloatVector) v.reinterpretShape(FloatVector.SPECIES_256, 1));
+      DoubleVector s = (DoubleVector) half.convertShape(VectorOperators.F2D, D, 0);
+      return ((s.lane(0) + s.lane(4)) + (s.lane(1) + s.lane(5)))
+          + ((s.lane(2) + s.lane(6)) + (s.lane(3) + s.lane(7)));
     }
-    return sum;
+    DoubleVector s = widened(v, 0).add(widened(v, 1));
+    return COUNT == 4 ? s.lane(0) + s.lane(1) : (s.lane(0) + s.lane(1)) + (s.lane(2) + s.lane(3));
+  }
+
+  /** The sum of the lanes of two vectors of four, as that of one vector of eight. */
+  static double sum(FloatVector a, FloatVector b) {
+    DoubleVector low = widened(a, 0).add(widened(b, 0));
+    DoubleVector high = widened(a, 1).add(widened(b, 1));
+    return (low.lane(0) + low.lane(1)) + (high.lane(0) + high.lane(1));
+  }
+
+  private static DoubleVector widened(FloatVector v, int half) {
+    return (DoubleVector) v.convertShape(VectorOperators.F2D, D, half);
   }
 
   /** Floats from integers. */

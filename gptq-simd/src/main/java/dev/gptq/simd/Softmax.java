@@ -7,6 +7,8 @@ import jdk.incubator.vector.VectorOperators;
 
 /** The parts of a softmax on a run of floats: its maximum, its shifted exponentials. */
 final class Softmax {
+  private static final int STRETCH = 64 * Lanes.PARTS;
+
   private Softmax() {}
 
   /** The largest of {@code count} floats. */
@@ -23,41 +25,74 @@ final class Softmax {
     return most;
   }
 
-  /** {@code Σ e^(x − shift)}; every lane sums at most 64 terms before it is widened. */
+  /** {@code Σ e^(x − shift)}; every partial sum has at most 64 terms before it is widened. */
   static double sumExp(MemorySegment segment, long offset, int count, float shift) {
     double total = 0;
-    int j = 0;
-    while (j <= count - Lanes.COUNT) {
-      int end = Math.min(Lanes.F.loopBound(count), j + 64 * Lanes.COUNT);
-      FloatVector sum = FloatVector.zero(Lanes.F);
-      for (; j < end; j += Lanes.COUNT) {
-        sum = sum.add(VectorMath.exp(Lanes.load(segment, offset + 4L * j).sub(shift)));
-      }
-      total += Lanes.sum(sum);
-    }
-    for (; j < count; j++) {
-      total += Math.exp(segment.get(Lanes.FLOAT, offset + 4L * j) - shift);
+    for (int j = 0; j < count; j += STRETCH) {
+      total += terms(segment, offset + 4L * j, Math.min(STRETCH, count - j), shift);
     }
     return total;
   }
 
+  private static double terms(MemorySegment segment, long offset, int count, float shift) {
+    FloatVector s0 = FloatVector.zero(Lanes.F);
+    FloatVector s1 = s0;
+    FloatVector s2 = s0;
+    FloatVector s3 = s0;
+    int j = 0;
+    for (; j <= count - Lanes.COUNT; j += Lanes.COUNT) {
+      FloatVector sum = s0.add(VectorMath.exp(Lanes.load(segment, offset + 4L * j).sub(shift)));
+      // The vectors take turns; see Lanes.PARTS.
+      if (Lanes.COUNT == 16) {
+        s0 = sum;
+      } else if (Lanes.COUNT == 8) {
+        s0 = s1;
+        s1 = sum;
+      } else {
+        s0 = s1;
+        s1 = s2;
+        s2 = s3;
+        s3 = sum;
+      }
+    }
+    if (j < count) {
+      VectorMask<Float> mask = Lanes.F.indexInRange(j, count);
+      FloatVector x = Functions.load(segment, offset + 4L * j, mask);
+      s0 = s0.add(FloatVector.zero(Lanes.F).blend(VectorMath.exp(x.sub(shift)), mask));
+    }
+    return Lanes.COUNT == 4 ? Lanes.sum(s0.add(s2), s1.add(s3)) : Lanes.sum(s0.add(s1));
+  }
+
   /** {@code x ← e^(x − shift)}; returns the sum. */
   static double expInPlace(MemorySegment segment, long offset, int count, float shift) {
-    FloatVector sum = FloatVector.zero(Lanes.F);
+    FloatVector s0 = FloatVector.zero(Lanes.F);
+    FloatVector s1 = s0;
+    FloatVector s2 = s0;
+    FloatVector s3 = s0;
     int j = 0;
     for (; j <= count - Lanes.COUNT; j += Lanes.COUNT) {
       FloatVector e = VectorMath.exp(Lanes.load(segment, offset + 4L * j).sub(shift));
       Lanes.store(e, segment, offset + 4L * j);
-      sum = sum.add(e);
+      FloatVector sum = s0.add(e);
+      if (Lanes.COUNT == 16) {
+        s0 = sum;
+      } else if (Lanes.COUNT == 8) {
+        s0 = s1;
+        s1 = sum;
+      } else {
+        s0 = s1;
+        s1 = s2;
+        s2 = s3;
+        s3 = sum;
+      }
     }
-    double total = Lanes.sum(sum);
     if (j < count) {
       VectorMask<Float> mask = Lanes.F.indexInRange(j, count);
       FloatVector x = Functions.load(segment, offset + 4L * j, mask);
       FloatVector e = VectorMath.exp(x.sub(shift));
       Functions.store(e, segment, offset + 4L * j, mask);
-      total += Lanes.sum(FloatVector.zero(Lanes.F).blend(e, mask));
+      s0 = s0.add(FloatVector.zero(Lanes.F).blend(e, mask));
     }
-    return total;
+    return Lanes.COUNT == 4 ? Lanes.sum(s0.add(s2), s1.add(s3)) : Lanes.sum(s0.add(s1));
   }
 }

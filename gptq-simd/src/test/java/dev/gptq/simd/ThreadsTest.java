@@ -8,6 +8,7 @@ import dev.gptq.backend.AttentionSpec;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.LinearAlgebra;
+import dev.gptq.backend.ScoreRows;
 import dev.gptq.grid.GridSearch;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
@@ -33,6 +34,10 @@ final class ThreadsTest {
   private static final int TOKENS = 77;
   private static final int FEATURES = 160;
   private static final int OUTPUTS = 99;
+  private static final int TERMS = 2103;
+
+  /** What vectors of 512 bits add in longer stretches. */
+  static final String MANY_TERMS = "gemm of many terms";
 
   @Test
   void anyNumberOfThreadsGivesTheSameBits() {
@@ -56,6 +61,16 @@ final class ThreadsTest {
       digests.put("gemm", hash(y));
       la.gemm(1, x.rows(0, 1), w.transposed(), 0, y.rows(0, 1));
       digests.put("gemm of one row", hash(y));
+      Tensor weighted = scope.rowMajor(DType.F32, 1, FEATURES - 5);
+      la.gemm(1, x.rows(0, 1).columns(0, OUTPUTS), w.columns(0, FEATURES - 5), 0, weighted);
+      digests.put("gemm of one row with rows", hash(weighted));
+      Tensor narrow = scope.rowMajor(DType.F32, 3, 5);
+      Tensor a = normal(scope, random, 3, TERMS);
+      la.gemm(1, a, normal(scope, random, 5, TERMS).transposed(), 0, narrow);
+      digests.put(MANY_TERMS, hash(narrow));
+      Tensor single = scope.rowMajor(DType.F32, 1, 5);
+      la.gemm(1, a.rows(0, 1), normal(scope, random, 5, TERMS).transposed(), 0, single);
+      digests.put("gemm of one row of many terms", hash(single));
       Hessian hessian = new Hessian(backend, scope, FEATURES);
       for (int i = 0; i < 4; i++) {
         hessian.add(normal(scope, random, TOKENS, FEATURES));
@@ -93,7 +108,7 @@ final class ThreadsTest {
       HessianFactor factor = HessianFactor.of(backend, hessian, options, scope);
       QuantizedMatrix result = new Gptq(backend, options).quantize(w, factor, scope).matrix();
       String kind = options.equals(plain) ? "plain" : "careful";
-      digests.put("factor, " + kind, hash(factor.v()));
+      digests.put("factor, " + kind, hashUpper(factor.v()));
       digests.put("codes, " + kind, Arrays.hashCode(HostCopies.bytes(result.codes())));
       digests.put("scales, " + kind, hash(result.grid().scale()));
       Tensor y = scope.rowMajor(DType.F32, TOKENS, OUTPUTS);
@@ -118,8 +133,43 @@ final class ThreadsTest {
     AttentionSpec spec = new AttentionSpec(5, 5, 32, 0.2f, 0, 0, false);
     backend.transformer().attention(x, x, x, spec, 1, y);
     digests.put("attention", hash(y));
+    Tensor narrow = scope.rowMajor(DType.F32, TOKENS, FEATURES - 3);
+    backend
+        .transformer()
+        .rmsNorm(x.columns(0, FEATURES - 3), gain.columns(0, FEATURES - 3), 1e-5f, narrow);
+    digests.put("rmsNorm of odd length", hash(narrow));
+    Tensor loss = scope.rowMajor(DType.F32, 1, TOKENS);
+    Tensor targets = scope.upload(new int[TOKENS]);
+    backend.transformer().crossEntropy(narrow, targets, loss);
+    digests.put("crossEntropy", hash(loss));
+    backend.gradients().rmsNormGradient(x, gain, 1e-5f, x, y);
+    digests.put("rmsNormGradient", hash(y));
+    backend.gradients().layerNormGradient(x, gain, 1e-5f, x, y);
+    digests.put("layerNormGradient", hash(y));
+    Tensor weights = scope.rowMajor(DType.F32, TOKENS, TOKENS);
+    Tensor gradient = scope.rowMajor(DType.F32, TOKENS, TOKENS);
+    Tensor scores = x.columns(0, TOKENS);
+    ScoreRows rows = new ScoreRows(0, 0, 0, 0, Float.NEGATIVE_INFINITY);
+    backend.gradients().attentionGradient(scores, scores, TOKENS, rows, weights, gradient);
+    digests.put("attentionGradient", hash(weights) + 31 * hash(gradient));
+    Tensor sums = scope.zeros(DType.F32, 1, TOKENS, Layout.ROW_MAJOR);
+    backend.gradients().addRowSquares(narrow, sums);
+    digests.put("addRowSquares", hash(sums));
+    backend.gradients().crossEntropyGradient(narrow, targets, narrow);
+    digests.put("crossEntropyGradient", hash(narrow));
     backend.transformer().activate(Activation.SILU, x, y);
     digests.put("activate", hash(y));
+  }
+
+  /** Of the upper triangle; what lies below it has no meaning. */
+  private static int hashUpper(Tensor square) {
+    float[] columns = HostCopies.floats(square);
+    int hash = 0;
+    for (int c = 0; c < square.columns(); c++) {
+      float[] upper = Arrays.copyOfRange(columns, c * square.rows(), c * square.rows() + c + 1);
+      hash = 31 * hash + Arrays.hashCode(upper);
+    }
+    return hash;
   }
 
   private static int hash(Tensor tensor) {
