@@ -113,8 +113,8 @@ final class GenerateCommand implements Callable<Integer> {
         throw new UsageException(
             "--prompt has "
                 + ids.length
-                + " tokens but the model's context is "
-                + opened.spec().context());
+                + " tokens and leaves no room for more in "
+                + opened.contextInWords());
       }
       try (Backend backend = backendOption.open(console);
           Decoder decoder = load(opened, backend)) {

@@ -172,8 +172,7 @@ final class LogitsCommand implements Callable<Integer> {
   private static void check(List<int[]> windows, Model model) {
     int length = windows.getFirst().length;
     if (length > model.spec().context()) {
-      throw new BadInputException(
-          length + " tokens exceed the model's context of " + model.spec().context());
+      throw new BadInputException(length + " tokens exceed " + model.contextInWords());
     }
     for (int[] window : windows) {
       for (int id : window) {

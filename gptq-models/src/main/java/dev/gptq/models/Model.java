@@ -169,6 +169,15 @@ public final class Model implements AutoCloseable {
     return config;
   }
 
+  /** The longest window, in words that say what bounds it. */
+  public String contextInWords() {
+    ModelConfig text = config.text();
+    int longest = spec.context();
+    return text.has("index_topk") && longest < text.context("max_position_embeddings", longest)
+        ? "the index_topk of %d, beyond which attention would be sparse".formatted(longest)
+        : "the model's context of " + longest;
+  }
+
   /** Its architecture. */
   public DecoderSpec spec() {
     return spec;

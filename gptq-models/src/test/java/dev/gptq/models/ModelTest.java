@@ -9,13 +9,19 @@ import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.CheckpointWriter;
 import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.formats.safetensors.WriterOptions;
+import dev.gptq.models.text.WindowLength;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalInt;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class ModelTest {
   private static final Path TINY = SharedFiles.bundled("examples/tiny");
@@ -41,6 +47,20 @@ class ModelTest {
     try (Model model = Model.open(folder)) {
       assertThat(model.spec().endTokens()).contains(1882, 0).doesNotHaveDuplicates();
     }
+  }
+
+  /** Sparse attention is computed where it is dense only. */
+  @ParameterizedTest
+  @CsvSource({
+    "deepseek-v32, 'the index_topk of 32, beyond which attention would be sparse; give --seq-len 32'",
+    "youtu, the model's context of 64; give --seq-len 64"
+  })
+  void whatBoundsAWindowIsSaid(String checkpoint, String words) throws IOException {
+    List<String> notes = new ArrayList<>();
+    try (Model model = Model.open(SharedFiles.architecture(checkpoint))) {
+      WindowLength.of(OptionalInt.of(100), 16, model, notes::add);
+    }
+    assertThat(notes).containsExactly("windows of 100 tokens are cut to " + words);
   }
 
   @Test

@@ -57,7 +57,7 @@ public record EvaluationText(
    * @param notes hears what was asked for and could not be given
    */
   public ImmutableList<int[]> windows(Model model, Consumer<String> notes) throws IOException {
-    int window = WindowLength.of(length, DEFAULT_LENGTH, model.spec().context(), notes);
+    int window = WindowLength.of(length, DEFAULT_LENGTH, model, notes);
     ImmutableList<int[]> windows;
     try (Tokenizer tokenizer = model.tokenizer()) {
       if (protocol.isEmpty()) {

@@ -1,5 +1,6 @@
 package dev.gptq.models.text;
 
+import dev.gptq.models.Model;
 import java.util.OptionalInt;
 import java.util.function.Consumer;
 
@@ -12,11 +13,12 @@ public final class WindowLength {
    *
    * @param notes hears where more were asked for than the context has
    */
-  public static int of(OptionalInt asked, int usual, int context, Consumer<String> notes) {
+  public static int of(OptionalInt asked, int usual, Model model, Consumer<String> notes) {
+    int context = model.spec().context();
     if (asked.orElse(0) > context) {
       notes.accept(
-          "windows of %d tokens are cut to the model's context of %d"
-              .formatted(asked.getAsInt(), context));
+          "windows of %d tokens are cut to %s; give --seq-len %d"
+              .formatted(asked.getAsInt(), model.contextInWords(), context));
     }
     return Math.min(asked.orElse(usual), context);
   }

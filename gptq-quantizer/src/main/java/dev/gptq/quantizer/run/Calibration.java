@@ -123,18 +123,18 @@ public record Calibration(
   /** Several draws of windows of the text, each with the next seed. */
   public ImmutableList<ImmutableList<int[]>> draws(
       Model model, int usual, int count, Consumer<String> notes) throws IOException {
-    return draws(stream(model, notes), model.spec().context(), usual, count, notes);
+    return draws(stream(model, notes), model, usual, count, notes);
   }
 
   /**
    * Several draws of windows, each with the next seed.
    *
-   * @param context the model's, which windows are cut to
+   * @param model whose context windows are cut to
    * @param usual number of windows where none was asked for
    * @param notes hears what was asked for and could not be given
    */
   ImmutableList<ImmutableList<int[]>> draws(
-      TokenStream stream, int context, int usual, int count, Consumer<String> notes) {
+      TokenStream stream, Model model, int usual, int count, Consumer<String> notes) {
     if (count < 1) {
       throw new RequestException("--seeds must be at least 1 but is " + count);
     }
@@ -142,7 +142,7 @@ public record Calibration(
       throw new RequestException(
           "--seeds " + count + " needs --sampling random: even places do not depend on a seed");
     }
-    int window = WindowLength.of(length, DEFAULT_LENGTH, context, notes);
+    int window = WindowLength.of(length, DEFAULT_LENGTH, model, notes);
     int windows = samples.orElse(usual);
     if (stream.size() < (long) windows * window) {
       notes.accept(

@@ -445,7 +445,7 @@ public final class Quantization {
         .beginning()
         .ifPresent(bos -> notes.accept("each window begins with '%s'".formatted(bos)));
     ImmutableList<int[]> first =
-        text.draws(stream, opened.spec().context(), quality.samples(), 1, warnings).getFirst();
+        text.draws(stream, opened, quality.samples(), 1, warnings).getFirst();
     return new Drawn(
         first,
         expertTokens.isPresent()
