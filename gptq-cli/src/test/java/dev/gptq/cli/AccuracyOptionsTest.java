@@ -55,6 +55,27 @@ final class AccuracyOptionsTest {
     assertThat(even.err()).contains("--seeds 2 needs --sampling random");
   }
 
+  @ParameterizedTest
+  @CsvSource({
+    "--samples,2147483647,'--samples is 2147483647, but the calibration text has '",
+    "--seeds,2147483647,--seeds must be between 1 and 1000 but is 2147483647"
+  })
+  void moreThanATextGivesIsRefused(String option, String value, String message) {
+    Cli.Outcome refused =
+        Cli.run(
+            "compare",
+            "--model",
+            Cli.TINY,
+            "--text",
+            Cli.EVALUATION,
+            "--calibration",
+            Cli.CALIBRATION,
+            option,
+            value);
+    assertThat(refused.status()).isEqualTo(2);
+    assertThat(refused.err()).contains(message);
+  }
+
   @Test
   void presetsCanBeOverridden() {
     Cli.Outcome compared =

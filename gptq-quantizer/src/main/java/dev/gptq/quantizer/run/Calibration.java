@@ -40,6 +40,12 @@ public record Calibration(
   /** Tokens of a window unless something else is asked for. */
   public static final int DEFAULT_LENGTH = 2048;
 
+  /** Draws of the same text. */
+  private static final int MOST_DRAWS = 1000;
+
+  /** Windows that may repeat one another without a word of it. */
+  private static final int FEW = 1024;
+
   /** How windows are taken from the text. */
   public enum Sampling {
     /** At random places. */
@@ -135,8 +141,9 @@ public record Calibration(
    */
   ImmutableList<ImmutableList<int[]>> draws(
       TokenStream stream, Model model, int usual, int count, Consumer<String> notes) {
-    if (count < 1) {
-      throw new RequestException("--seeds must be at least 1 but is " + count);
+    if (count < 1 || count > MOST_DRAWS) {
+      throw new RequestException(
+          "--seeds must be between 1 and %d but is %d".formatted(MOST_DRAWS, count));
     }
     if (count > 1 && sampling == Sampling.EVEN) {
       throw new RequestException(
@@ -144,6 +151,12 @@ public record Calibration(
     }
     int window = WindowLength.of(length, DEFAULT_LENGTH, model, notes);
     int windows = samples.orElse(usual);
+    if (windows > FEW && windows > stream.size()) {
+      throw new RequestException(
+          "--samples is %d, but the calibration text has %d tokens, so that windows would only repeat"
+                  .formatted(windows, stream.size())
+              + " others; give fewer samples or more text");
+    }
     if (stream.size() < (long) windows * window) {
       notes.accept(
           "the calibration text has %d tokens, so that %d windows of %d overlap; more text makes a"
