@@ -6,3 +6,4 @@
 #include "fit_grid_weighted.cu"
 #include "quantize_block.cu"
 #include "quantize_nearest.cu"
+#include "tuning.cu"

@@ -198,6 +198,41 @@ __device__ inline void crossEntropyGradientOf(Matrix logits, Matrix targets, Mat
 KERNEL_OF_ACTIVATIONS(crossEntropyGradient, (Matrix logits, Matrix targets, Matrix dLogits),
                       (logits, targets, dLogits))
 
+/** dLogits = softmax(logits) − softmax(base), and KL(base ‖ logits); a block takes one row. */
+template <class T>
+__device__ inline void divergenceGradientOf(Matrix logits, Matrix base, Matrix divergence,
+                                            Matrix dLogits) {
+  const float* row = logits.row<float>(blockIdx.x);
+  const float* baseRow = base.row<float>(blockIdx.x);
+  int n = logits.columns;
+  float most = largestOfRow(row, n);
+  float mostOfBase = largestOfRow(baseRow, n);
+  float sum = 0;
+  float sumOfBase = 0;
+  float weighted = 0;
+  for (int c = threadIdx.x; c < n; c += blockDim.x) {
+    float x = row[c] - most;
+    float y = baseRow[c] - mostOfBase;
+    float p = expf(y);
+    sum += expf(x);
+    sumOfBase += p;
+    weighted = fmaf(p, y - x, weighted);
+  }
+  sum = reduceBlock(sum, 0.0f, Sum());
+  sumOfBase = reduceBlock(sumOfBase, 0.0f, Sum());
+  weighted = reduceBlock(weighted, 0.0f, Sum());
+  for (int c = threadIdx.x; c < n; c += blockDim.x) {
+    store(&dLogits.at<T>(blockIdx.x, c),
+          expf(row[c] - most) / sum - expf(baseRow[c] - mostOfBase) / sumOfBase);
+  }
+  if (threadIdx.x == 0) {
+    divergence.at<float>(0, blockIdx.x) = weighted / sumOfBase + logf(sum) - logf(sumOfBase);
+  }
+}
+KERNEL_OF_ACTIVATIONS(divergenceGradient,
+                      (Matrix logits, Matrix base, Matrix divergence, Matrix dLogits),
+                      (logits, base, divergence, dLogits))
+
 static const int SAMPLE_THREADS = 256;
 
 /** The first token at which the sum of probabilities exceeds uniform; a block takes one row. */

@@ -15,17 +15,26 @@ import dev.gptq.cli.options.OutputOption;
 import dev.gptq.cli.options.QuantizationOptions;
 import dev.gptq.cli.options.SequentialOption;
 import dev.gptq.cli.options.TextOptions;
+import dev.gptq.cli.options.TuneOptions;
 import dev.gptq.cli.options.WindowsOption;
 import dev.gptq.cli.report.ComparisonReport;
 import dev.gptq.grid.SuperBlock;
 import dev.gptq.models.Model;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.Curvature;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.pipeline.Target;
+import dev.gptq.quantizer.run.Calibration;
 import dev.gptq.quantizer.run.CurvatureChoice;
+import dev.gptq.quantizer.run.PlannedTuning;
 import dev.gptq.quantizer.study.Comparison;
+import dev.gptq.quantizer.tune.Tuning;
+import dev.gptq.quantizer.tune.TuningText;
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -107,6 +116,7 @@ final class CompareCommand implements Callable<Integer> {
   private int seeds = 1;
 
   @Mixin private QuantizationOptions options;
+  @Mixin private TuneOptions tune;
   @Mixin private CalibrationOptions calibration;
   @Mixin private LoadingOption loading;
   @Mixin private BackendOption backendOption;
@@ -140,6 +150,15 @@ final class CompareCommand implements Callable<Integer> {
                     .loading()
                     .resolve(backend, ImmutableList.of(opened, opened), measured, console::note),
                 new MeasuringProgress(console));
+        ImmutableList<Comparison.Row> rows = rows(algorithms, opened, console);
+        if (!calibrating.isEmpty()) {
+          int length = calibrating.getFirst().getFirst().length;
+          Optional<Tuning> tuning = tuning(rows, opened, console);
+          if (tuning.isPresent()) {
+            TuningText tuned = tuningText(opened, length, tuning.get(), console);
+            comparison.tuning(tuning.get(), tuned);
+          }
+        }
         double full = comparison.fullPrecision();
         List<Comparison.Measured> results = comparison.measure(rows);
         if (output.json()) {
@@ -150,6 +169,34 @@ final class CompareCommand implements Callable<Integer> {
       }
     }
     return ExitStatus.DONE;
+  }
+
+  /** The tuning, where all rows can be tuned. */
+  private Optional<Tuning> tuning(List<Comparison.Row> rows, Model opened, Console console) {
+    Optional<Tuning> tuning = Optional.empty();
+    for (Comparison.Row row : rows) {
+      if (row.method() == Method.GPTQ) {
+        tuning =
+            PlannedTuning.choice(
+                opened.spec(),
+                QuantizationSettings.of(row.method(), row.options()),
+                tune.tuning(options.quality().tunes()),
+                options.quality().tunes(),
+                console::warning);
+        if (tuning.isEmpty()) {
+          return tuning;
+        }
+      }
+    }
+    return tuning;
+  }
+
+  private TuningText tuningText(Model opened, int length, Tuning tuning, Console console)
+      throws IOException {
+    Calibration text = calibration.calibration(console);
+    ImmutableList<Path> files = tune.text(console);
+    return (files.isEmpty() ? text : text.withFiles(files))
+        .tuningText(opened, length, tuning, console::warning);
   }
 
   private ImmutableList<GptqOptions> settings() {

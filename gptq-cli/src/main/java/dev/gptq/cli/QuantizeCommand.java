@@ -16,6 +16,7 @@ import dev.gptq.cli.options.PublicationOptions;
 import dev.gptq.cli.options.QuantizationOptions;
 import dev.gptq.cli.options.RegexConverter;
 import dev.gptq.cli.options.SequentialOption;
+import dev.gptq.cli.options.TuneOptions;
 import dev.gptq.cli.options.TypeOption;
 import dev.gptq.cli.options.WidthOptions;
 import dev.gptq.cli.report.CommandText;
@@ -86,6 +87,7 @@ final class QuantizeCommand implements Callable<Integer> {
 
   @Mixin private SequentialOption sequential;
   @Mixin private ObserveOptions observe;
+  @Mixin private TuneOptions tune;
   @Mixin private CalibrationOptions calibration;
   @Mixin private ImatrixOptions imatrix;
 
@@ -249,6 +251,8 @@ final class QuantizeCommand implements Callable<Integer> {
     }
     ends.type().ifPresent(quantization::ends);
     type.apply(quantization, spec);
+    tune.tuning(options.quality().tunes()).ifPresent(quantization::tuning);
+    quantization.tuningText(tune.text(console));
     observe.observing(settings).ifPresent(quantization::observing);
     return quantization;
   }

@@ -40,6 +40,9 @@ public interface Backend extends AutoCloseable {
   /** The backward pass; used by model code only. */
   GradientOps gradients();
 
+  /** Tuning of quantized weights by their gradients. */
+  TuningOps tuning();
+
   /**
    * Number of lanes worth opening for work of which one piece alone cannot fill the device; 1 if
    * lanes gain nothing.

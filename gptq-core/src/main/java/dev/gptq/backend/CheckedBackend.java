@@ -18,6 +18,7 @@ public final class CheckedBackend implements Backend {
   private final PackedMatmul packed;
   private final TransformerOps transformer;
   private final GradientOps gradients;
+  private final TuningOps tuning;
 
   /** Wraps a backend; the calling thread owns it from now on. */
   public CheckedBackend(Backend backend) {
@@ -27,6 +28,7 @@ public final class CheckedBackend implements Backend {
     this.packed = new CheckedPackedMatmul(backend.packed(), backend.activationType());
     this.transformer = new CheckedTransformerOps(backend.transformer(), backend.activationType());
     this.gradients = new CheckedGradientOps(backend.gradients(), backend.activationType());
+    this.tuning = new CheckedTuningOps(backend.tuning());
   }
 
   @Override
@@ -73,6 +75,12 @@ public final class CheckedBackend implements Backend {
   public GradientOps gradients() {
     checkThread();
     return gradients;
+  }
+
+  @Override
+  public TuningOps tuning() {
+    checkThread();
+    return tuning;
   }
 
   @Override

@@ -59,6 +59,16 @@ record CheckedGradientOps(GradientOps delegate, DType activation) implements Gra
   }
 
   @Override
+  public void divergenceGradient(Tensor logits, Tensor base, Tensor divergence, Tensor dLogits) {
+    Shapes shapes =
+        Shapes.of("divergenceGradient").row("divergence", divergence, DType.F32, logits.rows());
+    rows(shapes, "logits", logits, DType.F32, logits);
+    rows(shapes, "base", base, DType.F32, logits);
+    rows(shapes, "dLogits", dLogits, activation, logits);
+    delegate.divergenceGradient(logits, base, divergence, dLogits);
+  }
+
+  @Override
   public void sample(Tensor logits, Tensor uniform, Tensor targets) {
     Shapes shapes =
         Shapes.of("sample")

@@ -68,6 +68,22 @@ public interface GradientOps {
   void crossEntropyGradient(Tensor logits, Tensor targets, Tensor dLogits);
 
   /**
+   * Of the divergence of predictions from those of another model, at every position: with {@code p
+   * = softmax(base[t])} and {@code q = softmax(logits[t])}
+   *
+   * <pre>
+   *   divergence[0][t] ← Σ p·ln(p / q)
+   *   dLogits[t] ← q − p
+   * </pre>
+   *
+   * @param logits F32, t × vocabulary
+   * @param base F32, t × vocabulary
+   * @param divergence F32, 1 × t
+   * @param dLogits of the activation type, t × vocabulary
+   */
+  void divergenceGradient(Tensor logits, Tensor base, Tensor divergence, Tensor dLogits);
+
+  /**
    * Draws a token from each row's distribution: {@code targets[t]} is the first i with {@code
    * Σ_{j≤i} p_j > uniform[t]}, {@code p = softmax(logits[t])}; the last if rounding leaves none.
    *

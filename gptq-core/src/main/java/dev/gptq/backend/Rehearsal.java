@@ -32,6 +32,7 @@ public final class Rehearsal implements Backend {
   private final QuantizationOps quantization;
   private final TransformerOps transformer;
   private final GradientOps gradients;
+  private final TuningOps tuning;
 
   /**
    * A rehearsal.
@@ -47,6 +48,7 @@ public final class Rehearsal implements Backend {
     this.quantization = counter.counted(QuantizationOps.class, checked.quantization());
     this.transformer = counter.counted(TransformerOps.class, checked.transformer());
     this.gradients = counter.counted(GradientOps.class, checked.gradients());
+    this.tuning = counter.counted(TuningOps.class, checked.tuning());
   }
 
   /**
@@ -119,6 +121,11 @@ public final class Rehearsal implements Backend {
   @Override
   public GradientOps gradients() {
     return gradients;
+  }
+
+  @Override
+  public TuningOps tuning() {
+    return tuning;
   }
 
   @Override

@@ -10,6 +10,7 @@ import dev.gptq.backend.PackedMatmul;
 import dev.gptq.backend.QuantizationOps;
 import dev.gptq.backend.Rehearsal;
 import dev.gptq.backend.TransformerOps;
+import dev.gptq.backend.TuningOps;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.TensorScope;
 import java.lang.reflect.Proxy;
@@ -27,6 +28,7 @@ public final class HostRehearsal implements Backend {
   private final PackedMatmul packed = idle(PackedMatmul.class);
   private final TransformerOps transformer = idle(TransformerOps.class);
   private final GradientOps gradients = idle(GradientOps.class);
+  private final TuningOps tuning = idle(TuningOps.class);
 
   private HostRehearsal(Backend real, Footprint footprint) {
     this.real = real;
@@ -87,6 +89,11 @@ public final class HostRehearsal implements Backend {
   @Override
   public GradientOps gradients() {
     return gradients;
+  }
+
+  @Override
+  public TuningOps tuning() {
+    return tuning;
   }
 
   @Override

@@ -10,6 +10,7 @@ import dev.gptq.backend.PackedMatmul;
 import dev.gptq.backend.QuantizationOps;
 import dev.gptq.backend.Rehearsal;
 import dev.gptq.backend.TransformerOps;
+import dev.gptq.backend.TuningOps;
 import dev.gptq.host.HostMemory;
 import dev.gptq.host.HostRehearsal;
 import dev.gptq.host.HostScope;
@@ -76,6 +77,11 @@ final class ReferenceBackend implements Backend {
   @Override
   public GradientOps gradients() {
     return new ReferenceGradientOps();
+  }
+
+  @Override
+  public TuningOps tuning() {
+    return new ReferenceTuningOps();
   }
 
   @Override

@@ -160,6 +160,31 @@ final class ReferenceGradientOps implements GradientOps {
   }
 
   @Override
+  public void divergenceGradient(Tensor logits, Tensor base, Tensor divergence, Tensor dLogits) {
+    int n = logits.columns();
+    float[] l = RowArrays.load(logits);
+    float[] b = RowArrays.load(base);
+    float[] divergences = new float[logits.rows()];
+    for (int t = 0; t < divergences.length; t++) {
+      double[] q = exponentials(l, t * n, n);
+      double[] p = exponentials(b, t * n, n);
+      double sumQ = sum(q);
+      double sumP = sum(p);
+      double total = Math.log(sumQ) - Math.log(sumP);
+      double mostL = most(l, t * n, n);
+      double mostB = most(b, t * n, n);
+      for (int c = 0; c < n; c++) {
+        int i = t * n + c;
+        total += p[c] / sumP * ((b[i] - mostB) - (l[i] - mostL));
+        l[i] = (float) (q[c] / sumQ - p[c] / sumP);
+      }
+      divergences[t] = (float) total;
+    }
+    RowArrays.store(divergences, divergence);
+    RowArrays.store(l, dLogits);
+  }
+
+  @Override
   public void sample(Tensor logits, Tensor uniform, Tensor targets) {
     int n = logits.columns();
     float[] l = RowArrays.load(logits);
@@ -179,15 +204,20 @@ final class ReferenceGradientOps implements GradientOps {
 
   /** {@code e^(x − max)}. */
   private static double[] exponentials(float[] x, int from, int count) {
-    double most = Double.NEGATIVE_INFINITY;
-    for (int c = 0; c < count; c++) {
-      most = Math.max(most, x[from + c]);
-    }
+    double most = most(x, from, count);
     double[] e = new double[count];
     for (int c = 0; c < count; c++) {
       e[c] = Math.exp(x[from + c] - most);
     }
     return e;
+  }
+
+  private static double most(float[] x, int from, int count) {
+    double most = Double.NEGATIVE_INFINITY;
+    for (int c = 0; c < count; c++) {
+      most = Math.max(most, x[from + c]);
+    }
+    return most;
   }
 
   private static double sum(double[] values) {

@@ -12,6 +12,7 @@ import dev.gptq.backend.PackedMatmul;
 import dev.gptq.backend.QuantizationOps;
 import dev.gptq.backend.Rehearsal;
 import dev.gptq.backend.TransformerOps;
+import dev.gptq.backend.TuningOps;
 import dev.gptq.cuda.driver.NativeCudaBlas;
 import dev.gptq.cuda.driver.NativeCudaSolver;
 import dev.gptq.cuda.driver.Nvrtc;
@@ -48,6 +49,7 @@ final class CudaBackend implements Backend {
   private final PackedMatmul packed;
   private final TransformerOps transformer;
   private final GradientOps gradients;
+  private final TuningOps tuning;
   private boolean open = true;
 
   /** Takes the device's primary context; everything that follows happens on this thread. */
@@ -84,6 +86,7 @@ final class CudaBackend implements Backend {
     this.packed = new CudaPackedMatmul(context, activationType);
     this.transformer = new CudaTransformerOps(context, activationType);
     this.gradients = new CudaGradientOps(context, activationType);
+    this.tuning = new CudaTuningOps(context);
   }
 
   private static CudaContext context(
@@ -157,6 +160,11 @@ final class CudaBackend implements Backend {
   @Override
   public GradientOps gradients() {
     return gradients;
+  }
+
+  @Override
+  public TuningOps tuning() {
+    return tuning;
   }
 
   @Override

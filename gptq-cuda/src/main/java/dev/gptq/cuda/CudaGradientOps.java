@@ -86,6 +86,18 @@ final class CudaGradientOps implements GradientOps {
   }
 
   @Override
+  public void divergenceGradient(Tensor logits, Tensor base, Tensor divergence, Tensor dLogits) {
+    CudaTensor t = context.tensor(logits);
+    kernels
+        .arguments()
+        .add(t)
+        .add(context.tensor(base))
+        .add(context.tensor(divergence))
+        .add(context.tensor(dLogits));
+    byRow("divergenceGradient", t);
+  }
+
+  @Override
   public void sample(Tensor logits, Tensor uniform, Tensor targets) {
     CudaTensor t = context.tensor(logits);
     kernels.arguments().add(t).add(context.tensor(uniform)).add(context.tensor(targets));

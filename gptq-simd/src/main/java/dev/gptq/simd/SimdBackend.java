@@ -12,6 +12,7 @@ import dev.gptq.backend.PackedMatmul;
 import dev.gptq.backend.QuantizationOps;
 import dev.gptq.backend.Rehearsal;
 import dev.gptq.backend.TransformerOps;
+import dev.gptq.backend.TuningOps;
 import dev.gptq.host.HostMemory;
 import dev.gptq.host.HostRehearsal;
 import dev.gptq.host.HostScope;
@@ -42,6 +43,7 @@ final class SimdBackend implements Backend {
   private final ActivationMode activations;
   private final TransformerOps transformer;
   private final GradientOps gradients;
+  private final TuningOps tuning;
 
   SimdBackend(BackendOptions options) {
     this(
@@ -76,6 +78,7 @@ final class SimdBackend implements Backend {
     this.activations = activations;
     transformer = new SimdTransformerOps(execution);
     gradients = new SimdGradientOps(execution);
+    tuning = new SimdTuningOps(execution);
   }
 
   @Override
@@ -126,6 +129,11 @@ final class SimdBackend implements Backend {
   @Override
   public GradientOps gradients() {
     return gradients;
+  }
+
+  @Override
+  public TuningOps tuning() {
+    return tuning;
   }
 
   @Override

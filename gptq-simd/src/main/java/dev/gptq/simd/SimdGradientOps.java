@@ -72,6 +72,22 @@ final class SimdGradientOps implements GradientOps {
   }
 
   @Override
+  public void divergenceGradient(Tensor logits, Tensor base, Tensor divergence, Tensor dLogits) {
+    Matrix l = Activations.rows("logits", logits);
+    Matrix b = Activations.rows("base", base);
+    Matrix out = Activations.rows("divergence", divergence);
+    Matrix d = Activations.rows("dLogits", dLogits);
+    forRows(
+        l,
+        (from, to) -> {
+          for (int t = from; t < to; t++) {
+            float value = (float) DivergenceRow.run(l, b, d, t);
+            out.segment().set(Lanes.FLOAT, out.at(0, t), value);
+          }
+        });
+  }
+
+  @Override
   public void sample(Tensor logits, Tensor uniform, Tensor targets) {
     Matrix l = Activations.rows("logits", logits);
     float[] u = Activations.vector(uniform);

@@ -149,6 +149,25 @@ public abstract class GradientConformance extends Conformance {
     }
   }
 
+  @Test
+  void divergenceGradient() {
+    for (int[] s : new int[][] {{1, 1}, {3, 7}, {2, 300}}) {
+      activations("divergenceGradient " + s[0] + " x " + s[1])
+          .in("logits", inputs().normal(F32, s[0], s[1], 3, 2))
+          .in("base", inputs().normal(F32, s[0], s[1], -1, 2))
+          .out("divergence", F32, ROW_MAJOR, 1, s[0])
+          .out("dLogits", activation(), ROW_MAJOR, s[0], s[1])
+          .isWithin(
+              Tolerance.logSum(s[1]),
+              8,
+              (backend, t, scope) ->
+                  backend
+                      .gradients()
+                      .divergenceGradient(
+                          t.get("logits"), t.get("base"), t.get("divergence"), t.get("dLogits")));
+    }
+  }
+
   /** The numbers lie so far from the bounds between tokens that no rounding decides. */
   @Test
   void sample() {

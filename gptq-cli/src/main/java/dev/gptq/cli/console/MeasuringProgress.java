@@ -2,6 +2,7 @@ package dev.gptq.cli.console;
 
 import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.study.MeasuringListener;
+import dev.gptq.quantizer.tune.TuningOutcome;
 import java.util.Locale;
 import java.util.function.IntConsumer;
 
@@ -27,6 +28,11 @@ public final class MeasuringProgress implements MeasuringListener {
   @Override
   public void observing(String title, int index, int count, String module) {
     console.progress(title + ": observing " + (index + 1) + "/" + count + " " + module);
+  }
+
+  @Override
+  public void tuning(TuningOutcome.Look look) {
+    console.progress(QuantizationProgress.tuned(look));
   }
 
   @Override

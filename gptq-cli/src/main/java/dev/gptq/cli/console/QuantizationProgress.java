@@ -3,8 +3,10 @@ package dev.gptq.cli.console;
 import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.run.QuantizationListener;
+import dev.gptq.quantizer.tune.TuningOutcome;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Locale;
 
 /**
  * Shows how a quantization goes on, and says what is kept if the process is told to end meanwhile.
@@ -71,6 +73,35 @@ public final class QuantizationProgress implements QuantizationListener, AutoClo
     console.progress(line);
     console.event(
         "observing", json -> json.put("index", index).put("count", count).put("name", module));
+  }
+
+  @Override
+  public void tuning(int steps, TuningOutcome.Look look) {
+    String line = tuned(look) + " of at most " + steps;
+    console.record(line);
+    console.progress(line);
+    console.event(
+        "tuning",
+        json -> {
+          json.put("step", look.step()).put("steps", steps).put("held_out_kl", look.heldOut());
+          if (Double.isFinite(look.training())) {
+            json.put("training_kl", look.training());
+          }
+        });
+  }
+
+  /** A look at the held-out text in a line. */
+  static String tuned(TuningOutcome.Look look) {
+    String training =
+        Double.isFinite(look.training())
+            ? String.format(Locale.ROOT, "%.4g in training, ", look.training())
+            : "";
+    return String.format(
+        Locale.ROOT,
+        "tuning: KL %s%.4g on held-out text, step %d",
+        training,
+        look.heldOut(),
+        look.step());
   }
 
   @Override

@@ -27,7 +27,7 @@ public final class CalibrationOptions {
   @Option(
       names = "--samples",
       paramLabel = "N",
-      description = "calibration windows (default: 128, with --quality best 192)")
+      description = "calibration windows (default: 128, with --quality best and max 192)")
   private Integer chosenSamples;
 
   @Option(

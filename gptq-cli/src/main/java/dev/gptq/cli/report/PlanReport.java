@@ -48,6 +48,11 @@ public final class PlanReport {
           "  that is of the first of %d GPUs; no other takes more".formatted(backend.devices()));
     }
     forecast.note().ifPresent(lines::add);
+    plan.tuning()
+        .ifPresent(tuning -> {
+          lines.add(tuning.sentence());
+          lines.add("  tuning takes about %d MiB".formatted(tuning.bytes(backend) >> 20));
+        });
     lines.add(
         String.format(
             Locale.ROOT,

@@ -6,6 +6,7 @@ import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
+import dev.gptq.quantizer.run.PlannedTuning;
 import dev.gptq.quantizer.run.QuantizationSummary;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -38,6 +39,15 @@ public final class QuantizationReport {
       json.put("modules_tried_again", summary.tried()).put("modules_improved", summary.improved());
       json.put("total_error_before", summary.totalErrorBefore()).put("repropagated", false);
     }
+    summary
+        .tuned()
+        .ifPresent(tuned ->
+            json.put("tuning_steps", tuned.steps())
+                .put("tuning_best_step", tuned.best().step())
+                .put("tuning_kl_before", tuned.looks().getFirst().heldOut())
+                .put("tuning_kl", tuned.best().heldOut())
+                .put("tuning_tokens", tuned.tokens())
+                .put("tuning_seconds", tuned.seconds()));
     summary.peakProcess().ifPresent(resident -> json.put("peak_process_bytes", resident));
     return json.put("seconds", summary.seconds())
         .put("writing_seconds", summary.writing())
@@ -81,6 +91,14 @@ public final class QuantizationReport {
           "modules after an improved one were calibrated with what it was before; later blocks were"
               + " not propagated again");
     }
+    summary
+        .tuned()
+        .ifPresent(tuned ->
+            lines.add(
+                PlannedTuning.sentence(tuned)
+                    + ", in "
+                    + Console.time(tuned.seconds())
+                    + " of these; errors of modules are those before it"));
     summary.reports().stream()
         .filter(report -> Double.isFinite(report.relativeError()))
         .max(Comparator.comparingDouble(ModuleReport::relativeError))

@@ -10,6 +10,7 @@ import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * Gradients of the loss, summed over all positions, with respect to the outputs of all linear
@@ -41,6 +42,33 @@ public final class BackwardPass {
     Tensor of(Tensor logits, int round, int from, TensorScope scope);
   }
 
+  /** What a backward pass begins with. */
+  @FunctionalInterface
+  public interface Loss {
+    /**
+     * The gradient of the loss at some positions.
+     *
+     * @param logits of these positions, F32, positions × vocabulary
+     * @param round which of several losses for the same text
+     * @param from the first of the positions, counted through all windows of the batch
+     * @param dLogits out, of the activation type and the shape of the logits
+     */
+    void gradient(Tensor logits, int round, int from, Tensor dLogits);
+  }
+
+  /** Hears of gradients of weights, block by block from the last to the first. */
+  @FunctionalInterface
+  public interface WeightListener {
+    /**
+     * What the gradient of the weights of a layer is the product of: {@code gradientᵀ·input}.
+     *
+     * @param input of the layer, in the activation type, tokens × inputs; gone when the call
+     *     returns
+     * @param gradient of its outputs, tokens × outputs; gone likewise
+     */
+    void gradient(int block, LinearSpec module, Tensor input, Tensor gradient);
+  }
+
   /** Hears of gradients, block by block from the last to the first, and round by round in each. */
   @FunctionalInterface
   public interface Listener {
@@ -59,6 +87,42 @@ public final class BackwardPass {
    */
   public void run(List<int[]> windows, int rounds, Labels labels, Listener listener) {
     Preconditions.checkArgument(rounds > 0, "no labels to take gradients with");
+    run(
+        windows,
+        rounds,
+        (logits, round, from, dLogits) -> {
+          try (TensorScope drawn = backend.newScope()) {
+            Tensor targets = labels.of(logits, round, from, drawn);
+            backend.gradients().crossEntropyGradient(logits, targets, dLogits);
+          }
+        },
+        false,
+        (block, gradients, group, input) -> show(block, group, gradients, listener));
+  }
+
+  /** Takes a batch of windows of equal length forward and back, for the gradients of weights. */
+  public void run(List<int[]> windows, Loss loss, WeightListener listener) {
+    run(
+        windows,
+        1,
+        loss,
+        true,
+        (block, gradients, group, input) -> {
+          for (LinearSpec module : group.modules()) {
+            if (gradients.isDefined(module.out())) {
+              listener.gradient(block, module, input.orElseThrow(), gradients.get(module.out()));
+            }
+          }
+        });
+  }
+
+  /** Sees the gradients of the outputs of a group. */
+  private interface Visitor {
+    void seen(int block, Registers gradients, Step.Linears group, Optional<Tensor> input);
+  }
+
+  private void run(
+      List<int[]> windows, int rounds, Loss loss, boolean keepInputs, Visitor visitor) {
     int sequences = windows.size();
     try (TensorScope local = backend.newScope();
         Registers registers = new Registers(backend, local)) {
@@ -75,24 +139,29 @@ public final class BackwardPass {
       for (int round = 0; round < rounds; round++) {
         gradients.add(new Registers(backend, local));
       }
-      ends.gradients(registers, labels, gradients);
+      ends.gradients(registers, loss, gradients);
       registers.release(Step.RESIDUAL);
       for (int i = blocks.size() - 1; i >= 0; i--) {
-        back(i, borders.get(i), sequences, gradients, listener);
+        back(i, borders.get(i), sequences, gradients, keepInputs, visitor);
       }
       gradients.forEach(Registers::close);
     }
   }
 
   private void back(
-      int index, Tensor border, int sequences, List<Registers> rounds, Listener listener) {
+      int index,
+      Tensor border,
+      int sequences,
+      List<Registers> rounds,
+      boolean keepInputs,
+      Visitor visitor) {
     try (TensorScope local = backend.newScope();
         Registers registers = new Registers(backend, local)) {
       registers.define(
           Step.RESIDUAL, border.rows(), border.columns(), x -> backend.linalg().convert(border, x));
-      BlockGradient block = blocks.get(index).runKeeping(registers, sequences, local);
+      BlockGradient block = blocks.get(index).runKeeping(registers, sequences, keepInputs, local);
       for (Registers gradients : rounds) {
-        block.back(gradients, group -> show(index, group, gradients, listener));
+        block.back(gradients, (group, input) -> visitor.seen(index, gradients, group, input));
       }
     }
   }

@@ -101,11 +101,17 @@ public final class Block {
     }
   }
 
-  /** Runs all steps on whole windows and returns their derivatives, which live in a scope. */
-  BlockGradient runKeeping(Registers registers, int sequences, TensorScope scope) {
+  /**
+   * Runs all steps on whole windows and returns their derivatives, which live in a scope.
+   *
+   * @param keepInputs whether the inputs of linear layers live there too
+   */
+  BlockGradient runKeeping(
+      Registers registers, int sequences, boolean keepInputs, TensorScope scope) {
     Pass pass = Pass.windows(sequences);
     StepRunner runner = new StepRunner(backend, weights, ropes, registers, pass);
-    StepGradient.Context context = new StepGradient.Context(backend, weights, ropes, pass);
+    StepGradient.Context context =
+        new StepGradient.Context(backend, weights, ropes, pass, keepInputs);
     List<StepGradient> gradients = new ArrayList<>();
     for (int i = 0; i < spec.steps().size(); i++) {
       Step step = spec.steps().get(i);

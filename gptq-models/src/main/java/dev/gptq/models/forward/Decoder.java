@@ -84,6 +84,38 @@ public final class Decoder implements TextModel {
     }
   }
 
+  /**
+   * What the last block leaves behind of windows of equal length, of the activation type, tokens ×
+   * features.
+   */
+  public Tensor stream(List<int[]> windows, TensorScope result) {
+    try (TensorScope local = backend.newScope();
+        Registers registers = new Registers(backend, local)) {
+      forward(windows, registers, local);
+      Tensor x = registers.get(Step.RESIDUAL);
+      Tensor copy = result.rowMajor(x.type(), x.rows(), x.columns());
+      backend.linalg().convert(x, copy);
+      return copy;
+    }
+  }
+
+  /** The logits of such a stream or some rows of it, F32. */
+  public Tensor logitsOf(Tensor stream, TensorScope result) {
+    return ends.logits(stream, result);
+  }
+
+  /** Calls {@code body} for runs of so many positions whose logits may be held at a time. */
+  public void forRuns(int positions, Runs body) {
+    ends.forRuns(positions, body);
+  }
+
+  /** Work on positions from … to−1. */
+  @FunctionalInterface
+  public interface Runs {
+    /** Does it. */
+    void run(int from, int to);
+  }
+
   /** Takes windows of token ids behind the last block. */
   private void forward(List<int[]> windows, Registers registers, TensorScope local) {
     ends.embed(windows, registers, local);

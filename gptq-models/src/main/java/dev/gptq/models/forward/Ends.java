@@ -66,6 +66,19 @@ public final class Ends {
     return project(registers.get(Step.RESIDUAL), result);
   }
 
+  /** The logits of what the last block left behind, F32, tokens × vocabulary. */
+  Tensor logits(Tensor stream, TensorScope result) {
+    return project(stream, result);
+  }
+
+  /** Calls {@code body} for runs of positions whose logits may be held at a time. */
+  void forRuns(int positions, Decoder.Runs body) {
+    int chunk = Math.toIntExact(Math.clamp(LOGITS / head.rows(), 1, positions));
+    for (int from = 0; from < positions; from += chunk) {
+      body.run(from, Math.min(from + chunk, positions));
+    }
+  }
+
   /** The logits of positions from … to−1 of all windows together. */
   Tensor logits(Registers registers, int from, int to, TensorScope result) {
     return project(registers.get(Step.RESIDUAL).rows(from, to), result);
@@ -125,42 +138,43 @@ public final class Ends {
   }
 
   /**
-   * Defines the gradient of the residual stream behind the last block, for each round of labels.
+   * Defines the gradient of the residual stream behind the last block, for each round of a loss.
    */
-  void gradients(Registers registers, BackwardPass.Labels labels, List<Registers> rounds) {
+  void gradients(Registers registers, BackwardPass.Loss loss, List<Registers> rounds) {
     Tensor x = registers.get(Step.RESIDUAL);
     for (Registers gradients : rounds) {
       gradients.define(Step.RESIDUAL, x.rows(), x.columns(), d -> {});
     }
-    int chunk = Math.toIntExact(Math.clamp(LOGITS / head.rows(), 1, x.rows()));
-    for (int from = 0; from < x.rows(); from += chunk) {
-      int to = Math.min(from + chunk, x.rows());
-      try (TensorScope local = backend.newScope();
-          Registers own = new Registers(backend, local)) {
-        Tensor part = x.rows(from, to);
-        own.define(Step.RESIDUAL, to - from, x.columns(), y -> backend.linalg().convert(part, y));
-        BlockGradient closed = closing.runKeeping(own, 1, local);
-        Tensor logits = logitsOf(own.get(Step.RESIDUAL), local);
-        for (int round = 0; round < rounds.size(); round++) {
-          try (TensorScope drawn = backend.newScope();
-              Registers gradients = new Registers(backend, drawn)) {
-            back(logits, labels.of(logits, round, from, drawn), gradients, drawn);
-            closed.back(gradients, group -> {});
-            backend
-                .linalg()
-                .convert(
-                    gradients.get(Step.RESIDUAL),
-                    rounds.get(round).get(Step.RESIDUAL).rows(from, to));
-          }
+    forRuns(x.rows(), (from, to) -> gradients(x.rows(from, to), from, loss, rounds));
+  }
+
+  private void gradients(Tensor part, int from, BackwardPass.Loss loss, List<Registers> rounds) {
+    int to = from + part.rows();
+    try (TensorScope local = backend.newScope();
+        Registers own = new Registers(backend, local)) {
+      own.define(
+          Step.RESIDUAL, part.rows(), part.columns(), y -> backend.linalg().convert(part, y));
+      BlockGradient closed = closing.runKeeping(own, 1, false, local);
+      Tensor logits = logitsOf(own.get(Step.RESIDUAL), local);
+      for (int round = 0; round < rounds.size(); round++) {
+        try (TensorScope drawn = backend.newScope();
+            Registers gradients = new Registers(backend, drawn)) {
+          Tensor d = drawn.rowMajor(backend.activationType(), logits.rows(), logits.columns());
+          loss.gradient(logits, round, from, d);
+          back(logits, d, gradients, drawn);
+          closed.back(gradients, (group, input) -> {});
+          backend
+              .linalg()
+              .convert(
+                  gradients.get(Step.RESIDUAL),
+                  rounds.get(round).get(Step.RESIDUAL).rows(from, to));
         }
       }
     }
   }
 
   /** Defines the gradient of what the head reads. */
-  private void back(Tensor logits, Tensor labels, Registers gradients, TensorScope local) {
-    Tensor d = local.rowMajor(backend.activationType(), logits.rows(), logits.columns());
-    backend.gradients().crossEntropyGradient(logits, labels, d);
+  private void back(Tensor logits, Tensor d, Registers gradients, TensorScope local) {
     float cap = spec.head().softCap();
     if (cap > 0) {
       // The logits are y = cap·tanh(x/cap), of which the derivative is 1 − (y/cap)².

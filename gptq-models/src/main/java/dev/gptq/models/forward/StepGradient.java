@@ -50,14 +50,17 @@ final class StepGradient {
    * What steps run with.
    *
    * @param pass whole windows
+   * @param keepInputs whether inputs of linear layers are kept, for the gradients of their weights
    */
-  record Context(Backend backend, BlockWeights weights, RopeTables ropes, Pass pass) {}
+  record Context(
+      Backend backend, BlockWeights weights, RopeTables ropes, Pass pass, boolean keepInputs) {}
 
   private void keep(Registers registers, TensorScope scope) {
     step.reads().forEach(name -> widths.put(name, registers.get(name).columns()));
     boolean needed =
         switch (step) {
           case Step.Norm _, Step.Attention _, Step.Activate _, Step.Gate _ -> true;
+          case Step.Linears _ -> context.keepInputs();
           default -> false;
         };
     if (needed) {
@@ -71,7 +74,7 @@ final class StepGradient {
   }
 
   /** Goes back over the step; {@code atGroup} sees the gradients at a group of linear layers. */
-  void back(Registers gradients, Consumer<Step.Linears> atGroup) {
+  void back(Registers gradients, BlockGradient.AtGroup atGroup) {
     boolean reaches =
         step.defines().isEmpty() || step.defines().stream().anyMatch(gradients::isDefined);
     if (!reaches) {
@@ -80,7 +83,7 @@ final class StepGradient {
     switch (step) {
       case Step.Norm norm -> normalise(norm, gradients);
       case Step.Linears group -> {
-        atGroup.accept(group);
+        atGroup.seen(group, Optional.ofNullable(kept.get(group.in())));
         for (LinearSpec module : group.modules()) {
           multiply(module, group.in(), gradients);
         }

@@ -109,6 +109,64 @@ class BackwardPassTest {
     }
   }
 
+  /** The gradient of the divergence from what the model was, with respect to changed weights. */
+  @Test
+  void gradientsOfADivergence() throws IOException {
+    try (Backend backend = TestBackends.open("simd");
+        Model model = Model.open(SharedFiles.architecture("llama-gqa-rope3"));
+        Decoder decoder = model.load(backend);
+        TensorScope scope = backend.newScope()) {
+      List<int[]> windows =
+          Expected.read(SharedFiles.architecture("llama-gqa-rope3")).windows().stream()
+              .limit(2)
+              .toList();
+      Tensor base = decoder.logitsOf(decoder.stream(windows, scope), scope);
+      LinearSpec module = model.spec().blocks().getFirst().linears().findFirst().orElseThrow();
+      Tensor weight = decoder.block(0).dense(module);
+      backend.transformer().scale(0.5f, weight);
+      Tensor slope = scope.rowMajor(DType.F32, weight.rows(), weight.columns());
+      decoder
+          .backward()
+          .run(
+              windows,
+              (logits, round, from, d) -> divergence(backend, logits, base, from, d),
+              (block, seen, input, gradient) -> {
+                if (block == 0 && seen.equals(module)) {
+                  backend.linalg().gemm(1, gradient.transposed(), input, 0, slope);
+                }
+              });
+      double length = length(slope);
+      double step = STEP * length(weight) / length;
+      double[] sides = new double[2];
+      for (int side = 0; side < 2; side++) {
+        backend.linalg().axpy((float) (side == 0 ? -step : 2 * step), slope, weight);
+        try (TensorScope local = backend.newScope()) {
+          Tensor logits = decoder.logits(windows, local);
+          Tensor unused = local.rowMajor(DType.F32, logits.rows(), logits.columns());
+          sides[side] = divergence(backend, logits, base, 0, unused);
+        }
+      }
+      assertThat((sides[1] - sides[0]) / (2 * step * length))
+          .isCloseTo(length, within(TOLERANCE * length));
+    }
+  }
+
+  /** Σ KL over the positions of some logits. */
+  private static double divergence(
+      Backend backend, Tensor logits, Tensor base, int from, Tensor gradient) {
+    try (TensorScope local = backend.newScope()) {
+      Tensor each = local.rowMajor(DType.F32, 1, logits.rows());
+      backend
+          .gradients()
+          .divergenceGradient(logits, base.rows(from, from + logits.rows()), each, gradient);
+      double sum = 0;
+      for (float value : HostCopies.floats(each)) {
+        sum += value;
+      }
+      return sum;
+    }
+  }
+
   private static void move(
       Decoder decoder,
       int block,

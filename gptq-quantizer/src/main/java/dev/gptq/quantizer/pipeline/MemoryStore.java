@@ -31,6 +31,11 @@ public final class MemoryStore implements BlockStore, FinishedBlocks {
     return blocks.get(block).values().stream().map(QuantizedModule::report).toList();
   }
 
+  /** The modules of a finished block by full name. */
+  public ImmutableMap<String, QuantizedModule> modules(int block) {
+    return ImmutableMap.copyOf(blocks.get(block));
+  }
+
   /** All packed weights by full module name. */
   public ImmutableMap<String, PackedMatrix> packed() {
     ImmutableMap.Builder<String, PackedMatrix> packed = ImmutableMap.builder();

@@ -24,7 +24,9 @@ public enum Quality {
       new Refinement(8, 1, 4, false),
       new Target(Target.Kind.RESIDUAL, Target.DEFAULT_ALPHA),
       Curvature.KL,
-      192);
+      192),
+  /** What {@link #BEST} is, and then codes and scales of the whole model are tuned end to end. */
+  MAX(BEST.search, BEST.refinement, BEST.target, BEST.curvature, BEST.samples);
 
   private final GridSearch search;
 
@@ -83,6 +85,11 @@ public enum Quality {
   /** What is taken into account of how much errors cost, where the model's gradients are known. */
   public Curvature curvature() {
     return curvature;
+  }
+
+  /** Whether the whole model is tuned once it is quantized. */
+  public boolean tunes() {
+    return this == MAX;
   }
 
   /** Calibration windows. */

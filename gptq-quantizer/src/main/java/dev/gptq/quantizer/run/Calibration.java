@@ -9,6 +9,8 @@ import dev.gptq.models.text.TextRules;
 import dev.gptq.models.text.TokenStream;
 import dev.gptq.models.text.WindowLength;
 import dev.gptq.models.tokenizer.Tokenizer;
+import dev.gptq.quantizer.tune.Tuning;
+import dev.gptq.quantizer.tune.TuningText;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.OptionalInt;
@@ -95,6 +97,11 @@ public record Calibration(
                 .collect(Collectors.joining(", ")));
   }
 
+  /** Other text, read and cut into windows alike. */
+  public Calibration withFiles(ImmutableList<Path> others) {
+    return new Calibration(others, samples, length, sampling, seed, acrossDocuments, rules);
+  }
+
   /** The same text with that many windows. */
   public Calibration withSamples(int count) {
     return new Calibration(
@@ -172,6 +179,25 @@ public record Calibration(
           });
     }
     return draws.build();
+  }
+
+  /**
+   * The text to tune with: windows at equal distances that do not overlap, all that it has or as
+   * many as tuning takes.
+   *
+   * @param length tokens of a window
+   * @param notes hears what of the text was left out
+   */
+  public TuningText tuningText(Model model, int length, Tuning tuning, Consumer<String> notes)
+      throws IOException {
+    TokenStream stream = stream(model, notes);
+    int windows = Math.min(TuningText.enough(tuning), stream.size() / length);
+    if (windows < 2) {
+      throw new RequestException(
+          "tuning holds out a tenth of its windows and needs at least two, and the text has %d tokens, %d to a window; give more text (--tune-text), or shorter windows (--seq-len)"
+              .formatted(stream.size(), length));
+    }
+    return TuningText.of(stream.even(windows, length, acrossDocuments));
   }
 
   /**

@@ -18,6 +18,8 @@ import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.store.OutputLocks;
+import dev.gptq.quantizer.tune.Tuning;
+import dev.gptq.quantizer.tune.TuningText;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -69,6 +71,8 @@ public final class Quantization {
   private boolean classicLog;
   private boolean fittingGroups;
   private OptionalInt scaleBits = OptionalInt.empty();
+  private Optional<Tuning> tuning = Optional.empty();
+  private ImmutableList<Path> tuningText = ImmutableList.of();
 
   private Quantization(Path model) {
     this.model = model;
@@ -225,6 +229,21 @@ public final class Quantization {
     return this;
   }
 
+  /**
+   * Tunes codes and scales of the whole model once it is quantized, as {@link Quality#MAX} does;
+   * unlike there it is refused where the model cannot be tuned.
+   */
+  public Quantization tuning(Tuning how) {
+    tuning = Optional.of(how);
+    return this;
+  }
+
+  /** What is tuned with, in place of the calibration text. */
+  public Quantization tuningText(ImmutableList<Path> files) {
+    tuningText = files;
+    return this;
+  }
+
   /** Whether an existing output folder may be replaced. */
   public Quantization overwrite(boolean allowed) {
     overwrite = allowed;
@@ -326,6 +345,18 @@ public final class Quantization {
         chosen = asStored(chosen);
         request = request(chosen);
       }
+      Optional<Tuning> wanted =
+          PlannedTuning.choice(
+              opened.spec(),
+              chosen,
+              tuning,
+              quality.tunes() && chosen.method() == Method.GPTQ && importance.isEmpty(),
+              notes::add);
+      if (wanted.isEmpty() && !tuningText.isEmpty()) {
+        throw new RequestException(
+            "--tune-text is what is tuned with; add --tune or --quality max");
+      }
+      request = request(chosen, wanted);
       new QuantizationChecks(opened, request).check();
       if (lock) {
         locks = Optional.of(OutputLocks.acquire(request.places()));
@@ -335,7 +366,13 @@ public final class Quantization {
       PlanNotes.of(opened, request, drawn.first()).forEach(warnings);
       QuantizationPlan plan =
           new QuantizationPlan(
-              opened, request, drawn.first(), drawn.further(), notes.build(), locks);
+              opened,
+              request,
+              drawn.first(),
+              drawn.further(),
+              planned(opened, chosen, wanted, drawn, warnings),
+              notes.build(),
+              locks);
       planned = true;
       return plan;
     } finally {
@@ -388,10 +425,17 @@ public final class Quantization {
   }
 
   private RunRequest request(QuantizationSettings chosen) {
+    return request(chosen, Optional.empty());
+  }
+
+  private RunRequest request(QuantizationSettings chosen, Optional<Tuning> tuned) {
     return new RunRequest(
         chosen,
         CheckpointFormats.of(
-            chosen, format.or(() -> usualFormat), gguf(), publication.withFacts(facts(chosen))),
+            chosen,
+            format.or(() -> usualFormat),
+            gguf(),
+            publication.withFacts(facts(chosen, tuned))),
         output.orElseThrow(() -> new RequestException("say where to write the checkpoint")),
         overwrite,
         resume,
@@ -399,15 +443,18 @@ public final class Quantization {
         observing,
         expertTokens,
         classicLog,
+        tuned,
         writtenImportance);
   }
 
-  private ImmutableMap<String, String> facts(QuantizationSettings chosen) {
+  private ImmutableMap<String, String> facts(QuantizationSettings chosen, Optional<Tuning> tuned) {
     ImmutableMap.Builder<String, String> facts = ImmutableMap.builder();
     facts.put("method", chosen.method() == Method.GPTQ ? "GPTQ" : "rounding to nearest");
     if (chosen.needsText() && calibration.isPresent()) {
       facts.put("calibration", calibration.get().summary(quality.samples()));
     }
+    tuned.ifPresent(
+        how -> facts.put("tuning", "end to end, at most %d steps".formatted(how.steps())));
     return facts.buildOrThrow();
   }
 
@@ -425,6 +472,40 @@ public final class Quantization {
             Method.GPTQ, quality.apply(GptqOptions.of(GridSpec.of(scheme, bits), groupSize)))
         .withTarget(quality.target())
         .withCurvature(quality.curvature());
+  }
+
+  /** The tuning with its windows. */
+  private Optional<PlannedTuning> planned(
+      Model opened,
+      QuantizationSettings chosen,
+      Optional<Tuning> wanted,
+      Drawn drawn,
+      Consumer<String> warnings)
+      throws IOException {
+    if (wanted.isEmpty()) {
+      return Optional.empty();
+    }
+    return Optional.of(
+        new PlannedTuning(
+            opened, chosen, wanted.get(), text(opened, wanted.get(), drawn, warnings)));
+  }
+
+  private TuningText text(Model opened, Tuning how, Drawn drawn, Consumer<String> warnings)
+      throws IOException {
+    int length = drawn.first().getFirst().length;
+    if (!tuningText.isEmpty()) {
+      return calibration
+          .orElseGet(() -> Calibration.of(tuningText.getFirst()))
+          .withFiles(tuningText)
+          .tuningText(opened, length, how, warnings);
+    }
+    if (windows.isEmpty()) {
+      return calibration.orElseThrow().tuningText(opened, length, how, warnings);
+    }
+    if (windows.get().size() < 2) {
+      throw new RequestException("tuning holds out a tenth of its windows and needs at least two");
+    }
+    return TuningText.of(windows.get());
   }
 
   /** Windows that are taken, and those that may be. */

@@ -2,6 +2,7 @@ package dev.gptq.quantizer.run;
 
 import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.ModuleReport;
+import dev.gptq.quantizer.tune.TuningOutcome;
 import java.nio.file.Path;
 
 /** Hears how a quantization from checkpoint to checkpoint goes on. All calls come in order. */
@@ -17,6 +18,9 @@ public interface QuantizationListener extends JobListener {
 
   /** A module is about to be quantized again; {@code index} of {@code count}, from 0 on. */
   default void observing(int index, int count, String module) {}
+
+  /** Tuning, of at most {@code steps}, has looked at the held-out text. */
+  default void tuning(int steps, TuningOutcome.Look look) {}
 
   /** The checkpoint is about to be written and verified. */
   default void writing(Path output) {}

@@ -33,6 +33,8 @@ import dev.gptq.quantizer.store.RunKey;
 import dev.gptq.quantizer.store.StateFolder;
 import dev.gptq.quantizer.store.WeightFiles;
 import dev.gptq.quantizer.store.WorkFolder;
+import dev.gptq.quantizer.tune.TuningLog;
+import dev.gptq.quantizer.tune.TuningOutcome;
 import dev.gptq.tensor.DType;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -49,6 +51,7 @@ public final class QuantizationPlan implements AutoCloseable {
   private final RunRequest request;
   private final ImmutableList<int[]> windows;
   private final ImmutableList<int[]> further;
+  private final Optional<PlannedTuning> tuning;
   private final ImmutableList<String> notes;
   private Optional<OutputLocks> locks;
 
@@ -63,12 +66,14 @@ public final class QuantizationPlan implements AutoCloseable {
       RunRequest request,
       ImmutableList<int[]> windows,
       ImmutableList<int[]> further,
+      Optional<PlannedTuning> tuning,
       ImmutableList<String> notes,
       Optional<OutputLocks> locks) {
     this.model = model;
     this.request = request;
     this.windows = windows;
     this.further = further;
+    this.tuning = tuning;
     this.notes = notes;
     this.locks = locks;
   }
@@ -91,6 +96,11 @@ public final class QuantizationPlan implements AutoCloseable {
   /** Windows that are taken too where experts have not seen enough tokens in those. */
   public ImmutableList<int[]> furtherWindows() {
     return further;
+  }
+
+  /** What is done with the whole model once it is quantized, if that is asked for. */
+  public Optional<PlannedTuning> tuning() {
+    return tuning;
   }
 
   /** What was chosen, and warnings of what is allowed but seldom meant. */
@@ -125,6 +135,7 @@ public final class QuantizationPlan implements AutoCloseable {
   private void requireMemory(Backend backend, Forecast forecast, ImmutableList<int[]> taken) {
     MemoryFit fit = new MemoryFit(backend, model, request.settings(), taken);
     fit.require(forecast);
+    tuning.ifPresent(planned -> planned.requireRoom(backend));
     if (request.observing().filter(Observing.Budget.class::isInstance).isPresent()) {
       fit.requireWhole(
           Loading.AUTO.resolve(backend, ImmutableList.of(model), taken, message -> {}));
@@ -174,7 +185,13 @@ public final class QuantizationPlan implements AutoCloseable {
         listener.note(request.output() + " was complete already; cleared away what was left");
         work.delete();
         ImmutableList<ModuleReport> reports = QuantizationLog.read(request.folders().getFirst());
-        return summary(backend, reports, ImmutableList.of(), (System.nanoTime() - start) / 1e9, 0);
+        return summary(
+            backend,
+            reports,
+            ImmutableList.of(),
+            Optional.empty(),
+            (System.nanoTime() - start) / 1e9,
+            0);
       }
       if (!request.resume()) {
         missing = request.checkpoints();
@@ -222,10 +239,11 @@ public final class QuantizationPlan implements AutoCloseable {
           request.observing().isPresent()
               ? observe(request.observing().get(), backend, taken, work, hessians, listener)
               : ImmutableList.of();
+      Optional<TuningOutcome> tuned = tuning.map(planned -> planned.run(backend, work, listener));
       ImmutableList<ModuleReport> reports = reports(work);
       long blocksDone = System.nanoTime();
       listener.writing(request.output());
-      for (String reason : write(work, missing, reports, attempts)) {
+      for (String reason : write(work, missing, reports, attempts, tuned)) {
         listener.note(
             "the checkpoint was compared through the system's cache and not with what the disk"
                 + " returns: "
@@ -243,7 +261,8 @@ public final class QuantizationPlan implements AutoCloseable {
                   listener::note));
       listener.done();
       long end = System.nanoTime();
-      return summary(backend, reports, attempts, (end - start) / 1e9, (end - blocksDone) / 1e9);
+      return summary(
+          backend, reports, attempts, tuned, (end - start) / 1e9, (end - blocksDone) / 1e9);
     }
   }
 
@@ -307,10 +326,14 @@ public final class QuantizationPlan implements AutoCloseable {
         .json()
         .properties()
         .forEach(part -> key.add("config.json " + part.getKey(), part.getValue()));
+    tuning.ifPresent(planned ->
+        key.add("tuning text", planned.text().training())
+            .add("tuning text held out", planned.text().heldOut()));
     return key.add(WeightFiles.of(model.checkpoint()))
         .add("settings", request.settings())
         .add("format", request.base())
         .add("observing", request.observing())
+        .add("tuning", request.tuning())
         .add(backend)
         .add("expert tokens", request.expertTokens())
         .add("windows before experts are looked at", windows.size())
@@ -344,10 +367,11 @@ public final class QuantizationPlan implements AutoCloseable {
       WorkFolder work,
       ImmutableList<CheckpointSettings> checkpoints,
       ImmutableList<ModuleReport> reports,
-      ImmutableList<Attempt> attempts)
+      ImmutableList<Attempt> attempts,
+      Optional<TuningOutcome> tuned)
       throws IOException {
     try {
-      return export(work, checkpoints, reports, attempts);
+      return export(work, checkpoints, reports, attempts, tuned);
     } catch (IOException e) {
       throw new IOException(
           "%s; all finished blocks are kept in %s and the same command writes the checkpoint"
@@ -360,12 +384,15 @@ public final class QuantizationPlan implements AutoCloseable {
       WorkFolder work,
       ImmutableList<CheckpointSettings> checkpoints,
       ImmutableList<ModuleReport> reports,
-      ImmutableList<Attempt> attempts)
+      ImmutableList<Attempt> attempts,
+      Optional<TuningOutcome> tuned)
       throws IOException {
     ImmutableMap.Builder<String, String> logs = ImmutableMap.builder();
     if (!attempts.isEmpty()) {
       logs.put(ObservationLog.FILE, lines(attempts.stream().map(ObservationLog::line).toList()));
     }
+    tuned.ifPresent(outcome ->
+        logs.put(TuningLog.FILE, lines(outcome.looks().stream().map(TuningLog::line).toList())));
     if (request.classicLog()) {
       int window = windows.isEmpty() ? 0 : windows.getFirst().length;
       logs.put(
@@ -394,6 +421,7 @@ public final class QuantizationPlan implements AutoCloseable {
       Backend backend,
       ImmutableList<ModuleReport> reports,
       ImmutableList<Attempt> attempts,
+      Optional<TuningOutcome> tuned,
       double seconds,
       double writing)
       throws IOException {
@@ -415,6 +443,7 @@ public final class QuantizationPlan implements AutoCloseable {
           request,
           reports,
           attempts,
+          tuned,
           seconds,
           writing,
           written.totalBytes(),

@@ -3,6 +3,8 @@ package dev.gptq.quantizer.run;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.quantizer.observe.Attempt;
 import dev.gptq.quantizer.pipeline.ModuleReport;
+import dev.gptq.quantizer.tune.TuningOutcome;
+import java.util.Optional;
 import java.util.OptionalLong;
 
 /**
@@ -11,6 +13,7 @@ import java.util.OptionalLong;
  * @param request what was asked for
  * @param reports one for each module
  * @param attempts what was tried afterwards with single modules, if that was asked for
+ * @param tuned what came of tuning, if that was asked for
  * @param seconds wall-clock time from the first block on
  * @param writing the part of it in which the checkpoint was written and verified
  * @param bytes size of the written tensors
@@ -23,6 +26,7 @@ public record QuantizationSummary(
     RunRequest request,
     ImmutableList<ModuleReport> reports,
     ImmutableList<Attempt> attempts,
+    Optional<TuningOutcome> tuned,
     double seconds,
     double writing,
     long bytes,

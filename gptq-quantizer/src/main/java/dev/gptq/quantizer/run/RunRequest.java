@@ -5,6 +5,7 @@ import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import dev.gptq.quantizer.tune.Tuning;
 import java.nio.file.Path;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -22,6 +23,7 @@ import java.util.stream.Collectors;
  * @param observing what to do afterwards
  * @param expertTokens tokens that every expert is to see
  * @param classicLog whether to write the log in lines of text too
+ * @param tuning of the quantized model end to end, if that is asked for
  * @param importance the file to write an importance matrix to, if one is asked for
  */
 public record RunRequest(
@@ -34,6 +36,7 @@ public record RunRequest(
     Optional<Observing> observing,
     OptionalInt expertTokens,
     boolean classicLog,
+    Optional<Tuning> tuning,
     Optional<Path> importance) {
 
   /** The settings of most modules, whatever the format. */

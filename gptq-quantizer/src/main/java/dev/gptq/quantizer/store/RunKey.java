@@ -72,8 +72,13 @@ public final class RunKey {
       }
     }
 
-    /** Windows of token ids. */
+    /** Windows of token ids of the calibration text. */
     public Builder add(List<int[]> windows) {
+      return add("calibration text", windows);
+    }
+
+    /** Windows of token ids. */
+    public Builder add(String name, List<int[]> windows) {
       Hasher hasher = Hashing.sha256().newHasher();
       long tokens = 0;
       for (int[] window : windows) {
@@ -84,7 +89,7 @@ public final class RunKey {
         }
       }
       return add(
-          "calibration text",
+          name,
           "%d windows of %d tokens, sha-256 %s".formatted(windows.size(), tokens, digits(hasher)));
     }
 

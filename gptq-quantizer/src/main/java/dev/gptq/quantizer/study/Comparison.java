@@ -16,6 +16,9 @@ import dev.gptq.quantizer.pipeline.QuantizationJob;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.pipeline.Target;
+import dev.gptq.quantizer.tune.ModelTuning;
+import dev.gptq.quantizer.tune.Tuning;
+import dev.gptq.quantizer.tune.TuningText;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -58,6 +61,9 @@ public final class Comparison {
   private final boolean divergence;
   private final Loading loading;
   private final MeasuringListener listener;
+  private Optional<Tuned> tuned = Optional.empty();
+
+  private record Tuned(Tuning tuning, TuningText text) {}
 
   /**
    * A comparison.
@@ -83,6 +89,12 @@ public final class Comparison {
     this.divergence = divergence;
     this.loading = loading;
     this.listener = listener;
+  }
+
+  /** Tunes the whole model after every quantization with GPTQ. */
+  public Comparison tuning(Tuning how, TuningText text) {
+    tuned = Optional.of(new Tuned(how, text));
+    return this;
   }
 
   /** The perplexity of the model as it is. */
@@ -136,22 +148,29 @@ public final class Comparison {
 
   private ImmutableMap<String, PackedMatrix> quantize(Row row, ImmutableList<int[]> calibration) {
     MemoryStore store = new MemoryStore();
+    QuantizationSettings settings =
+        new QuantizationSettings(
+            row.method(),
+            row.options(),
+            row.target(),
+            row.curvature(),
+            row.trueSequential(),
+            Optional.empty(),
+            Optional.empty());
     new QuantizationJob(
             backend,
             model.spec(),
             model.weights(backend),
-            new QuantizationSettings(
-                row.method(),
-                row.options(),
-                row.target(),
-                row.curvature(),
-                row.trueSequential(),
-                Optional.empty(),
-                Optional.empty()),
+            settings,
             calibration,
             store,
             listener.quantizing(title(row)))
         .run();
+    if (row.method() == Method.GPTQ) {
+      tuned.ifPresent(how ->
+          new ModelTuning(model.spec(), settings, how.tuning(), how.text())
+              .run(backend, model.weights(backend), store::modules, store, listener::tuning));
+    }
     return store.packed();
   }
 

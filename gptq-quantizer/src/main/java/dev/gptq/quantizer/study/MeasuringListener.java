@@ -1,6 +1,7 @@
 package dev.gptq.quantizer.study;
 
 import dev.gptq.quantizer.pipeline.JobListener;
+import dev.gptq.quantizer.tune.TuningOutcome;
 import java.util.function.IntConsumer;
 
 /** Hears how models are quantized in several ways and measured. */
@@ -13,6 +14,9 @@ public interface MeasuringListener {
 
   /** A module is about to be quantized again; {@code index} of {@code count}, from 0 on. */
   void observing(String title, int index, int count, String module);
+
+  /** Tuning has looked at the held-out text. */
+  default void tuning(TuningOutcome.Look look) {}
 
   /** A result. */
   void measured(String title, double perplexity);

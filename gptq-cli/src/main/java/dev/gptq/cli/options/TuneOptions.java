@@ -1,0 +1,70 @@
+package dev.gptq.cli.options;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.cli.console.Console;
+import dev.gptq.cli.console.UsageException;
+import dev.gptq.cli.hub.HubFiles;
+import dev.gptq.quantizer.tune.Tuning;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import picocli.CommandLine.Option;
+
+/** The options that tune a quantized model end to end. */
+public final class TuneOptions {
+  @Option(
+      names = "--tune",
+      paramLabel = "N",
+      description =
+          "afterwards tune codes and scales of the whole model in at most N steps of 8 windows, so that"
+              + " its predictions come close to the full-precision model's; a tenth of the text is held"
+              + " out, and where that stops gaining tuning stops (default: with --quality max 1000)")
+  private Integer steps;
+
+  @Option(
+      names = "--tune-text",
+      paramLabel = "FILE",
+      arity = "1..*",
+      description =
+          "what is tuned with (default: all of the calibration text); the more the better")
+  private List<String> files = new ArrayList<>();
+
+  @Option(
+      names = "--tune-rate",
+      paramLabel = "X",
+      description =
+          "what a code moves by in the first step; it falls to 0 with the steps (default: 0.003)")
+  private Double rate;
+
+  /**
+   * The tuning that was asked for.
+   *
+   * @param preset whether the quality tunes by itself
+   */
+  public Optional<Tuning> tuning(boolean preset) {
+    if (steps == null && rate == null) {
+      return Optional.empty();
+    }
+    if (steps == null && !preset) {
+      throw new UsageException("--tune-rate is for --tune and --quality max; add one of them");
+    }
+    try {
+      return Optional.of(
+          new Tuning(
+              steps == null ? Tuning.USUAL_STEPS : steps, rate == null ? Tuning.USUAL_RATE : rate));
+    } catch (IllegalArgumentException e) {
+      throw new UsageException("--tune, --tune-rate: " + e.getMessage());
+    }
+  }
+
+  /** The text; empty for that of the calibration. */
+  public ImmutableList<Path> text(Console console) throws IOException {
+    ImmutableList.Builder<Path> texts = ImmutableList.builder();
+    for (String file : files) {
+      texts.addAll(HubFiles.texts(file, console));
+    }
+    return texts.build();
+  }
+}

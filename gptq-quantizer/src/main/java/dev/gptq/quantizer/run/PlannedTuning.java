@@ -1,0 +1,147 @@
+package dev.gptq.quantizer.run;
+
+import dev.gptq.backend.Backend;
+import dev.gptq.models.Model;
+import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import dev.gptq.quantizer.pipeline.QuantizedModule;
+import dev.gptq.quantizer.store.WorkFolder;
+import dev.gptq.quantizer.tune.ModelTuning;
+import dev.gptq.quantizer.tune.Tuning;
+import dev.gptq.quantizer.tune.TuningOutcome;
+import dev.gptq.quantizer.tune.TuningText;
+import dev.gptq.tensor.OutOfMemoryException;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Consumer;
+import java.util.stream.IntStream;
+
+/** The tuning of a plan: its settings, its text, what it takes, and carrying it out. */
+public final class PlannedTuning {
+  private final Model model;
+  private final QuantizationSettings settings;
+  private final Tuning tuning;
+  private final TuningText text;
+
+  PlannedTuning(Model model, QuantizationSettings settings, Tuning tuning, TuningText text) {
+    this.model = model;
+    this.settings = settings;
+    this.tuning = tuning;
+    this.text = text;
+  }
+
+  /**
+   * The tuning that was asked for, or that of the preset where the model can be tuned.
+   *
+   * @param notes hears why there is none although the preset has it
+   * @throws RequestException if the one that was asked for is not possible
+   */
+  public static Optional<Tuning> choice(
+      DecoderSpec spec,
+      QuantizationSettings settings,
+      Optional<Tuning> asked,
+      boolean preset,
+      Consumer<String> notes) {
+    if (asked.isEmpty() && !preset) {
+      return Optional.empty();
+    }
+    Optional<String> refusal = ModelTuning.refusal(spec, settings);
+    if (refusal.isEmpty()) {
+      return asked.or(() -> Optional.of(Tuning.of(Tuning.USUAL_STEPS)));
+    }
+    if (asked.isPresent()) {
+      throw new RequestException(
+          "--tune is not possible: %s; leave it out".formatted(refusal.get()));
+    }
+    notes.accept(refusal.get() + "; not tuned");
+    return Optional.empty();
+  }
+
+  /** The windows. */
+  public TuningText text() {
+    return text;
+  }
+
+  /** What will be done, for people. */
+  public String sentence() {
+    long weights =
+        IntStream.range(0, model.spec().blocks().size())
+            .mapToObj(model.spec().blocks()::get)
+            .flatMap(
+                block -> block.linears().filter(l -> settings.selection().test(block.nameOf(l))))
+            .mapToLong(linear -> (long) linear.outputs() * linear.inputs())
+            .sum();
+    return String.format(
+        Locale.ROOT,
+        "then tunes %.1f million weights end to end in at most %d steps of %d windows; the text has %d"
+            + " windows, %d tokens, %.3f a weight, a tenth of it held out",
+        weights / 1e6,
+        tuning.steps(),
+        Math.min(Tuning.WINDOWS, text.training().size()),
+        text.training().size() + text.heldOut().size(),
+        text.tokens(),
+        (double) text.tokens() / weights);
+  }
+
+  /** Bytes of tensors that it takes, by a rehearsal. */
+  public long bytes(Backend backend) {
+    return tuning().bytes(backend, model::weights);
+  }
+
+  /** Throws if it takes more than there is room for. */
+  void requireRoom(Backend backend) {
+    long needed = bytes(backend);
+    long room = backend.memory().most();
+    if (needed > room) {
+      throw new OutOfMemoryException(
+          "no memory: tuning holds the whole model and takes about %d MiB of tensors, and %s has room for %d MiB. --quality best does without; shorter windows (--seq-len) take less"
+              .formatted(needed >> 20, backend.info().device(), room >> 20));
+    }
+  }
+
+  /** Tunes the finished blocks of a run. */
+  TuningOutcome run(Backend backend, WorkFolder work, QuantizationListener listener) {
+    listener.note(sentence());
+    TuningOutcome outcome =
+        tuning()
+            .run(
+                backend,
+                model.weights(backend),
+                block -> {
+                  Map<String, QuantizedModule> modules = new LinkedHashMap<>();
+                  work.modules(block).forEach((name, kept) -> modules.put(name, kept.quantized()));
+                  return modules;
+                },
+                work,
+                look -> listener.tuning(tuning.steps(), look));
+    listener.note(sentence(outcome));
+    return outcome;
+  }
+
+  /** What came of tuning, for people. */
+  public static String sentence(TuningOutcome outcome) {
+    double before = outcome.looks().getFirst().heldOut();
+    if (!outcome.gained()) {
+      return String.format(
+          Locale.ROOT,
+          "tuning gained nothing in %d steps: KL on held-out text stays %.4g; more text may help"
+              + " (--tune-text)",
+          outcome.steps(),
+          before);
+    }
+    return String.format(
+        Locale.ROOT,
+        "tuning took KL on held-out text from %.4g to %.4g (%.1f %%) in %d steps, of which %d were done",
+        before,
+        outcome.best().heldOut(),
+        100 * (outcome.best().heldOut() / before - 1),
+        outcome.best().step(),
+        outcome.steps());
+  }
+
+  private ModelTuning tuning() {
+    return new ModelTuning(model.spec(), settings, tuning, text);
+  }
+}

@@ -1,0 +1,172 @@
+package dev.gptq.quantizer.tune;
+
+import com.google.common.base.Suppliers;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.Rehearsal;
+import dev.gptq.grid.Grid;
+import dev.gptq.pack.PackedMatrix;
+import dev.gptq.quantize.QuantizedMatrix;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+import java.util.function.Supplier;
+import java.util.stream.IntStream;
+
+/**
+ * A quantized matrix with what tuning moves: an offset of each code and a factor of each scale. Of
+ * the best state so far there are codes and scales once more.
+ */
+final class TunedMatrix {
+  private final Backend backend;
+
+  /** The weights that the model runs with. */
+  private final Tensor dense;
+
+  private final Tensor codes;
+  private final Grid grid;
+  private final Tensor offsets;
+  private final Tensor factors;
+  private final QuantizedMatrix best;
+
+  private TunedMatrix(
+      Backend backend,
+      Tensor dense,
+      Tensor codes,
+      Grid grid,
+      Tensor offsets,
+      Tensor factors,
+      QuantizedMatrix best) {
+    this.backend = backend;
+    this.dense = dense;
+    this.codes = codes;
+    this.grid = grid;
+    this.offsets = offsets;
+    this.factors = factors;
+    this.best = best;
+  }
+
+  /**
+   * Begins with what was kept of a module.
+   *
+   * @param dense the weights before they were quantized, of the activation type; the weights that
+   *     the codes stand for take their place
+   */
+  static TunedMatrix of(Backend backend, KeptGrid kept, Tensor dense, TensorScope scope) {
+    int rows = dense.rows();
+    int columns = dense.columns();
+    int groups = kept.groups();
+    Supplier<PackedMatrix> packed = Suppliers.memoize(kept.packed()::get);
+    Tensor codes =
+        scope.upload(() -> codes(packed.get()), DType.U8, rows, columns, Layout.COLUMN_MAJOR);
+    Tensor scale =
+        scope.upload(() -> packed.get().scales(), DType.F32, rows, groups, Layout.COLUMN_MAJOR);
+    Tensor zero =
+        kept.spec().scheme().hasZeroPoint()
+            ? scope.upload(
+                () -> packed.get().zeros().orElseThrow(),
+                DType.F32,
+                rows,
+                groups,
+                Layout.COLUMN_MAJOR)
+            : scope.filled(kept.spec().scheme().fixedZero(kept.spec().bits()), rows, groups);
+    int[] groupOf = new int[columns];
+    boolean nothingKept = backend instanceof Rehearsal;
+    Arrays.setAll(
+        groupOf, c -> nothingKept ? (int) ((long) c * groups / columns) : packed.get().group(c));
+    Grid grid = new Grid(kept.spec(), scale, zero, scope.upload(groupOf));
+    TunedMatrix tuned =
+        new TunedMatrix(
+            backend,
+            dense,
+            codes,
+            grid,
+            scope.columnMajor(DType.F32, rows, columns),
+            scope.filled(1, rows, groups),
+            new QuantizedMatrix(
+                scope.columnMajor(DType.U8, rows, columns),
+                new Grid(
+                    kept.spec(),
+                    scope.columnMajor(DType.F32, rows, groups),
+                    zero,
+                    grid.groupOf())));
+    tuned.begin();
+    return tuned;
+  }
+
+  private static MemorySegment codes(PackedMatrix packed) {
+    int rows = packed.rows();
+    byte[] codes = new byte[Math.multiplyExact(rows, packed.columns())];
+    IntStream.range(0, packed.columns())
+        .parallel()
+        .forEach(c -> {
+          for (int r = 0; r < rows; r++) {
+            codes[c * rows + r] = (byte) packed.code(r, c);
+          }
+        });
+    return MemorySegment.ofArray(codes);
+  }
+
+  private void begin() {
+    try (TensorScope local = backend.newScope()) {
+      Tensor w = local.columnMajor(DType.F32, dense.rows(), dense.columns());
+      backend.linalg().convert(dense, w);
+      backend.tuning().beginOffsets(w, codes, grid, offsets);
+    }
+    show();
+    keep();
+  }
+
+  /** Number of weights. */
+  long weights() {
+    return codes.elements();
+  }
+
+  /**
+   * One step against the gradient {@code outputGradientᵀ·input}.
+   *
+   * @param step what an offset moves by
+   */
+  void descend(Tensor input, Tensor outputGradient, float step) {
+    try (TensorScope local = backend.newScope()) {
+      Tensor gradient = local.columnMajor(DType.F32, codes.rows(), codes.columns());
+      backend.linalg().gemm(1, outputGradient.transposed(), input, 0, gradient);
+      float scaleStep = (float) (step * Tuning.SCALES);
+      backend.tuning().descend(gradient, codes, grid, step, scaleStep, offsets, factors);
+    }
+  }
+
+  /** Lets the model run with the present state. */
+  void show() {
+    try (TensorScope local = backend.newScope()) {
+      QuantizedMatrix now =
+          new QuantizedMatrix(
+              local.columnMajor(DType.U8, codes.rows(), codes.columns()),
+              new Grid(
+                  grid.spec(),
+                  local.columnMajor(DType.F32, codes.rows(), grid.groups()),
+                  grid.zero(),
+                  grid.groupOf()));
+      write(now);
+      Tensor w = local.rowMajor(DType.F32, codes.rows(), codes.columns());
+      now.dequantize(backend, w);
+      backend.linalg().convert(w, dense);
+    }
+  }
+
+  /** Makes the present state the best. */
+  void keep() {
+    write(best);
+  }
+
+  private void write(QuantizedMatrix to) {
+    backend.tuning().tuned(codes, grid, offsets, factors, to.codes(), to.grid().scale());
+  }
+
+  /** The best state. */
+  PackedMatrix best() {
+    return best.pack();
+  }
+}

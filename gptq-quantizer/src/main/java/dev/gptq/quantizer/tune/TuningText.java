@@ -1,0 +1,50 @@
+package dev.gptq.quantizer.tune;
+
+import com.google.common.base.Preconditions;
+import com.google.common.collect.ImmutableList;
+import java.util.List;
+
+/**
+ * The windows that a model is tuned with, all of one length.
+ *
+ * @param training those that gradients are taken of
+ * @param heldOut those that tell when to stop
+ */
+public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> heldOut) {
+  private static final int SHARE = 10;
+
+  /** Checks that there are some. */
+  public TuningText {
+    Preconditions.checkArgument(
+        !training.isEmpty() && !heldOut.isEmpty(), "no windows to tune with");
+  }
+
+  /** Holds out every tenth window, and at least the last. */
+  public static TuningText of(List<int[]> windows) {
+    Preconditions.checkArgument(
+        windows.size() > 1, "tuning holds out a tenth of its windows and needs at least two");
+    ImmutableList.Builder<int[]> training = ImmutableList.builder();
+    ImmutableList.Builder<int[]> heldOut = ImmutableList.builder();
+    for (int i = 0; i < windows.size(); i++) {
+      boolean last = i + 1 == windows.size() && windows.size() < SHARE;
+      (last || i % SHARE == SHARE - 1 ? heldOut : training).add(windows.get(i));
+    }
+    return new TuningText(training.build(), heldOut.build());
+  }
+
+  /** Windows with which none is taken twice. */
+  public static int enough(Tuning tuning) {
+    long training = (long) tuning.steps() * Tuning.WINDOWS;
+    return (int) Math.min(Integer.MAX_VALUE, training + training / (SHARE - 1) + 1);
+  }
+
+  /** Tokens of all windows. */
+  public long tokens() {
+    return (long) (training.size() + heldOut.size()) * length();
+  }
+
+  /** Tokens of a window. */
+  int length() {
+    return training.getFirst().length;
+  }
+}
