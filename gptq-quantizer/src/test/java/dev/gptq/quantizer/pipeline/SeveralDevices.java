@@ -10,6 +10,7 @@ import dev.gptq.backend.PackedMatmul;
 import dev.gptq.backend.QuantizationOps;
 import dev.gptq.backend.Rehearsal;
 import dev.gptq.backend.TransformerOps;
+import dev.gptq.backend.TuningOps;
 import dev.gptq.host.HostRehearsal;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Tensor;
@@ -88,6 +89,11 @@ final class SeveralDevices implements Backend {
   @Override
   public GradientOps gradients() {
     return backend.gradients();
+  }
+
+  @Override
+  public TuningOps tuning() {
+    return backend.tuning();
   }
 
   @Override
