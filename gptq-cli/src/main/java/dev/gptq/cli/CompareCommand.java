@@ -150,7 +150,6 @@ final class CompareCommand implements Callable<Integer> {
                     .loading()
                     .resolve(backend, ImmutableList.of(opened, opened), measured, console::note),
                 new MeasuringProgress(console));
-        ImmutableList<Comparison.Row> rows = rows(algorithms, opened, console);
         if (!calibrating.isEmpty()) {
           int length = calibrating.getFirst().getFirst().length;
           Optional<Tuning> tuning = tuning(rows, opened, console);
