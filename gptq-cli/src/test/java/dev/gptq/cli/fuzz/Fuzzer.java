@@ -195,7 +195,7 @@ final class Fuzzer implements AutoCloseable {
     Seeds.model(model, Long.MAX_VALUE);
     Path text = model.resolve("text.txt");
     Files.write(text, Seeds.text(Seeds.TEXT.repeat(4)));
-    Path file = model.resolve("imatrix.gguf");
+    Path made = model.resolveSibling("imatrix.gguf");
     require(
         runner.run(
             "quantize",
@@ -216,10 +216,10 @@ final class Fuzzer implements AutoCloseable {
             "--output",
             model.resolveSibling("quantized"),
             "--write-imatrix",
-            file));
+            made));
     add(
         "imatrix",
-        file,
+        Files.move(made, model.resolve("imatrix.gguf")),
         Mutator::bytes,
         List.of(
             "quantize --model M --imatrix F --quality fast --group-size 32 --backend reference"
