@@ -111,6 +111,8 @@ final class AccuracyOptionsTest {
             "qep",
             "--alpha",
             "0.25",
+            "--curvature",
+            "inputs",
             "--beam",
             "2",
             "--refit",

@@ -225,7 +225,8 @@ public abstract class RefinementConformance extends Conformance {
   @Test
   void refitScalesSolvesEachRow() {
     for (int groups : new int[] {1, 2, 3, 8, 17, 64}) {
-      for (int rows : Shapes.VECTOR) {
+      // Systems grow with the square of the groups: the largest for a few numbers of rows.
+      for (int rows : groups > 8 ? new int[] {1, 33, 129} : Shapes.VECTOR) {
         refit(new GridSpec(Scheme.SYMMETRIC, 4, GRID_SEARCH, DType.F32), rows, groups);
       }
     }
