@@ -15,6 +15,7 @@ import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.Families;
+import dev.gptq.models.family.Parameters;
 import dev.gptq.models.forward.Decoder;
 import dev.gptq.models.forward.WeightSource;
 import dev.gptq.models.gguf.GgufSource;
@@ -36,8 +37,6 @@ import java.util.Set;
 public final class Model implements AutoCloseable {
   /** Names of output layers. */
   private static final ImmutableList<String> HEADS = ImmutableList.of("lm_head", "embed_out");
-
-  private static final String WEIGHT = ".weight";
 
   private final Path path;
   private final Path folder;
@@ -251,9 +250,8 @@ public final class Model implements AutoCloseable {
     boolean done = false;
     try {
       String head = spec.head().matrix();
-      if (backend.activationType() == DType.F32 && head.endsWith(WEIGHT)) {
-        String module = head.substring(0, head.length() - WEIGHT.length());
-        weights.packed(module).ifPresent(decoder::packHead);
+      if (backend.activationType() == DType.F32 && head.endsWith(".weight")) {
+        weights.packed(Parameters.module(head)).ifPresent(decoder::packHead);
       }
       done = true;
       return decoder;

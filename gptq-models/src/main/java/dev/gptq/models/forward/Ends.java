@@ -116,21 +116,21 @@ public final class Ends {
     Tensor x = registers.get(Step.RESIDUAL);
     int length = windows.getFirst().length;
     float[] losses = new float[x.rows()];
-    int chunk = Math.toIntExact(Math.clamp(LOGITS / head.rows(), 1, x.rows()));
-    for (int from = 0; from < x.rows(); from += chunk) {
-      int to = Math.min(from + chunk, x.rows());
-      int[] next = new int[to - from];
-      for (int t = from; t < to; t++) {
-        int[] window = windows.get(t / length);
-        next[t - from] = t % length + 1 < length ? window[t % length + 1] : 0;
-      }
-      try (TensorScope local = backend.newScope()) {
-        Tensor logits = project(x.rows(from, to), local);
-        Tensor loss = local.rowMajor(DType.F32, 1, to - from);
-        backend.transformer().crossEntropy(logits, local.upload(next), loss);
-        System.arraycopy(HostCopies.floats(loss), 0, losses, from, to - from);
-      }
-    }
+    forRuns(
+        x.rows(),
+        (from, to) -> {
+          int[] next = new int[to - from];
+          for (int t = from; t < to; t++) {
+            int[] window = windows.get(t / length);
+            next[t - from] = t % length + 1 < length ? window[t % length + 1] : 0;
+          }
+          try (TensorScope local = backend.newScope()) {
+            Tensor logits = project(x.rows(from, to), local);
+            Tensor loss = local.rowMajor(DType.F32, 1, to - from);
+            backend.transformer().crossEntropy(logits, local.upload(next), loss);
+            System.arraycopy(HostCopies.floats(loss), 0, losses, from, to - from);
+          }
+        });
     for (int last = length - 1; last < losses.length; last += length) {
       losses[last] = 0;
     }

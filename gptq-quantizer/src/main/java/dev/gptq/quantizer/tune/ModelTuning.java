@@ -4,7 +4,6 @@ import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.Rehearsal;
 import dev.gptq.grid.GridSpec;
-import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.forward.Derivatives;
@@ -68,10 +67,13 @@ public final class ModelTuning {
       Tuner.Listener listener) {
     return new Tuner(backend, spec, source, tuning, text)
         .run(
-            (block, linear) ->
-                Optional.ofNullable(
-                        modules.apply(block).get(spec.blocks().get(block).nameOf(linear)))
-                    .map(module -> kept(name(block, linear), module)),
+            block -> {
+              Map<String, QuantizedModule> own = modules.apply(block);
+              return linear -> {
+                String name = spec.blocks().get(block).nameOf(linear);
+                return Optional.ofNullable(own.get(name)).map(module -> kept(name, module));
+              };
+            },
             listener,
             (block, tuned) -> {
               ImmutableMap.Builder<String, QuantizedModule> replaced = ImmutableMap.builder();
@@ -80,10 +82,6 @@ public final class ModelTuning {
               }
               finished.replace(block, replaced.buildOrThrow());
             });
-  }
-
-  private String name(int block, LinearSpec linear) {
-    return spec.blocks().get(block).nameOf(linear);
   }
 
   private KeptGrid kept(String name, QuantizedModule module) {
@@ -98,13 +96,16 @@ public final class ModelTuning {
    */
   public long bytes(Backend backend, Function<Backend, WeightSource> weights) {
     try (Rehearsal rehearsal = backend.rehearsal()) {
-      return Tuner.bytes(rehearsal, spec, weights.apply(rehearsal), text, this::foreseen);
+      return Tuner.bytes(
+          rehearsal,
+          spec,
+          weights.apply(rehearsal),
+          text,
+          block -> linear -> foreseen(spec.blocks().get(block).nameOf(linear), linear));
     }
   }
 
-  private Optional<KeptGrid> foreseen(int block, LinearSpec linear) {
-    BlockSpec own = spec.blocks().get(block);
-    String name = own.nameOf(linear);
+  private Optional<KeptGrid> foreseen(String name, LinearSpec linear) {
     if (!settings.selection().test(name)) {
       return Optional.empty();
     }

@@ -17,7 +17,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.function.BiFunction;
+import java.util.function.Function;
+import java.util.function.IntFunction;
+import java.util.stream.IntStream;
 
 /**
  * Tunes the codes and scales of a whole quantized model at once, so that its predictions come close
@@ -66,12 +68,12 @@ public final class Tuner {
   /**
    * Tunes.
    *
-   * @param modules the quantized modules by block and description; those that are not quantized
-   *     stay as they are
+   * @param modules the quantized modules of a block by description, asked for once a block; those
+   *     that are not quantized stay as they are
    * @param result hears of tuned blocks, unless the first state was the best
    */
   public TuningOutcome run(
-      BiFunction<Integer, LinearSpec, Optional<KeptGrid>> modules,
+      IntFunction<Function<LinearSpec, Optional<KeptGrid>>> modules,
       Listener listener,
       Result result) {
     long start = System.nanoTime();
@@ -103,7 +105,7 @@ public final class Tuner {
         }
       }
       long weights = matrices.values().stream().mapToLong(TunedMatrix::weights).sum();
-      if (looks.stream().anyMatch(seen -> seen.heldOut() < looks.getFirst().heldOut())) {
+      if (best < looks.getFirst().heldOut()) {
         give(matrices, result);
       }
       return new TuningOutcome(
@@ -117,7 +119,7 @@ public final class Tuner {
       DecoderSpec spec,
       WeightSource source,
       TuningText text,
-      BiFunction<Integer, LinearSpec, Optional<KeptGrid>> modules) {
+      IntFunction<Function<LinearSpec, Optional<KeptGrid>>> modules) {
     new Tuner(rehearsal, spec, source, Tuning.of(1), text)
         .run(modules, look -> {}, (block, tuned) -> {});
     return rehearsal.memory().peak();
@@ -125,18 +127,18 @@ public final class Tuner {
 
   private Map<Place, TunedMatrix> load(
       Decoder decoder,
-      BiFunction<Integer, LinearSpec, Optional<KeptGrid>> modules,
+      IntFunction<Function<LinearSpec, Optional<KeptGrid>>> modules,
       TensorScope scope) {
     Map<Place, TunedMatrix> matrices = new LinkedHashMap<>();
     for (int b = 0; b < spec.blocks().size(); b++) {
       int block = b;
+      Function<LinearSpec, Optional<KeptGrid>> kept = modules.apply(b);
       for (LinearSpec linear : spec.blocks().get(b).linears().toList()) {
-        modules
-            .apply(b, linear)
-            .ifPresent(kept ->
+        kept.apply(linear)
+            .ifPresent(grid ->
                 matrices.put(
                     new Place(block, linear.module()),
-                    TunedMatrix.of(backend, kept, decoder.block(block).dense(linear), scope)));
+                    TunedMatrix.of(backend, grid, decoder.block(block).dense(linear), scope)));
       }
     }
     return matrices;
@@ -170,10 +172,7 @@ public final class Tuner {
     double sum = 0;
     for (int from = 0; from < text.heldOut().size(); from += Tuning.WINDOWS) {
       int to = Math.min(from + Tuning.WINDOWS, text.heldOut().size());
-      int[] some = new int[to - from];
-      for (int i = 0; i < some.length; i++) {
-        some[i] = from + i;
-      }
+      int[] some = IntStream.range(from, to).toArray();
       try (Answers.Batch batch = heldOut.of(some)) {
         sum += batch.run() * some.length;
       }

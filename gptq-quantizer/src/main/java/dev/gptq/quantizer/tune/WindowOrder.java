@@ -1,6 +1,9 @@
 package dev.gptq.quantizer.tune;
 
+import com.google.common.primitives.Ints;
+import java.util.Collections;
 import java.util.Random;
+import java.util.stream.IntStream;
 
 /** Windows in an order that is shuffled anew, with a fixed seed, each time all have been taken. */
 final class WindowOrder {
@@ -11,20 +14,12 @@ final class WindowOrder {
   private int taken;
 
   WindowOrder(int windows) {
-    this.order = new int[windows];
-    for (int i = 0; i < windows; i++) {
-      order[i] = i;
-    }
+    this.order = IntStream.range(0, windows).toArray();
     shuffle();
   }
 
   private void shuffle() {
-    for (int i = order.length - 1; i > 0; i--) {
-      int j = random.nextInt(i + 1);
-      int other = order[j];
-      order[j] = order[i];
-      order[i] = other;
-    }
+    Collections.shuffle(Ints.asList(order), random);
     taken = 0;
   }
 
