@@ -1,14 +1,7 @@
 package dev.gptq.backend;
 
-import com.google.common.base.Throwables;
-import com.google.common.util.concurrent.MoreExecutors;
-import com.google.common.util.concurrent.Uninterruptibles;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.function.Function;
 
@@ -28,36 +21,9 @@ public final class DeviceGroup implements AutoCloseable {
     void run(int device, Backend backend);
   }
 
-  /** A device and the thread to which it belongs. */
-  private record Device(ExecutorService thread, Future<Backend> backend) {
-    static Device open(Backend first, int index) {
-      ExecutorService thread =
-          Executors.newSingleThreadExecutor(
-              Thread.ofPlatform().daemon().name("gptq-device-" + index).factory());
-      return new Device(thread, thread.submit(() -> first.newDevice(index)));
-    }
-
-    <T> Future<T> submit(Function<Backend, T> work) {
-      return thread.submit(() -> work.apply(backend.resultNow()));
-    }
-
-    void close() {
-      try {
-        result(
-            thread.submit(() -> {
-              if (backend.state() == Future.State.SUCCESS) {
-                backend.resultNow().close();
-              }
-            }));
-      } finally {
-        MoreExecutors.shutdownAndAwaitTermination(thread, Duration.ofMinutes(1));
-      }
-    }
-  }
-
   private final Backend first;
   private final int size;
-  private final List<Device> others = new ArrayList<>();
+  private final List<OwnThread> others = new ArrayList<>();
 
   /** Opens the other devices of a backend, all at the same time. */
   public DeviceGroup(Backend first) {
@@ -66,9 +32,10 @@ public final class DeviceGroup implements AutoCloseable {
     boolean opened = false;
     try {
       for (int i = 1; i < size && !(first instanceof Rehearsal); i++) {
-        others.add(Device.open(first, i));
+        int index = i;
+        others.add(OwnThread.open("gptq-device-" + i, () -> first.newDevice(index)));
       }
-      others.stream().map(Device::backend).forEach(DeviceGroup::result);
+      others.stream().map(OwnThread::backend).forEach(OwnThread::result);
       opened = true;
     } finally {
       if (!opened) {
@@ -99,34 +66,24 @@ public final class DeviceGroup implements AutoCloseable {
     List<Future<?>> running = new ArrayList<>();
     for (int i = 0; i < others.size(); i++) {
       int index = i + 1;
-      running.add(others.get(i).submit(backend -> finished(step, index, backend)));
+      running.add(others.get(i).start(backend -> finished(step, index, backend)));
     }
     try (Holdings all = new Holdings()) {
-      running.reversed().forEach(future -> all.add(() -> result(future)));
+      running.reversed().forEach(future -> all.add(() -> OwnThread.result(future)));
       all.add(() -> finished(step, 0, first));
     }
   }
 
   /** Does something on one device, and waits until it is done. */
   public <T> T on(int device, Function<Backend, T> work) {
-    return device == 0 ? work.apply(first) : result(others.get(device - 1).submit(work));
+    return device == 0 ? work.apply(first) : OwnThread.result(others.get(device - 1).submit(work));
   }
 
   /** What a failed step has queued must not outlive the tensors it was given. */
-  private static Backend finished(Step step, int index, Backend backend) {
+  private static void finished(Step step, int index, Backend backend) {
     try (Holdings after = new Holdings()) {
       after.add(backend::synchronize);
       after.add(() -> step.run(index, backend));
-    }
-    return backend;
-  }
-
-  private static <T> T result(Future<T> future) {
-    try {
-      return Uninterruptibles.getUninterruptibly(future);
-    } catch (ExecutionException e) {
-      Throwables.throwIfUnchecked(e.getCause());
-      throw new IllegalStateException(e.getCause());
     }
   }
 

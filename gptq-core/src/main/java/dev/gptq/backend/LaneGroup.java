@@ -1,15 +1,8 @@
 package dev.gptq.backend;
 
-import com.google.common.base.Throwables;
-import com.google.common.util.concurrent.MoreExecutors;
-import com.google.common.util.concurrent.Uninterruptibles;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
@@ -24,29 +17,6 @@ import java.util.stream.Stream;
 public final class LaneGroup implements AutoCloseable {
   /** Tasks that run at the same time at most, which bounds the memory that they hold together. */
   public static final int MOST = 16;
-
-  /** A lane and the thread to which it belongs. */
-  private record Lane(ExecutorService thread, Backend backend) {
-    static Lane open(Backend parent, int index) {
-      ExecutorService thread =
-          Executors.newSingleThreadExecutor(
-              Thread.ofPlatform().daemon().name("gptq-lane-" + index).factory());
-      try {
-        return new Lane(thread, result(thread.submit(parent::newLane)));
-      } catch (Throwable e) {
-        thread.shutdown();
-        throw e;
-      }
-    }
-
-    void close() {
-      try {
-        result(thread.submit(backend::close, null));
-      } finally {
-        MoreExecutors.shutdownAndAwaitTermination(thread, Duration.ofMinutes(1));
-      }
-    }
-  }
 
   /** Tasks that lanes take in turns. */
   private static final class Job<T> {
@@ -91,7 +61,7 @@ public final class LaneGroup implements AutoCloseable {
 
   private final Backend backend;
   private final int most;
-  private final List<Lane> lanes = new ArrayList<>();
+  private final List<OwnThread> lanes = new ArrayList<>();
 
   /**
    * As many lanes as the backend finds worth having, up to {@link #MOST}. The backend's thread is
@@ -125,28 +95,34 @@ public final class LaneGroup implements AutoCloseable {
     }
     backend.synchronize();
     while (lanes.size() < used) {
-      lanes.add(Lane.open(backend, lanes.size()));
+      lanes.add(lane(lanes.size()));
     }
     Job<T> job = new Job<>(tasks);
     List<Future<?>> running = new ArrayList<>();
     try {
-      for (Lane lane : lanes.subList(0, used)) {
-        running.add(lane.thread().submit(() -> job.drain(lane.backend())));
+      for (OwnThread lane : lanes.subList(0, used)) {
+        running.add(lane.start(job::drain));
       }
       // Tasks begin in order, so that none is waited for that a failure has kept from beginning.
-      job.results.forEach(result -> results.accept(result(result)));
+      job.results.forEach(result -> results.accept(OwnThread.result(result)));
     } finally {
       job.stop();
-      running.forEach(LaneGroup::result);
+      running.forEach(OwnThread::result);
     }
   }
 
-  private static <T> T result(Future<T> future) {
+  /** Opens a lane. */
+  private OwnThread lane(int index) {
+    OwnThread lane = OwnThread.open("gptq-lane-" + index, backend::newLane);
+    boolean opened = false;
     try {
-      return Uninterruptibles.getUninterruptibly(future);
-    } catch (ExecutionException e) {
-      Throwables.throwIfUnchecked(e.getCause());
-      throw new IllegalStateException(e.getCause());
+      OwnThread.result(lane.backend());
+      opened = true;
+      return lane;
+    } finally {
+      if (!opened) {
+        lane.close();
+      }
     }
   }
 
