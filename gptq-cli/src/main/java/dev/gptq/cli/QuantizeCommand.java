@@ -165,8 +165,9 @@ final class QuantizeCommand implements Callable<Integer> {
       names = "--keep-states",
       paramLabel = "WHEN",
       description =
-          "auto, always or never: keep the newest hidden states beside the finished blocks, so that"
-              + " going on does not compute those again (default: auto, where the disk has room)")
+          "auto, always or never: keep the newest hidden states, and what the backward pass found,"
+              + " beside the finished blocks, so that going on does not compute those again (default:"
+              + " auto, where the disk has room)")
   private KeptStates keptStates = KeptStates.AUTO;
 
   @Option(

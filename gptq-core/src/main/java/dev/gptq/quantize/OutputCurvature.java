@@ -33,6 +33,10 @@ public final class OutputCurvature {
 
   private final ImmutableList<Hessian> blocks;
 
+  private OutputCurvature(ImmutableList<Hessian> blocks) {
+    this.blocks = blocks;
+  }
+
   /** Empty sums for so many outputs, in the memory of {@code scope}. */
   public OutputCurvature(Backend backend, TensorScope scope, int outputs) {
     ImmutableList.Builder<Hessian> sums = ImmutableList.builder();
@@ -40,6 +44,19 @@ public final class OutputCurvature {
       sums.add(new Hessian(backend, scope, Math.min(MOST, outputs - from)));
     }
     this.blocks = sums.build();
+  }
+
+  /**
+   * Sums that were taken before.
+   *
+   * @param sums as {@link #sums} gave them
+   * @param gradients number of gradients in them
+   */
+  public static OutputCurvature of(Backend backend, List<Tensor> sums, long gradients) {
+    return new OutputCurvature(
+        sums.stream()
+            .map(sum -> Hessian.of(backend, sum, gradients))
+            .collect(ImmutableList.toImmutableList()));
   }
 
   /** Numbers that the sums of so many outputs hold. */
@@ -62,6 +79,11 @@ public final class OutputCurvature {
   /** Makes the sums ready for lanes of their backend. */
   public void finish() {
     blocks.forEach(Hessian::matrix);
+  }
+
+  /** The sums of all blocks, F32, as many rows and columns as a block has outputs. */
+  public ImmutableList<Tensor> sums() {
+    return blocks.stream().map(Hessian::matrix).collect(ImmutableList.toImmutableList());
   }
 
   /**

@@ -144,7 +144,7 @@ final class DeviceShares implements AutoCloseable {
   }
 
   /** The residual streams of all batches, in their order. */
-  List<HiddenState> states() {
+  List<PlacedTensor> states() {
     Dealing dealing = new Dealing(devices.size());
     return Arrays.stream(shares)
         .filter(Objects::nonNull)
@@ -153,7 +153,7 @@ final class DeviceShares implements AutoCloseable {
         .flatMap(batch ->
             Stream.concat(Stream.of(batch.registers()), batch.full().stream())
                 .map(registers ->
-                    new HiddenState(
+                    new PlacedTensor(
                         devices,
                         dealing.deviceOfBatch(batch.number()),
                         registers.get(Step.RESIDUAL))))

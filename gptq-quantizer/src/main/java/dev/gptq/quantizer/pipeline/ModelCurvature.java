@@ -2,6 +2,7 @@ package dev.gptq.quantizer.pipeline;
 
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
+import dev.gptq.backend.DeviceGroup;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.LinearSpec;
@@ -20,6 +21,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SplittableRandom;
+import java.util.stream.Stream;
 
 /**
  * What one backward pass over the calibration text says about the outputs of all groups of linear
@@ -38,30 +40,69 @@ final class ModelCurvature {
 
   private final ImmutableMap<Place, GroupCurvature> groups;
 
-  private ModelCurvature(ImmutableMap<Place, GroupCurvature> groups) {
-    this.groups = groups;
+  private ModelCurvature(Map<Place, Sums> sums) {
+    ImmutableMap.Builder<Place, GroupCurvature> known = ImmutableMap.builder();
+    sums.forEach((place, own) -> {
+      float[] weights = OutputCurvature.tokenWeights(HostCopies.floats(own.squares()));
+      known.put(place, new GroupCurvature(weights, own.outputs()));
+    });
+    this.groups = known.buildOrThrow();
   }
 
   /** A group of a block. */
   private record Place(int block, Step.Linears group) {}
 
   /** The sums of a group. */
-  private record Sums(Tensor squares, Optional<OutputCurvature> outputs) {}
+  private record Sums(Tensor squares, Optional<OutputCurvature> outputs) {
+    /** All tensors of it. */
+    Stream<Tensor> tensors() {
+      return Stream.concat(
+          Stream.of(squares), outputs.stream().flatMap(known -> known.sums().stream()));
+    }
+
+    /** Once its tensors were filled in. */
+    Sums taken(Backend backend, long gradients) {
+      return new Sums(
+          squares, outputs.map(filled -> OutputCurvature.of(backend, filled.sums(), gradients)));
+    }
+  }
 
   /**
-   * Loads the model, takes the batches through it and back, and forgets it again.
+   * Takes the sums that an interrupted run has kept; else loads the model, takes the batches
+   * through it and back, forgets it again, and offers the sums to be kept.
    *
+   * @param devices of which the first does it
    * @param scope owns the result
    */
   static ModelCurvature of(
-      Backend backend,
+      DeviceGroup devices,
       DecoderSpec spec,
       WeightSource source,
       List<List<int[]>> batches,
       Curvature curvature,
+      StateStore states,
       TensorScope scope) {
+    Backend backend = devices.first();
     int tokens = batches.stream().flatMap(List::stream).mapToInt(window -> window.length).sum();
     int draws = draws(tokens);
+    TensorScope room = scope.child();
+    Map<Place, Sums> sums = sums(backend, spec, curvature, tokens, room);
+    if (states.loadCurvature(tensors(devices, sums))) {
+      sums.replaceAll((place, own) -> own.taken(backend, (long) tokens * draws));
+      return new ModelCurvature(sums);
+    }
+    room.close();
+    sums = sums(backend, spec, curvature, tokens, scope);
+    try (Decoder decoder = new Decoder(backend, spec, source)) {
+      add(backend, decoder.backward(), batches, draws, sums);
+    }
+    states.putCurvature(tensors(devices, sums));
+    return new ModelCurvature(sums);
+  }
+
+  /** Empty sums of all groups. */
+  private static Map<Place, Sums> sums(
+      Backend backend, DecoderSpec spec, Curvature curvature, int tokens, TensorScope scope) {
     Map<Place, Sums> sums = new LinkedHashMap<>();
     for (int b = 0; b < spec.blocks().size(); b++) {
       BlockSpec block = spec.blocks().get(b);
@@ -76,31 +117,39 @@ final class ModelCurvature {
                     : Optional.empty()));
       }
     }
-    try (Decoder decoder = new Decoder(backend, spec, source)) {
-      BackwardPass backward = decoder.backward();
-      int first = 0;
-      for (List<int[]> batch : batches) {
-        int from = first;
-        int to = from + batch.stream().mapToInt(window -> window.length).sum();
-        backward.run(
-            batch,
-            draws,
-            (logits, draw, at, local) -> drawn(backend, logits, draw, from + at, local),
-            (block, group, gradient) -> {
-              Sums own = sums.get(new Place(block, group));
-              backend.gradients().addRowSquares(gradient, own.squares().columns(from, to));
-              own.outputs().ifPresent(outputs -> outputs.add(gradient));
-            });
-        first = to;
-      }
+    return sums;
+  }
+
+  private static List<PlacedTensor> tensors(DeviceGroup devices, Map<Place, Sums> sums) {
+    return sums.values().stream()
+        .flatMap(Sums::tensors)
+        .map(tensor -> new PlacedTensor(devices, 0, tensor))
+        .toList();
+  }
+
+  /** Takes the batches through the model and back. */
+  private static void add(
+      Backend backend,
+      BackwardPass backward,
+      List<List<int[]>> batches,
+      int draws,
+      Map<Place, Sums> sums) {
+    int first = 0;
+    for (List<int[]> batch : batches) {
+      int from = first;
+      int to = from + batch.stream().mapToInt(window -> window.length).sum();
+      backward.run(
+          batch,
+          draws,
+          (logits, draw, at, local) -> drawn(backend, logits, draw, from + at, local),
+          (block, group, gradient) -> {
+            Sums own = sums.get(new Place(block, group));
+            backend.gradients().addRowSquares(gradient, own.squares().columns(from, to));
+            own.outputs().ifPresent(outputs -> outputs.add(gradient));
+          });
+      first = to;
     }
-    ImmutableMap.Builder<Place, GroupCurvature> groups = ImmutableMap.builder();
-    sums.forEach((place, own) -> {
-      own.outputs().ifPresent(OutputCurvature::finish);
-      float[] weights = OutputCurvature.tokenWeights(HostCopies.floats(own.squares()));
-      groups.put(place, new GroupCurvature(weights, own.outputs()));
-    });
-    return new ModelCurvature(groups.buildOrThrow());
+    sums.values().forEach(own -> own.outputs().ifPresent(OutputCurvature::finish));
   }
 
   /** How often labels are drawn for so many positions. */

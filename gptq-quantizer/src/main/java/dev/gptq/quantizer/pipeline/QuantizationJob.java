@@ -124,7 +124,9 @@ public final class QuantizationJob {
       try (TensorScope scope = backend.newScope()) {
         Optional<ModelCurvature> curvature =
             settings.needsGradients() && shares.hasBatches()
-                ? Optional.of(curvature(scope))
+                ? Optional.of(
+                    ModelCurvature.of(
+                        devices, spec, source, batches(), settings.curvature(), states, scope))
                 : Optional.empty();
         for (int i = 0; i < count; i++) {
           listener.block(i, count);
@@ -152,10 +154,6 @@ public final class QuantizationJob {
       count++;
     }
     return count;
-  }
-
-  private ModelCurvature curvature(TensorScope scope) {
-    return ModelCurvature.of(backend, spec, source, batches(), settings.curvature(), scope);
   }
 
   private void quantize(

@@ -6,9 +6,13 @@ import dev.gptq.formats.packed.Precision;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
+import dev.gptq.models.family.Step;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantize.OutputCurvature;
 import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.observe.HessianKeeper;
+import dev.gptq.quantizer.pipeline.Curvature;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.tensor.DType;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -20,14 +24,16 @@ import java.util.stream.Stream;
 
 /**
  * Bytes that a quantization writes to the disk of its output. The work folder goes when the
- * checkpoint is whole, hidden states before it is written.
+ * checkpoint is whole, hidden states and the curvature before it is written.
  *
  * @param checkpoint the output, in all its formats
  * @param blocks finished blocks and what replaces modules of them
  * @param hessians those that are kept for observing, at most
  * @param states the hidden states of all calibration tokens, once
+ * @param curvature what the backward pass finds, if there is one
  */
-public record DiskEstimate(long checkpoint, long blocks, long hessians, long states) {
+public record DiskEstimate(
+    long checkpoint, long blocks, long hessians, long states, long curvature) {
   /** The grids of modules that are observed grow to no more than this. */
   private static final Precision WIDEST = new Precision(8, 32);
 
@@ -80,7 +86,23 @@ public record DiskEstimate(long checkpoint, long blocks, long hessians, long sta
         tokens
             * model.spec().hidden()
             * activations.bytes()
-            * (request.settings().needsFullPrecision() ? 2 : 1));
+            * (request.settings().needsFullPrecision() ? 2 : 1),
+        curvature(model, request.settings(), tokens));
+  }
+
+  /** A square of each group's outputs, in blocks, and a number of each token. */
+  private static long curvature(Model model, QuantizationSettings settings, long tokens) {
+    long numbers = 0;
+    if (settings.needsGradients() && tokens > 0) {
+      for (BlockSpec block : model.spec().blocks()) {
+        for (Step.Linears group : block.groups().toList()) {
+          int outputs = group.modules().stream().mapToInt(LinearSpec::outputs).sum();
+          numbers +=
+              tokens + (settings.curvature() == Curvature.KL ? OutputCurvature.size(outputs) : 0);
+        }
+      }
+    }
+    return numbers * Float.BYTES;
   }
 
   /** Codes, and a scale and perhaps a zero point of each group in float32. */
@@ -94,64 +116,83 @@ public record DiskEstimate(long checkpoint, long blocks, long hessians, long sta
         + (long) linear.inputs() * Integer.BYTES;
   }
 
-  /** The most that is on the disk at any time, without hidden states. */
-  public long most() {
-    return checkpoint + blocks + hessians;
-  }
-
-  /** The same where states are kept: newer ones are written before older ones go. */
-  public long mostWithStates() {
-    return blocks + hessians + Math.max(checkpoint, 2 * states);
+  /**
+   * The most that is on the disk at any time. Newer states are written before older ones go, and
+   * all that is kept goes before the checkpoint is written.
+   */
+  public long most(Kept kept) {
+    return blocks
+        + hessians
+        + Math.max(
+            checkpoint, (kept.states() ? 2 * states : 0) + (kept.curvature() ? curvature : 0));
   }
 
   /**
-   * Whether hidden states are kept.
+   * What of its state a run keeps, so that it need not be computed again.
    *
-   * @param free bytes that the disk has for the run
-   * @throws IOException if they or the rest have no room
+   * @param states the newest hidden states
+   * @param curvature what the backward pass found
    */
-  boolean keepsStates(KeptStates wanted, long free, Path output) throws IOException {
-    boolean roomy = mostWithStates() <= free;
-    boolean keep =
-        states > 0 && wanted != KeptStates.NEVER && (roomy || wanted == KeptStates.ALWAYS);
-    long needed = keep ? mostWithStates() : most();
-    if (needed > free) {
-      throw new IOException(
-          "the disk of %s has %s free, and the run needs %s: %s; free some space or give an output on another disk"
-              .formatted(output, size(free), size(needed), parts(keep)));
-    }
-    return keep;
+  public record Kept(boolean states, boolean curvature) {
+    static final Kept NOTHING = new Kept(false, false);
   }
 
-  private String parts(boolean withStates) {
-    return "%s for the checkpoint, %s for finished blocks until it is whole%s%s"
+  /**
+   * What of the state is kept.
+   *
+   * @param free bytes that the disk has for the run
+   * @throws IOException if that or the rest has no room
+   */
+  Kept keeps(KeptStates wanted, long free, Path output) throws IOException {
+    Kept all = new Kept(states > 0, curvature > 0);
+    Kept kept =
+        switch (wanted) {
+          case NEVER -> Kept.NOTHING;
+          case ALWAYS -> all;
+          case AUTO ->
+              Stream.of(all, new Kept(all.states(), false))
+                  .filter(some -> most(some) <= free)
+                  .findFirst()
+                  .orElse(Kept.NOTHING);
+        };
+    if (most(kept) > free) {
+      throw new IOException(
+          "the disk of %s has %s free, and the run needs %s: %s; free some space or give an output on another disk"
+              .formatted(output, size(free), size(most(kept)), parts(kept)));
+    }
+    return kept;
+  }
+
+  private String parts(Kept kept) {
+    return "%s for the checkpoint, %s for finished blocks until it is whole%s%s%s"
         .formatted(
             size(checkpoint),
             size(blocks),
             hessians == 0 ? "" : ", " + size(hessians) + " for Hessians",
-            withStates ? ", twice " + size(states) + " for hidden states before" : "");
+            kept.states() ? ", twice " + size(states) + " for hidden states before" : "",
+            kept.curvature() ? ", " + size(curvature) + " for the curvature before" : "");
   }
 
   /** What a run says before it begins. */
-  String sentence(boolean keepsStates, long free) {
-    return "disk: %s; %s are free%s"
+  String sentence(Kept kept, long free) {
+    return "disk: %s; %s are free%s%s"
         .formatted(
-            parts(keepsStates),
+            parts(kept),
             size(free),
-            states == 0 || keepsStates
+            states == 0 || kept.states()
                 ? ""
                 : "; hidden states are not kept, so finished blocks would be computed again after an"
-                    + " interruption");
+                    + " interruption",
+            curvature == 0 || kept.curvature()
+                ? ""
+                : "; the curvature (%s) is not kept, so the backward pass would run again"
+                    .formatted(size(curvature)));
   }
 
-  /**
-   * The estimate for people.
-   *
-   * @param keepsStates whether hidden states are kept
-   */
-  public ImmutableList<String> lines(boolean keepsStates) {
+  /** The estimate for people. */
+  public ImmutableList<String> lines(Kept kept) {
     ImmutableList.Builder<String> lines = ImmutableList.builder();
-    lines.add("disk of the output: about " + size(keepsStates ? mostWithStates() : most()));
+    lines.add("disk of the output: about " + size(most(kept)));
     lines.add("  the checkpoint                            " + size(checkpoint));
     lines.add("  finished blocks until it is whole         " + size(blocks));
     if (hessians > 0) {
@@ -159,9 +200,15 @@ public record DiskEstimate(long checkpoint, long blocks, long hessians, long sta
     }
     if (states > 0) {
       lines.add(
-          keepsStates
+          kept.states()
               ? "  hidden states, twice while they change    " + size(states)
               : "  hidden states are not kept (they take     " + size(states) + ")");
+    }
+    if (curvature > 0) {
+      lines.add(
+          kept.curvature()
+              ? "  the curvature                             " + size(curvature)
+              : "  the curvature is not kept (it takes       " + size(curvature) + ")");
     }
     return lines.build();
   }

@@ -148,13 +148,13 @@ public final class QuantizationPlan implements AutoCloseable {
   }
 
   /**
-   * Whether hidden states would be kept with what is free now.
+   * What of the run's state would be kept with what is free now.
    *
    * @throws IOException if the disk has no room for what would be written
    */
-  public boolean wouldKeepStates() throws IOException {
+  public DiskEstimate.Kept wouldKeep() throws IOException {
     Path output = request.output();
-    return disk().keepsStates(request.keptStates(), DiskEstimate.free(output, output), output);
+    return disk().keeps(request.keptStates(), DiskEstimate.free(output, output), output);
   }
 
   /**
@@ -209,8 +209,8 @@ public final class QuantizationPlan implements AutoCloseable {
         forecast = forecast(backend, taken);
         requireMemory(backend, forecast, taken);
       }
-      StateFolder states = work.states(listener::note);
-      boolean keepsStates = keepsStates(backend, taken, work, listener);
+      DiskEstimate.Kept kept = kept(backend, taken, work, listener);
+      StateFolder states = work.states(kept.curvature(), listener::note);
       listener.working(work.folder(), work.finished());
       Optional<ImportanceKeeper> importance = importance(work);
       HessianFolder hessians = new HessianFolder(work.folder().resolve("hessians"));
@@ -230,7 +230,7 @@ public final class QuantizationPlan implements AutoCloseable {
               work,
               importance.<JobListener>map(keeper -> keeper.before(heard)).orElse(heard))
           .with(forecast.activations())
-          .run(keepsStates ? states : StateStore.NONE);
+          .run(kept.states() ? states : StateStore.NONE);
       states.delete();
       if (importance.isPresent()) {
         importance.get().write(taken.getFirst().length);
@@ -288,15 +288,15 @@ public final class QuantizationPlan implements AutoCloseable {
     return request.importance().map(file -> new ImportanceKeeper(model, file, request.overwrite()));
   }
 
-  /** Whether hidden states are kept; throws if the disk has no room for what will be written. */
-  private boolean keepsStates(
+  /** What of the state is kept; throws if the disk has no room for what will be written. */
+  private DiskEstimate.Kept kept(
       Backend backend, ImmutableList<int[]> taken, WorkFolder work, QuantizationListener listener)
       throws IOException {
     DiskEstimate disk = DiskEstimate.of(model, request, taken, backend.activationType());
     long free = DiskEstimate.free(request.output(), work.folder());
-    boolean keeps = disk.keepsStates(request.keptStates(), free, request.output());
-    listener.disk(disk.sentence(keeps, free));
-    return keeps;
+    DiskEstimate.Kept kept = disk.keeps(request.keptStates(), free, request.output());
+    listener.disk(disk.sentence(kept, free));
+    return kept;
   }
 
   /** The checkpoints that an interrupted run has not written yet. */

@@ -1,7 +1,7 @@
 package dev.gptq.quantizer.store;
 
 import com.google.common.hash.Hashing;
-import dev.gptq.quantizer.pipeline.HiddenState;
+import dev.gptq.quantizer.pipeline.PlacedTensor;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -30,13 +30,13 @@ final class StateFile {
   }
 
   /** Bytes of a file with these states. */
-  static long bytes(List<HiddenState> states) {
+  static long bytes(List<PlacedTensor> states) {
     return HEAD + states.stream().mapToLong(state -> state.byteSize() + Long.BYTES).sum();
   }
 
-  private static byte[] head(String key, int block, List<HiddenState> states) {
+  private static byte[] head(String key, int block, List<PlacedTensor> states) {
     StringBuilder text = new StringBuilder(key).append(' ').append(block);
-    for (HiddenState state : states) {
+    for (PlacedTensor state : states) {
       text.append(' ').append(state.type()).append(' ').append(state.rows());
       text.append(' ').append(state.columns());
     }
@@ -44,7 +44,8 @@ final class StateFile {
   }
 
   /** Writes a file, which is made or replaced. */
-  static void write(Path path, String key, int block, List<HiddenState> states) throws IOException {
+  static void write(Path path, String key, int block, List<PlacedTensor> states)
+      throws IOException {
     try (FileChannel channel =
         FileChannel.open(
             path,
@@ -53,13 +54,13 @@ final class StateFile {
             StandardOpenOption.WRITE)) {
       StateFile file = new StateFile(channel);
       file.write(ByteBuffer.wrap(head(key, block, states)));
-      for (HiddenState state : states) {
+      for (PlacedTensor state : states) {
         file.write(state);
       }
     }
   }
 
-  private void write(HiddenState state) throws IOException {
+  private void write(PlacedTensor state) throws IOException {
     CRC32C checksum = new CRC32C();
     try (Arena arena = Arena.ofShared()) {
       MemorySegment piece = arena.allocate((long) rowsOfPiece(state) * rowBytes(state));
@@ -84,7 +85,7 @@ final class StateFile {
    * Fills states from a file. Throws {@link DamagedFileException} if it is not the file of these
    * states, or not as it was written.
    */
-  static void read(Path path, String key, int block, List<HiddenState> states) throws IOException {
+  static void read(Path path, String key, int block, List<PlacedTensor> states) throws IOException {
     try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
       if (channel.size() != bytes(states)) {
         throw new DamagedFileException(
@@ -96,13 +97,13 @@ final class StateFile {
       if (!head.equals(ByteBuffer.wrap(head(key, block, states)))) {
         throw new DamagedFileException(path, "it belongs to another run or block");
       }
-      for (HiddenState state : states) {
+      for (PlacedTensor state : states) {
         file.read(path, state);
       }
     }
   }
 
-  private void read(Path path, HiddenState state) throws IOException {
+  private void read(Path path, PlacedTensor state) throws IOException {
     CRC32C checksum = new CRC32C();
     try (Arena arena = Arena.ofShared()) {
       MemorySegment piece = arena.allocate((long) rowsOfPiece(state) * rowBytes(state));
@@ -138,11 +139,11 @@ final class StateFile {
     return ByteBuffer.allocate(Long.BYTES).order(ByteOrder.LITTLE_ENDIAN);
   }
 
-  private static long rowBytes(HiddenState state) {
+  private static long rowBytes(PlacedTensor state) {
     return (long) state.columns() * state.type().bytes();
   }
 
-  private static int rowsOfPiece(HiddenState state) {
+  private static int rowsOfPiece(PlacedTensor state) {
     return Math.clamp(PIECE / rowBytes(state), 1, state.rows());
   }
 }

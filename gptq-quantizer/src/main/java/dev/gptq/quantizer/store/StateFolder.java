@@ -1,6 +1,6 @@
 package dev.gptq.quantizer.store;
 
-import dev.gptq.quantizer.pipeline.HiddenState;
+import dev.gptq.quantizer.pipeline.PlacedTensor;
 import dev.gptq.quantizer.pipeline.StateStore;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -15,14 +15,16 @@ import java.util.function.LongSupplier;
 import java.util.stream.Stream;
 
 /**
- * The newest hidden states of a run in its work folder, the file {@code states-BLOCK}. A file
- * appears whole and takes the place of the one before, so that there are two of them for a moment.
+ * The newest hidden states of a run in its work folder, the file {@code states-BLOCK}, and what its
+ * backward pass found, the file {@code curvature}. A file of states appears whole and takes the
+ * place of the one before, so that there are two of them for a moment.
  *
  * <p>Writing all states after each block could take longer than the blocks: they are written when
- * that is expected to take {@value #SHARE} of the time since they were last written, at most. So it
- * costs no more than this share of a run, and an interrupted run loses no more than what takes 1 /
- * {@value #SHARE} times as long as writing once. They are not forced to the disk: a killed process
- * loses none, and after a power cut checksums tell, and the blocks run again.
+ * that is expected to take {@value #SHARE} of the time since something was last written, at most,
+ * and the curvature likewise. So it costs no more than this share of a run, and an interrupted run
+ * loses no more than what takes 1 / {@value #SHARE} times as long as writing once. They are not
+ * forced to the disk: a killed process loses none, and after a power cut checksums tell, and the
+ * blocks or the backward pass run again.
  */
 public final class StateFolder implements StateStore {
   /** Largest part of the time that may go into writing. */
@@ -35,12 +37,17 @@ public final class StateFolder implements StateStore {
   private static final double FILE_SECONDS = 1e-3;
 
   private static final String PREFIX = "states-";
+  private static final String CURVATURE = "curvature";
   private static final String UNFINISHED = "unfinished-states";
+
+  /** In place of a block's number in the file of the curvature. */
+  private static final int NO_BLOCK = -1;
 
   private final Path folder;
   private final String key;
   private final Consumer<String> notes;
   private final LongSupplier clock;
+  private final boolean keepsCurvature;
   private long last;
   private double rate = FIRST_RATE;
   private boolean full;
@@ -48,12 +55,15 @@ public final class StateFolder implements StateStore {
   /**
    * States in a work folder.
    *
+   * @param keepsCurvature whether there is room for the curvature, too
    * @param notes hears which states could not be used or kept, and why
    * @param clock nanoseconds
    */
-  StateFolder(Path folder, String key, Consumer<String> notes, LongSupplier clock) {
+  StateFolder(
+      Path folder, String key, boolean keepsCurvature, Consumer<String> notes, LongSupplier clock) {
     this.folder = folder;
     this.key = key;
+    this.keepsCurvature = keepsCurvature;
     this.notes = notes;
     this.clock = clock;
     this.last = clock.getAsLong();
@@ -68,7 +78,7 @@ public final class StateFolder implements StateStore {
   }
 
   @Override
-  public boolean load(int block, List<HiddenState> states) {
+  public boolean load(int block, List<PlacedTensor> states) {
     try {
       StateFile.read(file(block), key, block, states);
       return true;
@@ -81,8 +91,57 @@ public final class StateFolder implements StateStore {
   }
 
   @Override
-  public void put(int block, List<HiddenState> states, Runnable stored) {
-    long bytes = StateFile.bytes(states);
+  public void put(int block, List<PlacedTensor> states, Runnable stored) {
+    put(
+        block,
+        states,
+        unfinished -> {
+          stored.run();
+          Files.move(unfinished, file(block), StandardCopyOption.ATOMIC_MOVE);
+          for (Path file : files()) {
+            if (block(file) != block) {
+              Files.delete(file);
+            }
+          }
+        });
+  }
+
+  @Override
+  public boolean loadCurvature(List<PlacedTensor> sums) {
+    Path file = folder.resolve(CURVATURE);
+    if (!Files.exists(file)) {
+      return false;
+    }
+    try {
+      StateFile.read(file, key, NO_BLOCK, sums);
+      return true;
+    } catch (IOException e) {
+      notes.accept(
+          "the backward pass runs again, because what it found cannot be used: " + e.getMessage());
+      return false;
+    }
+  }
+
+  @Override
+  public void putCurvature(List<PlacedTensor> sums) {
+    if (keepsCurvature) {
+      put(
+          NO_BLOCK,
+          sums,
+          unfinished ->
+              Files.move(unfinished, folder.resolve(CURVATURE), StandardCopyOption.ATOMIC_MOVE));
+    }
+  }
+
+  /** Gives a file that was written its name. */
+  @FunctionalInterface
+  private interface Naming {
+    void name(Path unfinished) throws IOException;
+  }
+
+  /** Writes tensors if that is expected to be quick enough. */
+  private void put(int block, List<PlacedTensor> tensors, Naming naming) {
+    long bytes = StateFile.bytes(tensors);
     long begin = clock.getAsLong();
     if (full || (begin - last) / 1e9 * SHARE < bytes / rate + FILE_SECONDS) {
       return;
@@ -90,14 +149,8 @@ public final class StateFolder implements StateStore {
     Path unfinished = folder.resolve(UNFINISHED);
     try {
       Files.createDirectories(folder);
-      StateFile.write(unfinished, key, block, states);
-      stored.run();
-      Files.move(unfinished, file(block), StandardCopyOption.ATOMIC_MOVE);
-      for (Path file : files()) {
-        if (block(file) != block) {
-          Files.delete(file);
-        }
-      }
+      StateFile.write(unfinished, key, block, tensors);
+      naming.name(unfinished);
       last = clock.getAsLong();
       rate = Math.max(1, bytes / Math.max(1e-9, (last - begin) / 1e9));
     } catch (IOException e) {
@@ -121,6 +174,7 @@ public final class StateFolder implements StateStore {
   public void delete() {
     try {
       Files.deleteIfExists(folder.resolve(UNFINISHED));
+      Files.deleteIfExists(folder.resolve(CURVATURE));
       for (Path file : files()) {
         Files.delete(file);
       }

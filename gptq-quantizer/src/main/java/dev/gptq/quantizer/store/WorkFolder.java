@@ -130,10 +130,11 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
   /**
    * The newest hidden states of the run.
    *
+   * @param curvature whether there is room for the curvature, too
    * @param notes hears which could not be used or kept, and why
    */
-  public StateFolder states(Consumer<String> notes) {
-    return new StateFolder(folder, key.text(), notes, System::nanoTime);
+  public StateFolder states(boolean curvature, Consumer<String> notes) {
+    return new StateFolder(folder, key.text(), curvature, notes, System::nanoTime);
   }
 
   /** Number of blocks that are finished, up to the first that is not. */

@@ -242,6 +242,8 @@ final class QuantizationJobTest {
   private static final class MemoryStates implements StateStore {
     private final Map<Integer, List<float[]>> kept = new TreeMap<>();
     private final Set<Integer> offered = new TreeSet<>();
+    private final List<float[]> curvature = new ArrayList<>();
+    private int passes;
     private boolean damaged;
     private int loaded;
 
@@ -251,20 +253,45 @@ final class QuantizationJobTest {
     }
 
     @Override
-    public boolean load(int block, List<HiddenState> states) {
+    public boolean load(int block, List<PlacedTensor> states) {
       loaded = block;
-      for (int i = 0; i < states.size(); i++) {
-        HiddenState to = states.get(i);
-        to.fill(0, to.rows(), MemorySegment.ofArray(kept.get(block).get(i)));
+      fill(states, kept.get(block));
+      return !damaged;
+    }
+
+    private static void fill(List<PlacedTensor> tensors, List<float[]> values) {
+      for (int i = 0; i < tensors.size(); i++) {
+        PlacedTensor to = tensors.get(i);
+        to.fill(0, to.rows(), MemorySegment.ofArray(values.get(i)));
       }
+    }
+
+    private static List<float[]> values(List<PlacedTensor> tensors) {
+      return tensors.stream().map(placed -> HostCopies.floats(placed.tensor())).toList();
+    }
+
+    @Override
+    public boolean loadCurvature(List<PlacedTensor> sums) {
+      if (curvature.isEmpty()) {
+        return false;
+      }
+      assertThat(sums).hasSameSizeAs(curvature);
+      fill(sums, curvature);
       return !damaged;
     }
 
     @Override
-    public void put(int block, List<HiddenState> states, Runnable stored) {
+    public void putCurvature(List<PlacedTensor> sums) {
+      passes++;
+      curvature.clear();
+      curvature.addAll(values(sums));
+    }
+
+    @Override
+    public void put(int block, List<PlacedTensor> states, Runnable stored) {
       stored.run();
       offered.add(block);
-      kept.put(block, states.stream().map(state -> HostCopies.floats(state.tensor())).toList());
+      kept.put(block, values(states));
     }
   }
 
@@ -310,7 +337,8 @@ final class QuantizationJobTest {
   void keptStatesTakeTheRunPastFinishedBlocks(Target.Kind kind) throws IOException {
     QuantizationSettings settings =
         settings(Method.GPTQ, true)
-            .withTarget(kind == Target.Kind.PLAIN ? Target.PLAIN : new Target(kind, 0.5));
+            .withTarget(kind == Target.Kind.PLAIN ? Target.PLAIN : new Target(kind, 0.5))
+            .withCurvature(kind == Target.Kind.PLAIN ? Curvature.KL : Curvature.INPUTS);
     MemoryStates states = new MemoryStates();
     MemoryStore whole = new MemoryStore();
     run(settings, whole, states, JobListener.SILENT);
@@ -324,9 +352,11 @@ final class QuantizationJobTest {
         states.kept.keySet().remove(3);
         states.damaged = damaged;
         states.offered.clear();
+        states.passes = 0;
         run(settings, work, states, JobListener.SILENT);
         assertThat(states.loaded).isEqualTo(2);
         assertThat(states.offered).hasSize(damaged ? last : last - 2).contains(3, last);
+        assertThat(states.passes).isEqualTo(damaged && settings.needsGradients() ? 1 : 0);
         for (int block = 0; block <= last; block++) {
           Map<String, PackedMatrix> expected = whole.packed();
           work.find(block)

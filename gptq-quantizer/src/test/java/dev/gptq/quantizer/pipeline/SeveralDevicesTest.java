@@ -295,7 +295,7 @@ final class SeveralDevicesTest {
           }
 
           @Override
-          public boolean load(int block, List<HiddenState> into) {
+          public boolean load(int block, List<PlacedTensor> into) {
             for (int i = 0; i < into.size(); i++) {
               into.get(i).fill(0, into.get(i).rows(), MemorySegment.ofArray(kept.get(i)));
             }
@@ -303,8 +303,8 @@ final class SeveralDevicesTest {
           }
 
           @Override
-          public void put(int block, List<HiddenState> of, Runnable stored) {
-            for (HiddenState state : of) {
+          public void put(int block, List<PlacedTensor> of, Runnable stored) {
+            for (PlacedTensor state : of) {
               byte[] bytes = new byte[Math.toIntExact(state.byteSize())];
               state.copyTo(0, state.rows(), MemorySegment.ofArray(bytes));
               kept.add(bytes);

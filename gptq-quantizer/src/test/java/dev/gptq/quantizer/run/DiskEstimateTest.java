@@ -77,7 +77,7 @@ final class DiskEstimateTest {
       DiskEstimate disk;
       try (QuantizationPlan plan = quantization.plan()) {
         disk = plan.disk();
-        assertThat(plan.wouldKeepStates()).isTrue();
+        assertThat(plan.wouldKeep()).isEqualTo(new DiskEstimate.Kept(true, false));
       }
       quantization.run(scales);
       // Names and numbers of headers, manifests and logs come on top.
@@ -91,16 +91,21 @@ final class DiskEstimateTest {
 
   @Test
   void aDiskWithoutRoomIsRefusedWithNumbers() throws IOException {
-    DiskEstimate disk = new DiskEstimate(100 * MIB, 60 * MIB, 40 * MIB, 90 * MIB);
-    assertThat(disk.keepsStates(KeptStates.AUTO, 280 * MIB, folder)).isTrue();
-    assertThat(disk.keepsStates(KeptStates.ALWAYS, 280 * MIB, folder)).isTrue();
-    assertThat(disk.keepsStates(KeptStates.NEVER, 280 * MIB, folder)).isFalse();
-    assertThat(disk.keepsStates(KeptStates.AUTO, 280 * MIB - 1, folder)).isFalse();
-    assertThatThrownBy(() -> disk.keepsStates(KeptStates.ALWAYS, 280 * MIB - 1, folder))
+    DiskEstimate disk = new DiskEstimate(100 * MIB, 60 * MIB, 40 * MIB, 90 * MIB, 30 * MIB);
+    DiskEstimate.Kept all = new DiskEstimate.Kept(true, true);
+    DiskEstimate.Kept states = new DiskEstimate.Kept(true, false);
+    DiskEstimate.Kept nothing = new DiskEstimate.Kept(false, false);
+    assertThat(disk.keeps(KeptStates.AUTO, 310 * MIB, folder)).isEqualTo(all);
+    assertThat(disk.keeps(KeptStates.ALWAYS, 310 * MIB, folder)).isEqualTo(all);
+    assertThat(disk.keeps(KeptStates.NEVER, 310 * MIB, folder)).isEqualTo(nothing);
+    assertThat(disk.keeps(KeptStates.AUTO, 310 * MIB - 1, folder)).isEqualTo(states);
+    assertThat(disk.keeps(KeptStates.AUTO, 280 * MIB - 1, folder)).isEqualTo(nothing);
+    assertThatThrownBy(() -> disk.keeps(KeptStates.ALWAYS, 310 * MIB - 1, folder))
         .isInstanceOf(IOException.class)
-        .hasMessageContainingAll("279 MiB free", "needs 280 MiB", "twice 90 MiB");
-    assertThat(disk.keepsStates(KeptStates.AUTO, 200 * MIB, folder)).isFalse();
-    assertThatThrownBy(() -> disk.keepsStates(KeptStates.AUTO, 199 * MIB, folder))
+        .hasMessageContainingAll(
+            "309 MiB free", "needs 310 MiB", "twice 90 MiB", "30 MiB for the curvature");
+    assertThat(disk.keeps(KeptStates.AUTO, 200 * MIB, folder)).isEqualTo(nothing);
+    assertThatThrownBy(() -> disk.keeps(KeptStates.AUTO, 199 * MIB, folder))
         .isInstanceOf(IOException.class)
         .hasMessageContainingAll(
             folder.toString(),
@@ -109,8 +114,13 @@ final class DiskEstimateTest {
             "100 MiB for the checkpoint",
             "60 MiB for finished blocks",
             "40 MiB for Hessians");
-    assertThat(disk.sentence(false, 250 * MIB)).contains("hidden states are not kept");
-    assertThat(disk.sentence(true, 280 * MIB)).contains("twice 90 MiB", "280 MiB are free");
+    assertThat(disk.sentence(nothing, 250 * MIB))
+        .contains("hidden states are not kept", "the curvature (30 MiB) is not kept");
+    assertThat(disk.sentence(states, 280 * MIB))
+        .contains("twice 90 MiB", "280 MiB are free", "the curvature (30 MiB) is not kept");
+    assertThat(disk.sentence(all, 310 * MIB))
+        .contains("twice 90 MiB", "30 MiB for the curvature")
+        .doesNotContain("not kept");
   }
 
   @Test

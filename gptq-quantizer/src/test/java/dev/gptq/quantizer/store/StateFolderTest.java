@@ -6,7 +6,7 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.DeviceGroup;
-import dev.gptq.quantizer.pipeline.HiddenState;
+import dev.gptq.quantizer.pipeline.PlacedTensor;
 import dev.gptq.reference.ReferenceBackendProvider;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.HostCopies;
@@ -54,27 +54,27 @@ final class StateFolderTest {
   }
 
   private StateFolder states(String key) {
-    return new StateFolder(folder, key, notes::add, () -> now);
+    return new StateFolder(folder, key, true, notes::add, () -> now);
   }
 
   /** The second is larger than a piece of a file, and no whole number of them. */
-  private ImmutableList<HiddenState> tensors(long seed) {
+  private ImmutableList<PlacedTensor> tensors(long seed) {
     return ImmutableList.of(tensor(7, 3, seed), tensor(4099, 1100, seed + 1), tensor(1, 1, seed));
   }
 
-  private HiddenState tensor(int rows, int columns, long seed) {
+  private PlacedTensor tensor(int rows, int columns, long seed) {
     SplittableRandom random = new SplittableRandom(seed);
     float[] values = new float[rows * columns];
     for (int i = 0; i < values.length; i++) {
       values[i] = (float) random.nextGaussian();
     }
-    return new HiddenState(
+    return new PlacedTensor(
         devices,
         0,
         scope.upload(MemorySegment.ofArray(values), DType.F32, rows, columns, Layout.ROW_MAJOR));
   }
 
-  private static float[] values(HiddenState state) {
+  private static float[] values(PlacedTensor state) {
     return HostCopies.floats(state.tensor());
   }
 
@@ -100,14 +100,42 @@ final class StateFolderTest {
     assertThat(states.newest(4)).isEmpty();
     assertThat(states.newest(5)).hasValue(5);
     assertThat(states.newest(31)).hasValue(5);
-    ImmutableList<HiddenState> loaded = tensors(2);
+    ImmutableList<PlacedTensor> loaded = tensors(2);
     assertThat(states.load(5, loaded)).isTrue();
-    ImmutableList<HiddenState> expected = tensors(9);
+    ImmutableList<PlacedTensor> expected = tensors(9);
     for (int i = 0; i < expected.size(); i++) {
       assertThat(values(loaded.get(i))).isEqualTo(values(expected.get(i)));
     }
     assertThat(notes).isEmpty();
     states.delete();
+    assertThat(files()).isEmpty();
+  }
+
+  @Test
+  void whatTheBackwardPassFoundIsKeptBesideTheStatesWhereThereIsRoom() throws IOException {
+    StateFolder states = states("key");
+    assertThat(states.loadCurvature(tensors(2))).isFalse();
+    now += 60 * SECOND;
+    states.putCurvature(tensors(4));
+    now += 60 * SECOND;
+    states.put(3, tensors(1), () -> {});
+    assertThat(files()).containsExactly("curvature", "states-00003");
+    assertThat(states.newest(9)).hasValue(3);
+    ImmutableList<PlacedTensor> loaded = tensors(2);
+    assertThat(states("key").loadCurvature(loaded)).isTrue();
+    assertThat(values(loaded.get(1))).isEqualTo(values(tensors(4).get(1)));
+    assertThat(notes).isEmpty();
+    assertThat(states("another").loadCurvature(loaded)).isFalse();
+    flip(folder.resolve("curvature"), 1000);
+    assertThat(states("key").loadCurvature(loaded)).isFalse();
+    assertThat(notes)
+        .hasSize(2)
+        .allSatisfy(note -> assertThat(note).contains("the backward pass runs again"));
+    states.delete();
+    assertThat(files()).isEmpty();
+    StateFolder narrow = new StateFolder(folder, "key", false, notes::add, () -> now);
+    now += 60 * SECOND;
+    narrow.putCurvature(tensors(4));
     assertThat(files()).isEmpty();
   }
 

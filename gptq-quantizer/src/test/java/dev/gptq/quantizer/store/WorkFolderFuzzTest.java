@@ -12,8 +12,8 @@ import dev.gptq.backend.DeviceGroup;
 import dev.gptq.grid.Scheme;
 import dev.gptq.pack.BitStream;
 import dev.gptq.pack.PackedMatrix;
-import dev.gptq.quantizer.pipeline.HiddenState;
 import dev.gptq.quantizer.pipeline.ModuleReport;
+import dev.gptq.quantizer.pipeline.PlacedTensor;
 import dev.gptq.quantizer.pipeline.QuantizedModule;
 import dev.gptq.reference.ReferenceBackendProvider;
 import dev.gptq.tensor.DType;
@@ -84,7 +84,7 @@ final class WorkFolderFuzzTest {
     try (Backend backend = new ReferenceBackendProvider().open(BackendOptions.defaults());
         DeviceGroup devices = new DeviceGroup(backend);
         TensorScope scope = backend.newScope()) {
-      HiddenState state = new HiddenState(devices, 0, scope.filled(0.5f, 3, 5));
+      PlacedTensor state = new PlacedTensor(devices, 0, scope.filled(0.5f, 3, 5));
       try (WorkFolder work = open("this")) {
         work.put(0, ImmutableMap.of("q", MODULE));
         // Every look at the clock is an hour later, which is worth keeping states for.
@@ -92,6 +92,7 @@ final class WorkFolderFuzzTest {
         new StateFolder(
                 work.folder(),
                 key("this").text(),
+                true,
                 notes::add,
                 () -> Duration.ofHours(hours.incrementAndGet()).toNanos())
             .put(1, ImmutableList.of(state), () -> {});
@@ -143,7 +144,7 @@ final class WorkFolderFuzzTest {
         Tensor loaded = scope.columnMajor(DType.F32, 3, 5);
         boolean ofStates = chosen.getFileName().toString().startsWith("states");
         boolean usable =
-            work.states(notes::add).load(1, List.of(new HiddenState(devices, 0, loaded)));
+            work.states(true, notes::add).load(1, List.of(new PlacedTensor(devices, 0, loaded)));
         assertThat(usable).as(what).isEqualTo(!ofStates || same);
         if (usable) {
           assertThat(HostCopies.floats(loaded)).as(what).containsOnly(0.5f);

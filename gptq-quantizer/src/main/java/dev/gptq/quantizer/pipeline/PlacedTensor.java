@@ -9,23 +9,24 @@ import dev.gptq.tensor.TensorScope;
 import java.lang.foreign.MemorySegment;
 
 /**
- * The residual stream of some calibration windows, on the device that has it.
+ * What a run may keep of its state, on the device that has it: the residual stream of some
+ * calibration windows, or sums over all of them.
  *
- * @param tensor tokens × features, rows contiguous
+ * @param tensor with contiguous rows
  */
-public record HiddenState(DeviceGroup devices, int device, Tensor tensor) {
+public record PlacedTensor(DeviceGroup devices, int device, Tensor tensor) {
 
   /** The type of its numbers. */
   public DType type() {
     return tensor.type();
   }
 
-  /** Number of tokens. */
+  /** Number of rows. */
   public int rows() {
     return tensor.rows();
   }
 
-  /** Number of features. */
+  /** Numbers in a row. */
   public int columns() {
     return tensor.columns();
   }
