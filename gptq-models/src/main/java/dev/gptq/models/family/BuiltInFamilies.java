@@ -27,6 +27,7 @@ public final class BuiltInFamilies implements FamilyProvider {
         new StableLmFamily(),
         new StarCoderFamily(),
         new NemotronFamily(),
+        new NanoChatFamily(),
         new FalconFamily(),
         new GptJFamily(),
         new QwenNextFamily(),

@@ -28,6 +28,19 @@ public record RopeSpec(
     return new RopeSpec(frequencies, factor, other, beyond);
   }
 
+  /** The same the other way round. */
+  public RopeSpec reversed() {
+    return new RopeSpec(
+        reversed(frequencies),
+        factor,
+        pairs,
+        beyond.map(longer -> new Beyond(longer.positions(), reversed(longer.frequencies()))));
+  }
+
+  private static ImmutableDoubleArray reversed(ImmutableDoubleArray frequencies) {
+    return ImmutableDoubleArray.copyOf(frequencies.stream().map(frequency -> -frequency));
+  }
+
   /** What a sequence of that many positions in all is rotated by. */
   public RopeSpec of(int positions) {
     ImmutableDoubleArray chosen =

@@ -430,6 +430,13 @@ public final class TinyConfigs {
               "cwm",
               "{\"model_type\": \"cwm\", \"head_dim\": 16, \"sliding_window\": 8, " + ROTARY + "}")
           .put(
+              "nanochat",
+              """
+              {"model_type": "nanochat",
+              """
+                  + ROTARY.replace("silu", "relu2")
+                  + "}")
+          .put(
               "internlm3",
               """
               {"model_type": "internlm3", "head_dim": 16, "qkv_bias": true, "bias": true,

@@ -100,6 +100,7 @@ class ArchitecturesTest {
           "qwen3-vl-moe",
           "arcee",
           "helium",
+          "nanochat",
           "cwm",
           "olmoe",
           "dots1",
