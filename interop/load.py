@@ -74,6 +74,7 @@ def mlx(model, windows):
     from pathlib import Path
 
     loaded, _ = load_model(Path(model))
+    loaded.set_dtype(mx.float32)
     return [losses(np.array(loaded(mx.array([w]))[0].astype(mx.float32)), w) for w in windows]
 
 

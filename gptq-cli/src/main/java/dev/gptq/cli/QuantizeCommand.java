@@ -122,7 +122,7 @@ final class QuantizeCommand implements Callable<Integer> {
             + " settings); zero points from 1 on;",
         "gptq_v2: GPTQModel, transformers; also zero points of 0;",
         "compressed-tensors: vLLM, SGLang, transformers (symmetric); with --asym 4 and 8 bits;",
-        "awq: vLLM, SGLang, transformers with GPTQModel, mlx-lm; 4 bits, best with --asym;",
+        "awq: vLLM, SGLang, transformers with GPTQModel; 4 bits, best with --asym;",
         "mlx: mlx-lm and what is built on it; groups of 32, 64 or 128.",
         "gguf: llama.cpp and what is built on it, as MODEL-TYPE.gguf in the folder; groups of a multiple"
             + " of 32, not scattered.",

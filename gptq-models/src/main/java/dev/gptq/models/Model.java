@@ -107,7 +107,7 @@ public final class Model implements AutoCloseable {
   private static Model openFolder(Path folder) throws IOException {
     ModelConfig config = ModelConfig.read(folder);
     Optional<Sources> sources = Sources.find(config);
-    Checkpoint files = Checkpoint.open(folder);
+    Checkpoint files = Formats.split(Checkpoint.open(folder));
     boolean sound = false;
     try {
       DenseEnds ends =

@@ -1,9 +1,11 @@
 package dev.gptq.formats.mlx;
 
+import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.packed.Formats;
 import java.util.Optional;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.NullNode;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
@@ -14,6 +16,8 @@ import tools.jackson.databind.node.ObjectNode;
 final class MlxConfig {
   private static final String ROPE = "rope_parameters";
   private static final String THETA = "rope_theta";
+  private static final String PARTIAL = "partial_rotary_factor";
+  private static final String SCALING = "rope_scaling";
   private static final String FULL = "full_attention";
   private static final String SLIDING = "sliding_attention";
 
@@ -42,13 +46,18 @@ final class MlxConfig {
   }
 
   private static void rope(ObjectNode config, ObjectNode rope) {
-    if (rope.has(THETA)) {
-      add(config, THETA, rope.get(THETA));
+    for (String key : ImmutableList.of(THETA, PARTIAL)) {
+      if (rope.has(key)) {
+        add(config, key, rope.get(key));
+      }
     }
-    if (!rope.path("rope_type").asString("default").equals("default")) {
+    if (rope.path("rope_type").asString("default").equals("default")) {
+      // Some architectures of mlx-lm insist on the key.
+      add(config, SCALING, NullNode.getInstance());
+    } else {
       ObjectNode scaling = rope.deepCopy();
       scaling.remove(THETA);
-      add(config, "rope_scaling", scaling);
+      add(config, SCALING, scaling);
     }
   }
 

@@ -11,14 +11,17 @@ import dev.gptq.pack.BitStream;
 import dev.gptq.pack.PackedMatrix;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.function.Supplier;
 
-/** Makes the tensors of one module; see {@link MlxFormat}. */
+/**
+ * Makes the tensors of one module; see {@link MlxFormat}. Their elements are computed when they are
+ * asked for, so that a stack of experts is in memory one tensor at a time.
+ */
 final class MlxEncoder {
   private final PackedModule module;
   private final PackedMatrix matrix;
   private final int groupSize;
   private final int groups;
-  private final Arena arena = Arena.ofAuto();
 
   MlxEncoder(PackedModule module) {
     this.module = module;
@@ -35,15 +38,16 @@ final class MlxEncoder {
         tensor(
             "weight",
             StoredType.U32,
-            Words.transposed(matrix.words(), words, matrix.rows(), arena),
+            () -> Words.transposed(matrix.words(), words, matrix.rows(), Arena.ofAuto()),
             words),
-        tensor("scales", type, scales(type), groups),
-        tensor("biases", type, biases(type), groups));
+        tensor("scales", type, () -> scales(type), groups),
+        tensor("biases", type, () -> biases(type), groups));
     module.namedBias().ifPresent(tensors::add);
     return tensors.build();
   }
 
-  private StoredTensor tensor(String suffix, StoredType type, MemorySegment data, long columns) {
+  private StoredTensor tensor(
+      String suffix, StoredType type, Supplier<MemorySegment> data, long columns) {
     return module.tensor(suffix, type, data, (long) matrix.rows(), columns);
   }
 
@@ -81,7 +85,7 @@ final class MlxEncoder {
   }
 
   private MemorySegment scales(StoredType type) {
-    MemorySegment scales = arena.allocate((long) type.bytes() * groups * matrix.rows(), 8);
+    MemorySegment scales = Arena.ofAuto().allocate((long) type.bytes() * groups * matrix.rows(), 8);
     for (int o = 0; o < matrix.rows(); o++) {
       for (int k = 0; k < groups; k++) {
         float scale = matrix.scale(o, matrix.group(k * groupSize));
@@ -92,7 +96,7 @@ final class MlxEncoder {
   }
 
   private MemorySegment biases(StoredType type) {
-    MemorySegment biases = arena.allocate((long) type.bytes() * groups * matrix.rows(), 8);
+    MemorySegment biases = Arena.ofAuto().allocate((long) type.bytes() * groups * matrix.rows(), 8);
     for (int o = 0; o < matrix.rows(); o++) {
       for (int k = 0; k < groups; k++) {
         float offset = offset(o, matrix.group(k * groupSize));

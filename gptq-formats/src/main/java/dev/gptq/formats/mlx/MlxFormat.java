@@ -8,6 +8,7 @@ import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.packed.Offsets;
 import dev.gptq.formats.packed.PackedModule;
 import dev.gptq.formats.packed.QuantizedModel;
+import dev.gptq.formats.packed.Stacked;
 import dev.gptq.formats.safetensors.StoredTensor;
 import java.util.Optional;
 import tools.jackson.databind.node.ObjectNode;
@@ -22,6 +23,8 @@ import tools.jackson.databind.node.ObjectNode;
  *       bias}, so that the bias is {@code −scale·zero};
  *   <li>{@code P.bias} as the model has it.
  * </ul>
+ *
+ * <p>Experts of a layer are one module, see {@link MlxExperts}.
  */
 final class MlxFormat implements Format {
   static final String ID = "mlx";
@@ -76,6 +79,11 @@ final class MlxFormat implements Format {
   @Override
   public ImmutableList<StoredTensor> encode(PackedModule module) {
     return new MlxEncoder(module).encode();
+  }
+
+  @Override
+  public Optional<Stacked> stacked(String modelType, String module) {
+    return MlxExperts.stacked(modelType, module);
   }
 
   @Override

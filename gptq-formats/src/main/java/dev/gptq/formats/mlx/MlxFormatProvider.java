@@ -20,6 +20,11 @@ public final class MlxFormatProvider implements FormatProvider {
   }
 
   @Override
+  public Checkpoint split(Checkpoint checkpoint) {
+    return MlxExperts.split(checkpoint);
+  }
+
+  @Override
   public boolean has(Checkpoint checkpoint, String module) {
     return MlxReader.has(checkpoint, module);
   }

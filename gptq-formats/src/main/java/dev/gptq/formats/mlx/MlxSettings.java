@@ -6,6 +6,8 @@ import dev.gptq.formats.json.JsonConfig;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.packed.QuantizedModel;
 import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Stream;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
@@ -63,9 +65,12 @@ record MlxSettings(Affine base, ImmutableMap<String, Affine> others) {
     return affine;
   }
 
-  /** The settings of a module. */
+  /** The settings of a module, which may be named by the stack that it is in. */
   Affine of(String module) {
-    return others.getOrDefault(module, base);
+    return Stream.concat(Stream.of(module), MlxExperts.stacks(module).stream())
+        .flatMap(name -> Optional.ofNullable(others.get(name)).stream())
+        .findFirst()
+        .orElse(base);
   }
 
   /** The section for a model. */

@@ -44,6 +44,19 @@ public interface Format {
    */
   ImmutableList<StoredTensor> encode(PackedModule module);
 
+  /**
+   * Where the format keeps an expert that is stacked with the others of its layer; empty for a
+   * module that has tensors of its own.
+   *
+   * @param modelType the family, as {@code model_type} of its configuration
+   * @param module full name of the module
+   * @throws dev.gptq.formats.BadInputException if programs for the format run no experts of that
+   *     family
+   */
+  default Optional<Stacked> stacked(String modelType, String module) {
+    return Optional.empty();
+  }
+
   /** What the names of a module's tensors end in, the bias excepted. */
   ImmutableList<String> parts();
 

@@ -12,6 +12,13 @@ public interface FormatProvider {
   /** Whether it reads checkpoints whose {@code quant_method} is this. */
   boolean reads(String method);
 
+  /**
+   * A checkpoint with a tensor for each expert where its files, in this form, have stacks of them.
+   */
+  default Checkpoint split(Checkpoint checkpoint) {
+    return checkpoint;
+  }
+
   /** Whether a checkpoint holds the module in its form, whatever the checkpoint says. */
   boolean has(Checkpoint checkpoint, String module);
 

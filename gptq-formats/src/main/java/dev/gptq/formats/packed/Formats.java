@@ -73,6 +73,18 @@ public final class Formats {
     return settings.map(found -> open(method(found).orElse("gptq"), found, checkpoint));
   }
 
+  /**
+   * A checkpoint with a tensor for each expert where its files, in the form of any format, have
+   * stacks of them.
+   */
+  public static Checkpoint split(Checkpoint checkpoint) {
+    Checkpoint seen = checkpoint;
+    for (FormatProvider provider : PROVIDERS) {
+      seen = provider.split(seen);
+    }
+    return seen;
+  }
+
   /** Whether a checkpoint holds the module in the form of any format, whatever it says. */
   public static boolean isPacked(Checkpoint checkpoint, String module) {
     return PROVIDERS.stream().anyMatch(provider -> provider.has(checkpoint, module));

@@ -7,6 +7,7 @@ import dev.gptq.pack.PackedMatrix;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.function.Supplier;
 
 /**
  * A quantized module that is to be written.
@@ -31,6 +32,13 @@ public record PackedModule(
   public StoredTensor tensor(String suffix, StoredType type, MemorySegment data, Long... shape) {
     return new StoredTensor(
         name + "." + suffix, type, ImmutableList.copyOf(shape), origin, data.asReadOnly());
+  }
+
+  /** The same, whose elements are computed when they are asked for. */
+  public StoredTensor tensor(
+      String suffix, StoredType type, Supplier<MemorySegment> data, Long... shape) {
+    return StoredTensor.computed(
+        name + "." + suffix, type, ImmutableList.copyOf(shape), origin, data);
   }
 
   /** The bias by the module's own name, whatever it was called. */

@@ -178,6 +178,21 @@ class MlxFormatTest {
     assertThat(config.get("quantization")).isEqualTo(config.get("quantization_config"));
   }
 
+  @Test
+  void keysThatMlxInsistsOnAreThere() {
+    ObjectNode config =
+        (ObjectNode)
+            JsonMapper.shared()
+                .readTree(
+                    """
+                    {"rope_parameters":
+                      {"rope_theta": 1e6, "partial_rotary_factor": 0.5, "rope_type": "default"}}
+                    """);
+    format().complete(config, JsonMapper.shared().createObjectNode());
+    assertThat(config.get("partial_rotary_factor").doubleValue()).isEqualTo(0.5);
+    assertThat(config.get("rope_scaling").isNull()).isTrue();
+  }
+
   /** mlx-lm's own files: its values, and its tensors again from what was read. */
   @ParameterizedTest
   @ValueSource(

@@ -83,8 +83,11 @@ public final class CheckpointExporter {
         GgufExport.write(
             model, kept(model, work), gguf, writer.weightFile(weightFile(model, settings)));
       } else {
+        ExpertStacks stacks = new ExpertStacks(model, settings.format());
         writer.addAll(() ->
-            Stream.concat(others(model, packed), encoded(model, work, settings.format(), modules))
+            Stream.concat(
+                    stacks.of(others(model, packed)),
+                    encoded(model, work, settings.format(), modules, stacks))
                 .iterator());
       }
       byte[] reports = log.toString().getBytes(StandardCharsets.UTF_8);
@@ -122,20 +125,26 @@ public final class CheckpointExporter {
 
   /** The tensors of the quantized modules, encoded when their turn comes. */
   private static Stream<StoredTensor> encoded(
-      Model model, WorkFolder work, Format format, ImmutableMap<String, ModuleSettings> settings) {
+      Model model,
+      WorkFolder work,
+      Format format,
+      ImmutableMap<String, ModuleSettings> settings,
+      ExpertStacks stacks) {
     StoredType type = Descriptions.type(model);
     return IntStream.range(0, model.spec().blocks().size())
         .boxed()
-        .flatMap(block -> work.modules(block).entrySet().stream())
-        .map(module ->
-            new PackedModule(
-                module.getKey(),
-                module.getValue().quantized().packed(),
-                settings.get(module.getKey()),
-                module.getValue().bias(),
-                type,
-                module.getValue().file()))
-        .flatMap(module -> format.encode(module).stream());
+        .flatMap(block ->
+            stacks.of(
+                work.modules(block).entrySet().stream()
+                    .map(module ->
+                        new PackedModule(
+                            module.getKey(),
+                            module.getValue().quantized().packed(),
+                            settings.get(module.getKey()),
+                            module.getValue().bias(),
+                            type,
+                            module.getValue().file()))
+                    .flatMap(module -> format.encode(module).stream())));
   }
 
   /** Writes all places of the settings and copies tokenizer, generation settings and the like. */

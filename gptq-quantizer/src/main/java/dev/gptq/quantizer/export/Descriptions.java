@@ -27,7 +27,7 @@ final class Descriptions {
       Model model, CheckpointSettings settings, ImmutableMap<String, ModuleSettings> modules) {
     return new QuantizedModel(
         settings.base(),
-        modules,
+        new ExpertStacks(model, settings.format()).settings(model, modules),
         unquantized(model, modules.keySet()),
         DynamicRules.of(
             model.spec(),

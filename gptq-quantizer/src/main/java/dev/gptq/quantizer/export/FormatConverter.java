@@ -76,28 +76,40 @@ public final class FormatConverter {
       source.names().stream().filter(name -> isPart(name, module)).forEach(parts::add);
     }
     requireNoOther(parts);
+    ObjectNode configuration = configuration(modules);
     StoredType type = Descriptions.type(model);
     try (CheckpointWriter writer =
         CheckpointWriter.create(
             output,
             CheckpointExporter.options(model, format, publication.shardLimit(), overwrite))) {
+      ExpertStacks stacks = new ExpertStacks(model, format);
       writer.addAll(() ->
           Stream.concat(
-                  source.names().stream()
-                      .filter(name -> !parts.contains(name))
-                      .map(source::require),
-                  modules.entrySet().stream()
-                      .flatMap(module -> encode(module.getKey(), module.getValue(), type).stream()))
+                  stacks.of(
+                      source.names().stream()
+                          .filter(name -> !parts.contains(name))
+                          .map(source::require)),
+                  model.spec().blocks().stream()
+                      .flatMap(block -> stacks.of(encoded(block, modules, type))))
               .iterator());
       CheckpointExporter.writeSideFiles(
           model,
           new CheckpointSettings(format, from.base(), ImmutableMap.of(), publication),
-          configuration(modules),
+          configuration,
           modules,
           writer);
       writer.commit();
     }
     return modules.size();
+  }
+
+  private Stream<StoredTensor> encoded(
+      BlockSpec block, ImmutableMap<String, ModuleSettings> modules, StoredType type) {
+    return block
+        .linears()
+        .map(block::nameOf)
+        .filter(modules::containsKey)
+        .flatMap(module -> encode(module, modules.get(module), type).stream());
   }
 
   private ImmutableList<StoredTensor> encode(

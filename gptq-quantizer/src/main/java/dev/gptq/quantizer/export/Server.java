@@ -90,6 +90,25 @@ public enum Server {
   },
   /** The runner for Apple's machines. */
   MLX_LM("mlx-lm", "mlx") {
+    private static final ImmutableSet<String> UNKNOWN =
+        ImmutableSet.of(
+            "arcee",
+            "bloom",
+            "cwm",
+            "falcon",
+            "granitemoeshared",
+            "hunyuan_v1_moe",
+            "ministral",
+            "opt",
+            "youtu");
+
+    @Override
+    Optional<String> refusalOf(String format, Served what) {
+      return UNKNOWN.contains(what.type())
+          ? Optional.of("refuses models of type " + what.type())
+          : Optional.empty();
+    }
+
     @Override
     String command(String name, String file) {
       return "mlx_lm.generate --model " + name + " --prompt \"...\"";
