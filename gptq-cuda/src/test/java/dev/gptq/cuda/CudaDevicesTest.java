@@ -100,8 +100,10 @@ final class CudaDevicesTest {
     for (boolean opened = false; !opened; ) {
       driver.failAfter(failures);
       try (Backend backend = EmulatedProvider.backend(driver, devices(0, 1));
-          DeviceGroup group = new DeviceGroup(backend)) {
-        opened = group.size() == 2;
+          DeviceGroup group = new DeviceGroup(backend, 2)) {
+        opened = group.size() == 4;
+        assertThat(group.shareMemory(2, 3)).isTrue();
+        assertThat(group.shareMemory(1, 2)).isFalse();
       } catch (CudaException e) {
         failures++;
       }

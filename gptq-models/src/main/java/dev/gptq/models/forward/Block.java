@@ -28,6 +28,24 @@ public final class Block {
   /** For each step the activations that no later one reads. */
   private final ImmutableList<ImmutableSet<String>> deadAfter;
 
+  private Block(
+      Backend backend,
+      BlockSpec spec,
+      RopeTables ropes,
+      BlockWeights weights,
+      ImmutableList<ImmutableSet<String>> deadAfter) {
+    this.backend = backend;
+    this.spec = spec;
+    this.ropes = ropes;
+    this.weights = weights;
+    this.deadAfter = deadAfter;
+  }
+
+  /** The same weights for work of a lane of its backend, which has tables of its own. */
+  public Block on(Backend lane, RopeTables tables) {
+    return new Block(lane, spec, tables, weights, deadAfter);
+  }
+
   /** Loads the weights of a block into {@code scope}. */
   public Block(
       Backend backend, BlockSpec spec, WeightSource source, RopeTables ropes, TensorScope scope) {

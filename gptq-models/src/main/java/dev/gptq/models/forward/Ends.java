@@ -45,6 +45,21 @@ public final class Ends {
     this.headBias = spec.head().bias().map(bias -> source.vector(bias, spec.vocabulary(), scope));
   }
 
+  private Ends(Backend backend, Ends of, RopeTables ropes) {
+    this.backend = backend;
+    this.spec = of.spec;
+    this.table = of.table;
+    this.opening = of.opening.on(backend, ropes);
+    this.closing = of.closing.on(backend, ropes);
+    this.head = of.head;
+    this.headBias = of.headBias;
+  }
+
+  /** The same dense weights for work of a lane of the backend, which has tables of its own. */
+  public Ends on(Backend lane, RopeTables ropes) {
+    return new Ends(lane, this, ropes);
+  }
+
   /** Defines the residual stream of windows of token ids. */
   public void embed(List<int[]> windows, Registers registers, TensorScope local) {
     embed(windows, registers, Pass.windows(windows.size()), local);

@@ -4,9 +4,7 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.primitives.ImmutableDoubleArray;
 import com.google.common.primitives.ImmutableIntArray;
 import dev.gptq.models.family.Routing;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
 import java.util.stream.IntStream;
 
 /**
@@ -40,30 +38,54 @@ record Routes(ImmutableList<Expert> experts) {
    */
   static Routes of(float[] logits, Routing routing, float[] correction, float[] gains) {
     int count = correction.length;
-    List<ImmutableIntArray.Builder> tokens = new ArrayList<>();
-    List<ImmutableDoubleArray.Builder> weights = new ArrayList<>();
-    for (int e = 0; e < count; e++) {
-      tokens.add(ImmutableIntArray.builder());
-      weights.add(ImmutableDoubleArray.builder());
-    }
-    for (int t = 0; t < logits.length / count; t++) {
-      double[] scores = scores(logits, t * count, count, routing.score());
-      double[] corrected = scores.clone();
-      Arrays.setAll(corrected, e -> scores[e] + correction[e]);
-      exclude(corrected, routing.groups());
-      int[] order = largest(corrected, 0, count, routing.chosen());
-      double sum = 1;
-      if (routing.normalised()) {
-        sum = Arrays.stream(order).mapToDouble(e -> scores[e]).sum();
-      }
+    int tokens = logits.length / count;
+    int[][] chosen = new int[tokens][];
+    double[][] weights = new double[tokens][];
+    IntStream.range(0, tokens)
+        .parallel()
+        .forEach(t -> {
+          double[] scores = scores(logits, t * count, count, routing.score());
+          double[] corrected = new double[count];
+          for (int e = 0; e < count; e++) {
+            corrected[e] = scores[e] + correction[e];
+          }
+          exclude(corrected, routing.groups());
+          int[] order = largest(corrected, 0, count, routing.chosen());
+          double sum =
+              routing.normalised() ? Arrays.stream(order).mapToDouble(e -> scores[e]).sum() : 1;
+          double[] own = new double[order.length];
+          for (int i = 0; i < own.length; i++) {
+            own[i] = gains[order[i]] * routing.scaling() * scores[order[i]] / sum;
+          }
+          chosen[t] = order;
+          weights[t] = own;
+        });
+    return of(count, chosen, weights);
+  }
+
+  /** What goes to each expert, given where each token goes. */
+  private static Routes of(int count, int[][] chosen, double[][] weights) {
+    int[] rows = new int[count];
+    for (int[] order : chosen) {
       for (int e : order) {
-        tokens.get(e).add(t);
-        weights.get(e).add(gains[e] * routing.scaling() * scores[e] / sum);
+        rows[e]++;
+      }
+    }
+    ImmutableIntArray.Builder[] tokens = new ImmutableIntArray.Builder[count];
+    ImmutableDoubleArray.Builder[] factors = new ImmutableDoubleArray.Builder[count];
+    for (int e = 0; e < count; e++) {
+      tokens[e] = ImmutableIntArray.builder(rows[e]);
+      factors[e] = ImmutableDoubleArray.builder(rows[e]);
+    }
+    for (int t = 0; t < chosen.length; t++) {
+      for (int i = 0; i < chosen[t].length; i++) {
+        tokens[chosen[t][i]].add(t);
+        factors[chosen[t][i]].add(weights[t][i]);
       }
     }
     return new Routes(
         IntStream.range(0, count)
-            .mapToObj(e -> new Expert(tokens.get(e).build(), weights.get(e).build()))
+            .mapToObj(e -> new Expert(tokens[e].build(), factors[e].build()))
             .collect(ImmutableList.toImmutableList()));
   }
 

@@ -8,7 +8,7 @@ import java.util.Optional;
 import java.util.function.Function;
 
 /**
- * What one device has of a block that is being quantized.
+ * What one member of a group of devices has of a block that is being quantized.
  *
  * @param block with all its weights
  * @param original the block with weights that stay as they are, for targets that need it

@@ -81,7 +81,7 @@ final class DealtSums {
             // In a rehearsal the others' sums are not there, but as large as its own.
             List<InputStatistics> there = sums.get(sums.get(from).isEmpty() ? device : from);
             if (first + from > 0 || from != device) {
-              totals[group].add(there.get(group), from != device);
+              totals[group].add(there.get(group), !devices.shareMemory(from, device));
             }
           }
         }

@@ -19,12 +19,16 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 
-/** What each device has of a quantization: its calibration batches, and tables of positions. */
+/**
+ * What each member of a group has of a quantization: its calibration batches, and tables of
+ * positions.
+ */
 final class DeviceShares implements AutoCloseable {
 
-  /** What one device has, for its thread. */
+  /** What one member has, for its thread. */
   private record Share(
       Backend backend,
       TensorScope scope,
@@ -65,7 +69,9 @@ final class DeviceShares implements AutoCloseable {
               scope,
               new RopeTables(scope),
               source.on(backend),
-              new LaneGroup(backend),
+              // A lane has no others, and the members of a device do what its lanes would.
+              new LaneGroup(
+                  backend, devices.lanes() > 1 ? 1 : Math.min(LaneGroup.MOST, backend.lanes())),
               new ArrayList<>());
     });
   }
@@ -82,21 +88,28 @@ final class DeviceShares implements AutoCloseable {
 
   /** Lets the batches begin as the first block finds them. */
   void embed() {
-    devices.all((device, backend) -> {
-      Share share = shares[device];
-      share.batches().forEach(CalibrationBatch::close);
-      share.batches().clear();
-      try (TensorScope local = backend.newScope()) {
-        Ends ends = new Ends(backend, spec, share.source(), local);
+    try (DeviceScopes local = new DeviceScopes(devices)) {
+      Ends[] loaded = new Ends[shares.length];
+      devices.all((device, backend) -> {
+        if (devices.firstOf(device) == device) {
+          loaded[device] = new Ends(backend, spec, shares[device].source(), local.of(device));
+        }
+      });
+      devices.all((device, backend) -> {
+        Share share = shares[device];
+        share.batches().forEach(CalibrationBatch::close);
+        share.batches().clear();
+        int first = devices.firstOf(device);
+        Ends ends = first == device ? loaded[device] : loaded[first].on(backend, share.ropes());
         deal(
             device,
             batch -> {
               Registers registers = new Registers(backend, share.scope());
-              ends.embed(batch, registers, local);
+              ends.embed(batch, registers, local.of(device));
               return registers;
             });
-      }
-    });
+      });
+    }
   }
 
   /** Makes room for the residual streams of batches, which are yet to be filled. */
@@ -160,20 +173,32 @@ final class DeviceShares implements AutoCloseable {
         .toList();
   }
 
-  /** Loads a block on every device, into scopes. */
+  /** Loads a block on every device, into scopes; the members of a device share the weights. */
   List<BlockShare> load(int index, DeviceScopes scopes) {
     BlockSpec block = spec.blocks().get(index);
+    Block[] quantized = new Block[shares.length];
+    Block[] original = new Block[shares.length];
+    devices.all((device, backend) -> {
+      if (devices.firstOf(device) == device) {
+        Share share = shares[device];
+        Supplier<Block> load =
+            () -> new Block(backend, block, share.source(), share.ropes(), scopes.of(device));
+        quantized[device] = load.get();
+        original[device] = settings.needsFullPrecision() ? load.get() : null;
+      }
+    });
     BlockShare[] loaded = new BlockShare[shares.length];
     devices.all((device, backend) -> {
       Share share = shares[device];
-      Supplier<Block> load =
-          () -> new Block(backend, block, share.source(), share.ropes(), scopes.of(device));
-      Block own = load.get();
+      int first = devices.firstOf(device);
+      UnaryOperator<Block> here =
+          known -> first == device ? known : known.on(backend, share.ropes());
+      Block own = here.apply(quantized[first]);
       loaded[device] =
           new BlockShare(
               backend,
               own,
-              settings.needsFullPrecision() ? Optional.of(load.get()) : Optional.empty(),
+              Optional.ofNullable(original[first]).map(here),
               share.batches(),
               share.lanes(),
               lane -> new GroupSolver(lane, share.source(), settings, index, own, tokens()));

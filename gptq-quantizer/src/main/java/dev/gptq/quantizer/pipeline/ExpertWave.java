@@ -11,7 +11,8 @@ import java.util.function.ToLongFunction;
  * <ul>
  *   <li>take {@value #HESSIAN_BYTES} bytes of Hessians: larger experts fill a device alone;
  *   <li>get no more rows than there are calibration tokens: no more than the widest activation
- *       outside of experts.
+ *       outside of experts;
+ *   <li>would get all of these if tokens went to all experts alike: no more of them are rehearsed.
  * </ul>
  *
  * This depends on the model and the text and not on how many are solved at a time, so that the
@@ -35,18 +36,32 @@ final class ExpertWave {
       ToLongFunction<Step.Gather> rows,
       long tokens) {
     int end = first;
+    int most = 1;
     long bytes = 0;
     long gathered = 0;
     while (end < stretches.size() && stretches.get(end).isExpert()) {
       Stretch expert = stretches.get(end);
+      Step.Gather gather = expert.gather().orElseThrow();
+      most = Math.max(most, alike(gather, steps));
       bytes += hessianBytes(expert, steps);
-      gathered += rows.applyAsLong(expert.gather().orElseThrow());
-      if (end > first && (bytes > HESSIAN_BYTES || gathered > tokens)) {
+      gathered += rows.applyAsLong(gather);
+      if (end > first && (bytes > HESSIAN_BYTES || gathered > tokens || end - first >= most)) {
         break;
       }
       end++;
     }
     return Math.max(end, first + 1);
+  }
+
+  /** Experts that would get as many rows as there are tokens, if all got the same. */
+  private static int alike(Step.Gather gather, List<Step> steps) {
+    return steps.stream()
+        .filter(step ->
+            step instanceof Step.Route route && route.router().out().equals(gather.routes()))
+        .map(Step.Route.class::cast)
+        .mapToInt(route -> route.router().outputs() / route.routing().chosen())
+        .max()
+        .orElse(1);
   }
 
   /** Bytes of the largest Hessian of a stretch. */

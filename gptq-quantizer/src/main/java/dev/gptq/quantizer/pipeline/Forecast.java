@@ -72,6 +72,18 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
       QuantizationSettings settings,
       ImmutableList<int[]> windows,
       Activations activations) {
+    return of(backend, spec, weights, settings, windows, activations, QuantizationJob.BATCH_TOKENS);
+  }
+
+  /** The same with that many calibration tokens, or one window, going through a block together. */
+  static Forecast of(
+      Backend backend,
+      DecoderSpec spec,
+      Function<Backend, WeightSource> weights,
+      QuantizationSettings settings,
+      ImmutableList<int[]> windows,
+      Activations activations,
+      int batchTokens) {
     DistinctBlocks distinct = DistinctBlocks.of(spec, settings);
     ImmutableList<BlockSpec> blocks = distinct.blocks();
     try (Rehearsal rehearsal = backend.rehearsal()) {
@@ -95,6 +107,7 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
               NOTHING_KEPT,
               listener)
           .with(activations)
+          .withBatches(batchTokens)
           .run();
       done.add(rehearsal.work());
       Work work = done.getFirst();
@@ -102,13 +115,14 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
         Work block = done.get(i + 1).plus(done.get(i).times(-1));
         work = work.plus(block.times(distinct.times().get(i)));
       }
+      int lanes = Dealing.lanes(backend, spec);
       return new Forecast(
           MemoryEstimate.of(
               rehearsal.memory().peak(),
               backend.activationType(),
               spec,
               settings,
-              Dealing.tokensOfFirst(backend.devices(), windows)),
+              new Dealing(lanes * backend.devices()).tokensOfFirst(lanes, windows, batchTokens)),
           work,
           activations);
     }

@@ -5,9 +5,7 @@ import dev.gptq.backend.Rehearsal;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.LinearSpec;
-import dev.gptq.models.family.Step;
 import dev.gptq.tensor.DType;
-import java.util.stream.LongStream;
 
 /**
  * What a quantization needs of a backend's memory, of the first device's where there are several:
@@ -34,38 +32,9 @@ public record MemoryEstimate(long tensors, long states, long weights) {
       long peak, DType number, DecoderSpec spec, QuantizationSettings settings, long tokens) {
     long bytes = (long) number.bytes() * (settings.needsFullPrecision() ? 2 : 1);
     return new MemoryEstimate(
-        peak + longerWaves(spec, settings),
+        peak,
         bytes * tokens * spec.hidden(),
         bytes * spec.blocks().stream().mapToLong(MemoryEstimate::elements).max().orElse(0));
-  }
-
-  /**
-   * Bytes of Hessians by which a wave of experts can exceed the rehearsed one: their sums, and
-   * those of a lane of batches.
-   */
-  private static long longerWaves(DecoderSpec spec, QuantizationSettings settings) {
-    return settings.trueSequential() && settings.method() == QuantizationSettings.Method.GPTQ
-        ? 2 * spec.blocks().stream().mapToLong(MemoryEstimate::longerWave).max().orElse(0)
-        : 0;
-  }
-
-  private static long longerWave(BlockSpec block) {
-    long[] experts =
-        Stretch.of(block.steps()).stream()
-            .filter(Stretch::isExpert)
-            .mapToLong(expert -> ExpertWave.hessianBytes(expert, block.steps()))
-            .sorted()
-            .toArray();
-    return block.steps().stream()
-        .filter(Step.Route.class::isInstance)
-        .map(Step.Route.class::cast)
-        .mapToLong(route -> {
-          int rehearsed = route.router().outputs() / route.routing().chosen();
-          return Math.min(ExpertWave.HESSIAN_BYTES, LongStream.of(experts).sum())
-              - Math.min(ExpertWave.HESSIAN_BYTES, LongStream.of(experts).limit(rehearsed).sum());
-        })
-        .max()
-        .orElse(0);
   }
 
   private static long elements(BlockSpec block) {

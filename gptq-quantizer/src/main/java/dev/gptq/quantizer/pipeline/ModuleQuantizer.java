@@ -62,7 +62,7 @@ final class ModuleQuantizer {
         shares.stream().<List<ImmutableList<Solved>>>map(share -> new ArrayList<>()).toList();
     devices.all((device, backend) ->
         shares.get(device).lanes().run(solves(device, tasks), solved.get(device)::add));
-    if (shares.size() > 1) {
+    if (devices.first().devices() > 1) {
       devices.all((device, backend) -> receive(device, backend, tasks));
     }
     int[] next = new int[shares.size()];
@@ -108,12 +108,17 @@ final class ModuleQuantizer {
         .toList();
   }
 
-  /** Takes the weights that other devices have quantized. */
+  /** Takes the weights that other devices have quantized; members of a device share them. */
   private void receive(int device, Backend backend, List<Task> tasks) {
+    if (devices.firstOf(device) != device) {
+      return;
+    }
     for (Task task : tasks) {
       int home = task.calibrated().home();
-      for (LinearSpec module : home == device ? List.<LinearSpec>of() : task.selected()) {
-        backend.receive(block(home).dense(module), block(device).dense(module));
+      if (home < shares.size() && !devices.shareMemory(home, device)) {
+        for (LinearSpec module : task.selected()) {
+          backend.receive(block(home).dense(module), block(device).dense(module));
+        }
       }
     }
   }
@@ -127,6 +132,9 @@ final class ModuleQuantizer {
   /** Puts a module that was quantized earlier in its place. */
   void restore(QuantizedModule restored) {
     devices.all((device, backend) -> {
+      if (devices.firstOf(device) != device) {
+        return;
+      }
       Block block = block(device);
       LinearSpec module =
           block

@@ -107,7 +107,7 @@ public final class QuantizationJob {
   public void run(StateStore states) {
     int count = spec.blocks().size();
     int finished = finished();
-    try (DeviceGroup devices = new DeviceGroup(backend);
+    try (DeviceGroup devices = new DeviceGroup(backend, Dealing.lanes(backend, spec));
         DeviceShares shares = new DeviceShares(devices, spec, source, settings, batches());
         BackgroundStore background = new BackgroundStore(store)) {
       int first = finished;

@@ -103,7 +103,7 @@ final class SeveralDevices implements Backend {
 
   @Override
   public Backend newLane() {
-    return backend.newLane();
+    return new SeveralDevices(backend.newLane(), count, open, notes());
   }
 
   @Override

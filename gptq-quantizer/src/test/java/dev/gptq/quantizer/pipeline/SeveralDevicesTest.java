@@ -71,8 +71,13 @@ final class SeveralDevicesTest {
   }
 
   private static IntFunction<Backend> simd() {
+    return simd(1);
+  }
+
+  private static IntFunction<Backend> simd(int lanes) {
     BackendProvider provider = new SimdBackendProvider();
-    return device -> provider.open(new BackendOptions(1, 0, ImmutableMap.of()));
+    Map<String, String> settings = Map.of("simd.lanes", Integer.toString(lanes));
+    return device -> provider.open(new BackendOptions(1, 0, ImmutableMap.copyOf(settings)));
   }
 
   private static QuantizationSettings settings(Target.Kind kind, boolean sequential) {
@@ -108,7 +113,7 @@ final class SeveralDevicesTest {
   }
 
   private static Outcome run(
-      int devices, Model model, QuantizationSettings settings, Activations activations) {
+      int devices, int lanes, Model model, QuantizationSettings settings, Activations activations) {
     MemoryStore store = new MemoryStore();
     List<String> reports = new ArrayList<>();
     List<MemoryUsage> memory = SeveralDevices.notes();
@@ -122,7 +127,7 @@ final class SeveralDevicesTest {
             reports.add(r.name() + " " + r.error() + " " + r.rtnError() + " " + r.tokens());
           }
         };
-    try (Backend backend = SeveralDevices.of(devices, simd(), memory)) {
+    try (Backend backend = SeveralDevices.of(devices, simd(lanes), memory)) {
       job(backend, model, settings, store, listener).with(activations).run();
     }
     Map<String, List<Integer>> words = new TreeMap<>();
@@ -135,7 +140,10 @@ final class SeveralDevicesTest {
     return new Outcome(words, reports, memory);
   }
 
-  /** More devices than lanes, and numbers that do not divide them, too. */
+  /**
+   * More devices than lanes of batches, and numbers that do not divide them, too; where there are
+   * experts each device has three lanes of its own as well.
+   */
   @ParameterizedTest
   @CsvSource({
     "llama, RESIDUAL, true, KEPT, 3 9",
@@ -153,11 +161,11 @@ final class SeveralDevicesTest {
       throws IOException {
     try (Model model = model(architecture)) {
       QuantizationSettings settings = settings(kind, sequential);
-      Outcome one = run(1, model, settings, activations);
+      Outcome one = run(1, 1, model, settings, activations);
       assertThat(one.words()).isNotEmpty();
       for (String number : Splitter.on(' ').split(numbers)) {
         int devices = Integer.parseInt(number);
-        Outcome several = run(devices, model, settings, activations);
+        Outcome several = run(devices, 3, model, settings, activations);
         assertThat(several.words()).as("%s devices", devices).isEqualTo(one.words());
         assertThat(several.reports()).isEqualTo(one.reports());
         assertThat(several.memory()).hasSize(devices).allMatch(usage -> usage.live() == 0);
@@ -167,13 +175,13 @@ final class SeveralDevicesTest {
 
   /** What is foreseen is what the first device takes, and no other takes more. */
   @ParameterizedTest
-  @CsvSource({"llama, 2", "qwen3-moe, 3"})
+  @CsvSource({"llama, 2", "qwen3-moe, 3", "qwen3-moe, 1"})
   void memoryIsThatOfTheLargestShare(String architecture, int devices) throws IOException {
     try (Model model = model(architecture)) {
       QuantizationSettings settings = settings(Target.Kind.RESIDUAL, true);
-      List<MemoryUsage> memory = run(devices, model, settings, Activations.KEPT).memory();
+      List<MemoryUsage> memory = run(devices, 2, model, settings, Activations.KEPT).memory();
       long most = memory.stream().mapToLong(MemoryUsage::peak).max().orElseThrow();
-      try (Backend backend = SeveralDevices.of(devices, simd(), SeveralDevices.notes())) {
+      try (Backend backend = SeveralDevices.of(devices, simd(2), SeveralDevices.notes())) {
         long estimate =
             Forecast.of(
                     backend,
@@ -181,7 +189,8 @@ final class SeveralDevicesTest {
                     model::weights,
                     settings,
                     windows(model),
-                    Activations.KEPT)
+                    Activations.KEPT,
+                    WINDOW)
                 .memory()
                 .tensors();
         assertThat(estimate).isGreaterThanOrEqualTo(most);
