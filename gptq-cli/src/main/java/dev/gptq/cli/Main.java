@@ -52,7 +52,7 @@ public final class Main implements Runnable {
 
   /** Runs a command and ends the process with its exit status. */
   public static void main(String[] arguments) {
-    System.exit(run(commandLine(), arguments));
+    System.exit(run(commandLine(arguments), arguments));
   }
 
   /**
@@ -69,15 +69,39 @@ public final class Main implements Runnable {
     }
   }
 
-  /** The parsed-and-run machinery, whose writers tests may replace. */
-  static CommandLine commandLine() {
-    return new CommandLine(new Main())
+  /**
+   * The parsed-and-run machinery for some arguments, whose writers tests may replace. Reading the
+   * annotations of all commands takes most of a short command's time, so that a command that is
+   * named first is alone in it.
+   */
+  static CommandLine commandLine(String... arguments) {
+    return root(arguments)
         .setExecutionExceptionHandler(new Failures())
         .setParameterExceptionHandler(new WrongUsage())
         .setCaseInsensitiveEnumValuesAllowed(true)
         .setUsageHelpWidth(100)
         .setUsageHelpLongOptionsMaxWidth(34);
   }
+
+  private static CommandLine root(String... arguments) {
+    if (arguments.length > 0) {
+      if (arguments[0].equals("--version")) {
+        return new CommandLine(new Alone());
+      }
+      for (Class<?> command : Main.class.getAnnotation(Command.class).subcommands()) {
+        String name = command.getAnnotation(Command.class).name();
+        // Those of picocli are about all others.
+        if (name.equals(arguments[0]) && command.getPackage() == Main.class.getPackage()) {
+          return new CommandLine(new Alone()).addSubcommand(command);
+        }
+      }
+    }
+    return new CommandLine(new Main());
+  }
+
+  /** What one command is under. */
+  @Command(name = "gptq", versionProvider = Version.class, mixinStandardHelpOptions = true)
+  private static final class Alone {}
 
   @Override
   public void run() {

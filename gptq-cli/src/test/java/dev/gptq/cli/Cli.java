@@ -7,6 +7,7 @@ import java.io.StringWriter;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import picocli.CommandLine;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
@@ -30,7 +31,21 @@ public final class Cli {
   private Cli() {}
 
   public static Outcome run(Object... arguments) {
-    return new Session().run(arguments);
+    String[] words = words(arguments);
+    return run(Main.commandLine(words), words);
+  }
+
+  private static String[] words(Object... arguments) {
+    return Arrays.stream(arguments).map(Object::toString).toArray(String[]::new);
+  }
+
+  private static Outcome run(CommandLine command, String... words) {
+    System.setProperty("gptq.home", ROOT.toString());
+    StringWriter out = new StringWriter();
+    StringWriter err = new StringWriter();
+    command.setOut(new PrintWriter(out, true)).setErr(new PrintWriter(err, true));
+    int status = Main.run(command, words);
+    return new Outcome(status, out.toString(), err.toString());
   }
 
   /**
@@ -41,16 +56,7 @@ public final class Cli {
     private final CommandLine command = Main.commandLine();
 
     public Outcome run(Object... arguments) {
-      System.setProperty("gptq.home", ROOT.toString());
-      StringWriter out = new StringWriter();
-      StringWriter err = new StringWriter();
-      String[] words = new String[arguments.length];
-      for (int i = 0; i < words.length; i++) {
-        words[i] = arguments[i].toString();
-      }
-      command.setOut(new PrintWriter(out, true)).setErr(new PrintWriter(err, true));
-      int status = Main.run(command, words);
-      return new Outcome(status, out.toString(), err.toString());
+      return Cli.run(command, words(arguments));
     }
   }
 

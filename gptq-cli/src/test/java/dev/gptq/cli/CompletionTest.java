@@ -10,6 +10,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
+import picocli.CommandLine;
 
 /** The script that completes words in a shell. */
 final class CompletionTest {
@@ -24,6 +25,19 @@ final class CompletionTest {
     assertThat(completed(script, "quant")).contains("quantize");
     assertThat(completed(script, "quantize", "--gro")).contains("--group-size");
     assertThat(completed(script, "down")).contains("download");
+  }
+
+  @Test
+  void aCommandAloneIsTheOneAmongAll() {
+    Main.commandLine()
+        .getSubcommands()
+        .forEach((name, among) -> {
+          CommandLine alone = Main.commandLine(name).getSubcommands().get(name);
+          assertThat(alone.getUsageMessage()).isEqualTo(among.getUsageMessage());
+        });
+    assertThat(Main.commandLine("inspect", "model").getSubcommands()).containsOnlyKeys("inspect");
+    assertThat(Main.commandLine("help", "inspect").getSubcommands()).containsKey("quantize");
+    assertThat(Cli.run("--version").out()).isEqualTo(Cli.run("-V").out()).startsWith("gptq ");
   }
 
   private List<String> completed(Path script, String... words) throws Exception {

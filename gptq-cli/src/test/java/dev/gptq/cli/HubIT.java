@@ -83,7 +83,9 @@ final class HubIT {
             "--samples",
             "2",
             "--seq-len",
-            "32");
+            "32",
+            "--include",
+            "model.layers.0.self_attn.*");
     assertThat(quantized.status()).as(quantized.err()).isZero();
     assertThat(quantized.err())
         .contains("there is no folder org/tiny; looking for it on the hub")

@@ -25,7 +25,8 @@ public final class ManyCommands {
     for (String file : files) {
       for (String line : Files.readAllLines(Path.of(file))) {
         String[] words = Documentation.words(line);
-        int status = Main.run(Main.commandLine(), Arrays.copyOfRange(words, 1, words.length));
+        String[] arguments = Arrays.copyOfRange(words, 1, words.length);
+        int status = Main.run(Main.commandLine(arguments), arguments);
         if (status != 0) {
           throw new IllegalStateException(file + ": status " + status + " of " + line);
         }
