@@ -21,9 +21,10 @@ settings = json.loads((asked.folder / "config.json").read_text())
 config = AutoConfig.for_model(**settings)
 model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
 with torch.no_grad():
-    for name, weight in model.named_parameters():
+    for name, weight in model.state_dict().items():
         gain = weight.dim() == 1 and name.endswith("weight")
-        weight.normal_(1.0 if gain else 0.0, 0.2)
+        if weight.is_floating_point():
+            weight.normal_(1.0 if gain else 0.0, 0.2)
 model.to(torch.bfloat16).save_pretrained(asked.folder)
 
 model = AutoModelForCausalLM.from_pretrained(asked.folder, dtype=torch.float32, attn_implementation="eager").eval()

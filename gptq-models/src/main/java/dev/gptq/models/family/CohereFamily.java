@@ -10,17 +10,21 @@ import java.util.Optional;
 /**
  * Command R: attention and feed-forward side by side behind one layer norm without bias,
  * neighbouring channels rotated, a factor on the logits. Version 2 has a sliding window and rotary
- * positions in three layers of four, neither in the fourth.
+ * positions in three layers of four, neither in the fourth; it may have experts.
  */
 final class CohereFamily implements ModelFamily {
 
   @Override
   public ImmutableSet<String> modelTypes() {
-    return ImmutableSet.of("cohere", "cohere2");
+    return ImmutableSet.of("cohere", "cohere2", "cohere2_moe");
   }
 
   @Override
   public DecoderSpec describe(ModelConfig given) {
+    if (given.modelType().equals("cohere2_moe")) {
+      return CohereExperts.describe(
+          given.or(ImmutableMap.of("rope_theta", 1e4, "logit_scale", 0.0625, "head_dim", 128)));
+    }
     boolean second = given.modelType().equals("cohere2");
     ModelConfig config =
         given.or(ImmutableMap.of("rope_theta", second ? 1e4 : 5e5, "logit_scale", 0.0625));
@@ -38,6 +42,11 @@ final class CohereFamily implements ModelFamily {
                     norm,
                     (second ? windowed(config, layer) : full(config)).withBias(bias, bias),
                     feedForward));
+    return scaled(config, spec);
+  }
+
+  /** The factor on the logits. */
+  static DecoderSpec scaled(ModelConfig config, DecoderSpec spec) {
     return spec.withHead(
         new DecoderSpec.Head(
             spec.head().matrix(), Optional.empty(), (float) config.doubleValue("logit_scale"), 0));
@@ -55,7 +64,7 @@ final class CohereFamily implements ModelFamily {
             false));
   }
 
-  private static SelfAttention windowed(ModelConfig config, int layer) {
+  static SelfAttention windowed(ModelConfig config, int layer) {
     int pattern = config.intBetween("sliding_window_pattern", 1, Integer.MAX_VALUE, 4);
     boolean sliding = LlamaLayout.isSliding(config, layer, (layer + 1) % pattern != 0);
     return SelfAttention.of(
@@ -63,7 +72,7 @@ final class CohereFamily implements ModelFamily {
         .withRope(sliding ? Optional.of(rope(config)) : Optional.empty());
   }
 
-  private static RopeSpec rope(ModelConfig config) {
+  static RopeSpec rope(ModelConfig config) {
     return Ropes.of(config, config.headDim()).withPairs(RopePairs.ADJACENT);
   }
 
@@ -72,7 +81,7 @@ final class CohereFamily implements ModelFamily {
     return new NormSpec(name, NormSpec.Kind.LAYER_UNBIASED, config.headDim(), heads, epsilon);
   }
 
-  private static NormSpec norm(ModelConfig config, String name) {
+  static NormSpec norm(ModelConfig config, String name) {
     return LlamaLayout.norm(config, NormSpec.Kind.LAYER_UNBIASED, name, "layer_norm_eps", 1e-5);
   }
 }

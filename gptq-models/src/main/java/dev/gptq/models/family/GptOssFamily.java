@@ -58,7 +58,9 @@ final class GptOssFamily implements ModelFamily {
   }
 
   private static Experts experts(ModelConfig config) {
-    Switches.requireName(config, "hidden_act", "silu");
+    if (!config.stringValue("hidden_act", "silu").equals("swish")) {
+      Switches.requireName(config, "hidden_act", "silu");
+    }
     int count =
         config.experts(config.blocks("num_hidden_layers"), "num_local_experts", "num_experts");
     int hidden = config.size("hidden_size");

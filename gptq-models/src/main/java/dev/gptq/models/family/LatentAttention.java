@@ -43,7 +43,21 @@ record LatentAttention(
     Optional<Step.Temper> temper)
     implements Body {
 
+  /** Of which channels side by side turn together, or where {@code rope_interleave} says so. */
   static LatentAttention of(ModelConfig config, boolean adjacent) {
+    return of(
+        config,
+        adjacent || config.booleanValue("rope_interleave", true)
+            ? RopePairs.ADJACENT
+            : RopePairs.HALVES);
+  }
+
+  /** Of which halves of the rotated channels turn together. */
+  static LatentAttention ofHalves(ModelConfig config) {
+    return of(config, RopePairs.HALVES);
+  }
+
+  private static LatentAttention of(ModelConfig config, RopePairs pairs) {
     int still = config.heads("qk_nope_head_dim");
     int rotated = config.heads("qk_rope_head_dim");
     int value = config.heads("v_head_dim");
@@ -52,7 +66,6 @@ record LatentAttention(
           config, "v_head_dim", String.valueOf(value), "a key must have as many channels");
     }
     RopeParameters rope = config.rope().withPartialRotaryFactor(1);
-    boolean pairs = adjacent || config.booleanValue("rope_interleave", true);
     return new LatentAttention(
         config.size("hidden_size"),
         config.heads("num_attention_heads"),
@@ -64,7 +77,7 @@ record LatentAttention(
         config.booleanValue("attention_bias", false),
         (float) (stretched(rope) / Math.sqrt(still + rotated)),
         1e-6f,
-        Ropes.of(config, rope, rotated).withPairs(pairs ? RopePairs.ADJACENT : RopePairs.HALVES),
+        Ropes.of(config, rope, rotated).withPairs(pairs),
         Ropes.temper(config));
   }
 

@@ -17,6 +17,7 @@ import java.util.Optional;
  * @param gains name of what the weights of each expert are multiplied by, below the block
  * @param correction name of what is added to the scores when choosing, below the block
  * @param groups which experts remain
+ * @param margin by which others may be behind the best, where experts are chosen one by one
  */
 public record Routing(
     int chosen,
@@ -25,7 +26,8 @@ public record Routing(
     float scaling,
     Optional<String> gains,
     Optional<String> correction,
-    Groups groups) {
+    Groups groups,
+    double margin) {
 
   /** Without gains. */
   public Routing(
@@ -35,12 +37,13 @@ public record Routing(
       float scaling,
       Optional<String> correction,
       Groups groups) {
-    this(chosen, score, normalised, scaling, Optional.empty(), correction, groups);
+    this(chosen, score, normalised, scaling, Optional.empty(), correction, groups, 0);
   }
 
   /** The same with a factor for each expert. */
   public Routing withGains(String name) {
-    return new Routing(chosen, score, normalised, scaling, Optional.of(name), correction, groups);
+    return new Routing(
+        chosen, score, normalised, scaling, Optional.of(name), correction, groups, margin);
   }
 
   /** What logits become. */
@@ -48,7 +51,12 @@ public record Routing(
     /** The softmax over all experts. */
     SOFTMAX,
     /** The logistic function of each. */
-    SIGMOID
+    SIGMOID,
+    /**
+     * One after the other, the largest of those that are left, each with the softmax over those
+     * whose logits are close to its own: {@code (best − l)/max(|l|, best) ≤ margin}.
+     */
+    ONE_BY_ONE
   }
 
   /**
@@ -71,6 +79,12 @@ public record Routing(
     }
   }
 
+  /** Two experts, each weighed against those that are left and not far behind it. */
+  static Routing oneByOne(double jitter) {
+    return new Routing(
+        2, Score.ONE_BY_ONE, false, 1, Optional.empty(), Optional.empty(), Groups.NONE, 2 * jitter);
+  }
+
   /** The largest of the softmax over all experts. */
   public static Routing softmax(int chosen, boolean normalised) {
     return new Routing(chosen, Score.SOFTMAX, normalised, 1, Optional.empty(), Groups.NONE);
@@ -78,11 +92,13 @@ public record Routing(
 
   /** The same with a factor on all weights. */
   public Routing withScaling(double factor) {
-    return new Routing(chosen, score, normalised, (float) factor, gains, correction, groups);
+    return new Routing(
+        chosen, score, normalised, (float) factor, gains, correction, groups, margin);
   }
 
   /** The same with a correction. */
   public Routing withCorrection(String name) {
-    return new Routing(chosen, score, normalised, scaling, gains, Optional.of(name), groups);
+    return new Routing(
+        chosen, score, normalised, scaling, gains, Optional.of(name), groups, margin);
   }
 }

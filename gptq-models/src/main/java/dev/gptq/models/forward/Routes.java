@@ -44,7 +44,7 @@ record Routes(ImmutableList<Expert> experts) {
     IntStream.range(0, tokens)
         .parallel()
         .forEach(t -> {
-          double[] scores = scores(logits, t * count, count, routing.score());
+          double[] scores = scores(logits, t * count, count, routing);
           double[] corrected = new double[count];
           for (int e = 0; e < count; e++) {
             corrected[e] = scores[e] + correction[e];
@@ -111,9 +111,12 @@ record Routes(ImmutableList<Expert> experts) {
     return ones;
   }
 
-  private static double[] scores(float[] logits, int from, int count, Routing.Score score) {
+  private static double[] scores(float[] logits, int from, int count, Routing routing) {
     double[] scores = new double[count];
-    switch (score) {
+    switch (routing.score()) {
+      case ONE_BY_ONE -> {
+        return oneByOne(logits, from, count, routing);
+      }
       case SIGMOID -> Arrays.setAll(scores, e -> 1 / (1 + Math.exp(-logits[from + e])));
       case SOFTMAX -> {
         float max = logits[from];
@@ -131,6 +134,25 @@ record Routes(ImmutableList<Expert> experts) {
       }
     }
     return scores;
+  }
+
+  /** The weights of the chosen, in descending order of their logits; the others have none. */
+  private static double[] oneByOne(float[] logits, int from, int count, Routing routing) {
+    double[] left = new double[count];
+    Arrays.setAll(left, e -> logits[from + e]);
+    double[] weights = new double[count];
+    Arrays.fill(weights, Double.NEGATIVE_INFINITY);
+    for (int e : largest(left, 0, count, routing.chosen())) {
+      double best = left[e];
+      double sum = 0;
+      for (double logit : left) {
+        boolean close = (best - logit) / Math.max(Math.abs(logit), best) <= routing.margin();
+        sum += close ? Math.exp(logit - best) : 0;
+      }
+      weights[e] = 1 / sum;
+      left[e] = Double.NEGATIVE_INFINITY;
+    }
+    return weights;
   }
 
   /** Experts outside the groups that remain can no longer be chosen. */

@@ -174,6 +174,8 @@ class FamiliesTest {
         "olmoe    | clip_qkv                                  | 6.0",
         "k-exaone | mlp_layer_types                           | [\"moe\"]",
         "gemma3   | use_bidirectional_attention               | true",
+        "cohere2-moe | expert_selection_fn                    | \"sinkhorn\"",
+        "cohere2-moe | shared_expert_combination_strategy     | \"max\"",
         "gpt2     | add_cross_attention                       | true",
         "gemma4   | use_bidirectional_attention               | \"all\"",
         "gemma4   | num_kv_shared_layers                      | 2",
@@ -282,7 +284,7 @@ class FamiliesTest {
         .isInstanceOf(BadInputException.class)
         .hasMessageContaining("'mamba'")
         .hasMessageContaining(
-            "bloom, cohere, cohere2, cwm, deepseek_v2, deepseek_v3, deepseek_v32, dots1,");
+            "bloom, cohere, cohere2, cohere2_moe, cwm, deepseek_v2, deepseek_v3, deepseek_v32, dots1,");
   }
 
   @Test

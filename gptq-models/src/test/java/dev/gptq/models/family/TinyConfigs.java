@@ -437,6 +437,46 @@ public final class TinyConfigs {
                   + ROTARY.replace("silu", "relu2")
                   + "}")
           .put(
+              "exaone3",
+              """
+              {"model_type": "exaone", "num_layers": 2, "layer_norm_epsilon": 1e-5,
+               "activation_function": "silu",
+              """
+                  + ROTARY.replace("\"num_hidden_layers\": 2, ", "")
+                  + "}")
+          .put(
+              "minicpm3",
+              """
+              {"model_type": "minicpm3", "q_lora_rank": 16, "kv_lora_rank": 16,
+               "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "scale_emb": 2, "dim_model_base": 16,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "afmoe",
+              """
+              {"model_type": "afmoe", "head_dim": 16, "num_experts": 4, "num_experts_per_tok": 4,
+               "moe_intermediate_size": 32, "num_shared_experts": 1, "mup_enabled": true,
+               "sliding_window": 8, "global_attn_every_n_layers": 2,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
+              "cohere2-moe",
+              """
+              {"model_type": "cohere2_moe", "head_dim": 16, "num_experts": 4,
+               "num_experts_per_tok": 4, "num_shared_experts": 1, "first_k_dense_replace": 1,
+              """
+                  + ROTARY.replace("\"rms_norm_eps\": 1e-5, ", "")
+                  + "}")
+          .put(
+              "phimoe",
+              """
+              {"model_type": "phimoe", "num_local_experts": 2, "router_jitter_noise": 0.1,
+              """
+                  + ROTARY
+                  + "}")
+          .put(
               "internlm3",
               """
               {"model_type": "internlm3", "head_dim": 16, "qkv_bias": true, "bias": true,

@@ -78,6 +78,26 @@ final class RoutesTest {
     assertThat(routes.experts().get(0).tokens().isEmpty()).isTrue();
   }
 
+  /** The first of 2, 1.9 and −3 is weighed against the second, the second against none. */
+  @Test
+  void expertsOneByOneAreWeighedAgainstThoseThatAreClose() {
+    Routing routing =
+        new Routing(
+            2,
+            Routing.Score.ONE_BY_ONE,
+            false,
+            1,
+            Optional.empty(),
+            Optional.empty(),
+            Groups.NONE,
+            0.06);
+    Routes routes = Routes.of(new float[] {1.9f, -3, 2}, routing, new float[3]);
+    assertThat(routes.experts().get(2).weights().get(0))
+        .isCloseTo(1 / (1 + Math.exp(-0.1)), within(1e-6));
+    assertThat(routes.experts().get(0).weights().get(0)).isCloseTo(1, within(1e-12));
+    assertThat(routes.experts().get(1).tokens().isEmpty()).isTrue();
+  }
+
   /** The best expert is alone in its group; the other group has the best two. */
   @Test
   void onlyTheBestGroupsRemain() {
