@@ -77,6 +77,10 @@ final class ConvertCommand implements Callable<Integer> {
   }
 
   private int convert(Path folder) throws IOException {
+    if (format.equals(GGUF)) {
+      publication.requireOneFile();
+      publication.requireNoCard();
+    }
     return format.equals(GGUF)
         ? GgufExport.write(folder, target, ends.type().orElse(Ends.KEEP), overwrite)
         : Conversion.of(folder, CheckpointFormats.named(format))

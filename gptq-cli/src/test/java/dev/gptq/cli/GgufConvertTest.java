@@ -14,9 +14,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -144,6 +146,22 @@ class GgufConvertTest {
         assertThat(gguf.weight(info, row, column)).isEqualTo(matrix.weight(old, column));
       }
     }
+  }
+
+  @Test
+  void optionsOfFoldersAreRefusedForOneFile() {
+    String model = Cli.TINY.toString();
+    String[] convert = {"convert", "--model", model, "--output", "x.gguf", "--format", "gguf"};
+    String[] quantize = {"quantize", "--model", model, "--output", "x", "--type", "Q4_K"};
+    assertThat(refusal(convert, "--shard-size", "5GB")).contains("llama-gguf-split");
+    assertThat(refusal(convert, "--base-model", "me/m")).contains("a single GGUF file has not");
+    assertThat(refusal(quantize, "--shard-size", "5GB")).contains("llama-gguf-split");
+  }
+
+  private static String refusal(String[] words, String... more) {
+    Cli.Outcome outcome = Cli.run(Stream.of(words, more).flatMap(Arrays::stream).toArray());
+    assertThat(outcome.status()).as(outcome.err()).isEqualTo(2);
+    return outcome.err();
   }
 
   @Test

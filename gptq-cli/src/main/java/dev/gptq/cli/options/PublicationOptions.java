@@ -1,5 +1,6 @@
 package dev.gptq.cli.options;
 
+import dev.gptq.cli.console.UsageException;
 import dev.gptq.quantizer.export.Publication;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -36,8 +37,26 @@ public final class PublicationOptions {
       names = "--shard-size",
       paramLabel = "SIZE",
       converter = SizeConverter.class,
-      description = "most that a safetensors file holds, such as 5GB or 500MB (default: 5GB)")
+      description =
+          "most that a safetensors file holds, such as 5GB or 500MB (default: 5GB); GGUF is one file")
   private Long shardSize;
+
+  /** Throws if files of a size were asked for where all is one file. */
+  public void requireOneFile() {
+    if (shardSize != null) {
+      throw new UsageException(
+          "--shard-size is for safetensors, and GGUF is one file; leave it out, and take the file"
+              + " apart with llama.cpp's llama-gguf-split if it is too large");
+    }
+  }
+
+  /** Throws if something is to be said on a card where there is none. */
+  public void requireNoCard() {
+    if (baseModel != null) {
+      throw new UsageException(
+          "--base-model is for the model card, which a single GGUF file has not; leave it out");
+    }
+  }
 
   /** What was asked for. */
   public Publication publication() {

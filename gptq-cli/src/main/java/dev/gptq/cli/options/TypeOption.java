@@ -34,6 +34,11 @@ public final class TypeOption {
               + " layer as they are")
   private boolean pure;
 
+  /** Whether a type was asked for, which GGUF alone has. */
+  public boolean given() {
+    return type != null;
+  }
+
   /** Hands them on; throws if other options contradict them. */
   public void apply(Quantization quantization, CommandSpec spec) {
     if (type == null) {
