@@ -79,7 +79,7 @@ final class DemoCommand implements Callable<Integer> {
     try (Model model = Model.open(Home.model());
         Tokenizer tokenizer = model.tokenizer()) {
       ImmutableList<int[]> calibration =
-          Calibration.of(Home.calibration())
+          Calibration.of(Home.novel())
               .withSamples(CALIBRATION_WINDOWS)
               .withLength(WINDOW)
               .withSampling(Calibration.Sampling.EVEN)

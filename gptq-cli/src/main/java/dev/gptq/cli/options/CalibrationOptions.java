@@ -21,7 +21,7 @@ public final class CalibrationOptions {
       arity = "1..*",
       description =
           "calibration text: plain text, or rows of .jsonl, .csv, .tsv or .parquet (see --text-column), also compressed (.gz, .zst), or files of a"
-              + " data set on the hub: hf:owner/name[@revision]/FILE; repeatable (default: the novel that comes with the demo; text like your own use is better)")
+              + " data set on the hub: hf:owner/name[@revision]/FILE; repeatable (default: the mixture of prose, code, answers and languages that comes along; text like your own use is better)")
   private List<String> files = new ArrayList<>();
 
   @Option(
@@ -76,7 +76,7 @@ public final class CalibrationOptions {
     if (files.isEmpty()) {
       texts.add(Home.calibration());
       console.note(
-          "calibrating with the bundled novel; --calibration FILE with text like your own use gives"
+          "calibrating with the bundled mixture; --calibration FILE with text like your own use gives"
               + " a better model");
     }
     return new Calibration(

@@ -12,7 +12,13 @@ public final class Home {
     return require("examples/tiny");
   }
 
+  /** Prose, code, questions with answers, and many languages: what a model is calibrated with. */
   public static Path calibration() {
+    return require("examples/text/mixture.jsonl");
+  }
+
+  /** The first half of a novel, of which {@link #evaluation} is the second. */
+  public static Path novel() {
     return require("examples/text/demo-calibration.txt");
   }
 
