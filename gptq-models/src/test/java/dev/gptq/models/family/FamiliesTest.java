@@ -278,6 +278,13 @@ class FamiliesTest {
   }
 
   @Test
+  void swishIsSiluInGptOss() throws IOException {
+    ObjectNode config = TinyConfigs.json("gpt-oss");
+    DecoderSpec expected = describe(config);
+    assertThat(describe(config.put("hidden_act", "swish"))).isEqualTo(expected);
+  }
+
+  @Test
   void unknownFamilyListsTheKnownOnes() {
     ObjectNode config = TinyConfigs.json("llama").put("model_type", "mamba");
     assertThatThrownBy(() -> describe(config))
