@@ -16,6 +16,7 @@ import tools.jackson.databind.node.ObjectNode;
 final class MlxConfig {
   private static final String ROPE = "rope_parameters";
   private static final String THETA = "rope_theta";
+  private static final String PATTERN = "sliding_window_pattern";
   private static final String PARTIAL = "partial_rotary_factor";
   private static final String SCALING = "rope_scaling";
   private static final String FULL = "full_attention";
@@ -33,9 +34,15 @@ final class MlxConfig {
         .map(r -> r.get(THETA))
         .ifPresent(theta -> add(config, "rope_local_base_freq", theta));
     if (config.get("layer_types") instanceof ArrayNode layers) {
+      if (config.path("model_type").asString("").equals("exaone4")) {
+        // A letter a layer, where others have the distance of two layers.
+        StringBuilder letters = new StringBuilder();
+        layers.forEach(layer -> letters.append(layer.asString("").equals(FULL) ? 'G' : 'L'));
+        add(config, PATTERN, config.stringNode(letters.toString()));
+      }
       for (int i = 0; i < layers.size(); i++) {
         if (layers.get(i).asString("").equals(FULL) && i > 0) {
-          add(config, "sliding_window_pattern", config.numberNode(i + 1));
+          add(config, PATTERN, config.numberNode(i + 1));
           break;
         }
       }

@@ -185,12 +185,15 @@ class MlxFormatTest {
             JsonMapper.shared()
                 .readTree(
                     """
-                    {"rope_parameters":
+                    {"model_type": "exaone4",
+                     "layer_types": ["sliding_attention", "full_attention"],
+                     "rope_parameters":
                       {"rope_theta": 1e6, "partial_rotary_factor": 0.5, "rope_type": "default"}}
                     """);
     format().complete(config, JsonMapper.shared().createObjectNode());
     assertThat(config.get("partial_rotary_factor").doubleValue()).isEqualTo(0.5);
     assertThat(config.get("rope_scaling").isNull()).isTrue();
+    assertThat(config.get("sliding_window_pattern").stringValue()).isEqualTo("LG");
   }
 
   /** mlx-lm's own files: its values, and its tensors again from what was read. */

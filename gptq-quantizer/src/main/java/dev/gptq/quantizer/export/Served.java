@@ -17,6 +17,7 @@ import java.util.function.Predicate;
  * @param partial whether modules of the blocks were left out
  * @param split whether some were that servers make one of with others that were not
  * @param mixed whether modules may differ in their settings
+ * @param window whether its configuration has a sliding window
  */
 public record Served(
     String type,
@@ -24,7 +25,8 @@ public record Served(
     boolean experts,
     boolean partial,
     boolean split,
-    boolean mixed) {
+    boolean mixed,
+    boolean window) {
 
   /** What becomes of a model of which the selected modules are quantized. */
   public static Served of(
@@ -40,12 +42,13 @@ public record Served(
             .flatMap(block -> block.linears().map(block::nameOf))
             .anyMatch(selection.negate()),
         FusedModules.split(model.spec(), selection).isPresent(),
-        mixed || ImmutableSet.copyOf(settings).size() > 1);
+        mixed || ImmutableSet.copyOf(settings).size() > 1,
+        model.config().text().json().path("sliding_window").asLong(0) > 0);
   }
 
   /** The same for who has been told what is split. */
   public Served withoutSplit() {
-    return new Served(type, settings, experts, partial, false, mixed);
+    return new Served(type, settings, experts, partial, false, mixed, window);
   }
 
   boolean all(Predicate<ModuleSettings> property) {
