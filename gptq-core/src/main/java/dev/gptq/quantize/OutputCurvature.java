@@ -26,6 +26,9 @@ public final class OutputCurvature {
   /** What is added to the diagonal, as a share of its mean. */
   public static final double DAMPING = 0.1;
 
+  /** What the diagonal weighs more where there are as many gradients as outputs. */
+  private static final double ALL_CHANCE = 2;
+
   private static final GptqOptions OPTIONS =
       GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), GptqOptions.PER_ROW)
           .withOrder(ColumnOrder.ACTIVATION)
@@ -112,7 +115,10 @@ public final class OutputCurvature {
     return factors.build();
   }
 
-  /** With a mean diagonal of 1, so that an output that no loss depends on weighs no more. */
+  /**
+   * With a mean diagonal of 1, so that an output that no loss depends on weighs no more, and with
+   * less beside the diagonal where gradients are few.
+   */
   private static HessianFactor factor(
       Backend backend, Hessian block, int[] own, TensorScope scope) {
     LinearAlgebra la = backend.linalg();
@@ -131,10 +137,26 @@ public final class OutputCurvature {
       }
       Tensor unit = local.zeros(DType.F32, n, n, Layout.ROW_MAJOR);
       if (sum > 0) {
-        la.axpy((float) (n / sum), some, unit);
+        double chance = chance(n, block.tokens());
+        la.axpy((float) ((1 - chance) * n / sum), some, unit);
+        if (chance > 0) {
+          float[] rest = new float[n];
+          Arrays.fill(rest, (float) chance);
+          la.addToDiagonal(local.upload(rest), unit);
+        }
       }
       return HessianFactor.of(backend, Hessian.of(backend, unit, block.tokens()), OPTIONS, scope);
     }
+  }
+
+  /**
+   * Which part of the correlations between so many outputs is taken for chance. As with the Hessian
+   * of few tokens, m gradients of n outputs know correlations to about n/m: together with {@link
+   * #DAMPING} the diagonal weighs 2n/m more than what lies beside it. None from m = 20·n on.
+   */
+  static double chance(int outputs, long gradients) {
+    double more = Math.max(0, ALL_CHANCE * outputs / gradients - DAMPING);
+    return more / (1 + more);
   }
 
   /**
