@@ -49,7 +49,7 @@ public final class QuantizationProgress implements QuantizationListener, AutoClo
     boolean kept = Files.isDirectory(workFolder);
     console.note(
         kept
-            ? "interrupted; finished blocks are kept in "
+            ? "interrupted; what is finished is kept in "
                 + workFolder
                 + " and the same command goes on from there"
             : "interrupted before a block was finished; nothing is kept");

@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import picocli.CommandLine.Option;
 
 /** The options that tune a quantized model end to end. */
@@ -36,7 +37,8 @@ public final class TuneOptions {
       names = "--tune-rate",
       paramLabel = "X",
       description =
-          "what a code moves by in the first step; it falls to 0 with the steps (default: 0.003)")
+          "what a code moves by in the first step; it falls to 0 with the steps (default: the best of"
+              + " 0.00075, 0.0015 and 0.003 in a sixteenth of the steps each)")
   private Double rate;
 
   /**
@@ -54,7 +56,8 @@ public final class TuneOptions {
     try {
       return Optional.of(
           new Tuning(
-              steps == null ? Tuning.USUAL_STEPS : steps, rate == null ? Tuning.USUAL_RATE : rate));
+              steps == null ? Tuning.USUAL_STEPS : steps,
+              rate == null ? OptionalDouble.empty() : OptionalDouble.of(rate)));
     } catch (IllegalArgumentException e) {
       throw new UsageException("--tune, --tune-rate: " + e.getMessage());
     }

@@ -42,7 +42,8 @@ public final class QuantizationReport {
     summary
         .tuned()
         .ifPresent(tuned ->
-            json.put("tuning_steps", tuned.steps())
+            json.put("tuning_rate", tuned.rate())
+                .put("tuning_steps", tuned.steps())
                 .put("tuning_best_step", tuned.best().step())
                 .put("tuning_kl_before", tuned.looks().getFirst().heldOut())
                 .put("tuning_kl", tuned.best().heldOut())

@@ -14,29 +14,24 @@ import java.lang.foreign.MemorySegment;
  *
  * @param tensor with contiguous rows
  */
-public record PlacedTensor(DeviceGroup devices, int device, Tensor tensor) {
+public record PlacedTensor(DeviceGroup devices, int device, Tensor tensor) implements KeptRows {
 
-  /** The type of its numbers. */
+  @Override
   public DType type() {
     return tensor.type();
   }
 
-  /** Number of rows. */
+  @Override
   public int rows() {
     return tensor.rows();
   }
 
-  /** Numbers in a row. */
+  @Override
   public int columns() {
     return tensor.columns();
   }
 
-  /** Bytes of all of it. */
-  public long byteSize() {
-    return tensor.byteSize();
-  }
-
-  /** Copies rows {@code from} to {@code to} densely to the host. */
+  @Override
   public void copyTo(int from, int to, MemorySegment host) {
     devices.on(
         device,
@@ -46,7 +41,7 @@ public record PlacedTensor(DeviceGroup devices, int device, Tensor tensor) {
         });
   }
 
-  /** Takes rows {@code from} to {@code to} from the host. */
+  @Override
   public void fill(int from, int to, MemorySegment host) {
     devices.on(device, backend -> fill(backend, tensor.rows(from, to), host));
   }

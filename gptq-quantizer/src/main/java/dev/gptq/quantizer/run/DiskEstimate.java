@@ -29,11 +29,15 @@ import java.util.stream.Stream;
  * @param checkpoint the output, in all its formats
  * @param blocks finished blocks and what replaces modules of them
  * @param hessians those that are kept for observing, at most
- * @param states the hidden states of all calibration tokens, once
+ * @param states the hidden states of all calibration tokens or the state of the tuning, which comes
+ *     after them: the larger, once
  * @param curvature what the backward pass finds, if there is one
  */
 public record DiskEstimate(
     long checkpoint, long blocks, long hessians, long states, long curvature) {
+  /** Bytes of a weight in the state of a tuning: its offset, its code, and its part of scales. */
+  private static final long TUNED = 6;
+
   /** The grids of modules that are observed grow to no more than this. */
   private static final Precision WIDEST = new Precision(8, 32);
 
@@ -71,6 +75,11 @@ public record DiskEstimate(
           case Observing.Budget budget -> (long) (budget.bitsPerWeight() / 8 * weights);
         };
     long tokens = windows.stream().mapToLong(window -> window.length).sum();
+    long hidden =
+        tokens
+            * model.spec().hidden()
+            * activations.bytes()
+            * (request.settings().needsFullPrecision() ? 2 : 1);
     return new DiskEstimate(
         request.checkpoints().size()
             * (model.checkpoint().totalBytes()
@@ -78,15 +87,12 @@ public record DiskEstimate(
                 + packed
                 + more
                 + CheckpointExporter.sideBytes(model)),
-        kept + more,
+        kept + more + (request.tuning().isPresent() ? kept : 0),
         request
             .observing()
             .map(observing -> HessianKeeper.mostBytes(model.spec(), observing.worst()))
             .orElse(0L),
-        tokens
-            * model.spec().hidden()
-            * activations.bytes()
-            * (request.settings().needsFullPrecision() ? 2 : 1),
+        Math.max(hidden, request.tuning().isPresent() ? weights * TUNED : 0),
         curvature(model, request.settings(), tokens));
   }
 

@@ -7,8 +7,10 @@ import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizedModule;
 import dev.gptq.quantizer.store.WorkFolder;
 import dev.gptq.quantizer.tune.ModelTuning;
+import dev.gptq.quantizer.tune.Tuner;
 import dev.gptq.quantizer.tune.Tuning;
 import dev.gptq.quantizer.tune.TuningOutcome;
+import dev.gptq.quantizer.tune.TuningStates;
 import dev.gptq.quantizer.tune.TuningText;
 import dev.gptq.tensor.OutOfMemoryException;
 import java.util.LinkedHashMap;
@@ -102,7 +104,8 @@ public final class PlannedTuning {
   }
 
   /** Tunes the finished blocks of a run. */
-  TuningOutcome run(Backend backend, WorkFolder work, QuantizationListener listener) {
+  TuningOutcome run(
+      Backend backend, WorkFolder work, TuningStates states, QuantizationListener listener) {
     listener.note(sentence());
     TuningOutcome outcome =
         tuning()
@@ -115,9 +118,35 @@ public final class PlannedTuning {
                   return modules;
                 },
                 work,
-                look -> listener.tuning(tuning.steps(), look));
+                states,
+                heard(listener));
     listener.note(sentence(outcome));
     return outcome;
+  }
+
+  private Tuner.Listener heard(QuantizationListener listener) {
+    return new Tuner.Listener() {
+      @Override
+      public void look(TuningOutcome.Look look) {
+        listener.tuning(tuning.steps(), look);
+      }
+
+      @Override
+      public void tried(double rate, int steps, double heldOut) {
+        listener.note(
+            String.format(
+                Locale.ROOT,
+                "tried to tune at rate %s: KL on held-out text %.4g after %d steps",
+                rate,
+                heldOut,
+                steps));
+      }
+
+      @Override
+      public void goesOn(int steps) {
+        listener.note("going on after %d steps of tuning".formatted(steps));
+      }
+    };
   }
 
   /** What came of tuning, for people. */
@@ -133,7 +162,8 @@ public final class PlannedTuning {
     }
     return String.format(
         Locale.ROOT,
-        "tuning took KL on held-out text from %.4g to %.4g (%.1f %%) in %d steps, of which %d were done",
+        "tuning at rate %s took KL on held-out text from %.4g to %.4g (%.1f %%) in %d steps, of which %d were done",
+        outcome.rate(),
         before,
         outcome.best().heldOut(),
         100 * (outcome.best().heldOut() / before - 1),

@@ -35,6 +35,7 @@ import dev.gptq.quantizer.store.WeightFiles;
 import dev.gptq.quantizer.store.WorkFolder;
 import dev.gptq.quantizer.tune.TuningLog;
 import dev.gptq.quantizer.tune.TuningOutcome;
+import dev.gptq.quantizer.tune.TuningStates;
 import dev.gptq.tensor.DType;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -239,7 +240,9 @@ public final class QuantizationPlan implements AutoCloseable {
           request.observing().isPresent()
               ? observe(request.observing().get(), backend, taken, work, hessians, listener)
               : ImmutableList.of();
-      Optional<TuningOutcome> tuned = tuning.map(planned -> planned.run(backend, work, listener));
+      TuningStates tunings = kept.states() ? work.tuning(listener::note) : TuningStates.NONE;
+      Optional<TuningOutcome> tuned =
+          tuning.map(planned -> planned.run(backend, work, tunings, listener));
       ImmutableList<ModuleReport> reports = reports(work);
       long blocksDone = System.nanoTime();
       listener.writing(request.output());

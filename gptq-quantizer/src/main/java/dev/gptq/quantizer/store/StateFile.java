@@ -1,7 +1,7 @@
 package dev.gptq.quantizer.store;
 
 import com.google.common.hash.Hashing;
-import dev.gptq.quantizer.pipeline.PlacedTensor;
+import dev.gptq.quantizer.pipeline.KeptRows;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -30,13 +30,13 @@ final class StateFile {
   }
 
   /** Bytes of a file with these states. */
-  static long bytes(List<PlacedTensor> states) {
+  static long bytes(List<? extends KeptRows> states) {
     return HEAD + states.stream().mapToLong(state -> state.byteSize() + Long.BYTES).sum();
   }
 
-  private static byte[] head(String key, int block, List<PlacedTensor> states) {
+  private static byte[] head(String key, int block, List<? extends KeptRows> states) {
     StringBuilder text = new StringBuilder(key).append(' ').append(block);
-    for (PlacedTensor state : states) {
+    for (KeptRows state : states) {
       text.append(' ').append(state.type()).append(' ').append(state.rows());
       text.append(' ').append(state.columns());
     }
@@ -44,7 +44,7 @@ final class StateFile {
   }
 
   /** Writes a file, which is made or replaced. */
-  static void write(Path path, String key, int block, List<PlacedTensor> states)
+  static void write(Path path, String key, int block, List<? extends KeptRows> states)
       throws IOException {
     try (FileChannel channel =
         FileChannel.open(
@@ -54,13 +54,13 @@ final class StateFile {
             StandardOpenOption.WRITE)) {
       StateFile file = new StateFile(channel);
       file.write(ByteBuffer.wrap(head(key, block, states)));
-      for (PlacedTensor state : states) {
+      for (KeptRows state : states) {
         file.write(state);
       }
     }
   }
 
-  private void write(PlacedTensor state) throws IOException {
+  private void write(KeptRows state) throws IOException {
     CRC32C checksum = new CRC32C();
     try (Arena arena = Arena.ofShared()) {
       MemorySegment piece = arena.allocate((long) rowsOfPiece(state) * rowBytes(state));
@@ -85,7 +85,8 @@ final class StateFile {
    * Fills states from a file. Throws {@link DamagedFileException} if it is not the file of these
    * states, or not as it was written.
    */
-  static void read(Path path, String key, int block, List<PlacedTensor> states) throws IOException {
+  static void read(Path path, String key, int block, List<? extends KeptRows> states)
+      throws IOException {
     try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
       if (channel.size() != bytes(states)) {
         throw new DamagedFileException(
@@ -97,13 +98,13 @@ final class StateFile {
       if (!head.equals(ByteBuffer.wrap(head(key, block, states)))) {
         throw new DamagedFileException(path, "it belongs to another run or block");
       }
-      for (PlacedTensor state : states) {
+      for (KeptRows state : states) {
         file.read(path, state);
       }
     }
   }
 
-  private void read(Path path, PlacedTensor state) throws IOException {
+  private void read(Path path, KeptRows state) throws IOException {
     CRC32C checksum = new CRC32C();
     try (Arena arena = Arena.ofShared()) {
       MemorySegment piece = arena.allocate((long) rowsOfPiece(state) * rowBytes(state));
@@ -139,11 +140,11 @@ final class StateFile {
     return ByteBuffer.allocate(Long.BYTES).order(ByteOrder.LITTLE_ENDIAN);
   }
 
-  private static long rowBytes(PlacedTensor state) {
+  private static long rowBytes(KeptRows state) {
     return (long) state.columns() * state.type().bytes();
   }
 
-  private static int rowsOfPiece(PlacedTensor state) {
+  private static int rowsOfPiece(KeptRows state) {
     return Math.clamp(PIECE / rowBytes(state), 1, state.rows());
   }
 }

@@ -1,5 +1,6 @@
 package dev.gptq.quantizer.store;
 
+import dev.gptq.quantizer.pipeline.KeptRows;
 import dev.gptq.quantizer.pipeline.PlacedTensor;
 import dev.gptq.quantizer.pipeline.StateStore;
 import java.io.IOException;
@@ -16,8 +17,9 @@ import java.util.stream.Stream;
 
 /**
  * The newest hidden states of a run in its work folder, the file {@code states-BLOCK}, and what its
- * backward pass found, the file {@code curvature}. A file of states appears whole and takes the
- * place of the one before, so that there are two of them for a moment.
+ * backward pass found, the file {@code curvature}; and, as {@link TuningFolder}, where its tuning
+ * stands. A file of states appears whole and takes the place of the one before, so that there are
+ * two of them for a moment.
  *
  * <p>Writing all states after each block could take longer than the blocks: they are written when
  * that is expected to take {@value #SHARE} of the time since something was last written, at most,
@@ -36,14 +38,37 @@ public final class StateFolder implements StateStore {
   /** Of making, renaming and deleting a file. */
   private static final double FILE_SECONDS = 1e-3;
 
-  private static final String PREFIX = "states-";
   private static final String CURVATURE = "curvature";
-  private static final String UNFINISHED = "unfinished-states";
 
   /** In place of a block's number in the file of the curvature. */
   private static final int NO_BLOCK = -1;
 
+  /** What is kept. */
+  enum Kind {
+    /** The hidden states before a block. */
+    STATES(
+        "states-",
+        "blocks 0 to %d run again, because the hidden states behind them cannot be used: %s",
+        "hidden states are not kept any more (%s); after an interruption finished blocks would run again"),
+    /** Where a tuning stands after some looks at the held-out text. */
+    TUNING(
+        "tuning-",
+        "tuning begins again, because its state at look %d cannot be used: %s",
+        "the state of the tuning is not kept any more (%s); after an interruption it would begin again");
+
+    private final String prefix;
+    private final String unusable;
+    private final String full;
+
+    Kind(String prefix, String unusable, String full) {
+      this.prefix = prefix;
+      this.unusable = unusable;
+      this.full = full;
+    }
+  }
+
   private final Path folder;
+  private final Kind kind;
   private final String key;
   private final Consumer<String> notes;
   private final LongSupplier clock;
@@ -60,8 +85,14 @@ public final class StateFolder implements StateStore {
    * @param clock nanoseconds
    */
   StateFolder(
-      Path folder, String key, boolean keepsCurvature, Consumer<String> notes, LongSupplier clock) {
+      Path folder,
+      Kind kind,
+      String key,
+      boolean keepsCurvature,
+      Consumer<String> notes,
+      LongSupplier clock) {
     this.folder = folder;
+    this.kind = kind;
     this.key = key;
     this.keepsCurvature = keepsCurvature;
     this.notes = notes;
@@ -71,27 +102,32 @@ public final class StateFolder implements StateStore {
 
   @Override
   public OptionalInt newest(int most) {
-    return files().stream()
-        .mapToInt(StateFolder::block)
-        .filter(block -> block > 0 && block <= most)
-        .max();
+    return files().stream().mapToInt(this::block).filter(block -> block > 0 && block <= most).max();
   }
 
   @Override
   public boolean load(int block, List<PlacedTensor> states) {
+    return read(block, states);
+  }
+
+  /** {@link #load} of whatever was kept. */
+  boolean read(int block, List<? extends KeptRows> states) {
     try {
       StateFile.read(file(block), key, block, states);
       return true;
     } catch (IOException e) {
-      notes.accept(
-          "blocks 0 to %d run again, because the hidden states behind them cannot be used: %s"
-              .formatted(block - 1, e.getMessage()));
+      notes.accept(kind.unusable.formatted(block - 1, e.getMessage()));
       return false;
     }
   }
 
   @Override
   public void put(int block, List<PlacedTensor> states, Runnable stored) {
+    write(block, states, stored);
+  }
+
+  /** {@link #put} of whatever is to be kept. */
+  void write(int block, List<? extends KeptRows> states, Runnable stored) {
     put(
         block,
         states,
@@ -140,13 +176,13 @@ public final class StateFolder implements StateStore {
   }
 
   /** Writes tensors if that is expected to be quick enough. */
-  private void put(int block, List<PlacedTensor> tensors, Naming naming) {
+  private void put(int block, List<? extends KeptRows> tensors, Naming naming) {
     long bytes = StateFile.bytes(tensors);
     long begin = clock.getAsLong();
     if (full || (begin - last) / 1e9 * SHARE < bytes / rate + FILE_SECONDS) {
       return;
     }
-    Path unfinished = folder.resolve(UNFINISHED);
+    Path unfinished = unfinished();
     try {
       Files.createDirectories(folder);
       StateFile.write(unfinished, key, block, tensors);
@@ -155,9 +191,7 @@ public final class StateFolder implements StateStore {
       rate = Math.max(1, bytes / Math.max(1e-9, (last - begin) / 1e9));
     } catch (IOException e) {
       full = true;
-      notes.accept(
-          "hidden states are not kept any more (%s); after an interruption finished blocks would run again"
-              .formatted(e.getMessage()));
+      notes.accept(kind.full.formatted(e.getMessage()));
       discard(unfinished);
     }
   }
@@ -173,7 +207,7 @@ public final class StateFolder implements StateStore {
   /** Deletes all states. */
   public void delete() {
     try {
-      Files.deleteIfExists(folder.resolve(UNFINISHED));
+      Files.deleteIfExists(unfinished());
       Files.deleteIfExists(folder.resolve(CURVATURE));
       for (Path file : files()) {
         Files.delete(file);
@@ -188,17 +222,21 @@ public final class StateFolder implements StateStore {
       return List.of();
     }
     try (Stream<Path> entries = Files.list(folder)) {
-      return entries.filter(path -> path.getFileName().toString().startsWith(PREFIX)).toList();
+      return entries.filter(path -> path.getFileName().toString().startsWith(kind.prefix)).toList();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
   }
 
-  private static int block(Path file) {
-    return Integer.parseInt(file.getFileName().toString().substring(PREFIX.length()));
+  private int block(Path file) {
+    return Integer.parseInt(file.getFileName().toString().substring(kind.prefix.length()));
   }
 
   private Path file(int block) {
-    return folder.resolve(String.format(Locale.ROOT, PREFIX + "%05d", block));
+    return folder.resolve(String.format(Locale.ROOT, "%s%05d", kind.prefix, block));
+  }
+
+  private Path unfinished() {
+    return folder.resolve("unfinished-" + kind.prefix.substring(0, kind.prefix.length() - 1));
   }
 }

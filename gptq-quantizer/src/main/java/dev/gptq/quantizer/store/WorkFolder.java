@@ -134,7 +134,20 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
    * @param notes hears which could not be used or kept, and why
    */
   public StateFolder states(boolean curvature, Consumer<String> notes) {
-    return new StateFolder(folder, key.text(), curvature, notes, System::nanoTime);
+    return states(StateFolder.Kind.STATES, curvature, notes);
+  }
+
+  /**
+   * Where the tuning of the run stands.
+   *
+   * @param notes hears what could not be used or kept, and why
+   */
+  public TuningFolder tuning(Consumer<String> notes) {
+    return new TuningFolder(states(StateFolder.Kind.TUNING, false, notes));
+  }
+
+  private StateFolder states(StateFolder.Kind kind, boolean curvature, Consumer<String> notes) {
+    return new StateFolder(folder, kind, key.text(), curvature, notes, System::nanoTime);
   }
 
   /** Number of blocks that are finished, up to the first that is not. */

@@ -18,6 +18,7 @@ import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.pipeline.Target;
 import dev.gptq.quantizer.tune.ModelTuning;
 import dev.gptq.quantizer.tune.Tuning;
+import dev.gptq.quantizer.tune.TuningStates;
 import dev.gptq.quantizer.tune.TuningText;
 import java.util.ArrayList;
 import java.util.List;
@@ -169,7 +170,13 @@ public final class Comparison {
     if (row.method() == Method.GPTQ) {
       tuned.ifPresent(how ->
           new ModelTuning(model.spec(), settings, how.tuning(), how.text())
-              .run(backend, model.weights(backend), store::modules, store, listener::tuning));
+              .run(
+                  backend,
+                  model.weights(backend),
+                  store::modules,
+                  store,
+                  TuningStates.NONE,
+                  listener::tuning));
     }
     return store.packed();
   }

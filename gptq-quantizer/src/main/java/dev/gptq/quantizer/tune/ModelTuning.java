@@ -57,6 +57,7 @@ public final class ModelTuning {
    * Tunes all blocks.
    *
    * @param modules the modules of each block by full name
+   * @param states where the state of the tuning is kept
    * @param finished takes the tuned ones, with the reports that they had
    */
   public TuningOutcome run(
@@ -64,6 +65,7 @@ public final class ModelTuning {
       WeightSource source,
       IntFunction<? extends Map<String, QuantizedModule>> modules,
       FinishedBlocks finished,
+      TuningStates states,
       Tuner.Listener listener) {
     return new Tuner(backend, spec, source, tuning, text)
         .run(
@@ -74,6 +76,7 @@ public final class ModelTuning {
                 return Optional.ofNullable(own.get(name)).map(module -> kept(name, module));
               };
             },
+            states,
             listener,
             (block, tuned) -> {
               ImmutableMap.Builder<String, QuantizedModule> replaced = ImmutableMap.builder();

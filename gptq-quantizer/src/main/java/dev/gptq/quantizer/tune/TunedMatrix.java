@@ -6,6 +6,7 @@ import dev.gptq.backend.Rehearsal;
 import dev.gptq.grid.Grid;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.QuantizedMatrix;
+import dev.gptq.quantizer.pipeline.KeptRows;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
@@ -14,6 +15,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /**
  * A quantized matrix with what tuning moves: an offset of each code and a factor of each scale. Of
@@ -51,10 +53,12 @@ final class TunedMatrix {
   /**
    * Begins with what was kept of a module.
    *
-   * @param dense the weights before they were quantized, of the activation type; the weights that
-   *     the codes stand for take their place
+   * @param original the weights before they were quantized, of any real type
+   * @param dense of the same shape and the activation type, for the weights that the codes stand
+   *     for
    */
-  static TunedMatrix of(Backend backend, KeptGrid kept, Tensor dense, TensorScope scope) {
+  static TunedMatrix of(
+      Backend backend, KeptGrid kept, Tensor original, Tensor dense, TensorScope scope) {
     int rows = dense.rows();
     int columns = dense.columns();
     int groups = kept.groups();
@@ -84,7 +88,7 @@ final class TunedMatrix {
             codes,
             grid,
             scope.columnMajor(DType.F32, rows, columns),
-            scope.filled(1, rows, groups),
+            scope.columnMajor(DType.F32, rows, groups),
             new QuantizedMatrix(
                 scope.columnMajor(DType.U8, rows, columns),
                 new Grid(
@@ -92,7 +96,7 @@ final class TunedMatrix {
                     scope.columnMajor(DType.F32, rows, groups),
                     zero,
                     grid.groupOf())));
-    tuned.begin();
+    tuned.begin(original);
     return tuned;
   }
 
@@ -109,11 +113,13 @@ final class TunedMatrix {
     return MemorySegment.ofArray(codes);
   }
 
-  private void begin() {
+  /** Takes the first state, which is the best for now. */
+  void begin(Tensor original) {
     try (TensorScope local = backend.newScope()) {
-      Tensor w = local.columnMajor(DType.F32, dense.rows(), dense.columns());
-      backend.linalg().convert(dense, w);
+      Tensor w = local.columnMajor(DType.F32, codes.rows(), codes.columns());
+      backend.linalg().convert(original, w);
       backend.tuning().beginOffsets(w, codes, grid, offsets);
+      backend.linalg().convert(local.filled(1, codes.rows(), grid.groups()), factors);
     }
     show();
     keep();
@@ -168,5 +174,11 @@ final class TunedMatrix {
   /** The best state. */
   PackedMatrix best() {
     return best.pack();
+  }
+
+  /** The present state and the best. */
+  Stream<KeptRows> states() {
+    return Stream.of(offsets, factors, best.codes(), best.grid().scale())
+        .map(tensor -> new KeptTensor(backend, tensor));
   }
 }

@@ -1,32 +1,25 @@
 package dev.gptq.quantizer.tune;
 
-import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.Rehearsal;
-import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.LinearSpec;
-import dev.gptq.models.forward.BackwardPass;
 import dev.gptq.models.forward.Decoder;
 import dev.gptq.models.forward.WeightSource;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.tensor.TensorScope;
-import java.util.ArrayList;
-import java.util.LinkedHashMap;
-import java.util.List;
-import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.function.Function;
 import java.util.function.IntFunction;
-import java.util.stream.IntStream;
 
 /**
  * Tunes the codes and scales of a whole quantized model at once, so that its predictions come close
  * to those of the full-precision model: sign descent of {@code Σ KL(full ‖ quantized)} over the
  * positions of {@value Tuning#WINDOWS} windows a step, straight through the roundings ({@link
  * dev.gptq.backend.TuningOps}). A held-out part of the text is looked at every so often; the state
- * that is best there is kept, and where it stops gaining tuning stops.
+ * that is best there is kept, and where it stops gaining the {@link Course} is cut short.
  *
  * <p>Memory of the backend: the model's weights, for each of those that are tuned ten bytes more,
  * what the last block of the full-precision model leaves behind for all windows, and a backward
@@ -39,11 +32,17 @@ public final class Tuner {
   private final Tuning tuning;
   private final TuningText text;
 
-  /** Hears of looks at the held-out text as they come. */
+  /** Hears of a tuning as it goes on. */
   @FunctionalInterface
   public interface Listener {
-    /** A look. */
+    /** A look at the held-out text. */
     void look(TuningOutcome.Look look);
+
+    /** A rate was tried for some steps, and what the divergence on the held-out text came to. */
+    default void tried(double rate, int steps, double heldOut) {}
+
+    /** Goes on from a state that was kept after so many steps. */
+    default void goesOn(int steps) {}
   }
 
   /** Takes over the modules of a block that tuning has changed, by full name. */
@@ -52,8 +51,6 @@ public final class Tuner {
     /** A block; called for all of them in order. */
     void block(int index, ImmutableMap<String, PackedMatrix> modules);
   }
-
-  private record Place(int block, String module) {}
 
   /** A tuner of a model of which gradients can be taken; the source has its full precision. */
   public Tuner(
@@ -70,47 +67,104 @@ public final class Tuner {
    *
    * @param modules the quantized modules of a block by description, asked for once a block; those
    *     that are not quantized stay as they are
+   * @param states where the state is kept after looks, and the newest is gone on from
    * @param result hears of tuned blocks, unless the first state was the best
    */
   public TuningOutcome run(
       IntFunction<Function<LinearSpec, Optional<KeptGrid>>> modules,
+      TuningStates states,
       Listener listener,
       Result result) {
     long start = System.nanoTime();
     try (Decoder decoder = new Decoder(backend, spec, source);
         TensorScope scope = backend.newScope()) {
-      Answers training = new Answers(decoder, text.training(), scope);
-      Answers heldOut = new Answers(decoder, text.heldOut(), scope);
-      Map<Place, TunedMatrix> matrices = load(decoder, modules, scope);
-      List<TuningOutcome.Look> looks = new ArrayList<>();
-      double best = look(looks, 0, Double.NaN, heldOut, listener);
-      BackwardPass backward = decoder.backward();
-      WindowOrder order = new WindowOrder(text.training().size());
-      double divergence = 0;
-      int sinceLook = 0;
-      int inVain = 0;
-      for (int step = 0; step < tuning.steps() && inVain < Tuning.PATIENCE; step++) {
-        divergence += step(step, training.of(order.next(Tuning.WINDOWS)), backward, matrices);
-        sinceLook++;
-        if ((step + 1) % tuning.stepsOfLook() == 0 || step + 1 == tuning.steps()) {
-          double now = look(looks, step + 1, divergence / sinceLook, heldOut, listener);
-          divergence = 0;
-          sinceLook = 0;
-          inVain++;
-          if (now < best) {
-            best = now;
-            inVain = 0;
-            matrices.values().forEach(TunedMatrix::keep);
-          }
-        }
+      TunedModel model = new TunedModel(decoder, source, text, modules, scope);
+      Course course =
+          kept(model, states, listener).orElseGet(() -> new Course(tuning, rate(model, listener)));
+      run(model, course, states, listener);
+      TuningOutcome outcome =
+          new TuningOutcome(
+              course.rate(),
+              course.looks(),
+              text.tokens(),
+              model.weights(),
+              (System.nanoTime() - start) / 1e9);
+      if (outcome.gained()) {
+        model.give(result);
       }
-      long weights = matrices.values().stream().mapToLong(TunedMatrix::weights).sum();
-      if (best < looks.getFirst().heldOut()) {
-        give(matrices, result);
-      }
-      return new TuningOutcome(
-          ImmutableList.copyOf(looks), text.tokens(), weights, (System.nanoTime() - start) / 1e9);
+      return outcome;
     }
+  }
+
+  /** The newest state that was kept, as the model's. */
+  private Optional<Course> kept(TunedModel model, TuningStates states, Listener listener) {
+    OptionalInt looks = states.newest();
+    if (looks.isEmpty()) {
+      return Optional.empty();
+    }
+    Course.Numbers numbers = Course.numbers(looks.getAsInt());
+    if (!states.load(looks.getAsInt(), model.states(numbers))) {
+      model.restart();
+      return Optional.empty();
+    }
+    model.show();
+    Course course = numbers.course(tuning);
+    listener.goesOn(course.step());
+    return Optional.of(course);
+  }
+
+  /** The rate that was given, or the one that does best in a trial. */
+  private double rate(TunedModel model, Listener listener) {
+    if (tuning.rate().isPresent()) {
+      return tuning.rate().getAsDouble();
+    }
+    double best = Double.POSITIVE_INFINITY;
+    double chosen = Tuning.RATES.getFirst();
+    for (double rate : Tuning.RATES) {
+      Tuning trial = tuning.trial(rate);
+      Course course = new Course(trial, rate);
+      WindowOrder order = model.order();
+      for (int step = 0; step < trial.steps(); step++) {
+        model.step(order.next(Tuning.WINDOWS), course.stepSize(step));
+      }
+      double heldOut = model.heldOut();
+      listener.tried(rate, trial.steps(), heldOut);
+      if (heldOut < best) {
+        best = heldOut;
+        chosen = rate;
+      }
+      model.restart();
+    }
+    return chosen;
+  }
+
+  private static void run(TunedModel model, Course course, TuningStates states, Listener listener) {
+    if (course.looks().isEmpty()) {
+      look(model, course, 0, Double.NaN, listener);
+    }
+    int done = course.step();
+    WindowOrder order = model.order();
+    order.skip(done, Tuning.WINDOWS);
+    double divergence = 0;
+    while (!course.isOver(done)) {
+      divergence += model.step(order.next(Tuning.WINDOWS), course.stepSize(done));
+      done++;
+      if (course.isLook(done)) {
+        look(model, course, done, divergence / (done - course.step()), listener);
+        divergence = 0;
+        states.put(course.looks().size(), model.states(course.numbers()));
+      }
+    }
+  }
+
+  /** Looks at the held-out text, and keeps the state if none was better. */
+  private static void look(
+      TunedModel model, Course course, int step, double training, Listener listener) {
+    TuningOutcome.Look look = new TuningOutcome.Look(step, training, model.heldOut());
+    if (course.add(look)) {
+      model.keep();
+    }
+    listener.look(look);
   }
 
   /** The bytes of tensors that tuning takes, by one step on a rehearsal. */
@@ -120,80 +174,8 @@ public final class Tuner {
       WeightSource source,
       TuningText text,
       IntFunction<Function<LinearSpec, Optional<KeptGrid>>> modules) {
-    new Tuner(rehearsal, spec, source, Tuning.of(1), text)
-        .run(modules, look -> {}, (block, tuned) -> {});
+    new Tuner(rehearsal, spec, source, Tuning.of(1, 1), text)
+        .run(modules, TuningStates.NONE, look -> {}, (block, tuned) -> {});
     return rehearsal.memory().peak();
-  }
-
-  private Map<Place, TunedMatrix> load(
-      Decoder decoder,
-      IntFunction<Function<LinearSpec, Optional<KeptGrid>>> modules,
-      TensorScope scope) {
-    Map<Place, TunedMatrix> matrices = new LinkedHashMap<>();
-    for (int b = 0; b < spec.blocks().size(); b++) {
-      int block = b;
-      Function<LinearSpec, Optional<KeptGrid>> kept = modules.apply(b);
-      for (LinearSpec linear : spec.blocks().get(b).linears().toList()) {
-        kept.apply(linear)
-            .ifPresent(grid ->
-                matrices.put(
-                    new Place(block, linear.module()),
-                    TunedMatrix.of(backend, grid, decoder.block(block).dense(linear), scope)));
-      }
-    }
-    return matrices;
-  }
-
-  /** One step; returns the mean divergence before it. */
-  private double step(
-      int step, Answers.Batch batch, BackwardPass backward, Map<Place, TunedMatrix> matrices) {
-    float size = tuning.stepSize(step);
-    try (batch) {
-      backward.run(
-          batch.windows(),
-          (logits, round, from, dLogits) -> batch.compare(logits, from, dLogits),
-          (block, module, input, gradient) -> {
-            TunedMatrix matrix = matrices.get(new Place(block, module.module()));
-            if (matrix != null) {
-              matrix.descend(input, gradient, size);
-            }
-          });
-      matrices.values().forEach(TunedMatrix::show);
-      return batch.divergence();
-    }
-  }
-
-  private double look(
-      List<TuningOutcome.Look> looks,
-      int step,
-      double training,
-      Answers heldOut,
-      Listener listener) {
-    double sum = 0;
-    for (int from = 0; from < text.heldOut().size(); from += Tuning.WINDOWS) {
-      int to = Math.min(from + Tuning.WINDOWS, text.heldOut().size());
-      int[] some = IntStream.range(from, to).toArray();
-      try (Answers.Batch batch = heldOut.of(some)) {
-        sum += batch.run() * some.length;
-      }
-    }
-    TuningOutcome.Look look = new TuningOutcome.Look(step, training, sum / text.heldOut().size());
-    looks.add(look);
-    listener.look(look);
-    return look.heldOut();
-  }
-
-  private void give(Map<Place, TunedMatrix> matrices, Result result) {
-    for (int b = 0; b < spec.blocks().size(); b++) {
-      BlockSpec block = spec.blocks().get(b);
-      ImmutableMap.Builder<String, PackedMatrix> modules = ImmutableMap.builder();
-      for (LinearSpec linear : block.linears().toList()) {
-        TunedMatrix matrix = matrices.get(new Place(b, linear.module()));
-        if (matrix != null) {
-          modules.put(block.nameOf(linear), matrix.best());
-        }
-      }
-      result.block(b, modules.buildOrThrow());
-    }
   }
 }

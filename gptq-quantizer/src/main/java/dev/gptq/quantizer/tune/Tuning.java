@@ -1,19 +1,25 @@
 package dev.gptq.quantizer.tune;
 
 import com.google.common.base.Preconditions;
+import com.google.common.collect.ImmutableList;
+import java.util.OptionalDouble;
 
 /**
  * How a quantized model is tuned.
  *
- * @param steps at most
- * @param rate by how much an offset moves in the first step, in codes; it falls to 0 with the steps
+ * @param steps at most; those that look for the rate come on top
+ * @param rate by how much an offset moves in the first step, in codes; it falls to 0 with the
+ *     steps. If empty, that of some that is best after a few steps
  */
-public record Tuning(int steps, double rate) {
+public record Tuning(int steps, OptionalDouble rate) {
   /** Steps of {@code --quality max}. */
   public static final int USUAL_STEPS = 1000;
 
-  /** The usual rate. */
-  public static final double USUAL_RATE = 0.003;
+  /** What is tried where no rate is given. */
+  public static final ImmutableList<Double> RATES = ImmutableList.of(0.00075, 0.0015, 0.003);
+
+  /** Each is tried for this part of the steps. */
+  private static final int TRIAL = 16;
 
   /** What the factor of a scale moves by, as a share of what an offset does. */
   static final double SCALES = 0.1;
@@ -24,28 +30,36 @@ public record Tuning(int steps, double rate) {
   /** How often the held-out text is looked at, at most. */
   private static final int LOOKS = 40;
 
-  /** Looks without a gain after which tuning stops: a quarter of them. */
+  /** Looks without a gain after which the rate falls faster: a quarter of them. */
   static final int PATIENCE = LOOKS / 4;
 
   /** Checks the ranges. */
   public Tuning {
     Preconditions.checkArgument(steps > 0, "tuning takes at least 1 step, not %s", steps);
-    Preconditions.checkArgument(
-        rate > 0 && rate <= 1, "the rate of tuning is more than 0 and at most 1, not %s", rate);
+    rate.ifPresent(given ->
+        Preconditions.checkArgument(
+            given > 0 && given <= 1,
+            "the rate of tuning is more than 0 and at most 1, not %s",
+            given));
   }
 
-  /** At the usual rate. */
+  /** At a rate that is to be found. */
   public static Tuning of(int steps) {
-    return new Tuning(steps, USUAL_RATE);
+    return new Tuning(steps, OptionalDouble.empty());
+  }
+
+  /** At a given rate. */
+  public static Tuning of(int steps, double rate) {
+    return new Tuning(steps, OptionalDouble.of(rate));
+  }
+
+  /** What a rate is tried with: a short tuning, whose rate falls to 0 as well. */
+  Tuning trial(double rate) {
+    return of(Math.ceilDiv(steps, TRIAL), rate);
   }
 
   /** Steps from one look at the held-out text to the next. */
   int stepsOfLook() {
     return Math.ceilDiv(steps, LOOKS);
-  }
-
-  /** What offsets move by in a step, which count from 0. */
-  float stepSize(int step) {
-    return (float) (rate * (steps - step) / steps);
   }
 }

@@ -5,12 +5,14 @@ import com.google.common.collect.ImmutableList;
 /**
  * What came of tuning.
  *
+ * @param rate what offsets moved by in the first step
  * @param looks at the held-out text, in order; the first before the first step
  * @param tokens of the text
  * @param weights that were tuned
  * @param seconds it took
  */
-public record TuningOutcome(ImmutableList<Look> looks, long tokens, long weights, double seconds) {
+public record TuningOutcome(
+    double rate, ImmutableList<Look> looks, long tokens, long weights, double seconds) {
 
   /**
    * A look at the held-out text.

@@ -23,6 +23,13 @@ final class WindowOrder {
     taken = 0;
   }
 
+  /** Leaves out what so many calls of {@link #next} would give. */
+  void skip(int calls, int count) {
+    for (int i = 0; i < calls; i++) {
+      next(count);
+    }
+  }
+
   /** The next so many windows, or all where there are not as many. */
   int[] next(int count) {
     int[] next = new int[Math.min(count, order.length)];

@@ -29,6 +29,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.SplittableRandom;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -72,7 +73,7 @@ final class PlannedTuningTest {
   @Test
   void thePresetTunesAThousandSteps() throws IOException {
     assertThat(choice("llama-gqa-rope3", FOUR_BITS, Optional.empty(), true))
-        .contains(new Tuning(1000, 0.003));
+        .contains(Tuning.of(1000));
     assertThat(choice("llama-gqa-rope3", FOUR_BITS, Optional.empty(), false)).isEmpty();
     assertThat(notes).isEmpty();
   }
@@ -104,6 +105,10 @@ final class PlannedTuningTest {
       if (look.step() == failingStep) {
         throw new IllegalStateException("power cut");
       }
+      if (failingStep > 0) {
+        // So that the state is worth keeping.
+        LockSupport.parkNanos(200_000_000);
+      }
     }
   }
 
@@ -123,10 +128,10 @@ final class PlannedTuningTest {
     }
   }
 
-  /** The second run finds the finished blocks and tunes them from the start. */
+  /** The second run finds the finished blocks, and what the tuning of them has come to. */
   @Test
-  void anInterruptedTuningBeginsAgainFromTheFinishedBlocks() throws IOException {
-    Optional<Tuning> tuning = Optional.of(new Tuning(3, 0.1));
+  void anInterruptedTuningGoesOn() throws IOException {
+    Optional<Tuning> tuning = Optional.of(Tuning.of(3, 0.1));
     Path output = folder.resolve("out");
     assertThatThrownBy(() -> quantize(output, tuning, new Recorder(2))).hasMessage("power cut");
     Recorder second = new Recorder(-1);
@@ -137,7 +142,9 @@ final class PlannedTuningTest {
     assertThat(Files.readAllLines(output.resolve("tuning-log.jsonl"))).hasSize(4);
     assertThat(notes)
         .anySatisfy(note -> assertThat(note).contains("64 tokens", "a weight"))
-        .anySatisfy(note -> assertThat(note).startsWith("tuning took KL on held-out text from"));
+        .anySatisfy(
+            note -> assertThat(note).startsWith("tuning at rate 0.1 took KL on held-out text from"))
+        .contains("going on after 1 steps of tuning");
     Path whole = folder.resolve("whole");
     Recorder untouched = new Recorder(-1);
     quantize(whole, tuning, untouched);
@@ -153,11 +160,11 @@ final class PlannedTuningTest {
   @Test
   void blocksOfARunWithOtherTuningAreNotUsed() throws IOException {
     Path output = folder.resolve("out");
-    Optional<Tuning> first = Optional.of(new Tuning(2, 0.1));
+    Optional<Tuning> first = Optional.of(Tuning.of(2, 0.1));
     assertThatThrownBy(() -> quantize(output, first, new Recorder(1))).hasMessage("power cut");
     notes.clear();
     Recorder other = new Recorder(-1);
-    quantize(output, Optional.of(new Tuning(3, 0.1)), other);
+    quantize(output, Optional.of(Tuning.of(3, 0.1)), other);
     assertThat(other.modules).isEqualTo(14);
     assertThat(notes).anySatisfy(note -> assertThat(note).contains("tuning.steps was 2 and is 3"));
   }

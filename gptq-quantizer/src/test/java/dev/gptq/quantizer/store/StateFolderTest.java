@@ -54,7 +54,7 @@ final class StateFolderTest {
   }
 
   private StateFolder states(String key) {
-    return new StateFolder(folder, key, true, notes::add, () -> now);
+    return new StateFolder(folder, StateFolder.Kind.STATES, key, true, notes::add, () -> now);
   }
 
   /** The second is larger than a piece of a file, and no whole number of them. */
@@ -133,7 +133,8 @@ final class StateFolderTest {
         .allSatisfy(note -> assertThat(note).contains("the backward pass runs again"));
     states.delete();
     assertThat(files()).isEmpty();
-    StateFolder narrow = new StateFolder(folder, "key", false, notes::add, () -> now);
+    StateFolder narrow =
+        new StateFolder(folder, StateFolder.Kind.STATES, "key", false, notes::add, () -> now);
     now += 60 * SECOND;
     narrow.putCurvature(tensors(4));
     assertThat(files()).isEmpty();

@@ -91,6 +91,7 @@ final class WorkFolderFuzzTest {
         AtomicLong hours = new AtomicLong();
         new StateFolder(
                 work.folder(),
+                StateFolder.Kind.STATES,
                 key("this").text(),
                 true,
                 notes::add,

@@ -18,14 +18,18 @@ import dev.gptq.models.forward.Decoder;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.JobListener;
+import dev.gptq.quantizer.pipeline.KeptRows;
 import dev.gptq.quantizer.pipeline.MemoryStore;
 import dev.gptq.quantizer.pipeline.QuantizationJob;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.pipeline.QuantizedModule;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
@@ -52,6 +56,10 @@ final class TunerTest {
         IntStream.range(0, 18)
             .mapToObj(i -> random.ints(WINDOW, 0, model.spec().vocabulary()).toArray())
             .collect(ImmutableList.toImmutableList());
+    quantizeAgain();
+  }
+
+  private void quantizeAgain() {
     store = new MemoryStore();
     new QuantizationJob(
             backend,
@@ -80,7 +88,8 @@ final class TunerTest {
   }
 
   private TuningOutcome tune(Tuning how, TuningText text, Tuner.Listener listener) {
-    return tuning(how, text).run(backend, model.weights(backend), store::modules, store, listener);
+    return tuning(how, text)
+        .run(backend, model.weights(backend), store::modules, store, TuningStates.NONE, listener);
   }
 
   private double divergence(ImmutableMap<String, PackedMatrix> packed, ImmutableList<int[]> text) {
@@ -97,7 +106,7 @@ final class TunerTest {
     TuningText text = TuningText.of(windows);
     ImmutableMap<String, PackedMatrix> before = store.packed();
     List<TuningOutcome.Look> heard = new ArrayList<>();
-    TuningOutcome outcome = tune(new Tuning(5, 0.1), text, heard::add);
+    TuningOutcome outcome = tune(Tuning.of(5, 0.1), text, heard::add);
     ImmutableMap<String, PackedMatrix> after = store.packed();
     assertThat(outcome.looks()).isEqualTo(heard).hasSize(6);
     assertThat(outcome.gained()).isTrue();
@@ -113,15 +122,113 @@ final class TunerTest {
     assertThat(after.keySet()).isEqualTo(before.keySet());
   }
 
-  /** Codes of eight bits that move by whole codes. */
+  /** Codes of eight bits that move by whole codes; the rate falls in a quarter of the steps. */
   @Test
   void whereNothingIsGainedTheFirstStateStaysAndTuningStops() throws IOException {
     quantizeSmall(GRID.withBits(8));
     ImmutableMap<String, PackedMatrix> before = store.packed();
-    TuningOutcome outcome = tune(new Tuning(40, 1), TuningText.of(windows), look -> {});
+    TuningOutcome outcome = tune(Tuning.of(40, 1), TuningText.of(windows), look -> {});
     assertThat(outcome.gained()).isFalse();
-    assertThat(outcome.steps()).isEqualTo(Tuning.PATIENCE);
+    assertThat(outcome.steps()).isEqualTo(Tuning.PATIENCE + 10);
     store.packed().forEach((name, matrix) -> assertThat(matrix).isSameAs(before.get(name)));
+  }
+
+  /** Keeps the states after all looks, and gives those after some. */
+  private static final class Copies implements TuningStates {
+    private final List<List<byte[]>> copies = new ArrayList<>();
+    private int given;
+    private boolean damaged;
+
+    @Override
+    public OptionalInt newest() {
+      return given == 0 ? OptionalInt.empty() : OptionalInt.of(given);
+    }
+
+    @Override
+    public boolean load(int looks, List<? extends KeptRows> state) {
+      List<byte[]> copy = copies.get(looks - 2);
+      for (int i = 0; i < state.size(); i++) {
+        state.get(i).fill(0, state.get(i).rows(), MemorySegment.ofArray(copy.get(i)));
+      }
+      return !damaged;
+    }
+
+    @Override
+    public void put(int looks, List<? extends KeptRows> state) {
+      List<byte[]> copy = new ArrayList<>();
+      for (KeptRows rows : state) {
+        byte[] bytes = new byte[Math.toIntExact(rows.byteSize())];
+        rows.copyTo(0, rows.rows(), MemorySegment.ofArray(bytes));
+        copy.add(bytes);
+      }
+      copies.add(copy);
+    }
+  }
+
+  private static boolean same(PackedMatrix a, PackedMatrix b) {
+    return a.words().mismatch(b.words()) < 0 && a.scales().mismatch(b.scales()) < 0;
+  }
+
+  /** From every state that was kept, and from the beginning where it cannot be read. */
+  @Test
+  void goesOnFromWhatWasKeptToTheSameEnd() throws IOException {
+    quantizeSmall(GRID);
+    TuningText text = TuningText.of(windows);
+    ImmutableMap<Integer, ImmutableMap<String, QuantizedModule>> before =
+        ImmutableMap.of(0, store.modules(0), 1, store.modules(1));
+    Copies copies = new Copies();
+    ModelTuning tuning = tuning(Tuning.of(4, 0.1), text);
+    List<Double> tried = new ArrayList<>();
+    TuningOutcome whole =
+        tuning.run(
+            backend, model.weights(backend), before::get, store, copies, new Tries(tried, 0));
+    assertThat(whole.gained()).isTrue();
+    ImmutableMap<String, PackedMatrix> expected = store.packed();
+    for (copies.given = 2; copies.given <= 5; copies.given++) {
+      copies.damaged = copies.given == 5;
+      TuningOutcome again =
+          tuning.run(
+              backend,
+              model.weights(backend),
+              before::get,
+              store,
+              copies,
+              new Tries(tried, copies.damaged ? 0 : copies.given - 1));
+      assertThat(again.looks()).isEqualTo(whole.looks());
+      store
+          .packed()
+          .forEach((name, matrix) -> assertThat(same(matrix, expected.get(name))).isTrue());
+    }
+    assertThat(tried).isEmpty();
+  }
+
+  @Test
+  void theRateIsTheOneOfThoseTriedThatDoesBestAndTrialsLeaveNoTrace() throws IOException {
+    quantizeSmall(GRID);
+    TuningText text = TuningText.of(windows);
+    List<Double> tried = new ArrayList<>();
+    TuningOutcome found = tune(Tuning.of(2), text, new Tries(tried, 0));
+    assertThat(tried).isEqualTo(Tuning.RATES).contains(found.rate());
+    quantizeAgain();
+    TuningOutcome given = tune(Tuning.of(2, found.rate()), text, look -> {});
+    assertThat(given.looks()).isEqualTo(found.looks());
+  }
+
+  /** Hears what rates were tried, and expects to go on after some steps. */
+  private record Tries(List<Double> rates, int steps) implements Tuner.Listener {
+    @Override
+    public void look(TuningOutcome.Look look) {}
+
+    @Override
+    public void tried(double rate, int steps, double heldOut) {
+      rates.add(rate);
+      assertThat(heldOut).isPositive();
+    }
+
+    @Override
+    public void goesOn(int done) {
+      assertThat(done).isEqualTo(steps);
+    }
   }
 
   @Test
@@ -131,7 +238,7 @@ final class TunerTest {
     long foreseen = tuning(Tuning.of(1), text).bytes(backend, model::weights);
     try (Backend fresh = Backends.open(Backends.AUTO, BackendOptions.defaults(), refused -> {})) {
       tuning(Tuning.of(1), text)
-          .run(fresh, model.weights(fresh), store::modules, store, look -> {});
+          .run(fresh, model.weights(fresh), store::modules, store, TuningStates.NONE, look -> {});
       assertThat(fresh.memory().peak()).isCloseTo(foreseen, within(1L << 16));
     }
   }

@@ -2,8 +2,10 @@ package dev.gptq.quantizer.tune;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
 
 import com.google.common.primitives.Ints;
+import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -33,15 +35,62 @@ final class TuningTest {
     assertThat(text(windows - 2).training()).hasSizeLessThan(80);
   }
 
+  private static TuningOutcome.Look look(int step, double heldOut) {
+    return new TuningOutcome.Look(step, 0.5, heldOut);
+  }
+
   @Test
-  void stepsFallInALineAndLooksAreAtMostForty() {
-    Tuning tuning = new Tuning(1000, 0.004);
-    assertThat(tuning.stepSize(0)).isEqualTo(0.004f);
-    assertThat(tuning.stepSize(500)).isEqualTo(0.002f);
+  void stepsFallAlongACosineAndLooksAreAtMostForty() {
+    Tuning tuning = Tuning.of(1000, 0.004);
+    Course course = new Course(tuning, 0.004);
+    assertThat(course.stepSize(0)).isEqualTo(0.004f);
+    assertThat(course.stepSize(500)).isEqualTo(0.002f);
+    assertThat(course.stepSize(750)).isEqualTo((float) (0.004 * (1 - Math.sqrt(0.5)) / 2));
+    assertThat(course.isOver(999)).isFalse();
+    assertThat(course.isOver(1000)).isTrue();
     assertThat(tuning.stepsOfLook()).isEqualTo(25);
     assertThat(Tuning.of(3).stepsOfLook()).isEqualTo(1);
-    assertThatThrownBy(() -> new Tuning(0, 0.1)).hasMessageContaining("at least 1 step");
-    assertThatThrownBy(() -> new Tuning(1, 0)).hasMessageContaining("rate");
+    assertThatThrownBy(() -> Tuning.of(0, 0.1)).hasMessageContaining("at least 1 step");
+    assertThatThrownBy(() -> Tuning.of(1, 0)).hasMessageContaining("rate");
+  }
+
+  /** Eleven looks of which the first is the best, and the same once more from what was kept. */
+  @Test
+  void whereNothingIsGainedTheRateFallsInAQuarterOfTheSteps() {
+    Tuning tuning = Tuning.of(1000, 0.004);
+    Course course = new Course(tuning, 0.004);
+    assertThat(course.add(look(0, 1))).isTrue();
+    for (int i = 1; i < Tuning.PATIENCE; i++) {
+      assertThat(course.add(look(25 * i, 1))).isFalse();
+    }
+    assertThat(course.isOver(500)).isFalse();
+    course.add(look(250, 1));
+    assertThat(course.isOver(499)).isFalse();
+    assertThat(course.isOver(500)).isTrue();
+    assertThat(course.isLook(500)).isTrue();
+    assertThat(course.stepSize(250)).isEqualTo((float) (0.004 * (1 + Math.sqrt(0.5)) / 2));
+    // A third of what is left of the curve: from a quarter to a half.
+    assertThat(course.stepSize(250 + 250 / 3)).isCloseTo(0.002f, within(2e-5f));
+    MemorySegment bytes = MemorySegment.ofArray(new byte[(int) course.numbers().byteSize()]);
+    course.numbers().copyTo(0, 12, bytes);
+    Course.Numbers numbers = Course.numbers(11);
+    numbers.fill(0, 12, bytes);
+    Course again = numbers.course(tuning);
+    assertThat(again.looks()).isEqualTo(course.looks());
+    assertThat(again.rate()).isEqualTo(0.004);
+    assertThat(again.stepSize(300)).isEqualTo(course.stepSize(300));
+    assertThat(again.isOver(500)).isTrue();
+  }
+
+  /** Where the rate has nearly fallen already, there is nothing to hasten. */
+  @Test
+  void theLastQuarterIsNotCutShort() {
+    Course course = new Course(Tuning.of(1000, 0.004), 0.004);
+    course.add(look(600, 1));
+    for (int i = 1; i <= Tuning.PATIENCE; i++) {
+      course.add(look(600 + 25 * i, 1));
+    }
+    assertThat(course.isOver(999)).isFalse();
   }
 
   @Test
@@ -50,6 +99,9 @@ final class TuningTest {
     int[] first = Ints.concat(order.next(8), order.next(4));
     assertThat(first).doesNotHaveDuplicates().hasSize(12);
     int[] second = order.next(12);
+    WindowOrder skipped = new WindowOrder(12);
+    skipped.skip(2, 6);
+    assertThat(skipped.next(12)).isEqualTo(second);
     assertThat(second).doesNotHaveDuplicates().isNotEqualTo(first);
     assertThat(new WindowOrder(3).next(8)).hasSize(3);
   }

@@ -1,0 +1,167 @@
+package dev.gptq.quantizer.tune;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Backend;
+import dev.gptq.models.family.BlockSpec;
+import dev.gptq.models.family.LinearSpec;
+import dev.gptq.models.forward.BackwardPass;
+import dev.gptq.models.forward.Decoder;
+import dev.gptq.models.forward.WeightSource;
+import dev.gptq.pack.PackedMatrix;
+import dev.gptq.quantizer.pipeline.KeptRows;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Function;
+import java.util.function.IntFunction;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+
+/** A quantized model that is tuned, and what the full-precision model says of the text. */
+final class TunedModel {
+  private final Backend backend;
+  private final Decoder decoder;
+  private final WeightSource source;
+  private final TuningText text;
+  private final Answers training;
+  private final Answers heldOut;
+  private final BackwardPass backward;
+  private final Map<Place, TunedMatrix> matrices = new LinkedHashMap<>();
+
+  private record Place(int block, LinearSpec linear) {}
+
+  /**
+   * Asks a model with its full precision, and puts quantized weights in place of its own.
+   *
+   * @param modules the quantized modules of a block by description, asked for once a block
+   * @param scope owns all tensors
+   */
+  TunedModel(
+      Decoder decoder,
+      WeightSource source,
+      TuningText text,
+      IntFunction<Function<LinearSpec, Optional<KeptGrid>>> modules,
+      TensorScope scope) {
+    this.backend = decoder.backend();
+    this.decoder = decoder;
+    this.source = source;
+    this.text = text;
+    this.training = new Answers(decoder, text.training(), scope);
+    this.heldOut = new Answers(decoder, text.heldOut(), scope);
+    for (int b = 0; b < decoder.spec().blocks().size(); b++) {
+      load(b, modules.apply(b), scope);
+    }
+    this.backward = decoder.backward();
+  }
+
+  private void load(
+      int block, Function<LinearSpec, Optional<KeptGrid>> modules, TensorScope scope) {
+    for (LinearSpec linear : block(block).linears().toList()) {
+      Optional<KeptGrid> kept = modules.apply(linear);
+      if (kept.isPresent()) {
+        Tensor dense = decoder.block(block).dense(linear);
+        Place place = new Place(block, linear);
+        try (TensorScope local = backend.newScope()) {
+          Tensor original = original(place, local);
+          matrices.put(place, TunedMatrix.of(backend, kept.get(), original, dense, scope));
+        }
+      }
+    }
+  }
+
+  private BlockSpec block(int index) {
+    return decoder.spec().blocks().get(index);
+  }
+
+  private Tensor original(Place place, TensorScope scope) {
+    return source.stored(block(place.block()).nameOf(place.linear()), place.linear(), scope);
+  }
+
+  /** Goes back to the first state. */
+  void restart() {
+    matrices.forEach((place, matrix) -> {
+      try (TensorScope local = backend.newScope()) {
+        matrix.begin(original(place, local));
+      }
+    });
+  }
+
+  /** An order in which training windows are taken. */
+  WindowOrder order() {
+    return new WindowOrder(text.training().size());
+  }
+
+  /**
+   * One step; returns the mean divergence before it.
+   *
+   * @param windows of the training text
+   * @param size what offsets move by
+   */
+  double step(int[] windows, float size) {
+    try (Answers.Batch batch = training.of(windows)) {
+      backward.run(
+          batch.windows(),
+          (logits, round, from, dLogits) -> batch.compare(logits, from, dLogits),
+          (block, linear, input, gradient) -> {
+            TunedMatrix matrix = matrices.get(new Place(block, linear));
+            if (matrix != null) {
+              matrix.descend(input, gradient, size);
+            }
+          });
+      show();
+      return batch.divergence();
+    }
+  }
+
+  /** The mean divergence on the held-out text. */
+  double heldOut() {
+    double sum = 0;
+    for (int from = 0; from < text.heldOut().size(); from += Tuning.WINDOWS) {
+      int to = Math.min(from + Tuning.WINDOWS, text.heldOut().size());
+      int[] some = IntStream.range(from, to).toArray();
+      try (Answers.Batch batch = heldOut.of(some)) {
+        sum += batch.run() * some.length;
+      }
+    }
+    return sum / text.heldOut().size();
+  }
+
+  /** Runs with the present state. */
+  void show() {
+    matrices.values().forEach(TunedMatrix::show);
+  }
+
+  /** Makes the present state the best. */
+  void keep() {
+    matrices.values().forEach(TunedMatrix::keep);
+  }
+
+  /** Number of weights that are tuned. */
+  long weights() {
+    return matrices.values().stream().mapToLong(TunedMatrix::weights).sum();
+  }
+
+  /** The present state and the best, behind what is known of its course. */
+  List<KeptRows> states(KeptRows course) {
+    return Stream.concat(Stream.of(course), matrices.values().stream().flatMap(TunedMatrix::states))
+        .collect(ImmutableList.toImmutableList());
+  }
+
+  /** Gives away the best state. */
+  void give(Tuner.Result result) {
+    for (int b = 0; b < decoder.spec().blocks().size(); b++) {
+      ImmutableMap.Builder<String, PackedMatrix> modules = ImmutableMap.builder();
+      for (LinearSpec linear : block(b).linears().toList()) {
+        TunedMatrix matrix = matrices.get(new Place(b, linear));
+        if (matrix != null) {
+          modules.put(block(b).nameOf(linear), matrix.best());
+        }
+      }
+      result.block(b, modules.buildOrThrow());
+    }
+  }
+}
