@@ -53,7 +53,7 @@ public final class StateFolder implements StateStore {
     /** Where a tuning stands after some looks at the held-out text. */
     TUNING(
         "tuning-",
-        "tuning begins again, because its state at look %d cannot be used: %s",
+        "tuning begins again, because its state cannot be used: %2$s",
         "the state of the tuning is not kept any more (%s); after an interruption it would begin again");
 
     private final String prefix;
