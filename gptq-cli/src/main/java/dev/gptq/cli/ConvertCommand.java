@@ -80,12 +80,11 @@ final class ConvertCommand implements Callable<Integer> {
     if (format.equals(GGUF)) {
       publication.requireOneFile();
       publication.requireNoCard();
+      return GgufExport.write(folder, target, ends.type().orElse(Ends.KEEP), overwrite);
     }
-    return format.equals(GGUF)
-        ? GgufExport.write(folder, target, ends.type().orElse(Ends.KEEP), overwrite)
-        : Conversion.of(folder, CheckpointFormats.named(format))
-            .publication(publication.publication())
-            .overwrite(overwrite)
-            .to(target);
+    return Conversion.of(folder, CheckpointFormats.named(format))
+        .publication(publication.publication())
+        .overwrite(overwrite)
+        .to(target);
   }
 }

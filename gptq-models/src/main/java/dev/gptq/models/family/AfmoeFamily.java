@@ -87,7 +87,8 @@ final class AfmoeFamily implements ModelFamily {
     int inner = config.size("moe_intermediate_size");
     int count = config.experts(config.blocks("num_hidden_layers"), "num_experts");
     Body shared =
-        named(config, "mlp.shared_experts.", config.size("num_shared_experts", 2) * inner);
+        LlamaLayout.feedForward(
+            config, "mlp.shared_experts.", config.size("num_shared_experts", 2) * inner, false);
     Routing routing =
         new Routing(
             config.intBetween("num_experts_per_tok", 1, count),
@@ -103,7 +104,7 @@ final class AfmoeFamily implements ModelFamily {
             routing,
             IntStream.range(0, count)
                 .<Body>mapToObj(e ->
-                    named(config, "mlp.experts." + e + ".", inner)
+                    LlamaLayout.feedForward(config, "mlp.experts." + e + ".", inner, false)
                         .asExpert(e, FusedExperts.below("mlp.experts.")))
                 .collect(ImmutableList.toImmutableList()));
     return (in, out) ->
@@ -111,15 +112,6 @@ final class AfmoeFamily implements ModelFamily {
             .addAll(shared.steps(in, out))
             .addAll(experts.steps(in, out))
             .build();
-  }
-
-  private static FeedForward named(ModelConfig config, String prefix, int inner) {
-    return FeedForward.named(
-        prefix,
-        config.size("hidden_size"),
-        inner,
-        Switches.activation(config, "hidden_act", "silu"),
-        false);
   }
 
   private static NormSpec norm(ModelConfig config, String name) {

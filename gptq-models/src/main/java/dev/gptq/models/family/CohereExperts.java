@@ -56,7 +56,8 @@ final class CohereExperts {
 
   private static Body dense(ModelConfig config) {
     int inner = config.size("intermediate_size");
-    return named(config, "mlp.", config.size("prefix_dense_intermediate_size", inner));
+    return LlamaLayout.feedForward(
+        config, "mlp.", config.size("prefix_dense_intermediate_size", inner), false);
   }
 
   private static Experts experts(ModelConfig config) {
@@ -71,13 +72,13 @@ final class CohereExperts {
             routing(config, count).withScaling(share),
             IntStream.range(0, count)
                 .<Body>mapToObj(e ->
-                    named(config, "mlp.experts." + e + ".", inner)
+                    LlamaLayout.feedForward(config, "mlp.experts." + e + ".", inner, false)
                         .asExpert(e, FusedExperts.below("mlp.experts.")))
                 .collect(ImmutableList.toImmutableList()));
     if (shared == 0) {
       return experts;
     }
-    Body all = named(config, "mlp.shared_experts.", shared * inner);
+    Body all = LlamaLayout.feedForward(config, "mlp.shared_experts.", shared * inner, false);
     Body scaled =
         (in, out) ->
             ImmutableList.<Step>builder()
@@ -119,15 +120,6 @@ final class CohereExperts {
           throw Switches.refused(
               config, "expert_selection_fn", function, "softmax and sigmoid are supported");
     };
-  }
-
-  private static FeedForward named(ModelConfig config, String prefix, int inner) {
-    return FeedForward.named(
-        prefix,
-        config.size("hidden_size"),
-        inner,
-        Switches.activation(config, "hidden_act", "silu"),
-        false);
   }
 
   private static NormSpec norm(ModelConfig config, String name) {

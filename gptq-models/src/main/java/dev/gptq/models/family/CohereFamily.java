@@ -64,7 +64,7 @@ final class CohereFamily implements ModelFamily {
             false));
   }
 
-  static SelfAttention windowed(ModelConfig config, int layer) {
+  private static SelfAttention windowed(ModelConfig config, int layer) {
     int pattern = config.intBetween("sliding_window_pattern", 1, Integer.MAX_VALUE, 4);
     boolean sliding = LlamaLayout.isSliding(config, layer, (layer + 1) % pattern != 0);
     return SelfAttention.of(

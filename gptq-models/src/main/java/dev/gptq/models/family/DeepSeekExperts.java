@@ -1,7 +1,6 @@
 package dev.gptq.models.family;
 
 import com.google.common.collect.ImmutableList;
-import dev.gptq.backend.Activation;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.family.Routing.Groups;
 import dev.gptq.models.family.Routing.Score;
@@ -87,17 +86,13 @@ final class DeepSeekExperts {
             routing,
             IntStream.range(0, count(config))
                 .<Body>mapToObj(e ->
-                    named(config, "mlp.experts." + e + ".", inner, false)
+                    LlamaLayout.feedForward(config, "mlp.experts." + e + ".", inner, false)
                         .asExpert(e, FusedExperts.below("mlp.experts.")))
                 .collect(ImmutableList.toImmutableList()));
     return experts.withShared(
-        named(config, "mlp.shared_experts.", shared * inner, DeepSeekFamily.hasBias(config)),
+        LlamaLayout.feedForward(
+            config, "mlp.shared_experts.", shared * inner, DeepSeekFamily.hasBias(config)),
         Optional.empty());
-  }
-
-  private static FeedForward named(ModelConfig config, String prefix, int inner, boolean bias) {
-    Activation function = Switches.activation(config, "hidden_act", "silu");
-    return FeedForward.named(prefix, config.size("hidden_size"), inner, function, bias);
   }
 
   private static int count(ModelConfig config) {

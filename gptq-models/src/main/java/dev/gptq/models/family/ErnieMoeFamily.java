@@ -55,22 +55,14 @@ final class ErnieMoeFamily implements ModelFamily {
                     config.experts(
                         config.blocks("num_hidden_layers"), "moe_num_experts", "num_experts"))
                 .<Body>mapToObj(e ->
-                    named(config, "mlp.experts." + e + ".", inner, false)
+                    LlamaLayout.feedForward(config, "mlp.experts." + e + ".", inner, false)
                         .asExpert(e, FusedExperts.below("mlp.experts.")))
                 .collect(ImmutableList.toImmutableList()));
     int shared = config.intValue("moe_num_shared_experts", 2);
     return shared == 0
         ? experts
         : experts.withShared(
-            named(config, "mlp.shared_experts.", shared * inner, bias), Optional.empty());
-  }
-
-  private static FeedForward named(ModelConfig config, String prefix, int inner, boolean bias) {
-    return FeedForward.named(
-        prefix,
-        config.size("hidden_size"),
-        inner,
-        Switches.activation(config, "hidden_act", "silu"),
-        bias);
+            LlamaLayout.feedForward(config, "mlp.shared_experts.", shared * inner, bias),
+            Optional.empty());
   }
 }

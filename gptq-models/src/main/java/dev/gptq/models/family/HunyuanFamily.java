@@ -50,18 +50,16 @@ final class HunyuanFamily implements ModelFamily {
             Routing.softmax(config.intBetween("moe_topk", 1, count, 1), true),
             IntStream.range(0, count)
                 .<Body>mapToObj(e ->
-                    named(config, "mlp.experts." + e + ".")
+                    LlamaLayout.feedForward(
+                            config,
+                            "mlp.experts." + e + ".",
+                            config.size("intermediate_size"),
+                            false)
                         .asExpert(e, FusedExperts.below("mlp.experts.")))
                 .collect(ImmutableList.toImmutableList()))
-        .withShared(named(config, "mlp.shared_mlp."), Optional.empty());
-  }
-
-  private static FeedForward named(ModelConfig config, String prefix) {
-    return FeedForward.named(
-        prefix,
-        config.size("hidden_size"),
-        config.size("intermediate_size"),
-        Switches.activation(config, "hidden_act", "silu"),
-        false);
+        .withShared(
+            LlamaLayout.feedForward(
+                config, "mlp.shared_mlp.", config.size("intermediate_size"), false),
+            Optional.empty());
   }
 }

@@ -37,7 +37,8 @@ final class Llama4Family implements ModelFamily {
         : LlamaLayout.block(
             config,
             attention,
-            feedForward(config, "feed_forward.", config.size("intermediate_size_mlp")));
+            LlamaLayout.feedForward(
+                config, "feed_forward.", config.size("intermediate_size_mlp"), false));
   }
 
   private static boolean isSparse(ModelConfig config, int layer) {
@@ -131,19 +132,13 @@ final class Llama4Family implements ModelFamily {
                 Optional.empty(),
                 Groups.NONE),
             IntStream.range(0, count)
-                .<Body>mapToObj(
-                    e -> feedForward(config, experts + e + ".", inner).asExpert(e, together))
+                .<Body>mapToObj(e ->
+                    LlamaLayout.feedForward(config, experts + e + ".", inner, false)
+                        .asExpert(e, together))
                 .collect(ImmutableList.toImmutableList()))
         .weighingInputs()
-        .withShared(feedForward(config, "feed_forward.shared_expert.", inner), Optional.empty());
-  }
-
-  private static FeedForward feedForward(ModelConfig config, String prefix, int inner) {
-    return FeedForward.named(
-        prefix,
-        config.size("hidden_size"),
-        inner,
-        Switches.activation(config, "hidden_act", "silu"),
-        false);
+        .withShared(
+            LlamaLayout.feedForward(config, "feed_forward.shared_expert.", inner, false),
+            Optional.empty());
   }
 }

@@ -85,10 +85,16 @@ public final class LlamaLayout {
 
   /** Llama's feed-forward layer. */
   public static FeedForward feedForward(ModelConfig config, boolean bias) {
+    return feedForward(config, "mlp.", config.size("intermediate_size"), bias);
+  }
+
+  /** One of another place or width, such as that of an expert. */
+  public static FeedForward feedForward(
+      ModelConfig config, String prefix, int inner, boolean bias) {
     return FeedForward.named(
-        "mlp.",
+        prefix,
         config.size("hidden_size"),
-        config.size("intermediate_size"),
+        inner,
         Switches.activation(config, "hidden_act", "silu"),
         bias);
   }

@@ -2,7 +2,6 @@ package dev.gptq.models.family;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
-import dev.gptq.backend.Activation;
 import dev.gptq.models.config.ModelConfig;
 import java.util.Optional;
 import java.util.stream.IntStream;
@@ -45,7 +44,8 @@ final class QwenFamily implements ModelFamily {
 
   private static ImmutableList<Step> dense(ModelConfig config, int layer) {
     int inner = config.size("intermediate_size");
-    return LlamaLayout.block(config, attention(config, layer), named(config, "mlp.", inner));
+    return LlamaLayout.block(
+        config, attention(config, layer), LlamaLayout.feedForward(config, "mlp.", inner, false));
   }
 
   private static ImmutableList<Step> sparse(ModelConfig config, int layer) {
@@ -79,12 +79,16 @@ final class QwenFamily implements ModelFamily {
                     config.experts(
                         config.blocks("num_hidden_layers"), "num_experts", "num_local_experts"))
                 .<Body>mapToObj(e ->
-                    named(config, "mlp.experts." + e + ".", inner)
+                    LlamaLayout.feedForward(config, "mlp.experts." + e + ".", inner, false)
                         .asExpert(e, FusedExperts.below("mlp.experts.")))
                 .collect(ImmutableList.toImmutableList()));
     return config.has("shared_expert_intermediate_size")
         ? experts.withShared(
-            named(config, "mlp.shared_expert.", config.intValue("shared_expert_intermediate_size")),
+            LlamaLayout.feedForward(
+                config,
+                "mlp.shared_expert.",
+                config.intValue("shared_expert_intermediate_size"),
+                false),
             Optional.of("mlp.shared_expert_gate"))
         : experts;
   }
@@ -109,10 +113,5 @@ final class QwenFamily implements ModelFamily {
       case "qwen2_moe" -> LlamaLayout.window(config, layer, layer % 2 == 0 && layer < bound);
       default -> LlamaLayout.window(config, layer, layer >= bound);
     };
-  }
-
-  private static FeedForward named(ModelConfig config, String prefix, int inner) {
-    Activation function = Switches.activation(config, "hidden_act", "silu");
-    return FeedForward.named(prefix, config.size("hidden_size"), inner, function, false);
   }
 }
