@@ -7,6 +7,7 @@ import dev.gptq.cli.console.ExitStatus;
 import dev.gptq.cli.console.UsageException;
 import dev.gptq.cli.options.OutputOption;
 import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.FileFailure;
 import dev.gptq.formats.OutputPlaceException;
 import dev.gptq.formats.safetensors.MappedFiles;
 import dev.gptq.formats.safetensors.UnreadableFileException;
@@ -16,8 +17,6 @@ import dev.gptq.quantizer.run.RequestException;
 import dev.gptq.tensor.OutOfMemoryException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.file.AccessDeniedException;
-import java.nio.file.NoSuchFileException;
 import java.util.Locale;
 import java.util.Optional;
 import picocli.CommandLine;
@@ -95,10 +94,8 @@ final class Failures implements IExecutionExceptionHandler {
 
   private static String message(Exception failure) {
     Throwable cause = failure instanceof UncheckedIOException e ? e.getCause() : failure;
-    return switch (cause) {
-      case NoSuchFileException e -> e.getFile() + ": no such file or folder";
-      case AccessDeniedException e -> e.getFile() + ": permission denied";
-      default -> String.valueOf(cause.getMessage());
-    };
+    return cause instanceof IOException e
+        ? FileFailure.reason(e)
+        : String.valueOf(cause.getMessage());
   }
 }

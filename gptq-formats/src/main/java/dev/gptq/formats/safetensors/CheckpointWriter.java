@@ -3,6 +3,7 @@ package dev.gptq.formats.safetensors;
 import com.google.common.base.Preconditions;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.DurableFiles;
+import dev.gptq.formats.FileFailure;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.foreign.MemorySegment;
@@ -275,7 +276,7 @@ public final class CheckpointWriter implements AutoCloseable {
     }
     return new IOException(
         "writing %s to %s failed: %s; nothing of it is kept, free some space or give a folder on another disk"
-            .formatted(what, staging.path(), e.getMessage()),
+            .formatted(what, staging.path(), FileFailure.reason(e)),
         e);
   }
 

@@ -4,6 +4,7 @@ import com.google.common.io.MoreFiles;
 import com.google.common.io.RecursiveDeleteOption;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.DurableFiles;
+import dev.gptq.formats.FileFailure;
 import dev.gptq.formats.FileHold;
 import dev.gptq.formats.OutputPlace;
 import dev.gptq.formats.OutputPlaceException;
@@ -141,7 +142,7 @@ final class StagingFolder implements AutoCloseable {
     } catch (IOException e) {
       throw new BadInputException(
           "%s cannot be replaced (%s); if it is a mount point, give a folder inside it"
-              .formatted(target, e.getMessage()),
+              .formatted(target, FileFailure.reason(e)),
           e);
     }
     Files.move(elsewhere, target, StandardCopyOption.ATOMIC_MOVE);

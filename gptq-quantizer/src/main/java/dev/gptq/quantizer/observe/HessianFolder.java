@@ -1,6 +1,7 @@
 package dev.gptq.quantizer.observe;
 
 import dev.gptq.backend.Backend;
+import dev.gptq.formats.FileFailure;
 import dev.gptq.quantize.Hessian;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
@@ -50,9 +51,9 @@ public final class HessianFolder {
     } catch (IOException e) {
       throw new UncheckedIOException(
           new IOException(
-              "keeping a Hessian of block %d in %s failed: %s; the blocks before it are kept, free some space"
-                      .formatted(block, folder, e.getMessage())
-                  + " and give the same command to go on",
+              "keeping a Hessian of block %d in %s failed: %s; once that is mended the same command goes on"
+                      .formatted(block, folder, FileFailure.reason(e))
+                  + " behind the blocks before it, which are kept",
               e));
     }
   }

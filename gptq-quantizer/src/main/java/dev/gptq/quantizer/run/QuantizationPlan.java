@@ -4,6 +4,7 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Backend;
+import dev.gptq.formats.FileFailure;
 import dev.gptq.formats.gguf.GgufFile;
 import dev.gptq.formats.gguf.GgufType;
 import dev.gptq.formats.packed.ModuleSettings;
@@ -378,7 +379,7 @@ public final class QuantizationPlan implements AutoCloseable {
     } catch (IOException e) {
       throw new IOException(
           "%s; all finished blocks are kept in %s and the same command writes the checkpoint"
-              .formatted(e.getMessage(), work.folder()),
+              .formatted(FileFailure.reason(e), work.folder()),
           e);
     }
   }

@@ -1,5 +1,6 @@
 package dev.gptq.quantizer.store;
 
+import dev.gptq.formats.FileFailure;
 import dev.gptq.quantizer.pipeline.KeptRows;
 import dev.gptq.quantizer.pipeline.PlacedTensor;
 import dev.gptq.quantizer.pipeline.StateStore;
@@ -116,7 +117,7 @@ public final class StateFolder implements StateStore {
       StateFile.read(file(block), key, block, states);
       return true;
     } catch (IOException e) {
-      notes.accept(kind.unusable.formatted(block - 1, e.getMessage()));
+      notes.accept(kind.unusable.formatted(block - 1, FileFailure.reason(e)));
       return false;
     }
   }
@@ -153,7 +154,8 @@ public final class StateFolder implements StateStore {
       return true;
     } catch (IOException e) {
       notes.accept(
-          "the backward pass runs again, because what it found cannot be used: " + e.getMessage());
+          "the backward pass runs again, because what it found cannot be used: "
+              + FileFailure.reason(e));
       return false;
     }
   }
@@ -191,7 +193,7 @@ public final class StateFolder implements StateStore {
       rate = Math.max(1, bytes / Math.max(1e-9, (last - begin) / 1e9));
     } catch (IOException e) {
       full = true;
-      notes.accept(kind.full.formatted(e.getMessage()));
+      notes.accept(kind.full.formatted(FileFailure.reason(e)));
       discard(unfinished);
     }
   }
@@ -200,7 +202,7 @@ public final class StateFolder implements StateStore {
     try {
       Files.deleteIfExists(unfinished);
     } catch (IOException e) {
-      notes.accept("%s cannot be deleted: %s".formatted(unfinished, e.getMessage()));
+      notes.accept("%s cannot be deleted: %s".formatted(unfinished, FileFailure.reason(e)));
     }
   }
 

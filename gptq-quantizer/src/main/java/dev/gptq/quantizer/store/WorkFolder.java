@@ -6,6 +6,7 @@ import com.google.common.hash.Hashing;
 import com.google.common.io.MoreFiles;
 import com.google.common.io.RecursiveDeleteOption;
 import dev.gptq.formats.DurableFiles;
+import dev.gptq.formats.FileFailure;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.quantizer.pipeline.BlockStore;
 import dev.gptq.quantizer.pipeline.FinishedBlocks;
@@ -208,9 +209,9 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
     } catch (IOException e) {
       throw new UncheckedIOException(
           new IOException(
-              "keeping block %d in %s failed: %s; the blocks before it are kept, free some space and"
-                      .formatted(block, folder, e.getMessage())
-                  + " give the same command to go on",
+              "keeping block %d in %s failed: %s; once that is mended the same command goes on behind the"
+                      .formatted(block, folder, FileFailure.reason(e))
+                  + " blocks before it, which are kept",
               e));
     }
   }
