@@ -4,6 +4,7 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.Interruption;
 import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.console.MeasuringProgress;
 import dev.gptq.cli.hub.HubFiles;
@@ -138,7 +139,11 @@ final class CompareCommand implements Callable<Integer> {
                   .calibration(console)
                   .draws(opened, options.quality().samples(), seeds, console::warning)
               : ImmutableList.of();
-      try (Backend backend = backendOption.open(console)) {
+      try (Backend backend = backendOption.open(console);
+          Interruption _ =
+              Interruption.losing(
+                  console,
+                  "; nothing is kept, rows that are done stand above with their perplexity")) {
         Comparison comparison =
             new Comparison(
                 opened,

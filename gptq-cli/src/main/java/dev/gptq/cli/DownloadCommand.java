@@ -5,6 +5,7 @@ import dev.gptq.cli.console.ExitStatus;
 import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.console.Table;
 import dev.gptq.cli.console.UsageException;
+import dev.gptq.cli.hub.HubFiles;
 import dev.gptq.cli.hub.HubProgress;
 import dev.gptq.cli.options.OutputOption;
 import dev.gptq.hub.DownloadPlan;
@@ -65,7 +66,7 @@ final class DownloadCommand implements Callable<Integer> {
     try (Hub hub = new Hub(HubSettings.fromEnvironment())) {
       DownloadPlan plan = hub.plan(reference, selection(reference), progress);
       if (!dryRun) {
-        hub.download(plan, progress);
+        HubFiles.load(hub, plan, progress, console);
       }
       if (output.json()) {
         console.result(

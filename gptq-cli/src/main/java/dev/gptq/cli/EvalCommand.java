@@ -6,6 +6,7 @@ import com.google.common.collect.Sets;
 import dev.gptq.backend.Backend;
 import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.Interruption;
 import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.console.ProgressLines;
 import dev.gptq.cli.console.UsageException;
@@ -74,8 +75,8 @@ final class EvalCommand implements Callable<Integer> {
       names = "--report",
       paramLabel = "DIR",
       description =
-          "with --against: folder for a page with what was measured and a chart of the errors of"
-              + " the quantization, index.html; needs no other file")
+          "folder for a page with what was measured, a chart of the errors of the quantization, and"
+              + " what engines will need, index.html; needs no other file")
   private Path report;
 
   @Mixin private TextOptions text;
@@ -91,19 +92,21 @@ final class EvalCommand implements Callable<Integer> {
     if (text.given() == tasks.given()) {
       throw new UsageException("give a text with --text FILE, or tasks with --tasks NAMES");
     }
-    if (report != null && (against == null || tasks.given())) {
-      throw new UsageException("--report is for --text with --against");
-    }
     if (tasks.given()) {
       if (loading.loading() == Loading.BLOCKS) {
-        throw new UsageException("--load blocks is for --text: questions want the whole model");
+        throw new UsageException(
+            "--load blocks is for --text: each question is a text of its own, and a block would be"
+                + " loaded for each of them. Leave it out; a model that does not fit is measured with"
+                + " --text, or with --tasks on a GPU or machine with more memory");
       }
-      return new TaskMeasurement(tasks, text.bos(), console, output.json())
+      return new TaskMeasurement(tasks, text.bos(), console, output.json(), page())
           .run(model, Optional.ofNullable(against), backendOption);
     }
     try (Backend backend = backendOption.open(console);
         Evaluation evaluation =
-            Evaluation.of(model.folder(console), text.text(console), backend, loading.loading())) {
+            Evaluation.of(model.folder(console), text.text(console), backend, loading.loading());
+        Interruption _ =
+            Interruption.losing(console, "; of a measurement that has no end nothing is kept")) {
       ImmutableSet<String> known = evaluation.warnings();
       known.forEach(console::warning);
       IntConsumer progress = ProgressLines.windows(console, evaluation.windows().size());
@@ -117,12 +120,43 @@ final class EvalCommand implements Callable<Integer> {
     return ExitStatus.DONE;
   }
 
+  private Optional<EvaluationPage> page() {
+    return Optional.ofNullable(report)
+        .map(folder -> new EvaluationPage(folder, CommandText.of(spec)));
+  }
+
+  /** What was measured, for the title of a page. */
+  static String title(String model, Optional<String> against) {
+    return last(model) + against.map(base -> " beside " + last(base)).orElse("");
+  }
+
   private void measure(
       Evaluation evaluation, Backend backend, IntConsumer progress, Console console)
       throws IOException {
+    Path measured = model.folder(console);
+    if (report != null) {
+      HtmlPage.requirePlace(report, List.of(measured));
+    }
     long start = System.nanoTime();
     Perplexity result = evaluation.perplexity(progress);
     double seconds = (System.nanoTime() - start) / 1e9;
+    String line =
+        String.format(
+            Locale.ROOT,
+            "perplexity %.4f over %d windows of %d tokens (%s, %.0f tokens/s)",
+            result.perplexity(),
+            result.windows(),
+            result.length(),
+            Console.time(seconds),
+            (double) result.windows() * result.length() / seconds);
+    if (report != null) {
+      String title = title(model.name(), Optional.empty()) + " on " + text.title();
+      console.note(
+          "wrote "
+              + page()
+                  .orElseThrow()
+                  .write(title, backend, measured, Optional.empty(), page -> page.paragraph(line)));
+    }
     if (card) {
       record(
           evaluation,
@@ -143,15 +177,7 @@ final class EvalCommand implements Callable<Integer> {
                   .put("seconds", seconds)
                   .put("tokens_per_second", tokens / seconds)));
     } else {
-      console.result(
-          String.format(
-              Locale.ROOT,
-              "perplexity %.4f over %d windows of %d tokens (%s, %.0f tokens/s)",
-              result.perplexity(),
-              result.windows(),
-              result.length(),
-              Console.time(seconds),
-              tokens / seconds));
+      console.result(line);
     }
   }
 
@@ -165,12 +191,17 @@ final class EvalCommand implements Callable<Integer> {
     }
     Divergence result = evaluation.against(base, progress);
     if (report != null) {
-      String title =
-          "%s beside %s on %s".formatted(last(model.name()), last(against), text.title());
+      String title = title(model.name(), Optional.of(against)) + " on " + text.title();
       console.note(
           "wrote "
-              + EvaluationPage.write(
-                  report, title, CommandText.of(spec), backend, measured, result));
+              + page()
+                  .orElseThrow()
+                  .write(
+                      title,
+                      backend,
+                      measured,
+                      Optional.of(base),
+                      page -> DivergenceReport.addTo(page, result)));
     }
     if (card) {
       record(

@@ -24,8 +24,8 @@ import picocli.CommandLine.Spec;
     footer = {
       "",
       "Exit status: 0 done; 2 wrong usage; 65 bad input; 69 the requested backend is unavailable;"
-          + " 74 I/O error or no memory; 78 no suitable JDK; 130 or 143 interrupted (the same"
-          + " command goes on from there)."
+          + " 74 I/O error or no memory; 78 no suitable JDK; 130 or 143 interrupted (what is"
+          + " kept is said)."
     },
     subcommands = {
       DemoCommand.class,

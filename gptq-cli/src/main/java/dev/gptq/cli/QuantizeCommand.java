@@ -1,9 +1,12 @@
 package dev.gptq.cli;
 
+import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.Interruption;
 import dev.gptq.cli.console.JsonOutput;
+import dev.gptq.cli.console.MeasuringProgress;
 import dev.gptq.cli.console.QuantizationProgress;
 import dev.gptq.cli.options.BackendOption;
 import dev.gptq.cli.options.CalibrationOptions;
@@ -13,6 +16,7 @@ import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.ObserveOptions;
 import dev.gptq.cli.options.OutputOption;
 import dev.gptq.cli.options.PublicationOptions;
+import dev.gptq.cli.options.QualityOptions;
 import dev.gptq.cli.options.QuantizationOptions;
 import dev.gptq.cli.options.RegexConverter;
 import dev.gptq.cli.options.SequentialOption;
@@ -22,8 +26,11 @@ import dev.gptq.cli.options.WidthOptions;
 import dev.gptq.cli.report.CommandText;
 import dev.gptq.cli.report.HtmlPage;
 import dev.gptq.cli.report.PlanReport;
+import dev.gptq.cli.report.QualityReport;
 import dev.gptq.cli.report.QuantizationReport;
 import dev.gptq.cli.report.RunReport;
+import dev.gptq.models.Model;
+import dev.gptq.models.evaluation.Loading;
 import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
@@ -31,6 +38,7 @@ import dev.gptq.quantizer.run.KeptStates;
 import dev.gptq.quantizer.run.Quantization;
 import dev.gptq.quantizer.run.QuantizationPlan;
 import dev.gptq.quantizer.run.QuantizationSummary;
+import dev.gptq.quantizer.study.QualityCheck;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -42,6 +50,7 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
+import tools.jackson.databind.node.ObjectNode;
 
 /** Quantizes a checkpoint. */
 @Command(
@@ -147,8 +156,11 @@ final class QuantizeCommand implements Callable<Integer> {
       names = "--report",
       paramLabel = "DIR",
       description =
-          "folder for a page about the run with its settings, times, sizes and a chart of its errors, index.html; needs no other file")
+          "folder for a page about the run with its settings, times, sizes, a chart of its errors, what"
+              + " was measured with --text, and what engines will need, index.html; needs no other file")
   private Path report;
+
+  @Mixin private QualityOptions quality;
 
   @Option(names = "--overwrite", description = "replace the output folder when done")
   private boolean overwrite;
@@ -196,23 +208,69 @@ final class QuantizeCommand implements Callable<Integer> {
           plan.requireMemory(backend, forecast);
           return ExitStatus.DONE;
         }
+        Optional<ImmutableList<int[]>> measured = quality.windows(plan, calibration, console);
         QuantizationSummary summary;
         try (QuantizationProgress progress = new QuantizationProgress(console)) {
           summary = plan.run(backend, progress);
         }
-        if (report != null) {
-          console.note(
-              "wrote "
-                  + RunReport.write(report, model.name(), CommandText.of(spec), backend, summary));
-        }
-        if (outputOption.json()) {
-          console.result(JsonOutput.line(QuantizationReport.json(summary, backend)));
-        } else {
-          QuantizationReport.lines(summary).forEach(console::result);
-        }
+        tell(plan, backend, summary, measured, console);
       }
     }
     return ExitStatus.DONE;
+  }
+
+  /** Measures, and says what came of it. */
+  private void tell(
+      QuantizationPlan plan,
+      Backend backend,
+      QuantizationSummary summary,
+      Optional<ImmutableList<int[]>> measured,
+      Console console)
+      throws IOException {
+    Optional<QualityReport> found = Optional.empty();
+    if (measured.isPresent() || report != null) {
+      try (Model made = Model.open(plan.place())) {
+        if (measured.isPresent()) {
+          found = Optional.of(check(plan, backend, made, measured.get(), console));
+        }
+        if (report != null) {
+          RunReport page = new RunReport(model.name(), CommandText.of(spec), summary, found);
+          console.note("wrote " + page.write(report, backend, plan.model(), made));
+        }
+      }
+    }
+    if (outputOption.json()) {
+      ObjectNode json = QuantizationReport.json(summary, backend);
+      found.ifPresent(checked -> checked.addTo(json));
+      console.result(JsonOutput.line(json));
+    } else {
+      QuantizationReport.lines(summary).forEach(console::result);
+      found.ifPresent(checked -> checked.lines().forEach(console::result));
+    }
+  }
+
+  private QualityReport check(
+      QuantizationPlan plan,
+      Backend backend,
+      Model made,
+      ImmutableList<int[]> measured,
+      Console console) {
+    try (Interruption _ =
+        Interruption.keeping(
+            console, "; " + output + " is complete, what eval measures was not measured")) {
+      QualityCheck check =
+          QualityCheck.of(
+              plan.model(),
+              made,
+              plan.request().settings(),
+              measured,
+              backend,
+              Loading.AUTO,
+              new MeasuringProgress(console),
+              console::note);
+      console.endProgress();
+      return new QualityReport(check, quality.title());
+    }
   }
 
   private Quantization quantization(Console console) throws IOException {

@@ -4,12 +4,15 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.Interruption;
 import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.console.ProgressLines;
 import dev.gptq.cli.hub.HubFiles;
 import dev.gptq.cli.options.BackendOption;
 import dev.gptq.cli.options.ModelOption;
 import dev.gptq.cli.options.TaskOptions;
+import dev.gptq.cli.report.EvaluationPage;
+import dev.gptq.cli.report.HtmlPage;
 import dev.gptq.cli.report.TaskReport;
 import dev.gptq.models.Model;
 import dev.gptq.models.forward.Decoder;
@@ -25,6 +28,8 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /** Asks one or two models, one after the other, the questions of tasks. */
 final class TaskMeasurement {
@@ -32,12 +37,15 @@ final class TaskMeasurement {
   private final Bos bos;
   private final Console console;
   private final boolean json;
+  private final Optional<EvaluationPage> page;
 
-  TaskMeasurement(TaskOptions options, Bos bos, Console console, boolean json) {
+  TaskMeasurement(
+      TaskOptions options, Bos bos, Console console, boolean json, Optional<EvaluationPage> page) {
     this.options = options;
     this.bos = bos;
     this.console = console;
     this.json = json;
+    this.page = page;
   }
 
   int run(ModelOption model, Optional<String> against, BackendOption backendOption)
@@ -57,13 +65,26 @@ final class TaskMeasurement {
         against.isPresent()
             ? Optional.of(HubFiles.model(against.get(), console))
             : Optional.empty();
-    try (Backend backend = backendOption.open(console)) {
+    if (page.isPresent()) {
+      HtmlPage.requirePlace(
+          page.get().folder(), Stream.concat(Stream.of(folder), base.stream()).toList());
+    }
+    try (Backend backend = backendOption.open(console);
+        Interruption _ =
+            Interruption.losing(console, "; of answers to some of the questions nothing is kept")) {
       Map<Task, TaskResult> results = measure(folder, questions, backend);
       Optional<Map<Task, TaskResult>> other =
           base.isPresent()
               ? Optional.of(measure(base.get(), questions, backend))
               : Optional.empty();
       TaskReport report = new TaskReport(suites, results, other);
+      if (page.isPresent()) {
+        String title =
+            EvalCommand.title(model.name(), against)
+                + " in "
+                + suites.stream().map(Suite::name).collect(Collectors.joining(", "));
+        console.note("wrote " + page.get().write(title, backend, folder, base, report::addTo));
+      }
       if (json) {
         console.result(
             JsonOutput.line(

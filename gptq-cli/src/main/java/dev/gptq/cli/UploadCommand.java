@@ -2,6 +2,7 @@ package dev.gptq.cli;
 
 import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.ExitStatus;
+import dev.gptq.cli.console.Interruption;
 import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.console.Table;
 import dev.gptq.cli.hub.HubProgress;
@@ -79,7 +80,14 @@ final class UploadCommand implements Callable<Integer> {
         list(plan, document, console);
         return ExitStatus.DONE;
       }
-      URI commit = hub.upload(plan, message, progress);
+      URI commit;
+      try (Interruption _ =
+          Interruption.keeping(
+              console,
+              "; there is no commit yet, large files that are there are not sent again by the same"
+                  + " command")) {
+        commit = hub.upload(plan, message, progress);
+      }
       console.result(
           output.json()
               ? JsonOutput.line(document.put("commit", commit.toString()))

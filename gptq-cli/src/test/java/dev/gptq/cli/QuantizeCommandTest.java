@@ -9,6 +9,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -129,8 +131,17 @@ final class QuantizeCommandTest {
             "rtn",
             "--report",
             folder.resolve("report"),
+            "--text",
+            Cli.EVALUATION,
+            "--windows",
+            "1",
+            "--seq-len",
+            "32",
             "--json");
     assertThat(quantized.status()).as(quantized.err()).isZero();
+    JsonNode quality = quantized.json().required("quality");
+    assertThat(quality.required("quantized").required("kl").asDouble()).isPositive();
+    assertThat(quality.has("rounded_to_nearest")).as("it is that itself").isFalse();
     assertThat(Files.readString(folder.resolve("report/index.html")))
         .as("nothing of what rounding does not look at")
         .contains("group size", "vector bits")
@@ -141,11 +152,48 @@ final class QuantizeCommandTest {
   }
 
   @Test
-  void makesTheFoldersAboveTheOutputHoweverItStarts() {
-    Path output = folder.resolve("a/b/w4");
-    Cli.Outcome quantized = quantize(output, "--no-resume", "--include", "layers[.]1[.].*k_proj");
+  void makesTheFoldersAboveTheOutputHoweverItStartsAndMeasuresWhatItMade() throws IOException {
+    Path output = folder.resolve("a/b/w3");
+    Path page = folder.resolve("page");
+    Cli.Outcome quantized =
+        quantize(
+            output,
+            "--no-resume",
+            "--include",
+            "layers[.]1[.].*k_proj",
+            "--bits",
+            "3",
+            "--text",
+            Cli.EVALUATION,
+            "--windows",
+            "2",
+            "--report",
+            page);
     assertThat(quantized.status()).as(quantized.err()).isZero();
     assertThat(output.resolve("model.safetensors")).exists();
+    assertThat(quantized.out()).contains("tokens of demo-evaluation.txt:");
+    double made = divergence(quantized, "quantized");
+    assertThat(divergence(quantized, "rounded to nearest"))
+        .as("of the one module that is quantized, and only that")
+        .isGreaterThan(made)
+        .isLessThan(0.2);
+    assertThat(Files.readString(page.resolve("index.html")))
+        .contains("Beside the original and rounding to nearest", "keys and values of 512 tokens")
+        .contains("GPTQModel", "<td>rounded to nearest</td>");
+  }
+
+  private static double divergence(Cli.Outcome outcome, String row) {
+    Matcher found =
+        Pattern.compile("(?m)^" + row + " +[\\d.]+ +([\\d.]+) ± ").matcher(outcome.out());
+    assertThat(found.find()).as(outcome.out()).isTrue();
+    return Double.parseDouble(found.group(1));
+  }
+
+  @Test
+  void windowsAreOfAText() {
+    Cli.Outcome outcome = quantize(folder.resolve("none"), "--windows", "2");
+    assertThat(outcome.status()).isEqualTo(2);
+    assertThat(outcome.err()).contains("--text");
   }
 
   @Test

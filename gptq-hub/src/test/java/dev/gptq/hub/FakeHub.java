@@ -207,8 +207,8 @@ public final class FakeHub implements AutoCloseable {
 
   private static void revision(HttpExchange exchange, FakeRepo repo, String revision)
       throws IOException {
-    if (revision.equals("main") || repo.commits.containsKey(revision)) {
-      String commit = revision.equals("main") ? repo.commit : revision;
+    String commit = repo.commitOf(revision);
+    if (repo.commits.containsKey(commit)) {
       json(
           exchange,
           "{\"id\":\"%s\",\"sha\":\"%s\",\"private\":%s,\"siblings\":[],\"tags\":[]}"
@@ -249,7 +249,7 @@ public final class FakeHub implements AutoCloseable {
 
   private void file(HttpExchange exchange, FakeRepo repo, String revision, String path)
       throws IOException {
-    String commit = revision.equals("main") ? repo.commit : revision;
+    String commit = repo.commitOf(revision);
     byte[] bytes = repo.commits.getOrDefault(commit, Map.of()).get(path);
     if (repo.gated) {
       boolean known = authorized(exchange);

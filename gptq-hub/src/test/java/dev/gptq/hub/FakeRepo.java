@@ -1,6 +1,7 @@
 package dev.gptq.hub;
 
 import java.io.ByteArrayOutputStream;
+import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -11,7 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 
-/** A repository of {@link FakeHub}, with one branch. */
+/** A repository of {@link FakeHub}, with one branch, main, unless it is called otherwise. */
 public final class FakeRepo {
   final String api;
   boolean gated;
@@ -28,9 +29,22 @@ public final class FakeRepo {
   /** The listed entry of a file in place of the true one. */
   final Map<String, String> lies = new LinkedHashMap<>();
 
+  private String branch = "main";
+
   FakeRepo(String api) {
     this.api = api;
     commits.put(commit, new TreeMap<>());
+  }
+
+  /** Calls its branch otherwise. */
+  public FakeRepo branch(String name) {
+    branch = name;
+    return this;
+  }
+
+  /** The commit of a revision as it stands in an address; itself if it is one. */
+  String commitOf(String revision) {
+    return URLDecoder.decode(revision, StandardCharsets.UTF_8).equals(branch) ? commit : revision;
   }
 
   /** Makes a new commit with this file. */

@@ -7,6 +7,7 @@ import dev.gptq.quantizer.tune.TuningOutcome;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.Optional;
 
 /**
  * Shows how a quantization goes on, and says what is kept if the process is told to end meanwhile.
@@ -15,7 +16,7 @@ import java.util.Locale;
 public final class QuantizationProgress implements QuantizationListener, AutoCloseable {
   private final Console console;
   private JobListener blocks = JobListener.SILENT;
-  private Thread hint;
+  private Optional<Interruption> hint = Optional.empty();
 
   /** Progress on a console. */
   public QuantizationProgress(Console console) {
@@ -41,19 +42,15 @@ public final class QuantizationProgress implements QuantizationListener, AutoClo
         "working",
         json -> json.put("work_folder", workFolder.toString()).put("finished", finishedBlocks));
     blocks = ProgressLines.blocks(console, "quantizing", finishedBlocks);
-    hint = new Thread(() -> interrupted(workFolder));
-    Runtime.getRuntime().addShutdownHook(hint);
-  }
-
-  private void interrupted(Path workFolder) {
-    boolean kept = Files.isDirectory(workFolder);
-    console.note(
-        kept
-            ? "interrupted; what is finished is kept in "
-                + workFolder
-                + " and the same command goes on from there"
-            : "interrupted before a block was finished; nothing is kept");
-    console.event("interrupted", json -> json.put("kept", kept));
+    hint =
+        Optional.of(
+            new Interruption(
+                console,
+                () -> Files.isDirectory(workFolder),
+                "; what is finished is kept in "
+                    + workFolder
+                    + " and the same command goes on from there",
+                " before a block was finished; nothing is kept"));
   }
 
   @Override
@@ -118,9 +115,6 @@ public final class QuantizationProgress implements QuantizationListener, AutoClo
 
   @Override
   public void close() {
-    if (hint != null) {
-      Runtime.getRuntime().removeShutdownHook(hint);
-      hint = null;
-    }
+    hint.ifPresent(Interruption::close);
   }
 }

@@ -40,7 +40,7 @@ public final class Table {
 
   /** Whether a cell is empty or a number, perhaps with a deviation or a unit. */
   public static boolean isNumber(String cell) {
-    return cell.matches("[-+]?[0-9.]*(e[-+]?[0-9]+)?( ± [0-9.]+)?( ?[%A-Za-z]+)?");
+    return cell.matches("([-+]?[0-9.]+(e[-+]?[0-9]+)?( ± [0-9.]+)?( ?[%A-Za-z]+)?)?");
   }
 
   public List<String> lines() {

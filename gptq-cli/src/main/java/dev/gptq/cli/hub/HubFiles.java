@@ -2,6 +2,7 @@ package dev.gptq.cli.hub;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.cli.console.Console;
+import dev.gptq.cli.console.Interruption;
 import dev.gptq.cli.console.UsageException;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.hub.DownloadPlan;
@@ -65,9 +66,20 @@ public final class HubFiles {
       throws IOException {
     TransferListener progress = new HubProgress(console, "loading " + reference);
     DownloadPlan plan = hub.plan(reference, selection, progress);
-    hub.download(plan, progress);
+    load(hub, plan, progress, console);
     console.endProgress();
     return plan;
+  }
+
+  /** Loads what a plan says and the cache has not. */
+  public static void load(Hub hub, DownloadPlan plan, TransferListener progress, Console console)
+      throws IOException {
+    try (Interruption _ =
+        Interruption.keeping(
+            console,
+            "; what has come is kept in the cache, and the same command goes on from there")) {
+      hub.download(plan, progress);
+    }
   }
 
   /** The one file of a text. */
@@ -81,11 +93,16 @@ public final class HubFiles {
 
   /** The files of a text: one, or several where it names files of a data set by a pattern. */
   public static ImmutableList<Path> texts(String text, Console console) throws IOException {
-    if (!HubReference.isMarked(text)) {
-      return ImmutableList.of(path(text));
-    }
+    return HubReference.isMarked(text)
+        ? texts(text, console, HubSettings.fromEnvironment())
+        : ImmutableList.of(path(text));
+  }
+
+  /** The same of what is on the hub. */
+  static ImmutableList<Path> texts(String text, Console console, HubSettings settings)
+      throws IOException {
     HubReference reference = HubReference.parse(text, RepoKind.DATASET);
-    try (Hub hub = new Hub(HubSettings.fromEnvironment())) {
+    try (Hub hub = new Hub(settings)) {
       if (reference.path().isEmpty()) {
         throw unnamed(hub, text, reference, console);
       }

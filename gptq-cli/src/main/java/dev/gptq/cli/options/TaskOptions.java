@@ -3,7 +3,7 @@ package dev.gptq.cli.options;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.UsageException;
-import dev.gptq.cli.hub.HubFiles;
+import dev.gptq.cli.hub.HubTasks;
 import dev.gptq.models.tasks.Task;
 import dev.gptq.models.tasks.TaskCatalog;
 import dev.gptq.models.tasks.TaskCatalog.Suite;
@@ -77,16 +77,8 @@ public final class TaskOptions {
     return limit == null ? OptionalInt.empty() : OptionalInt.of(limit);
   }
 
-  /** Where the questions come from; the hub has converted every public data set to Parquet. */
-  public TaskData data(Console console) {
-    return folder != null
-        ? TaskData.folder(folder)
-        : (task, split) ->
-            TaskData.read(
-                HubFiles.texts(
-                    "hf:datasets/%s@refs/convert/parquet/%s/%s/*.parquet"
-                        .formatted(task.dataset(), task.config(), split),
-                    console),
-                task);
+  /** Where the questions come from. */
+  public TaskData data(Console console) throws IOException {
+    return folder != null ? TaskData.folder(folder) : HubTasks.data(console);
   }
 }

@@ -62,7 +62,12 @@ public final class TextOptions {
 
   /** What a model card calls the text: its name on the hub, or that of the file. */
   public String title() {
-    return file.startsWith("hf:") ? file : Path.of(file).getFileName().toString();
+    return title(file);
+  }
+
+  /** The same of any text. */
+  public static String title(String text) {
+    return text.startsWith("hf:") ? text : Path.of(text).getFileName().toString();
   }
 
   /** A text in windows like those of the calibration. */

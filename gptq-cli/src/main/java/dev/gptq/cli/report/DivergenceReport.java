@@ -1,6 +1,7 @@
 package dev.gptq.cli.report;
 
 import com.google.common.collect.ImmutableList;
+import dev.gptq.cli.console.Table;
 import dev.gptq.models.evaluation.Divergence;
 import dev.gptq.models.evaluation.Divergence.Estimate;
 import java.util.List;
@@ -33,6 +34,19 @@ public final class DivergenceReport {
             "probability of the correct token: RMS change %.3f %%",
             100 * d.rmsProbabilityChange()),
         "  percentiles " + percentiles + " of the change: " + changes);
+  }
+
+  /** Adds it to a page. */
+  public static void addTo(HtmlPage page, Divergence d) {
+    page.table(
+        new Table("", "this model", "the original")
+            .row("perplexity", number(d.perplexity()), number(d.basePerplexity())));
+    page.heading("In full");
+    lines(d).forEach(page::paragraph);
+  }
+
+  private static String number(double value) {
+    return String.format(Locale.ROOT, "%.4f", value);
   }
 
   private static String text(Estimate estimate, double factor, String unit) {

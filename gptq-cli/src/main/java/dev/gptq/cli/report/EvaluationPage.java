@@ -1,44 +1,49 @@
 package dev.gptq.cli.report;
 
 import dev.gptq.backend.Backend;
-import dev.gptq.cli.console.Table;
-import dev.gptq.models.evaluation.Divergence;
+import dev.gptq.models.Model;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 
-/** The page about how far a quantized model's predictions are from the original's. */
-public final class EvaluationPage {
-  private EvaluationPage() {}
+/**
+ * A page about what was measured of a model.
+ *
+ * @param folder where it is written
+ * @param command what was typed
+ */
+public record EvaluationPage(Path folder, String command) {
 
   /**
-   * Writes it into a folder and returns its path.
+   * Writes it and returns its path.
    *
-   * @param title what was compared on what
-   * @param command what was typed
-   * @param model the folder of the model, whose log of its quantization is drawn if there is one
+   * @param title what was measured on what
+   * @param model the model, whose log of its quantization is drawn if there is one
+   * @param base what it was compared with
+   * @param results adds what came of it
    */
-  public static Path write(
-      Path folder, String title, String command, Backend backend, Path model, Divergence result)
+  public Path write(
+      String title, Backend backend, Path model, Optional<Path> base, Consumer<HtmlPage> results)
       throws IOException {
     HtmlPage page = new HtmlPage(title);
-    page.table(
-        new Table("", "this model", "the original")
-            .row("perplexity", number(result.perplexity()), number(result.basePerplexity())));
-    page.heading("In full");
-    DivergenceReport.lines(result).forEach(page::paragraph);
+    results.accept(page);
     Optional<ErrorLog> log = ErrorLog.ofCheckpoint(model);
     if (log.isPresent()) {
       ErrorPages.addChart(page, Map.of(model.toString(), log.get().errors()));
     }
+    try (Model measured = Model.open(model)) {
+      if (base.isPresent()) {
+        try (Model original = Model.open(base.get())) {
+          ServingReport.addTo(page, measured, Optional.of(original));
+        }
+      } else {
+        ServingReport.addTo(page, measured, Optional.empty());
+      }
+    }
     page.heading("Machine").facts(ErrorPages.machine(backend));
     page.paragraph("The same again, in the same folder:").code(command);
     return page.write(folder);
-  }
-
-  private static String number(double value) {
-    return String.format(Locale.ROOT, "%.4f", value);
   }
 }

@@ -2,6 +2,7 @@ package dev.gptq.cli.report;
 
 import dev.gptq.backend.Backend;
 import dev.gptq.cli.console.Console;
+import dev.gptq.models.Model;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantize.Refinement;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
@@ -16,27 +17,36 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 
-/** The page about one quantization. */
-public final class RunReport {
-  private RunReport() {}
+/**
+ * The page about one quantization.
+ *
+ * @param model what the original was called
+ * @param command what was typed
+ * @param summary what came of it
+ * @param quality what was measured on a text, if one was given
+ */
+public record RunReport(
+    String model, String command, QuantizationSummary summary, Optional<QualityReport> quality) {
 
   /**
    * Writes it into a folder and returns its path.
    *
-   * @param command what was typed
+   * @param original the full-precision model
+   * @param made what the run has written
    */
-  public static Path write(
-      Path folder, String model, String command, Backend backend, QuantizationSummary summary)
-      throws IOException {
+  public Path write(Path folder, Backend backend, Model original, Model made) throws IOException {
     RunRequest request = summary.request();
     HtmlPage page = new HtmlPage("Quantization of " + model.substring(model.lastIndexOf('/') + 1));
     QuantizationReport.lines(summary).forEach(page::paragraph);
+    quality.ifPresent(measured -> measured.addTo(page));
     List<LoggedError> errors = summary.reports().stream().map(LoggedError::of).toList();
     if (errors.stream().anyMatch(e -> Double.isFinite(e.error()))) {
       ErrorPages.addChart(page, Map.of(name(request.output()), errors));
     }
     page.heading("Sizes").facts(sizes(summary));
+    ServingReport.addTo(page, made, Optional.of(original));
     page.heading("Settings").facts(settings(model, request));
     page.paragraph("The same again, in the same folder:").code(command);
     page.heading("Machine").facts(ErrorPages.machine(backend));

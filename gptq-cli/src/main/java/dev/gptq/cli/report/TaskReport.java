@@ -57,12 +57,28 @@ public final class TaskReport {
 
   /** A table. */
   public List<String> lines() {
+    List<String> lines = new ArrayList<>(table().lines());
+    mean().ifPresent(lines::add);
+    return lines;
+  }
+
+  /** Adds it to a page. */
+  public void addTo(HtmlPage page) {
+    page.table(table());
+    mean().ifPresent(page::paragraph);
+    page.paragraph(
+        "Prompts, metrics and standard errors (behind ±) are those of lm-evaluation-harness."
+            + (base.isPresent()
+                ? " The difference has the standard error of pairs, recovery is the share of the"
+                    + " base's score that is left."
+                : ""));
+  }
+
+  private Table table() {
     Table table =
         base.isPresent()
             ? new Table("task", "questions", "metric", "model", "base", "difference", "recovery")
             : new Table("task", "questions", "metric", "model");
-    List<Double> mine = new ArrayList<>();
-    List<Double> theirs = new ArrayList<>();
     for (Suite suite : suites) {
       if (suite.tasks().size() > 1) {
         group(table, suite);
@@ -71,30 +87,29 @@ public final class TaskReport {
         TaskResult result = results.get(task);
         result.scores().forEach(score -> row(table, result, score));
       }
-      mine.add(main(suite, results).value());
-      base.ifPresent(other -> theirs.add(main(suite, other).value()));
     }
-    List<String> lines = new ArrayList<>(table.lines());
-    if (suites.size() > 1) {
-      lines.add(mean(mine, theirs));
-    }
-    return lines;
+    return table;
   }
 
-  private static String mean(List<Double> mine, List<Double> theirs) {
-    double model = average(mine);
+  /** Of several tasks. */
+  private Optional<String> mean() {
+    if (suites.size() == 1) {
+      return Optional.empty();
+    }
+    double model = average(results);
     String line = String.format(Locale.ROOT, "mean accuracy %.2f %%", 100 * model);
-    if (theirs.isEmpty()) {
-      return line;
+    if (base.isEmpty()) {
+      return Optional.of(line);
     }
-    double other = average(theirs);
-    return line
-        + String.format(
-            Locale.ROOT, " against %.2f %%, recovery %s", 100 * other, recovery(model, other));
+    double other = average(base.get());
+    return Optional.of(
+        line
+            + String.format(
+                Locale.ROOT, " against %.2f %%, recovery %s", 100 * other, recovery(model, other)));
   }
 
-  private static double average(List<Double> values) {
-    return values.stream().mapToDouble(Double::doubleValue).average().orElseThrow();
+  private double average(Map<Task, TaskResult> of) {
+    return suites.stream().mapToDouble(suite -> main(suite, of).value()).average().orElseThrow();
   }
 
   private static Measured main(Suite suite, Map<Task, TaskResult> results) {

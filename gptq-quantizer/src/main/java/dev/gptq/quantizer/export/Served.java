@@ -2,11 +2,14 @@ package dev.gptq.quantizer.export;
 
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.formats.packed.PackedModules;
 import dev.gptq.models.Model;
 import dev.gptq.quantizer.observe.FusedModules;
 import dev.gptq.quantizer.pipeline.ExpertCounts;
 import java.util.Collection;
+import java.util.Optional;
 import java.util.function.Predicate;
+import tools.jackson.databind.node.ObjectNode;
 
 /**
  * What of a quantized model decides which programs run it.
@@ -44,6 +47,20 @@ public record Served(
         FusedModules.split(model.spec(), selection).isPresent(),
         mixed || ImmutableSet.copyOf(settings).size() > 1,
         model.config().text().json().path("sliding_window").asLong(0) > 0);
+  }
+
+  /** Of a model as it lies on the disk, quantized. */
+  static Served of(Model quantized) {
+    Optional<PackedModules> modules = quantized.quantization();
+    return of(
+        quantized,
+        name -> modules.map(found -> found.has(name)).orElse(true),
+        modules.map(PackedModules::base).stream().toList(),
+        modules.map(PackedModules::settings).map(Served::isMixed).orElse(false));
+  }
+
+  private static boolean isMixed(ObjectNode settings) {
+    return !settings.path("dynamic").isEmpty() || settings.path("config_groups").size() > 1;
   }
 
   /** The same for who has been told what is split. */

@@ -3,6 +3,8 @@ package dev.gptq.quantizer.export;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.models.Model;
+import java.nio.file.Files;
 import java.util.Arrays;
 import java.util.Optional;
 
@@ -119,12 +121,22 @@ public enum Server {
     }
 
     @Override
+    public boolean runsOn(Machine machine) {
+      return machine.kind() == Machine.Kind.APPLE;
+    }
+
+    @Override
     String command(String name, String file) {
       return "mlx_lm.generate --model " + name + " --prompt \"...\"";
     }
   },
   /** The runner of GGUF files. */
   LLAMA_CPP("llama.cpp", "gguf") {
+    @Override
+    public boolean runsOn(Machine machine) {
+      return true;
+    }
+
     @Override
     String command(String name, String file) {
       return "llama-server -m " + file;
@@ -142,6 +154,11 @@ public enum Server {
   /** What it is called. */
   public String title() {
     return title;
+  }
+
+  /** Whether it makes use of what such a machine has: its fastest memory. */
+  public boolean runsOn(Machine machine) {
+    return machine.kind() == Machine.Kind.NVIDIA;
   }
 
   boolean reads(String format) {
@@ -164,6 +181,17 @@ public enum Server {
     return Arrays.stream(values())
         .filter(server -> server.reads(format) && server.refusalOf(format, what).isEmpty())
         .collect(ImmutableList.toImmutableList());
+  }
+
+  /** The programs that run a model as it lies on the disk; none are known of full precision. */
+  public static ImmutableList<Server> running(Model model) {
+    if (Files.isRegularFile(model.path())) {
+      return running("gguf", Served.of(model));
+    }
+    return model
+        .quantization()
+        .map(modules -> running(modules.format().id(), Served.of(model)))
+        .orElse(ImmutableList.of());
   }
 
   /** What programs for a format refuse of a model, a sentence each. */

@@ -459,11 +459,22 @@ public final class QuantizationPlan implements AutoCloseable {
   }
 
   private Checkpoint written(CheckpointSettings checkpoint) throws IOException {
+    Path place = place(checkpoint);
+    return checkpoint.format() instanceof GgufFormat
+        ? GgufFile.open(place).seenAs(ImmutableMap.of())
+        : Checkpoint.open(place);
+  }
+
+  /** Where a run puts the model that it makes, in the first of its formats: a folder, or a file. */
+  public Path place() {
+    return place(request.checkpoints().getFirst());
+  }
+
+  private Path place(CheckpointSettings checkpoint) {
     Path folder = request.folder(checkpoint);
     return checkpoint.format() instanceof GgufFormat
-        ? GgufFile.open(folder.resolve(CheckpointExporter.weightFile(model, checkpoint)))
-            .seenAs(ImmutableMap.of())
-        : Checkpoint.open(folder);
+        ? folder.resolve(CheckpointExporter.weightFile(model, checkpoint))
+        : folder;
   }
 
   private long ggufBytes(ModuleReport report) {
