@@ -40,6 +40,10 @@ public class PackedMatmulBenchmark extends BackendBenchmark {
   @Param("float32")
   public String activations;
 
+  /** Whose kernels the CPU backend runs: java or native. */
+  @Param("java")
+  public String kernels;
+
   /** Weights to go round, in MiB: more than any cache, so that decoding reads memory. */
   @Param("256")
   public int footprint;
@@ -52,7 +56,7 @@ public class PackedMatmulBenchmark extends BackendBenchmark {
   @Override
   ImmutableMap<String, String> settings() {
     return backend.equals("simd")
-        ? ImmutableMap.of("simd.activations", activations)
+        ? ImmutableMap.of("simd.activations", activations, "simd.kernels", kernels)
         : ImmutableMap.of();
   }
 

@@ -71,7 +71,8 @@ public final class Reach {
   private static Backend open(int threads, String activations) {
     return Backends.open(
         "simd",
-        new BackendOptions(threads, 0, ImmutableMap.of("simd.activations", activations)),
+        new BackendOptions(
+            threads, 0, ImmutableMap.of("simd.activations", activations, "simd.kernels", "java")),
         refused -> {});
   }
 

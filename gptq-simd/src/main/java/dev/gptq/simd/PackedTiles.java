@@ -2,6 +2,7 @@ package dev.gptq.simd;
 
 import dev.gptq.backend.PackedWeights;
 import dev.gptq.pack.PackedMatrix;
+import dev.gptq.simd.kernels.RoundedWeights;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
@@ -51,6 +52,9 @@ final class PackedTiles implements PackedWeights {
 
   private final boolean identity;
 
+  /** These weights for kernels outside of Java, of 4-bit codes. */
+  private final Optional<RoundedWeights> rounded;
+
   private PackedTiles(PackedMatrix m, TensorScope scope) {
     this.rows = m.rows();
     this.columns = m.columns();
@@ -66,6 +70,28 @@ final class PackedTiles implements PackedWeights {
     this.words = Matrix.of(owner);
     this.scales = Matrix.of(zeros(scope, DType.F32, tiles, groups));
     this.zeros = m.zeros().map(values -> Matrix.of(zeros(scope, DType.F32, tiles, groups)));
+    this.rounded = bits == 4 ? Optional.of(rounded(scope)) : Optional.empty();
+  }
+
+  private RoundedWeights rounded(TensorScope scope) {
+    int chunks = groupOfChunk.length;
+    Matrix copy = Matrix.of(scope.zeros(DType.I32, 1, chunks, Layout.ROW_MAJOR));
+    MemorySegment.copy(groupOfChunk, 0, copy.segment(), Lanes.INT, copy.at(0, 0), chunks);
+    return new RoundedWeights(
+        whole(words),
+        whole(scales),
+        zeros.map(PackedTiles::whole),
+        fixedZero,
+        whole(copy),
+        rows,
+        OUTPUTS,
+        chunks,
+        groups);
+  }
+
+  /** The bytes of a matrix whose rows follow one another. */
+  private static MemorySegment whole(Matrix m) {
+    return m.segment().asSlice(m.at(0, 0), 4L * m.rows() * m.columns());
   }
 
   /** Copies a packed matrix into tiles. */
@@ -239,6 +265,11 @@ final class PackedTiles implements PackedWeights {
   /** Zero points, placed as the scales. */
   Optional<MemorySegment> zeros() {
     return zeros.map(Matrix::segment);
+  }
+
+  /** What kernels outside of Java read, of weights of 4 bits. */
+  RoundedWeights rounded() {
+    return rounded.orElseThrow();
   }
 
   /** Throws {@link IllegalStateException} if the scope of these weights is closed. */

@@ -41,6 +41,7 @@ final class SimdBackend implements Backend {
   private final QuantizationOps quantization;
   private final PackedMatmul packed;
   private final ActivationMode activations;
+  private final KernelChoice kernels;
   private final TransformerOps transformer;
   private final GradientOps gradients;
   private final TuningOps tuning;
@@ -52,7 +53,8 @@ final class SimdBackend implements Backend {
         options.threads(),
         lanes(options),
         false,
-        ActivationMode.of(options));
+        ActivationMode.of(options),
+        KernelChoice.of(options));
   }
 
   private static int lanes(BackendOptions options) {
@@ -65,7 +67,8 @@ final class SimdBackend implements Backend {
       int threads,
       int lanes,
       boolean isLane,
-      ActivationMode activations) {
+      ActivationMode activations,
+      KernelChoice kernels) {
     this.memory = memory;
     this.scratch = scratch;
     this.root = new HostScope(memory);
@@ -74,8 +77,9 @@ final class SimdBackend implements Backend {
     execution = new Execution(threads, scratch);
     linalg = new SimdLinearAlgebra(execution);
     quantization = new SimdQuantizationOps(execution);
-    packed = new SimdPackedMatmul(execution, activations);
+    packed = new SimdPackedMatmul(execution, activations, kernels.kernels());
     this.activations = activations;
+    this.kernels = kernels;
     transformer = new SimdTransformerOps(execution);
     gradients = new SimdGradientOps(execution);
     tuning = new SimdTuningOps(execution);
@@ -93,7 +97,9 @@ final class SimdBackend implements Backend {
             "threads",
             Integer.toString(threads),
             "activations",
-            activations.id()));
+            activations.id(),
+            "kernels",
+            kernels.text()));
   }
 
   @Override
@@ -144,7 +150,7 @@ final class SimdBackend implements Backend {
   @Override
   public Backend newLane() {
     int workers = Math.max(1, execution.pool().workers() / lanes);
-    return new SimdBackend(memory, scratch, workers, 1, true, activations);
+    return new SimdBackend(memory, scratch, workers, 1, true, activations, kernels);
   }
 
   @Override

@@ -34,6 +34,7 @@ public final class SimdBackendProvider implements BackendProvider {
             ActivationMode.SETTING,
             "one of " + ActivationMode.known(),
             id -> ActivationMode.of(id).isPresent()),
+        KernelChoice.setting(),
         BackendSetting.positive(SimdBackend.LANES));
   }
 
@@ -59,6 +60,10 @@ public final class SimdBackendProvider implements BackendProvider {
           "the setting " + ActivationMode.SETTING + " is '" + activations + "'",
           "Use one of " + ActivationMode.known() + ".");
     }
+    Optional<Availability.Unavailable> kernels = KernelChoice.refusal(options);
+    if (kernels.isPresent()) {
+      return kernels.get();
+    }
     int bits = LaneWidth.parse(forced);
     return new Availability.Available(
         RANK,
@@ -69,7 +74,9 @@ public final class SimdBackendProvider implements BackendProvider {
             "threads",
             Integer.toString(options.threads()),
             "activations",
-            ActivationMode.of(options).id()));
+            ActivationMode.of(options).id(),
+            "kernels",
+            KernelChoice.of(options).text()));
   }
 
   @Override

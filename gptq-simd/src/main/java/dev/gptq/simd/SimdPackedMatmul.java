@@ -3,13 +3,17 @@ package dev.gptq.simd;
 import dev.gptq.backend.PackedMatmul;
 import dev.gptq.backend.PackedWeights;
 import dev.gptq.pack.PackedMatrix;
+import dev.gptq.simd.kernels.RoundedKernels;
+import dev.gptq.simd.kernels.RoundedWeights;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.lang.foreign.MemorySegment;
+import java.util.Optional;
 
 /**
  * Products with packed weights: {@link Gemm} for many rows, and for few a kernel of its own, or
- * another one if activations are rounded to 8 bits.
+ * another one if activations are rounded to 8 bits, or {@link RoundedKernels} for any number of
+ * rows.
  */
 final class SimdPackedMatmul implements PackedMatmul {
   // From here on, dequantizing once for all rows costs less than reading codes for every row.
@@ -21,12 +25,17 @@ final class SimdPackedMatmul implements PackedMatmul {
   // Bytes of weights of a task: enough to pay for handing it out.
   private static final long GRAIN = 1 << 14;
 
+  // Bytes of weights of a task of many rows, which read all of the rounded rows each.
+  private static final long MANY_ROWS_GRAIN = 1 << 17;
+
   private final Execution execution;
   private final ActivationMode mode;
+  private final Optional<RoundedKernels> kernels;
 
-  SimdPackedMatmul(Execution execution, ActivationMode mode) {
+  SimdPackedMatmul(Execution execution, ActivationMode mode, Optional<RoundedKernels> kernels) {
     this.execution = execution;
     this.mode = mode;
+    this.kernels = kernels;
   }
 
   @Override
@@ -46,8 +55,10 @@ final class SimdPackedMatmul implements PackedMatmul {
     Matrix rows = Activations.rows("x", x);
     Matrix out = Activations.rows("y", y);
     boolean many = rows.rows() >= MANY_ROWS;
-    if (weights.bits() == 4 && mode.rounds(many)) {
-      if (rows.rows() < MANY_ROUNDED_ROWS) {
+    if (weights.bits() == 4 && mode.rounds(many, kernels.isPresent())) {
+      if (kernels.isPresent()) {
+        rounded(kernels.get(), rows, weights, out);
+      } else if (rows.rows() < MANY_ROUNDED_ROWS) {
         decodeRounded(rows, weights, out);
       } else {
         prefill(roundedSlots(rows, weights), weights, out);
@@ -80,7 +91,7 @@ final class SimdPackedMatmul implements PackedMatmul {
 
   /** Runs the task for every tile. */
   private void forTiles(PackedTiles w, WorkerPool.Task task) {
-    int perTask = (int) Math.max(1, GRAIN / (w.byteSize() / w.tiles()));
+    int perTask = tilesOf(GRAIN, w);
     execution
         .pool()
         .forEach(
@@ -91,6 +102,38 @@ final class SimdPackedMatmul implements PackedMatmul {
                 task.run(tile, worker);
               }
             });
+  }
+
+  /** Tiles of about so many bytes. */
+  private static int tilesOf(long bytes, PackedTiles w) {
+    return Math.clamp(bytes / (w.byteSize() / w.tiles()), 1, w.tiles());
+  }
+
+  /** By kernels outside of Java. */
+  private void rounded(RoundedKernels kernels, Matrix x, PackedTiles w, Matrix y) {
+    int tokens = x.rows();
+    RoundedWeights weights = w.rounded();
+    Matrix slots = w.slotsAreInputs() ? x : slots(x, w);
+    MemorySegment rows =
+        execution.workspace().get(Workspace.Use.ROUNDED, 1, kernels.bytes(weights, tokens))[0];
+    execution.forRanges(
+        tokens,
+        8,
+        (from, to) -> {
+          for (int t = from; t < to; t++) {
+            kernels.round(weights, from(slots, t), t, tokens, rows);
+          }
+        });
+    MemorySegment out = from(y, 0);
+    execution.forRanges(
+        w.tiles(),
+        tilesOf(tokens < MANY_ROWS ? GRAIN : MANY_ROWS_GRAIN, w),
+        (from, to) -> kernels.multiply(weights, from, to, rows, tokens, out, y.rowStride()));
+  }
+
+  /** Memory from the start of a row on. */
+  private static MemorySegment from(Matrix m, int row) {
+    return m.segment().asSlice(m.at(row, 0));
   }
 
   private void decodeRounded(Matrix x, PackedTiles w, Matrix y) {

@@ -25,6 +25,7 @@ final class Workspace implements AutoCloseable {
     PRODUCT,
     BEAM,
     GATHERED,
+    ROUNDED,
     ATTENTION
   }
 

@@ -17,93 +17,17 @@ import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.lang.foreign.MemorySegment;
-import java.util.Arrays;
 import java.util.Optional;
 import java.util.Random;
-import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
-/**
- * Products with activations of 8 bits, against the definition with activations rounded likewise:
- * inputs sorted by group, a scale for each 32. Integers are exact, so that what remains for few
- * tokens are the float32 roundings of one product for each chunk and group, and for many those of a
- * product in float32.
- */
+/** When activations are rounded to 8 bits; how, says {@link SimdRoundedMatmulConformanceTest}. */
 final class RoundedActivationsTest {
-  private static final int CHUNK = 32;
-  private static final double EPSILON = 0x1p-24;
-
   private final Random random = new Random(7);
 
   @Test
-  void everySchemeAndShape() {
-    for (Scheme scheme : Scheme.values()) {
-      for (int tokens : new int[] {1, 3, 9}) {
-        check(weights(scheme, 19, groups(64, 2)), normal(tokens, 64));
-        check(weights(scheme, 70, groups(256, 2)), normal(tokens, 256));
-        check(weights(scheme, 33, groups(96, 3)), normal(tokens, 96));
-        check(weights(scheme, 5, groups(61, 1)), normal(tokens, 61));
-        check(weights(scheme, 1, groups(1, 1)), normal(tokens, 1));
-      }
-    }
-  }
-
-  @Test
-  void manyRowsByManyTasks() {
-    check(weights(Scheme.ASYMMETRIC, 300, groups(512, 4)), normal(63, 512));
-    check(weights(Scheme.ASYMMETRIC, 300, groups(512, 4)), normal(64, 512));
-    check(weights(Scheme.SYMMETRIC, 33, groups(100, 3)), normal(131, 100));
-    check(weights(Scheme.SYMMETRIC, 517, groups(768, 6)), normal(1, 768));
-  }
-
-  @Test
-  void groupsInNoRegularOrder() {
-    int[] groupOf = random.ints(100, 0, 3).toArray();
-    check(weights(Scheme.ASYMMETRIC, 33, groupOf), normal(6, 100));
-    check(weights(Scheme.SYMMETRIC, 33, groupOf), normal(9, 100));
-    check(weights(Scheme.SYMMETRIC, 33, groupOf), normal(70, 100));
-  }
-
-  /** The sums of a chunk reach the ends of their 16 bits. */
-  @Test
-  void theLargestSums() {
-    for (int code : new int[] {0, 15}) {
-      for (float value : new float[] {-3, 3}) {
-        byte[] codes = new byte[40 * 128];
-        Arrays.fill(codes, (byte) code);
-        float[] x = new float[128];
-        Arrays.fill(x, value);
-        check(weights(Scheme.SYMMETRIC, 40, groups(128, 1), codes), x);
-      }
-    }
-  }
-
-  @Test
-  void zerosAndNumbersNextToZero() {
-    float[] x = new float[96];
-    Arrays.fill(x, 32, 64, Float.MIN_VALUE);
-    x[70] = 0x1p-100f;
-    check(weights(Scheme.ASYMMETRIC, 20, groups(96, 1)), x);
-  }
-
-  @Test
-  void whatIsNotFiniteShows() {
-    for (float bad : new float[] {Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY}) {
-      for (int tokens : new int[] {1, 64}) {
-        float[] x = normal(tokens, 64);
-        x[40] = bad;
-        PackedMatrix w = weights(Scheme.SYMMETRIC, 20, groups(64, 2));
-        float[] y = product("int8", w, x);
-        for (int i = 0; i < y.length; i++) {
-          assertThat(Float.isNaN(y[i])).as("%d", i).isEqualTo(i < 20);
-        }
-      }
-    }
-  }
-
-  @Test
   void autoRoundsFewRowsOfShortVectorsOnly() {
-    PackedMatrix w = weights(Scheme.SYMMETRIC, 40, groups(128, 1));
+    PackedMatrix w = weights(4);
     for (int tokens : new int[] {1, 7, 8, 20}) {
       float[] x = normal(tokens, 128);
       float[] rounded = product("int8", w, x);
@@ -115,7 +39,7 @@ final class RoundedActivationsTest {
 
   @Test
   void otherWidthsAreNeverRounded() {
-    PackedMatrix w = weights(Scheme.SYMMETRIC, 3, 40, groups(128, 1), new byte[40 * 128]);
+    PackedMatrix w = weights(3);
     float[] x = normal(2, 128);
     assertThat(product("int8", w, x)).isEqualTo(product("float32", w, x));
   }
@@ -132,49 +56,6 @@ final class RoundedActivationsTest {
             });
     assertThatThrownBy(() -> new SimdBackendProvider().open(options))
         .isInstanceOf(BackendUnavailableException.class);
-  }
-
-  private void check(PackedMatrix w, float[] x) {
-    float[] y = product("int8", w, x);
-    int tokens = x.length / w.columns();
-    int roundings =
-        tokens < 64 ? (w.columns() + CHUNK - 1) / CHUNK + 2 * w.groups() + 8 : w.columns() + 3;
-    for (int t = 0; t < tokens; t++) {
-      double[] rounded = rounded(w, Arrays.copyOfRange(x, t * w.columns(), (t + 1) * w.columns()));
-      for (int o = 0; o < w.rows(); o++) {
-        double sum = 0;
-        double magnitude = 0;
-        for (int i = 0; i < w.columns(); i++) {
-          int g = w.group(i);
-          sum += rounded[i] * w.scale(o, g) * (w.code(o, i) - w.zero(o, g));
-          magnitude += Math.abs(rounded[i]) * w.scale(o, g) * (8 + Math.abs(8 - w.zero(o, g)));
-        }
-        assertThat((double) y[t * w.rows() + o])
-            .as("%s, token %d, output %d", w.scheme(), t, o)
-            .isBetween(
-                sum - roundings * EPSILON * magnitude, sum + roundings * EPSILON * magnitude);
-      }
-    }
-  }
-
-  /** Each input as the nearest of 255 multiples of its chunk's scale. */
-  private static double[] rounded(PackedMatrix w, float[] x) {
-    double[] rounded = new double[x.length];
-    for (int g = 0; g < w.groups(); g++) {
-      int group = g;
-      int[] inputs = IntStream.range(0, x.length).filter(i -> w.group(i) == group).toArray();
-      for (int from = 0; from < inputs.length; from += CHUNK) {
-        int[] chunk = Arrays.copyOfRange(inputs, from, Math.min(inputs.length, from + CHUNK));
-        float max = 0;
-        for (int i : chunk) {
-          max = Math.max(max, Math.abs(x[i]));
-        }
-        for (int i : chunk) {
-          rounded[i] = max < 0x1p-118f ? 0 : Math.rint(x[i] * (127 / max)) * (max / 127);
-        }
-      }
-    }
-    return rounded;
   }
 
   private static float[] product(String activations, PackedMatrix w, float[] x) {
@@ -201,32 +82,23 @@ final class RoundedActivationsTest {
     return x;
   }
 
-  private static int[] groups(int columns, int count) {
-    return IntStream.range(0, columns).map(i -> i * count / columns).toArray();
-  }
-
-  private PackedMatrix weights(Scheme scheme, int rows, int[] groupOf) {
-    byte[] codes = new byte[rows * groupOf.length];
+  /** 40 outputs of 128 inputs in one group. */
+  private PackedMatrix weights(int bits) {
+    byte[] codes = new byte[40 * 128];
+    float[] scales = new float[40];
     for (int i = 0; i < codes.length; i++) {
-      codes[i] = (byte) (scheme.minCode() + random.nextInt(16 - scheme.minCode()));
+      codes[i] = (byte) random.nextInt(1 << bits);
     }
-    return weights(scheme, rows, groupOf, codes);
-  }
-
-  private PackedMatrix weights(Scheme scheme, int rows, int[] groupOf, byte[] codes) {
-    return weights(scheme, 4, rows, groupOf, codes);
-  }
-
-  private PackedMatrix weights(Scheme scheme, int bits, int rows, int[] groupOf, byte[] codes) {
-    int groups = Arrays.stream(groupOf).max().orElseThrow() + 1;
-    float[] scales = new float[groups * rows];
-    float[] zeros = new float[groups * rows];
     for (int i = 0; i < scales.length; i++) {
       scales[i] = 0.01f + 0.01f * random.nextFloat();
-      zeros[i] = random.nextInt(16);
     }
-    Optional<MemorySegment> own =
-        scheme.hasZeroPoint() ? Optional.of(MemorySegment.ofArray(zeros)) : Optional.empty();
-    return Packer.pack(scheme, bits, rows, groupOf, codes, MemorySegment.ofArray(scales), own);
+    return Packer.pack(
+        Scheme.SYMMETRIC,
+        bits,
+        40,
+        new int[128],
+        codes,
+        MemorySegment.ofArray(scales),
+        Optional.empty());
   }
 }

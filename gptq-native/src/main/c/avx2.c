@@ -1,0 +1,16 @@
+// Codes reach 15 and activations 127: the sixteen products that a lane of 16 bits adds up for a chunk
+// stay below 2^15.
+#include "rounded.h"
+
+#include <immintrin.h>
+
+#define LEVEL avx2
+#define BYTES 32
+#define INTEGERS __m256i
+#define DOT(s, u, q) _mm256_add_epi16(s, _mm256_maddubs_epi16((__m256i)(u), (__m256i)(q)))
+#define LANES(s) ((ints)_mm256_madd_epi16(s, _mm256_set1_epi16(1)))
+#define START(low, high) (((uint32_t)(low) & 0xffff) | (uint32_t)(high) << 16)
+#define FMA(a, b, c) ((floats)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
+#define TOKENS 4
+#define VECTORS 2
+#include "rounded.inc"

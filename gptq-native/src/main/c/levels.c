@@ -1,0 +1,38 @@
+// What Java calls: the levels of this processor architecture, from the slowest to the fastest.
+#include "rounded.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+void avx2_round(const struct weights *, const float *, int64_t, int64_t, uint32_t *);
+void avx2_multiply(const struct weights *, int64_t, int64_t, const uint32_t *, int64_t, float *,
+                   int64_t);
+
+static int has_avx2(void) {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static const struct level levels[] = {
+    {"AVX2", has_avx2, avx2_round, avx2_multiply},
+};
+
+EXPORT int32_t gptq_levels(void) { return sizeof levels / sizeof *levels; }
+
+EXPORT const char *gptq_level_name(int32_t level) { return levels[level].name; }
+
+EXPORT int32_t gptq_level_runs(int32_t level) { return levels[level].runs() != 0; }
+
+EXPORT void gptq_round(int32_t level, int64_t chunks, int64_t groups, const int32_t *group_of_chunk,
+                       const float *x, int64_t token, int64_t tokens, uint32_t *rows) {
+  struct weights w = {.chunks = chunks, .groups = groups, .group_of_chunk = group_of_chunk};
+  levels[level].round(&w, x, token, tokens, rows);
+}
+
+EXPORT void gptq_multiply(int32_t level, const uint32_t *words, const float *scales,
+                          const float *zeros, float fixed_zero, const int32_t *group_of_chunk,
+                          int64_t outputs, int64_t width, int64_t chunks, int64_t groups,
+                          int64_t first, int64_t end, const uint32_t *rows, int64_t tokens,
+                          float *y, int64_t y_stride) {
+  struct weights w = {words, scales, zeros, group_of_chunk, outputs, width, chunks, groups,
+                      fixed_zero};
+  levels[level].multiply(&w, first, end, rows, tokens, y, y_stride);
+}

@@ -1,0 +1,172 @@
+package dev.gptq.nativekernels;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.BackendOptions;
+import dev.gptq.grid.Scheme;
+import dev.gptq.pack.PackedMatrix;
+import dev.gptq.pack.Packer;
+import dev.gptq.simd.SimdBackendProvider;
+import dev.gptq.simd.kernels.RoundedWeights;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.HostCopies;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.Optional;
+import java.util.Random;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Test;
+
+/** The kernels of each level that runs here, to the bit. */
+final class NativeKernelsTest {
+  private final Random random = new Random(11);
+
+  /** Tiles of every width, the last one padded, and numbers of tokens around the tile's. */
+  @Test
+  void everyLevelComputesTheFormula() {
+    for (int level : library().levels()) {
+      for (int width : new int[] {16, 32, 64}) {
+        for (int zeros = 0; zeros < 3; zeros++) {
+          for (int tokens = 1; tokens <= 9; tokens++) {
+            check(level, width, 2 * width + tokens, zeros, tokens);
+          }
+        }
+      }
+    }
+  }
+
+  private void check(int level, int width, int outputs, int zeros, int tokens) {
+    int[] groupOfChunk = {0, 0, 1, 2, 2};
+    int tiles = (outputs + width - 1) / width;
+    try (Arena arena = Arena.ofConfined()) {
+      RoundedWeights w =
+          new RoundedWeights(
+              ints(arena, tiles * 4 * groupOfChunk.length * width),
+              floats(arena, tiles * 3 * width),
+              zeros == 2 ? Optional.of(floats(arena, tiles * 3 * width)) : Optional.empty(),
+              zeros == 1 ? 7.5f : 8,
+              arena.allocateFrom(ValueLayout.JAVA_INT, groupOfChunk),
+              outputs,
+              width,
+              groupOfChunk.length,
+              3);
+      int columns = 32 * groupOfChunk.length;
+      MemorySegment x = floats(arena, tokens * columns);
+      NativeKernels kernels = new NativeKernels(KernelLibrary.found(), level);
+      MemorySegment rows = arena.allocate(kernels.bytes(w, tokens));
+      for (int t = 0; t < tokens; t++) {
+        kernels.round(w, x.asSlice(4L * t * columns), t, tokens, rows);
+      }
+      // Rows further apart than the outputs, and nothing written between them.
+      int stride = outputs + 3;
+      MemorySegment y = floats(arena, tokens * stride);
+      MemorySegment expected = arena.allocate(y.byteSize()).copyFrom(y);
+      for (int t = 0; t < tokens; t++) {
+        for (int o = 0; o < outputs; o++) {
+          float value = PlainProduct.of(w, x.asSlice(4L * t * columns), o);
+          expected.setAtIndex(ValueLayout.JAVA_FLOAT, (long) t * stride + o, value);
+        }
+      }
+      kernels.multiply(w, 0, 1, rows, tokens, y, stride);
+      kernels.multiply(w, 1, tiles, rows, tokens, y, stride);
+      assertThat(y.toArray(ValueLayout.JAVA_INT))
+          .as("level %d, width %d, zeros %d, %d tokens", level, width, zeros, tokens)
+          .isEqualTo(expected.toArray(ValueLayout.JAVA_INT));
+    }
+  }
+
+  /** Few tokens have the bits of the kernels in Java. */
+  @Test
+  void theBitsAreThoseOfJava() {
+    library();
+    byte[] codes = new byte[70 * 256];
+    random.nextBytes(codes);
+    for (int i = 0; i < codes.length; i++) {
+      codes[i] &= 15;
+    }
+    float[] scales = new float[2 * 70];
+    float[] zeros = new float[2 * 70];
+    for (int i = 0; i < scales.length; i++) {
+      scales[i] = random.nextFloat();
+      zeros[i] = 15 * random.nextFloat();
+    }
+    PackedMatrix w =
+        Packer.pack(
+            Scheme.ASYMMETRIC,
+            4,
+            70,
+            IntStream.range(0, 256).map(i -> i / 128).toArray(),
+            codes,
+            MemorySegment.ofArray(scales),
+            Optional.of(MemorySegment.ofArray(zeros)));
+    float[] x = new float[7 * 256];
+    for (int i = 0; i < x.length; i++) {
+      x[i] = (float) random.nextGaussian();
+    }
+    assertThat(product("native", w, x)).isEqualTo(product("java", w, x));
+  }
+
+  @Test
+  void aJarWithoutTheLibrarySaysSo() {
+    assertThat(KernelLibrary.load("plan9-mips/libgptq-native.so").refusal().orElseThrow().reason())
+        .contains("no plan9-mips/libgptq-native.so");
+  }
+
+  @Test
+  void memoryThatIsTooShortIsRefused() {
+    NativeKernels kernels = new NativeKernels(KernelLibrary.found(), library().levels().getLast());
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment some = arena.allocate(1024);
+      RoundedWeights w = new RoundedWeights(some, some, Optional.empty(), 8, some, 16, 16, 1, 1);
+      kernels.round(w, some, 0, 1, some);
+      assertThatThrownBy(() -> kernels.round(w, some.asSlice(0, 127), 0, 1, some))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("128 bytes");
+      assertThatThrownBy(() -> kernels.multiply(w, 0, 1, some, 1, some.asSlice(0, 60), 16))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("64 bytes");
+    }
+  }
+
+  private static KernelLibrary library() {
+    KernelLibrary.Found found = KernelLibrary.found();
+    found.refusal().ifPresent(why -> Assumptions.abort(why.reason()));
+    return found.library().orElseThrow();
+  }
+
+  private static float[] product(String kernels, PackedMatrix w, float[] x) {
+    BackendOptions options =
+        new BackendOptions(
+            2, 0, ImmutableMap.of("simd.activations", "int8", "simd.kernels", kernels));
+    int tokens = x.length / w.columns();
+    try (Backend backend = new SimdBackendProvider().open(options);
+        TensorScope scope = backend.newScope()) {
+      assertThat(backend.info().features().get("kernels")).startsWith(kernels);
+      Tensor rows =
+          scope.upload(MemorySegment.ofArray(x), DType.F32, tokens, w.columns(), Layout.ROW_MAJOR);
+      Tensor y = scope.rowMajor(DType.F32, tokens, w.rows());
+      backend.packed().matmul(rows, backend.packed().prepare(w, scope), y);
+      return HostCopies.floats(y);
+    }
+  }
+
+  private MemorySegment ints(Arena arena, int count) {
+    return arena.allocateFrom(ValueLayout.JAVA_INT, random.ints(count).toArray());
+  }
+
+  private MemorySegment floats(Arena arena, int count) {
+    float[] values = new float[count];
+    for (int i = 0; i < count; i++) {
+      values[i] = (float) random.nextGaussian();
+    }
+    return arena.allocateFrom(ValueLayout.JAVA_FLOAT, values);
+  }
+}

@@ -1,0 +1,17 @@
+package dev.gptq.nativekernels;
+
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.BackendOptions;
+import dev.gptq.simd.SimdBackendProvider;
+import dev.gptq.testkit.BackendUnderTest;
+import dev.gptq.testkit.RoundedMatmulConformance;
+
+final class NativeRoundedMatmulConformanceTest extends RoundedMatmulConformance {
+  @Override
+  protected BackendUnderTest backendUnderTest() {
+    return new BackendUnderTest(
+        new SimdBackendProvider(),
+        new BackendOptions(
+            3, 0, ImmutableMap.of("simd.activations", "int8", "simd.kernels", "native")));
+  }
+}

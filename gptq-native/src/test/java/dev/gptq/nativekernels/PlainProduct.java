@@ -1,0 +1,56 @@
+package dev.gptq.nativekernels;
+
+import dev.gptq.simd.kernels.RoundedWeights;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+
+/** The formula of {@link dev.gptq.simd.kernels.RoundedKernels}, one output after the other. */
+final class PlainProduct {
+  private PlainProduct() {}
+
+  /** Output o of a row of activations. */
+  static float of(RoundedWeights w, MemorySegment x, int o) {
+    int tile = o / w.width();
+    int lane = o % w.width();
+    float y = 0;
+    float[] sums = new float[w.groups()];
+    for (int c = 0; c < w.chunks(); c++) {
+      float max = 0;
+      for (int i = 0; i < 32; i++) {
+        max = Math.max(max, Math.abs(at(x, 32L * c + i)));
+      }
+      int product = 0;
+      int sum = 0;
+      for (int i = 0; i < 32; i++) {
+        long word = ((long) tile * 4 * w.chunks() + 4L * c + i / 8) * w.width() + lane;
+        int code = w.words().getAtIndex(ValueLayout.JAVA_INT, word) >>> (4 * (i % 8)) & 15;
+        int q = (int) Math.rint(at(x, 32L * c + i) * (127 / max));
+        product += q * (code - 8);
+        sum += q;
+      }
+      int group = w.groupOfChunk().getAtIndex(ValueLayout.JAVA_INT, c);
+      float scale = max / 127;
+      y = Math.fma((float) product, at(w.scales(), grid(w, tile, group, lane)) * scale, y);
+      sums[group] += scale * sum;
+    }
+    if (w.zeros().isEmpty() && w.fixedZero() == 8) {
+      return y;
+    }
+    for (int g = 0; g < w.groups(); g++) {
+      float s = at(w.scales(), grid(w, tile, g, lane));
+      y =
+          w.zeros().isPresent()
+              ? Math.fma(s * (8 - at(w.zeros().get(), grid(w, tile, g, lane))), sums[g], y)
+              : Math.fma(s, (8 - w.fixedZero()) * sums[g], y);
+    }
+    return y;
+  }
+
+  private static long grid(RoundedWeights w, int tile, int group, int lane) {
+    return ((long) tile * w.groups() + group) * w.width() + lane;
+  }
+
+  private static float at(MemorySegment values, long index) {
+    return values.getAtIndex(ValueLayout.JAVA_FLOAT, index);
+  }
+}

@@ -1,0 +1,15 @@
+package dev.gptq.simd;
+
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.BackendOptions;
+import dev.gptq.testkit.BackendUnderTest;
+import dev.gptq.testkit.RoundedMatmulConformance;
+
+final class SimdRoundedMatmulConformanceTest extends RoundedMatmulConformance {
+  @Override
+  protected BackendUnderTest backendUnderTest() {
+    return new BackendUnderTest(
+        new SimdBackendProvider(),
+        new BackendOptions(3, 0, ImmutableMap.of("simd.activations", "int8")));
+  }
+}
