@@ -3,16 +3,36 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-void avx2_round(const struct weights *, const float *, int64_t, int64_t, uint32_t *);
-void avx2_multiply(const struct weights *, int64_t, int64_t, const uint32_t *, int64_t, float *,
-                   int64_t);
+#define LEVEL(name)                                                                             \
+  void name##_round(const struct weights *, const float *, int64_t, int64_t, uint32_t *);       \
+  void name##_multiply(const struct weights *, int64_t, int64_t, const uint32_t *, int64_t,     \
+                       float *, int64_t);
+
+LEVEL(avx2)
+LEVEL(avxvnni)
+LEVEL(avx512vnni)
 
 static int has_avx2(void) {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
+#ifdef EMULATED
+#define has_avxvnni has_avx2
+#define has_avx512vnni has_avx2
+#else
+static int has_avxvnni(void) { return has_avx2() && __builtin_cpu_supports("avxvnni"); }
+
+static int has_avx512vnni(void) {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
 static const struct level levels[] = {
     {"AVX2", has_avx2, avx2_round, avx2_multiply},
+    {"AVX-VNNI", has_avxvnni, avxvnni_round, avxvnni_multiply},
+    {"AVX-512 VNNI", has_avx512vnni, avx512vnni_round, avx512vnni_multiply},
 };
 
 EXPORT int32_t gptq_levels(void) { return sizeof levels / sizeof *levels; }

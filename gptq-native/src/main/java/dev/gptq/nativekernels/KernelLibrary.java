@@ -85,7 +85,7 @@ final class KernelLibrary {
   }
 
   /** Where the library of this system is, beside this class. */
-  private static String resource() {
+  static String resource() {
     String system = System.getProperty("os.name").toLowerCase(Locale.ROOT);
     String processor = System.getProperty("os.arch").replace("amd64", "x86_64");
     return system + "-" + processor + "/libgptq-native.so";

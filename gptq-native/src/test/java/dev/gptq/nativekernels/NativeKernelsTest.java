@@ -32,18 +32,32 @@ final class NativeKernelsTest {
   /** Tiles of every width, the last one padded, and numbers of tokens around the tile's. */
   @Test
   void everyLevelComputesTheFormula() {
-    for (int level : library().levels()) {
+    library();
+    check(KernelLibrary.found());
+  }
+
+  /** Also those whose instructions this processor lacks, with these written out in C. */
+  @Test
+  void everyEmulatedLevelComputesTheFormula() {
+    library();
+    KernelLibrary.Found emulated = KernelLibrary.load("emulated/" + KernelLibrary.resource());
+    assertThat(emulated.library().orElseThrow().levels()).hasSize(3);
+    check(emulated);
+  }
+
+  private void check(KernelLibrary.Found library) {
+    for (int level : library.library().orElseThrow().levels()) {
       for (int width : new int[] {16, 32, 64}) {
         for (int zeros = 0; zeros < 3; zeros++) {
           for (int tokens = 1; tokens <= 9; tokens++) {
-            check(level, width, 2 * width + tokens, zeros, tokens);
+            check(new NativeKernels(library, level), width, 2 * width + tokens, zeros, tokens);
           }
         }
       }
     }
   }
 
-  private void check(int level, int width, int outputs, int zeros, int tokens) {
+  private void check(NativeKernels kernels, int width, int outputs, int zeros, int tokens) {
     int[] groupOfChunk = {0, 0, 1, 2, 2};
     int tiles = (outputs + width - 1) / width;
     try (Arena arena = Arena.ofConfined()) {
@@ -60,7 +74,6 @@ final class NativeKernelsTest {
               3);
       int columns = 32 * groupOfChunk.length;
       MemorySegment x = floats(arena, tokens * columns);
-      NativeKernels kernels = new NativeKernels(KernelLibrary.found(), level);
       MemorySegment rows = arena.allocate(kernels.bytes(w, tokens));
       for (int t = 0; t < tokens; t++) {
         kernels.round(w, x.asSlice(4L * t * columns), t, tokens, rows);
@@ -78,7 +91,7 @@ final class NativeKernelsTest {
       kernels.multiply(w, 0, 1, rows, tokens, y, stride);
       kernels.multiply(w, 1, tiles, rows, tokens, y, stride);
       assertThat(y.toArray(ValueLayout.JAVA_INT))
-          .as("level %d, width %d, zeros %d, %d tokens", level, width, zeros, tokens)
+          .as("%s, width %d, zeros %d, %d tokens", kernels.instructions(), width, zeros, tokens)
           .isEqualTo(expected.toArray(ValueLayout.JAVA_INT));
     }
   }

@@ -1,0 +1,18 @@
+#include "rounded.h"
+
+#include <immintrin.h>
+
+#define LEVEL avxvnni
+#define BYTES 32
+#ifdef EMULATED
+#include "emulated.h"
+#else
+#define INTEGERS __m256i
+#define DOT(s, u, q) _mm256_dpbusd_avx_epi32(s, (__m256i)(u), (__m256i)(q))
+#define FMA(a, b, c) ((floats)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
+#endif
+#define LANES(s) ((ints)(s))
+#define START(low, high) (uint32_t)((low) + (high))
+#define TOKENS 4
+#define VECTORS 2
+#include "rounded.inc"

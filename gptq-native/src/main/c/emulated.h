@@ -1,0 +1,26 @@
+// What a level takes from its processor, in plain C: for tests of levels on other processors.
+#include <math.h>
+
+#define INTEGERS emulated_ints
+#define DOT(s, u, q) emulated_dot(s, (emulated_ints)(u), (emulated_ints)(q))
+#define FMA(a, b, c) ((floats)emulated_fma((emulated_floats)(a), (emulated_floats)(b), (emulated_floats)(c)))
+
+typedef int32_t emulated_ints __attribute__((vector_size(BYTES)));
+typedef float emulated_floats __attribute__((vector_size(BYTES)));
+
+static inline emulated_ints emulated_dot(emulated_ints s, emulated_ints u, emulated_ints q) {
+  for (int i = 0; i < BYTES / 4; i++) {
+    for (int shift = 0; shift < 32; shift += 8) {
+      s[i] += (uint8_t)((uint32_t)u[i] >> shift) * (int8_t)((uint32_t)q[i] >> shift);
+    }
+  }
+  return s;
+}
+
+static inline emulated_floats emulated_fma(emulated_floats a, emulated_floats b,
+                                           emulated_floats c) {
+  for (int i = 0; i < BYTES / 4; i++) {
+    c[i] = fmaf(a[i], b[i], c[i]);
+  }
+  return c;
+}
