@@ -8,6 +8,17 @@
   void name##_multiply(const struct weights *, int64_t, int64_t, const uint32_t *, int64_t,     \
                        float *, int64_t);
 
+#ifdef __aarch64__
+#include <sys/auxv.h>
+
+LEVEL(dotprod)
+
+static int has_dotprod(void) { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
+
+static const struct level levels[] = {
+    {"NEON dot product", has_dotprod, dotprod_round, dotprod_multiply},
+};
+#else
 LEVEL(avx2)
 LEVEL(avxvnni)
 LEVEL(avx512vnni)
@@ -34,6 +45,7 @@ static const struct level levels[] = {
     {"AVX-VNNI", has_avxvnni, avxvnni_round, avxvnni_multiply},
     {"AVX-512 VNNI", has_avx512vnni, avx512vnni_round, avx512vnni_multiply},
 };
+#endif
 
 EXPORT int32_t gptq_levels(void) { return sizeof levels / sizeof *levels; }
 

@@ -24,6 +24,7 @@ import java.util.Random;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
 
 /** The kernels of each level that runs here, to the bit. */
 final class NativeKernelsTest {
@@ -38,6 +39,7 @@ final class NativeKernelsTest {
 
   /** Also those whose instructions this processor lacks, with these written out in C. */
   @Test
+  @EnabledOnOs(architectures = "amd64")
   void everyEmulatedLevelComputesTheFormula() {
     library();
     KernelLibrary.Found emulated = KernelLibrary.load("emulated/" + KernelLibrary.resource());
