@@ -125,6 +125,19 @@ final class StarvedRunTest {
     throw new AssertionError("the run ended before it had kept a block");
   }
 
+  /** Waits until a run has begun its checkpoint, with its last block still to read. */
+  private static void awaitBeginning(Process process, Path output) throws Exception {
+    Path part = output.resolveSibling("." + output.getFileName() + ".partial").resolve("part-1");
+    while (process.isAlive()) {
+      if (Files.exists(part)) {
+        signal(process, "STOP");
+        return;
+      }
+      Thread.sleep(5);
+    }
+    throw new AssertionError("the run ended before it had begun its checkpoint");
+  }
+
   private void assertGoesOn(Path output) throws Exception {
     Process again = start("exec", List.of(), output, gptq());
     assertThat(again.waitFor(60, TimeUnit.SECONDS)).isTrue();
@@ -213,7 +226,7 @@ final class StarvedRunTest {
   void aSourceThatIsCutOnTheWay() throws Exception {
     Path output = root.resolve("out");
     Process process = start("exec", List.of(), output, gptq());
-    awaitBlock(process, output);
+    awaitBeginning(process, output);
     Path weights = model.resolve("model.safetensors");
     try (RandomAccessFile file = new RandomAccessFile(weights.toFile(), "rw")) {
       file.setLength(4096);

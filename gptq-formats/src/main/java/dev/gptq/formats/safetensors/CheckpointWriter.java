@@ -2,6 +2,7 @@ package dev.gptq.formats.safetensors;
 
 import com.google.common.base.Preconditions;
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.DurableFiles;
 import dev.gptq.formats.FileFailure;
 import java.io.IOException;
@@ -35,12 +36,17 @@ public final class CheckpointWriter implements AutoCloseable {
   private final ShardWriter.Opener opener;
   private final List<FinishedShard> finished = new ArrayList<>();
   private final Map<String, Long> checksums = new LinkedHashMap<>();
+
+  /** Where tensors go that were announced; those that have come were read back. */
+  private final Map<String, ShardCopy> announced = new LinkedHashMap<>();
+
   private final ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER);
   private ShardWriter growing;
+  private Optional<String> cached = Optional.empty();
   private boolean committed;
   private boolean other;
 
-  /** A file that holds all it will. */
+  /** A file to which no further tensors are added. */
   private record FinishedShard(Path file, long bytes, ImmutableList<String> tensors) {}
 
   private CheckpointWriter(
@@ -56,6 +62,11 @@ public final class CheckpointWriter implements AutoCloseable {
    */
   public static void check(Path folder, WriterOptions options) throws IOException {
     StagingFolder.create(folder, options).close();
+  }
+
+  /** Where a checkpoint grows, and where a writer that was killed has left it. */
+  public static Path unfinished(Path folder) {
+    return StagingFolder.unfinished(folder.toAbsolutePath().normalize());
   }
 
   /**
@@ -85,7 +96,7 @@ public final class CheckpointWriter implements AutoCloseable {
   public void add(String name, StoredType type, long[] shape, MemorySegment data)
       throws IOException {
     Preconditions.checkState(!committed, "the checkpoint is committed");
-    Preconditions.checkArgument(!checksums.containsKey(name), "tensor '%s' was added before", name);
+    requireNew(name);
     long bytes = Arrays.stream(shape).reduce(type.bytes(), Math::multiplyExact);
     Preconditions.checkArgument(
         bytes == data.byteSize(),
@@ -119,38 +130,103 @@ public final class CheckpointWriter implements AutoCloseable {
    * by one: all processors copy, and each tensor is written once.
    */
   public void addAll(Iterable<StoredTensor> tensors) throws IOException {
+    inShards(
+        tensors,
+        shard -> {
+          announceShard(shard);
+          fill(shard);
+        });
+  }
+
+  /**
+   * Makes room for tensors that come later, by {@link #fill}: they get the files and the places
+   * that {@link #addAll} would give them. No element of them is asked for.
+   */
+  public void announce(Iterable<StoredTensor> tensors) throws IOException {
+    inShards(tensors, this::announceShard);
+  }
+
+  /** Whether a tensor was announced with this type and shape and has not come. */
+  public boolean awaits(StoredTensor tensor) {
+    ShardCopy shard = announced.get(tensor.name());
+    return shard != null && shard.awaits(tensor);
+  }
+
+  /** Writes tensors that were announced, waits until the disk has them, and reads them back. */
+  public void fill(List<StoredTensor> tensors) throws IOException {
     Preconditions.checkState(!committed, "the checkpoint is committed");
-    List<StoredTensor> shard = new ArrayList<>();
-    long bytes = 0;
+    Map<ShardCopy, List<StoredTensor>> byShard = new LinkedHashMap<>();
+    for (StoredTensor tensor : tensors) {
+      Preconditions.checkArgument(awaits(tensor), "%s was not announced", tensor);
+      byShard.computeIfAbsent(announced.get(tensor.name()), _ -> new ArrayList<>()).add(tensor);
+    }
+    for (Map.Entry<ShardCopy, List<StoredTensor>> some : byShard.entrySet()) {
+      ShardCopy shard = some.getKey();
+      Map<String, Long> written;
+      try {
+        written = shard.fill(some.getValue());
+      } catch (IOException e) {
+        throw explained("tensor '" + some.getValue().getFirst().name() + "' and others", e);
+      }
+      Optional<String> why = shard.verify(written);
+      cached = cached.or(() -> why);
+      if (shard.isWhole()) {
+        shard.close();
+      }
+    }
+  }
+
+  /** Work on the tensors of a file. */
+  @FunctionalInterface
+  private interface ShardWork {
+    void on(List<StoredTensor> tensors) throws IOException;
+  }
+
+  /** Does something with as many tensors at a time as go into a file. */
+  private void inShards(Iterable<StoredTensor> tensors, ShardWork work) throws IOException {
+    Preconditions.checkState(!committed, "the checkpoint is committed");
     try {
       finishGrowing();
-      for (StoredTensor tensor : tensors) {
-        if (!shard.isEmpty() && bytes + tensor.byteSize() > options.shardLimit()) {
-          addShard(shard, bytes);
-          shard.clear();
-          bytes = 0;
-        }
-        shard.add(tensor);
-        bytes += tensor.byteSize();
+    } catch (IOException e) {
+      throw explained("shard " + (finished.size() + 1), e);
+    }
+    List<StoredTensor> shard = new ArrayList<>();
+    long bytes = 0;
+    for (StoredTensor tensor : tensors) {
+      if (!shard.isEmpty() && bytes + tensor.byteSize() > options.shardLimit()) {
+        work.on(shard);
+        shard.clear();
+        bytes = 0;
       }
-      if (!shard.isEmpty()) {
-        addShard(shard, bytes);
-      }
+      shard.add(tensor);
+      bytes += tensor.byteSize();
+    }
+    if (!shard.isEmpty()) {
+      work.on(shard);
+    }
+  }
+
+  private void announceShard(List<StoredTensor> tensors) throws IOException {
+    tensors.forEach(tensor -> requireNew(tensor.name()));
+    try {
+      Path file = nextPart();
+      ShardCopy shard = ShardCopy.begin(file, opener, tensors, options.metadata());
+      tensors.forEach(tensor -> announced.put(tensor.name(), shard));
+      finished.add(
+          new FinishedShard(
+              file,
+              tensors.stream().mapToLong(StoredTensor::byteSize).sum(),
+              tensors.stream().map(StoredTensor::name).collect(ImmutableList.toImmutableList())));
     } catch (IOException e) {
       throw explained("shard " + (finished.size() + 1), e);
     }
   }
 
-  private void addShard(List<StoredTensor> tensors, long bytes) throws IOException {
-    ImmutableList<String> names =
-        tensors.stream().map(StoredTensor::name).collect(ImmutableList.toImmutableList());
-    for (String name : names) {
-      Preconditions.checkArgument(
-          !checksums.containsKey(name), "tensor '%s' was added before", name);
-    }
-    Path file = nextPart();
-    checksums.putAll(ShardCopy.write(file, opener, tensors, options.metadata()));
-    finished.add(new FinishedShard(file, bytes, names));
+  private void requireNew(String name) {
+    Preconditions.checkArgument(
+        !checksums.containsKey(name) && !announced.containsKey(name),
+        "tensor '%s' was added before",
+        name);
   }
 
   private ShardWriter shardFor(long bytes) throws IOException {
@@ -201,7 +277,8 @@ public final class CheckpointWriter implements AutoCloseable {
 
   /** Where a file of another format is to be written that holds the weights in place of tensors. */
   public Path weightFile(String name) throws IOException {
-    Preconditions.checkState(checksums.isEmpty(), "there are tensors already");
+    Preconditions.checkState(
+        checksums.isEmpty() && announced.isEmpty(), "there are tensors already");
     other = true;
     return place(name);
   }
@@ -222,8 +299,9 @@ public final class CheckpointWriter implements AutoCloseable {
   }
 
   /**
-   * Finishes the files, reads every tensor back and compares it with what was added, and gives the
-   * folder its final name. Throws {@link IOException} if the disk returns other bytes.
+   * Finishes the files, reads back every tensor that was not read back before, compares it with
+   * what was added, and gives the folder its final name. Throws {@link IOException} if the disk
+   * returns other bytes.
    *
    * @return why they may have been read from the system's cache and not from the disk; empty if
    *     they came from the disk
@@ -236,17 +314,20 @@ public final class CheckpointWriter implements AutoCloseable {
       return Optional.of(
           "a file of another format than safetensors is read back as any program reads it");
     }
-    Preconditions.checkState(!checksums.isEmpty(), "a checkpoint needs a tensor");
+    Preconditions.checkState(
+        !checksums.isEmpty() || !announced.isEmpty(), "a checkpoint needs a tensor");
+    Preconditions.checkState(
+        announced.values().stream().allMatch(ShardCopy::isWhole), "announced tensors did not come");
     try {
       finishGrowing();
       nameShards();
     } catch (IOException e) {
       throw explained("the last shard", e);
     }
-    Optional<String> cached = ReadBack.verify(staging.path(), checksums);
+    Optional<String> why = ReadBack.verify(staging.path(), checksums);
     staging.commit();
     committed = true;
-    return cached;
+    return cached.or(() -> why);
   }
 
   private void nameShards() throws IOException {
@@ -284,6 +365,9 @@ public final class CheckpointWriter implements AutoCloseable {
   @Override
   public void close() throws IOException {
     try (staging) {
+      for (ShardCopy shard : ImmutableSet.copyOf(announced.values())) {
+        shard.close();
+      }
       if (growing != null) {
         growing.close();
       }

@@ -42,6 +42,12 @@ final class ReadBack {
     return verify(folder, checksums, ReadBack::openPastTheCache);
   }
 
+  /** Compares some tensors of a file, which may still lack others. */
+  static Optional<String> verify(Path file, Shard.Places some, Map<String, Long> checksums)
+      throws IOException {
+    return verifyFile(file, some, checksums, ReadBack::openPastTheCache);
+  }
+
   static Optional<String> verify(
       Path folder, Map<String, Long> checksums, ShardWriter.Opener pastTheCache)
       throws IOException {
@@ -51,7 +57,7 @@ final class ReadBack {
     }
     Optional<String> cached = Optional.empty();
     for (Path file : files) {
-      Optional<String> why = verifyFile(file, checksums, pastTheCache);
+      Optional<String> why = verifyFile(file, Shard.places(file), checksums, pastTheCache);
       cached = cached.or(() -> why);
     }
     return cached;
@@ -73,25 +79,26 @@ final class ReadBack {
   }
 
   private static Optional<String> verifyFile(
-      Path file, Map<String, Long> checksums, ShardWriter.Opener pastTheCache) throws IOException {
+      Path file, Shard.Places places, Map<String, Long> checksums, ShardWriter.Opener pastTheCache)
+      throws IOException {
     FileChannel direct;
     try {
       direct = pastTheCache.open(file);
     } catch (UnsupportedOperationException | IOException e) {
       try (FileChannel cached = FileChannel.open(file, StandardOpenOption.READ)) {
-        new ReadBack(cached, 1).compare(file, checksums);
+        new ReadBack(cached, 1).compare(file, places, checksums);
       }
       return Optional.of(String.valueOf(e.getMessage()));
     }
     try (direct) {
       int alignment = Math.toIntExact(Files.getFileStore(file).getBlockSize());
-      new ReadBack(direct, alignment).compare(file, checksums);
+      new ReadBack(direct, alignment).compare(file, places, checksums);
     }
     return Optional.empty();
   }
 
-  private void compare(Path file, Map<String, Long> checksums) throws IOException {
-    Shard.Places places = Shard.places(file);
+  private void compare(Path file, Shard.Places places, Map<String, Long> checksums)
+      throws IOException {
     Optional<TensorEntry> wrong;
     try {
       wrong =

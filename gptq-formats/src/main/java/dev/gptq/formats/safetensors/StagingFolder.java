@@ -54,7 +54,7 @@ final class StagingFolder implements AutoCloseable {
       throw new BadInputException(folder + " cannot be an output folder; give one inside it");
     }
     OutputPlace.requireApart(target, options.sources());
-    Path staging = target.resolveSibling("." + target.getFileName() + ".partial");
+    Path staging = unfinished(target);
     Path retired = target.resolveSibling("." + target.getFileName() + ".replaced");
     if (Files.exists(target)) {
       requireReplaceable(target, options);
@@ -78,6 +78,11 @@ final class StagingFolder implements AutoCloseable {
         MoreFiles.deleteRecursively(staging, RecursiveDeleteOption.ALLOW_INSECURE);
       }
     }
+  }
+
+  /** Where output to a folder grows. */
+  static Path unfinished(Path target) {
+    return target.resolveSibling("." + target.getFileName() + ".partial");
   }
 
   private static void requireReplaceable(Path target, WriterOptions options) throws IOException {

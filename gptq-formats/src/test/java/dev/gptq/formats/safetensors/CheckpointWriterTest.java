@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.SharedFiles;
@@ -170,6 +171,77 @@ class CheckpointWriterTest {
       assertThat(read(checkpoint, "halves")).startsWith(10, 11).hasSize(10);
       assertThat(read(checkpoint, "last")).containsExactly(9);
     }
+  }
+
+  /** Tensors that come in another order than their files have, and none of which is asked twice. */
+  @Test
+  void announcedTensorsComeInAnyOrderAndTheFilesAreTheSame() throws IOException {
+    WriterOptions options = WriterOptions.DEFAULT.withShardLimit(13);
+    List<StoredTensor> tensors =
+        List.of(stored("bytes", 3), stored("more", 5), stored("long", 70_001), stored("none", 0));
+    try (CheckpointWriter writer = CheckpointWriter.create(root.resolve("at-once"), options)) {
+      writer.addAll(tensors);
+      writer.commit();
+    }
+    try (CheckpointWriter writer = CheckpointWriter.create(root.resolve("grown"), options)) {
+      writer.announce(
+          tensors.stream()
+              .map(tensor ->
+                  StoredTensor.computed(
+                      tensor.name(),
+                      tensor.type(),
+                      tensor.shape(),
+                      root,
+                      () -> {
+                        throw new AssertionError("elements were asked for");
+                      }))
+              .toList());
+      assertThat(writer.awaits(stored("more", 5))).isTrue();
+      assertThat(writer.awaits(stored("more", 4))).isFalse();
+      assertThat(writer.awaits(stored("other", 5))).isFalse();
+      assertThatThrownBy(() -> writer.addAll(tensors)).hasMessageContaining("'bytes'");
+      assertThatThrownBy(() -> writer.fill(List.of(stored("more", 4))))
+          .isInstanceOf(IllegalArgumentException.class);
+      writer.fill(List.of(tensors.get(3), tensors.get(1)));
+      assertThat(writer.awaits(stored("more", 5))).isFalse();
+      assertThatThrownBy(writer::commit).hasMessageContaining("did not come");
+      writer.fill(List.of(tensors.get(2)));
+      writer.fill(List.of(tensors.get(0)));
+      writer.commit();
+    }
+    for (String file : content(root.resolve("at-once"))) {
+      assertThat(root.resolve("grown").resolve(file))
+          .hasSameBinaryContentAs(root.resolve("at-once").resolve(file));
+    }
+    assertThat(content(root.resolve("grown")))
+        .hasSize(4)
+        .isEqualTo(content(root.resolve("at-once")));
+  }
+
+  private StoredTensor stored(String name, int size) {
+    return new StoredTensor(
+        name, StoredType.U8, ImmutableList.of((long) size), root, bytes(size, size));
+  }
+
+  @Test
+  void announcedTensorsAreReadBackWhenTheyCome() throws IOException {
+    try (CheckpointWriter writer =
+        CheckpointWriter.create(
+            root.resolve("out"),
+            WriterOptions.DEFAULT,
+            file ->
+                new ForgetfulChannel(
+                    FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE),
+                    50_000))) {
+      StoredTensor small = stored("small", 9);
+      StoredTensor large = stored("large", 70_001);
+      writer.announce(List.of(large, small));
+      writer.fill(List.of(small));
+      assertThatThrownBy(() -> writer.fill(List.of(large)))
+          .isInstanceOf(IOException.class)
+          .hasMessageContaining("tensor 'large' reads back differently");
+    }
+    assertThat(content(root)).isEmpty();
   }
 
   @Test

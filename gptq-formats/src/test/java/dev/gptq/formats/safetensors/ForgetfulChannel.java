@@ -8,20 +8,26 @@ import java.nio.channels.FileLock;
 import java.nio.channels.ReadableByteChannel;
 import java.nio.channels.WritableByteChannel;
 
-/** A disk that flips a bit of the 13th byte it is given. */
+/** A disk that flips a bit of one byte of a file. */
 final class ForgetfulChannel extends FileChannel {
-  private static final int VICTIM = 12;
-
   private final FileChannel channel;
+  private final int victim;
 
+  /** Flips a bit of the 13th byte. */
   ForgetfulChannel(FileChannel channel) {
+    this(channel, 12);
+  }
+
+  /** Flips a bit of the byte that stands there. */
+  ForgetfulChannel(FileChannel channel, int victim) {
     this.channel = channel;
+    this.victim = victim;
   }
 
   @Override
   public int write(ByteBuffer source, long position) throws IOException {
     ByteBuffer copy = ByteBuffer.allocate(source.remaining()).put(source).flip();
-    int at = Math.toIntExact(VICTIM - position);
+    int at = Math.toIntExact(victim - position);
     if (at >= 0 && at < copy.limit()) {
       copy.put(at, (byte) (copy.get(at) ^ 1));
     }
@@ -79,8 +85,8 @@ final class ForgetfulChannel extends FileChannel {
   }
 
   @Override
-  public void force(boolean metaData) {
-    throw new UnsupportedOperationException();
+  public void force(boolean metaData) throws IOException {
+    channel.force(metaData);
   }
 
   @Override

@@ -14,10 +14,12 @@ import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.formats.safetensors.WriterOptions;
 import dev.gptq.models.Model;
+import dev.gptq.models.family.BlockSpec;
 import dev.gptq.quantizer.gguf.GgufExport;
 import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
+import dev.gptq.quantizer.store.KeptModule;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -62,44 +64,67 @@ public final class CheckpointExporter {
       Path output,
       boolean overwrite)
       throws IOException {
-    int blocks = model.spec().blocks().size();
-    Set<String> packed = new HashSet<>();
-    ImmutableMap.Builder<String, ModuleSettings> described = ImmutableMap.builder();
-    StringBuilder log = new StringBuilder();
-    for (int block = 0; block < blocks; block++) {
-      for (ModuleReport report : work.reports(block)) {
-        packed.add(report.name() + ".weight");
-        packed.add(report.name() + ".bias");
-        described.put(report.name(), settings(report, settings.base()));
-        log.append(QuantizationLog.line(report)).append('\n');
-      }
-    }
-    ImmutableMap<String, ModuleSettings> modules = described.buildOrThrow();
-    try (CheckpointWriter writer =
-        CheckpointWriter.create(
-            output,
-            options(model, settings.format(), settings.publication().shardLimit(), overwrite))) {
+    try (CheckpointWriter writer = writer(model, settings, output, overwrite)) {
       if (settings.format() instanceof GgufFormat gguf) {
         GgufExport.write(
             model, kept(model, work), gguf, writer.weightFile(weightFile(model, settings)));
       } else {
+        ImmutableMap<String, ModuleSettings> modules = modules(model, work, settings);
         ExpertStacks stacks = new ExpertStacks(model, settings.format());
         writer.addAll(() ->
             Stream.concat(
-                    stacks.of(others(model, packed)),
-                    encoded(model, work, settings.format(), modules, stacks))
+                    stacks.of(others(model, modules.keySet())),
+                    IntStream.range(0, model.spec().blocks().size())
+                        .boxed()
+                        .flatMap(block -> encoded(model, work, settings.format(), modules, block)))
                 .iterator());
       }
-      byte[] reports = log.toString().getBytes(StandardCharsets.UTF_8);
-      writer.writeFile(QuantizationLog.FILE, reports);
-      for (Map.Entry<String, String> file : logs.entrySet()) {
-        writer.writeFile(file.getKey(), file.getValue().getBytes(StandardCharsets.UTF_8));
-      }
-      QuantizedModel description = Descriptions.of(model, settings, modules);
-      writeSideFiles(model, settings, settings.format().settings(description), modules, writer);
-      work.announce(reports);
-      return writer.commit();
+      return finish(writer, model, work, settings, logs);
     }
+  }
+
+  /** What writes a checkpoint. */
+  static CheckpointWriter writer(
+      Model model, CheckpointSettings settings, Path output, boolean overwrite) throws IOException {
+    return CheckpointWriter.create(
+        output, options(model, settings.format(), settings.publication().shardLimit(), overwrite));
+  }
+
+  /** Writes what stands beside the weights, and gives the checkpoint its name. */
+  static Optional<String> finish(
+      CheckpointWriter writer,
+      Model model,
+      WorkFolder work,
+      CheckpointSettings settings,
+      ImmutableMap<String, String> logs)
+      throws IOException {
+    StringBuilder log = new StringBuilder();
+    for (int block = 0; block < model.spec().blocks().size(); block++) {
+      for (ModuleReport report : work.reports(block)) {
+        log.append(QuantizationLog.line(report)).append('\n');
+      }
+    }
+    byte[] reports = log.toString().getBytes(StandardCharsets.UTF_8);
+    writer.writeFile(QuantizationLog.FILE, reports);
+    for (Map.Entry<String, String> file : logs.entrySet()) {
+      writer.writeFile(file.getKey(), file.getValue().getBytes(StandardCharsets.UTF_8));
+    }
+    ImmutableMap<String, ModuleSettings> modules = modules(model, work, settings);
+    QuantizedModel description = Descriptions.of(model, settings, modules);
+    writeSideFiles(model, settings, settings.format().settings(description), modules, writer);
+    work.announce(reports);
+    return writer.commit();
+  }
+
+  private static ImmutableMap<String, ModuleSettings> modules(
+      Model model, WorkFolder work, CheckpointSettings settings) {
+    ImmutableMap.Builder<String, ModuleSettings> modules = ImmutableMap.builder();
+    for (int block = 0; block < model.spec().blocks().size(); block++) {
+      for (ModuleReport report : work.reports(block)) {
+        modules.put(report.name(), settings(report.bits(), report.groupSize(), settings.base()));
+      }
+    }
+    return modules.buildOrThrow();
   }
 
   private static GgufExport.Modules kept(Model model, WorkFolder work) {
@@ -114,37 +139,48 @@ public final class CheckpointExporter {
             .map(block -> work.modules(block).get(module).quantized().packed());
   }
 
-  private static Stream<StoredTensor> others(Model model, Set<String> packed) {
+  /** All tensors but those of modules that are packed. */
+  static Stream<StoredTensor> others(Model model, Set<String> modules) {
+    Set<String> packed = new HashSet<>();
+    for (String module : modules) {
+      packed.add(module + ".weight");
+      packed.add(module + ".bias");
+    }
     Checkpoint source = model.checkpoint();
     return source.names().stream().filter(name -> !packed.contains(name)).map(source::require);
   }
 
-  private static ModuleSettings settings(ModuleReport report, ModuleSettings base) {
-    return new ModuleSettings(report.bits(), report.groupSize(), base.sym(), base.descAct());
+  /** What is said of a module. */
+  static ModuleSettings settings(int bits, int groupSize, ModuleSettings base) {
+    return new ModuleSettings(bits, groupSize, base.sym(), base.descAct());
   }
 
-  /** The tensors of the quantized modules, encoded when their turn comes. */
-  private static Stream<StoredTensor> encoded(
+  /** The tensors of the quantized modules of a block, in the order of its modules. */
+  static Stream<StoredTensor> encoded(
       Model model,
       WorkFolder work,
       Format format,
       ImmutableMap<String, ModuleSettings> settings,
-      ExpertStacks stacks) {
+      int block) {
     StoredType type = Descriptions.type(model);
-    return IntStream.range(0, model.spec().blocks().size())
-        .boxed()
-        .flatMap(block ->
-            stacks.of(
-                work.modules(block).entrySet().stream()
-                    .map(module ->
-                        new PackedModule(
-                            module.getKey(),
-                            module.getValue().quantized().packed(),
-                            settings.get(module.getKey()),
-                            module.getValue().bias(),
-                            type,
-                            module.getValue().file()))
-                    .flatMap(module -> format.encode(module).stream())));
+    BlockSpec spec = model.spec().blocks().get(block);
+    ImmutableMap<String, KeptModule> kept = work.modules(block);
+    return new ExpertStacks(model, format)
+        .of(
+            spec.linears()
+                .map(spec::nameOf)
+                .filter(kept::containsKey)
+                .map(name -> {
+                  KeptModule module = kept.get(name);
+                  return new PackedModule(
+                      name,
+                      module.quantized().packed(),
+                      settings.get(name),
+                      module.bias(),
+                      type,
+                      module.file());
+                })
+                .flatMap(module -> format.encode(module).stream()));
   }
 
   /** Writes all places of the settings and copies tokenizer, generation settings and the like. */

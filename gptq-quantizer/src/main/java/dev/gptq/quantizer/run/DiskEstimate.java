@@ -24,7 +24,8 @@ import java.util.stream.Stream;
 
 /**
  * Bytes that a quantization writes to the disk of its output. The work folder goes when the
- * checkpoint is whole, hidden states and the curvature before it is written.
+ * checkpoint is whole; hidden states and the curvature go before it is written, unless it grows
+ * beside the work on the blocks.
  *
  * @param checkpoint the output, in all its formats
  * @param blocks finished blocks and what replaces modules of them
@@ -32,9 +33,10 @@ import java.util.stream.Stream;
  * @param states the hidden states of all calibration tokens or the state of the tuning, which comes
  *     after them: the larger, once
  * @param curvature what the backward pass finds, if there is one
+ * @param canGrow whether the output can be written while blocks are being quantized
  */
 public record DiskEstimate(
-    long checkpoint, long blocks, long hessians, long states, long curvature) {
+    long checkpoint, long blocks, long hessians, long states, long curvature, boolean canGrow) {
   /** Bytes of a weight in the state of a tuning: its offset, its code, and its part of scales. */
   private static final long TUNED = 6;
 
@@ -93,7 +95,8 @@ public record DiskEstimate(
             .map(observing -> HessianKeeper.mostBytes(model.spec(), observing.worst()))
             .orElse(0L),
         Math.max(hidden, request.tuning().isPresent() ? weights * TUNED : 0),
-        curvature(model, request.settings(), tokens));
+        curvature(model, request.settings(), tokens),
+        request.canGrow());
   }
 
   /** A square of each group's outputs, in blocks, and a number of each token. */
@@ -124,23 +127,26 @@ public record DiskEstimate(
 
   /**
    * The most that is on the disk at any time. Newer states are written before older ones go, and
-   * all that is kept goes before the checkpoint is written.
+   * all that is kept goes before the checkpoint is written, unless that grows beside it.
    */
   public long most(Kept kept) {
-    return blocks
-        + hessians
-        + Math.max(
-            checkpoint, (kept.states() ? 2 * states : 0) + (kept.curvature() ? curvature : 0));
+    long state = (kept.states() ? 2 * states : 0) + (kept.curvature() ? curvature : 0);
+    return blocks + hessians + (kept.growing() ? checkpoint + state : Math.max(checkpoint, state));
   }
 
   /**
-   * What of its state a run keeps, so that it need not be computed again.
+   * What of its state a run keeps, so that it need not be computed again, and what it writes
+   * meanwhile.
    *
    * @param states the newest hidden states
    * @param curvature what the backward pass found
+   * @param growing whether the output is written while blocks are being quantized
    */
-  public record Kept(boolean states, boolean curvature) {
-    static final Kept NOTHING = new Kept(false, false);
+  public record Kept(boolean states, boolean curvature, boolean growing) {
+
+    private Kept withGrowing(boolean wanted) {
+      return new Kept(states, curvature, wanted);
+    }
   }
 
   /**
@@ -150,17 +156,20 @@ public record DiskEstimate(
    * @throws IOException if that or the rest has no room
    */
   Kept keeps(KeptStates wanted, long free, Path output) throws IOException {
-    Kept all = new Kept(states > 0, curvature > 0);
-    Kept kept =
+    Kept all = new Kept(states > 0, curvature > 0, false);
+    Kept nothing = new Kept(false, false, false);
+    Stream<Kept> choices =
         switch (wanted) {
-          case NEVER -> Kept.NOTHING;
-          case ALWAYS -> all;
-          case AUTO ->
-              Stream.of(all, new Kept(all.states(), false))
-                  .filter(some -> most(some) <= free)
-                  .findFirst()
-                  .orElse(Kept.NOTHING);
+          case NEVER -> Stream.of(nothing);
+          case ALWAYS -> Stream.of(all);
+          case AUTO -> Stream.of(all, new Kept(all.states(), false, false), nothing);
         };
+    Kept kept =
+        choices
+            .flatMap(some -> Stream.of(some.withGrowing(canGrow), some))
+            .filter(some -> most(some) <= free)
+            .findFirst()
+            .orElse(wanted == KeptStates.ALWAYS ? all : nothing);
     if (most(kept) > free) {
       throw new IOException(
           "the disk of %s has %s free, and the run needs %s: %s; free some space or give an output on another disk"
@@ -175,8 +184,12 @@ public record DiskEstimate(
             size(checkpoint),
             size(blocks),
             hessians == 0 ? "" : ", " + size(hessians) + " for Hessians",
-            kept.states() ? ", twice " + size(states) + " for hidden states before" : "",
-            kept.curvature() ? ", " + size(curvature) + " for the curvature before" : "");
+            kept.states() ? ", twice " + size(states) + " for hidden states" + when(kept) : "",
+            kept.curvature() ? ", " + size(curvature) + " for the curvature" + when(kept) : "");
+  }
+
+  private static String when(Kept kept) {
+    return kept.growing() ? "" : " before";
   }
 
   /** What a run says before it begins. */
@@ -228,15 +241,19 @@ public record DiskEstimate(
   /**
    * Bytes that a run can still write: what is free, and what an earlier run has written of it.
    *
-   * @param work the run's work folder, which need not exist
+   * @param left folders of the run that will be used or cleared away; they need not exist
    */
-  static long free(Path output, Path work) throws IOException {
+  static long free(Path output, List<Path> left) throws IOException {
     Path folder = output.toAbsolutePath().normalize().getParent();
     while (!Files.exists(folder)) {
       folder = folder.getParent();
       Preconditions.checkState(folder != null, "%s has no folder above it", output);
     }
-    return Files.getFileStore(folder).getUsableSpace() + bytesIn(work);
+    long bytes = Files.getFileStore(folder).getUsableSpace();
+    for (Path some : left) {
+      bytes += bytesIn(some);
+    }
+    return bytes;
   }
 
   private static long bytesIn(Path work) throws IOException {

@@ -18,6 +18,7 @@ import dev.gptq.quantizer.gguf.GgufExport;
 import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.gguf.ImportanceMatrix;
 import dev.gptq.quantizer.pipeline.ExpertCounts;
+import dev.gptq.quantizer.store.OutputLock;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -44,6 +45,9 @@ final class QuantizationChecks {
               + " is quantized already (to "
               + model.quantization().get().base().bits()
               + " bits); start from the full-precision checkpoint");
+    }
+    for (Path folder : request.places()) {
+      OutputLock.requireFree(folder);
     }
     for (Path folder : request.folders()) {
       // A run that was killed after its output was complete only clears away what it left.

@@ -9,10 +9,12 @@ import dev.gptq.formats.gguf.GgufFile;
 import dev.gptq.formats.gguf.GgufType;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.safetensors.Checkpoint;
+import dev.gptq.formats.safetensors.CheckpointWriter;
 import dev.gptq.models.Model;
 import dev.gptq.models.evaluation.Loading;
 import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.export.CheckpointSettings;
+import dev.gptq.quantizer.export.GrowingCheckpoint;
 import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.observe.Attempt;
 import dev.gptq.quantizer.observe.ClassicLog;
@@ -40,6 +42,7 @@ import dev.gptq.quantizer.tune.TuningStates;
 import dev.gptq.tensor.DType;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
@@ -156,7 +159,7 @@ public final class QuantizationPlan implements AutoCloseable {
    */
   public DiskEstimate.Kept wouldKeep() throws IOException {
     Path output = request.output();
-    return disk().keeps(request.keptStates(), DiskEstimate.free(output, output), output);
+    return disk().keeps(request.keptStates(), free(output), output);
   }
 
   /**
@@ -223,50 +226,55 @@ public final class QuantizationPlan implements AutoCloseable {
                   new HessianKeeper(model.spec(), hessians, observing.worst(), work, listener))
               .orElse(listener);
       forecast.note().ifPresent(listener::note);
-      new QuantizationJob(
-              backend,
-              model.spec(),
-              model.weights(backend),
-              request.settings(),
-              taken,
-              work,
-              importance.<JobListener>map(keeper -> keeper.before(heard)).orElse(heard))
-          .with(forecast.activations())
-          .run(kept.states() ? states : StateStore.NONE);
-      states.delete();
-      if (importance.isPresent()) {
-        importance.get().write(taken.getFirst().length);
+      try (GrowingCheckpoints growing =
+          new GrowingCheckpoints(
+              model, request, kept.growing() ? missing : ImmutableList.of(), work)) {
+        new QuantizationJob(
+                backend,
+                model.spec(),
+                model.weights(backend),
+                request.settings(),
+                taken,
+                growing,
+                importance.<JobListener>map(keeper -> keeper.before(heard)).orElse(heard))
+            .with(forecast.activations())
+            .run(kept.states() ? states : StateStore.NONE);
+        states.delete();
+        if (importance.isPresent()) {
+          importance.get().write(taken.getFirst().length);
+        }
+        ImmutableList<Attempt> attempts =
+            request.observing().isPresent()
+                ? observe(request.observing().get(), backend, taken, work, hessians, listener)
+                : ImmutableList.of();
+        TuningStates tunings = kept.states() ? work.tuning(listener::note) : TuningStates.NONE;
+        Optional<TuningOutcome> tuned =
+            tuning.map(planned -> planned.run(backend, work, tunings, listener));
+        ImmutableList<ModuleReport> reports = reports(work);
+        long blocksDone = System.nanoTime();
+        listener.writing(request.output());
+        growing.await().forEach(listener::note);
+        for (String reason : write(work, growing, missing, reports, attempts, tuned)) {
+          listener.note(
+              "the checkpoint was compared through the system's cache and not with what the disk"
+                  + " returns: "
+                  + reason);
+        }
+        work.delete();
+        request
+            .expertTokens()
+            .ifPresent(wanted ->
+                ExpertWindows.tell(
+                    wanted,
+                    ImmutableSet.copyOf(
+                        ExpertCounts.experts(model.spec(), request.settings().selection())),
+                    reports,
+                    listener::note));
+        listener.done();
+        long end = System.nanoTime();
+        return summary(
+            backend, reports, attempts, tuned, (end - start) / 1e9, (end - blocksDone) / 1e9);
       }
-      ImmutableList<Attempt> attempts =
-          request.observing().isPresent()
-              ? observe(request.observing().get(), backend, taken, work, hessians, listener)
-              : ImmutableList.of();
-      TuningStates tunings = kept.states() ? work.tuning(listener::note) : TuningStates.NONE;
-      Optional<TuningOutcome> tuned =
-          tuning.map(planned -> planned.run(backend, work, tunings, listener));
-      ImmutableList<ModuleReport> reports = reports(work);
-      long blocksDone = System.nanoTime();
-      listener.writing(request.output());
-      for (String reason : write(work, missing, reports, attempts, tuned)) {
-        listener.note(
-            "the checkpoint was compared through the system's cache and not with what the disk"
-                + " returns: "
-                + reason);
-      }
-      work.delete();
-      request
-          .expertTokens()
-          .ifPresent(wanted ->
-              ExpertWindows.tell(
-                  wanted,
-                  ImmutableSet.copyOf(
-                      ExpertCounts.experts(model.spec(), request.settings().selection())),
-                  reports,
-                  listener::note));
-      listener.done();
-      long end = System.nanoTime();
-      return summary(
-          backend, reports, attempts, tuned, (end - start) / 1e9, (end - blocksDone) / 1e9);
     }
   }
 
@@ -297,10 +305,17 @@ public final class QuantizationPlan implements AutoCloseable {
       Backend backend, ImmutableList<int[]> taken, WorkFolder work, QuantizationListener listener)
       throws IOException {
     DiskEstimate disk = DiskEstimate.of(model, request, taken, backend.activationType());
-    long free = DiskEstimate.free(request.output(), work.folder());
+    long free = free(work.folder());
     DiskEstimate.Kept kept = disk.keeps(request.keptStates(), free, request.output());
     listener.disk(disk.sentence(kept, free));
     return kept;
+  }
+
+  /** What is free on the disk of the output, what is left of an earlier run counted in. */
+  private long free(Path work) throws IOException {
+    List<Path> left = new ArrayList<>(List.of(work));
+    request.folders().forEach(folder -> left.add(CheckpointWriter.unfinished(folder)));
+    return DiskEstimate.free(request.output(), left);
   }
 
   /** The checkpoints that an interrupted run has not written yet. */
@@ -369,13 +384,14 @@ public final class QuantizationPlan implements AutoCloseable {
    */
   private ImmutableSet<String> write(
       WorkFolder work,
+      GrowingCheckpoints growing,
       ImmutableList<CheckpointSettings> checkpoints,
       ImmutableList<ModuleReport> reports,
       ImmutableList<Attempt> attempts,
       Optional<TuningOutcome> tuned)
       throws IOException {
     try {
-      return export(work, checkpoints, reports, attempts, tuned);
+      return export(work, growing, checkpoints, reports, attempts, tuned);
     } catch (IOException e) {
       throw new IOException(
           "%s; all finished blocks are kept in %s and the same command writes the checkpoint"
@@ -386,6 +402,7 @@ public final class QuantizationPlan implements AutoCloseable {
 
   private ImmutableSet<String> export(
       WorkFolder work,
+      GrowingCheckpoints growing,
       ImmutableList<CheckpointSettings> checkpoints,
       ImmutableList<ModuleReport> reports,
       ImmutableList<Attempt> attempts,
@@ -405,14 +422,18 @@ public final class QuantizationPlan implements AutoCloseable {
     }
     ImmutableSet.Builder<String> unchecked = ImmutableSet.builder();
     for (CheckpointSettings checkpoint : checkpoints) {
-      CheckpointExporter.export(
-              model,
-              work,
-              checkpoint,
-              logs.buildOrThrow(),
-              request.folder(checkpoint),
-              request.overwrite())
-          .ifPresent(unchecked::add);
+      Optional<GrowingCheckpoint> grown = growing.of(checkpoint);
+      Optional<String> cached =
+          grown.isPresent()
+              ? grown.get().finish(work, logs.buildOrThrow())
+              : CheckpointExporter.export(
+                  model,
+                  work,
+                  checkpoint,
+                  logs.buildOrThrow(),
+                  request.folder(checkpoint),
+                  request.overwrite());
+      cached.ifPresent(unchecked::add);
     }
     return unchecked.build();
   }

@@ -4,6 +4,7 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.quantizer.export.CheckpointSettings;
+import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.tune.Tuning;
 import java.nio.file.Path;
@@ -57,6 +58,16 @@ public record RunRequest(
   /** What no other process may write meanwhile. */
   ImmutableSet<Path> places() {
     return ImmutableSet.<Path>builder().add(output).addAll(folders()).build();
+  }
+
+  /**
+   * Whether checkpoints can be written while blocks are being quantized: nothing changes a block
+   * afterwards, and their files have places that are known before.
+   */
+  boolean canGrow() {
+    return observing.isEmpty()
+        && tuning.isEmpty()
+        && checkpoints.stream().noneMatch(c -> c.format() instanceof GgufFormat);
   }
 
   /** The names of the formats. */

@@ -37,12 +37,8 @@ public final class OutputLock implements AutoCloseable {
    * BadInputException} with the holder if another has it.
    */
   public static OutputLock acquire(Path output) throws IOException {
-    Path target = output.toAbsolutePath().normalize();
-    Files.createDirectories(target.getParent());
-    if (Files.exists(target)) {
-      target = target.toRealPath();
-    }
-    Path file = target.resolveSibling("." + target.getFileName() + ".lock");
+    Files.createDirectories(output.toAbsolutePath().normalize().getParent());
+    Path file = file(output);
     // The holder must not be asked for by opening the file: its length says whose it is.
     long length = LENGTHS + ProcessHandle.current().pid() % LENGTHS;
     while (true) {
@@ -67,6 +63,21 @@ public final class OutputLock implements AutoCloseable {
         }
       }
     }
+  }
+
+  /** Throws {@link BadInputException} with the holder if there is one; leaves nothing. */
+  public static void requireFree(Path output) throws IOException {
+    if (Files.exists(file(output))) {
+      acquire(output).close();
+    }
+  }
+
+  private static Path file(Path output) throws IOException {
+    Path target = output.toAbsolutePath().normalize();
+    if (Files.exists(target)) {
+      target = target.toRealPath();
+    }
+    return target.resolveSibling("." + target.getFileName() + ".lock");
   }
 
   /** Writes whose the file is, and its length. */

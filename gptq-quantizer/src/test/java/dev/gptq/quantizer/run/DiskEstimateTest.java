@@ -77,7 +77,7 @@ final class DiskEstimateTest {
       DiskEstimate disk;
       try (QuantizationPlan plan = quantization.plan()) {
         disk = plan.disk();
-        assertThat(plan.wouldKeep()).isEqualTo(new DiskEstimate.Kept(true, false));
+        assertThat(plan.wouldKeep()).isEqualTo(new DiskEstimate.Kept(true, false, true));
       }
       quantization.run(scales);
       // Names and numbers of headers, manifests and logs come on top.
@@ -91,10 +91,10 @@ final class DiskEstimateTest {
 
   @Test
   void aDiskWithoutRoomIsRefusedWithNumbers() throws IOException {
-    DiskEstimate disk = new DiskEstimate(100 * MIB, 60 * MIB, 40 * MIB, 90 * MIB, 30 * MIB);
-    DiskEstimate.Kept all = new DiskEstimate.Kept(true, true);
-    DiskEstimate.Kept states = new DiskEstimate.Kept(true, false);
-    DiskEstimate.Kept nothing = new DiskEstimate.Kept(false, false);
+    DiskEstimate disk = new DiskEstimate(100 * MIB, 60 * MIB, 40 * MIB, 90 * MIB, 30 * MIB, false);
+    DiskEstimate.Kept all = new DiskEstimate.Kept(true, true, false);
+    DiskEstimate.Kept states = new DiskEstimate.Kept(true, false, false);
+    DiskEstimate.Kept nothing = new DiskEstimate.Kept(false, false, false);
     assertThat(disk.keeps(KeptStates.AUTO, 310 * MIB, folder)).isEqualTo(all);
     assertThat(disk.keeps(KeptStates.ALWAYS, 310 * MIB, folder)).isEqualTo(all);
     assertThat(disk.keeps(KeptStates.NEVER, 310 * MIB, folder)).isEqualTo(nothing);
@@ -123,15 +123,37 @@ final class DiskEstimateTest {
         .doesNotContain("not kept");
   }
 
+  /** Where there is room for it, but not at the price of what spares an interrupted run work. */
+  @Test
+  void theCheckpointGrowsWhereThereIsRoomForIt() throws IOException {
+    DiskEstimate disk = new DiskEstimate(100 * MIB, 60 * MIB, 0, 90 * MIB, 30 * MIB, true);
+    DiskEstimate.Kept all = new DiskEstimate.Kept(true, true, true);
+    assertThat(disk.most(all)).isEqualTo(370 * MIB);
+    for (KeptStates wanted : List.of(KeptStates.AUTO, KeptStates.ALWAYS)) {
+      assertThat(disk.keeps(wanted, 370 * MIB, folder)).isEqualTo(all);
+      assertThat(disk.keeps(wanted, 370 * MIB - 1, folder))
+          .isEqualTo(new DiskEstimate.Kept(true, true, false));
+    }
+    assertThat(disk.keeps(KeptStates.AUTO, 270 * MIB - 1, folder))
+        .isEqualTo(new DiskEstimate.Kept(true, false, false));
+    assertThat(disk.keeps(KeptStates.AUTO, 160 * MIB, folder))
+        .isEqualTo(new DiskEstimate.Kept(false, false, true));
+    assertThat(disk.sentence(all, 370 * MIB))
+        .contains("for hidden states,")
+        .doesNotContain("before");
+  }
+
   @Test
   void whatAnEarlierRunWroteCountsAsFree() throws IOException {
     Path work = Files.createDirectories(folder.resolve("work"));
-    long before = DiskEstimate.free(folder.resolve("not/yet/there"), folder.resolve("none"));
+    long before =
+        DiskEstimate.free(folder.resolve("not/yet/there"), List.of(folder.resolve("none")));
     assertThat(before).isPositive();
     // A file without blocks on the disk, so that only its length counts.
     try (RandomAccessFile file = new RandomAccessFile(work.resolve("block").toFile(), "rw")) {
       file.setLength(1L << 40);
     }
-    assertThat(DiskEstimate.free(folder.resolve("out"), work)).isGreaterThan(1L << 40);
+    assertThat(DiskEstimate.free(folder.resolve("out"), List.of(folder.resolve("none"), work)))
+        .isGreaterThan(1L << 40);
   }
 }
