@@ -16,18 +16,21 @@ public final class StoredTensor {
   private final ImmutableList<Long> shape;
   private final Path file;
   private final Supplier<MemorySegment> data;
+  private final boolean computed;
 
   private StoredTensor(
       String name,
       StoredType type,
       ImmutableList<Long> shape,
       Path file,
-      Supplier<MemorySegment> data) {
+      Supplier<MemorySegment> data,
+      boolean computed) {
     this.name = name;
     this.type = type;
     this.shape = shape;
     this.file = file;
     this.data = data;
+    this.computed = computed;
   }
 
   /**
@@ -41,7 +44,7 @@ public final class StoredTensor {
    */
   public StoredTensor(
       String name, StoredType type, ImmutableList<Long> shape, Path file, MemorySegment data) {
-    this(name, type, shape, file, () -> data);
+    this(name, type, shape, file, () -> data, false);
   }
 
   /**
@@ -55,7 +58,7 @@ public final class StoredTensor {
       ImmutableList<Long> shape,
       Path file,
       Supplier<MemorySegment> data) {
-    return new StoredTensor(name, type, shape, file, data);
+    return new StoredTensor(name, type, shape, file, data, true);
   }
 
   /** The name in the file. */
@@ -84,6 +87,16 @@ public final class StoredTensor {
    */
   public MemorySegment data() {
     return data.get();
+  }
+
+  /**
+   * Brings the elements from the disk into the system's cache if they lie in a mapped file, and
+   * takes as long as that does. What is computed is not.
+   */
+  public void readAhead() {
+    if (!computed && data().isMapped()) {
+      data().load();
+    }
   }
 
   /** Number of elements. */

@@ -8,6 +8,7 @@ import dev.gptq.formats.packed.PackedLinears;
 import dev.gptq.formats.packed.StoredLinear;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.StoredTensor;
+import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.NormSpec;
 import dev.gptq.pack.PackedMatrix;
@@ -55,6 +56,15 @@ public final class WeightSource {
   /** The same tensors for the memory of another device. */
   public WeightSource on(Backend device) {
     return new WeightSource(device, checkpoint, quantization, replaced, warnings);
+  }
+
+  /** Brings the weights of a block from the disk into the system's cache, as far as it has room. */
+  public void readAhead(BlockSpec block) {
+    block
+        .linears()
+        .map(linear -> checkpoint.find(block.nameOf(linear) + ".weight"))
+        .flatMap(Optional::stream)
+        .forEach(StoredTensor::readAhead);
   }
 
   /** The linear layer of that full name; packed if it is quantized. */

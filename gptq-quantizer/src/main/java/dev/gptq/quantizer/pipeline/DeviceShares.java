@@ -3,6 +3,7 @@ package dev.gptq.quantizer.pipeline;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.DeviceGroup;
 import dev.gptq.backend.LaneGroup;
+import dev.gptq.backend.Rehearsal;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.Step;
@@ -43,6 +44,7 @@ final class DeviceShares implements AutoCloseable {
   private final List<List<int[]>> windows;
   private final DeviceScopes scopes;
   private final Share[] shares;
+  private final ReadAhead ahead = new ReadAhead();
 
   /**
    * Shares without batches yet.
@@ -176,6 +178,7 @@ final class DeviceShares implements AutoCloseable {
   /** Loads a block on every device, into scopes; the members of a device share the weights. */
   List<BlockShare> load(int index, DeviceScopes scopes) {
     BlockSpec block = spec.blocks().get(index);
+    ahead.await();
     Block[] quantized = new Block[shares.length];
     Block[] original = new Block[shares.length];
     devices.all((device, backend) -> {
@@ -203,11 +206,16 @@ final class DeviceShares implements AutoCloseable {
               share.lanes(),
               lane -> new GroupSolver(lane, share.source(), settings, index, own, tokens()));
     });
+    if (index + 1 < spec.blocks().size() && !(devices.first() instanceof Rehearsal)) {
+      BlockSpec next = spec.blocks().get(index + 1);
+      ahead.start(() -> shares[0].source().readAhead(next));
+    }
     return Arrays.stream(loaded).filter(Objects::nonNull).toList();
   }
 
   @Override
   public void close() {
+    ahead.close();
     devices.all((device, backend) -> shares[device].lanes().close());
     scopes.close();
   }
