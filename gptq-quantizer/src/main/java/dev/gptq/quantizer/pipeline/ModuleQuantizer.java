@@ -24,6 +24,9 @@ final class ModuleQuantizer {
   private final int layer;
   private final ImmutableMap.Builder<String, QuantizedModule> modules = ImmutableMap.builder();
 
+  /** Modules that are perhaps still being packed, while the device goes on. */
+  private final List<Solved> packing = new ArrayList<>();
+
   /** For one block. */
   ModuleQuantizer(
       DeviceGroup devices, List<BlockShare> shares, QuantizationSettings settings, int layer) {
@@ -35,7 +38,16 @@ final class ModuleQuantizer {
 
   /** The modules quantized so far, by full name. */
   ImmutableMap<String, QuantizedModule> modules() {
+    awaitPacking();
     return modules.buildOrThrow();
+  }
+
+  private void awaitPacking() {
+    for (Solved solved : packing) {
+      ModuleReport report = solved.report();
+      modules.put(report.name(), new QuantizedModule(solved.packed().join(), report));
+    }
+    packing.clear();
   }
 
   /** A group with those of its modules that are to be quantized. */
@@ -58,6 +70,8 @@ final class ModuleQuantizer {
     devices.all((device, backend) ->
         at(device, tasks).forEach(task -> task.hessian().ifPresent(Hessian::matrix)));
     tasks.forEach(task -> tell(task, listener));
+    // Codes of one list of groups at a time are in Java's heap.
+    awaitPacking();
     List<List<ImmutableList<Solved>>> solved =
         shares.stream().<List<ImmutableList<Solved>>>map(share -> new ArrayList<>()).toList();
     devices.all((device, backend) ->
@@ -124,9 +138,8 @@ final class ModuleQuantizer {
   }
 
   private void keep(Solved solved, JobListener listener) {
-    ModuleReport report = solved.report();
-    modules.put(report.name(), new QuantizedModule(solved.packed().join(), report));
-    listener.module(report);
+    packing.add(solved);
+    listener.module(solved.report());
   }
 
   /** Puts a module that was quantized earlier in its place. */
