@@ -1,5 +1,6 @@
 package dev.gptq.cli;
 
+import com.google.common.base.Throwables;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.cli.console.Console;
@@ -44,6 +45,8 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
 import java.util.regex.Pattern;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -200,23 +203,50 @@ final class QuantizeCommand implements Callable<Integer> {
     if (report != null) {
       HtmlPage.requirePlace(report, List.of(model.folder(console), output));
     }
-    try (QuantizationPlan plan = dryRun ? quantization.plan() : quantization.lockedPlan()) {
-      try (Backend backend = backendOption.open(console)) {
-        if (dryRun) {
-          Forecast forecast = plan.forecast(backend);
-          PlanReport.lines(plan, backend, forecast).forEach(console::result);
-          plan.requireMemory(backend, forecast);
-          return ExitStatus.DONE;
-        }
-        Optional<ImmutableList<int[]>> measured = quality.windows(plan, calibration, console);
-        QuantizationSummary summary;
-        try (QuantizationProgress progress = new QuantizationProgress(console)) {
-          summary = plan.run(backend, progress);
-        }
-        tell(plan, backend, summary, measured, console);
+    FutureTask<QuantizationPlan> planning =
+        new FutureTask<>(dryRun ? quantization::plan : quantization::lockedPlan);
+    Thread.ofPlatform().name("plan").start(planning);
+    try (Backend backend = open(console, planning);
+        QuantizationPlan plan = result(planning)) {
+      if (dryRun) {
+        Forecast forecast = plan.forecast(backend);
+        PlanReport.lines(plan, backend, forecast).forEach(console::result);
+        plan.requireMemory(backend, forecast);
+        return ExitStatus.DONE;
       }
+      Optional<ImmutableList<int[]>> measured = quality.windows(plan, calibration, console);
+      QuantizationSummary summary;
+      try (QuantizationProgress progress = new QuantizationProgress(console)) {
+        summary = plan.run(backend, progress);
+      }
+      tell(plan, backend, summary, measured, console);
     }
     return ExitStatus.DONE;
+  }
+
+  /**
+   * Opens the backend while model and text are read. If both fail, the plan's failure is thrown.
+   */
+  private Backend open(Console console, FutureTask<QuantizationPlan> planning) throws Exception {
+    boolean opened = false;
+    try {
+      Backend backend = backendOption.open(console);
+      opened = true;
+      return backend;
+    } finally {
+      if (!opened) {
+        result(planning).close();
+      }
+    }
+  }
+
+  private static QuantizationPlan result(FutureTask<QuantizationPlan> planning) throws Exception {
+    try {
+      return planning.get();
+    } catch (ExecutionException e) {
+      Throwables.throwIfInstanceOf(e.getCause(), Exception.class);
+      throw e;
+    }
   }
 
   /** Measures, and says what came of it. */
