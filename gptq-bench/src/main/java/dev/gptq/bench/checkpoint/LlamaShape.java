@@ -15,6 +15,7 @@ import tools.jackson.databind.node.ObjectNode;
  * @param vocabulary rows of embedding and head
  * @param context positions
  * @param theta base of the rotary frequencies
+ * @param type of the weights
  */
 public record LlamaShape(
     long hidden,
@@ -24,13 +25,14 @@ public record LlamaShape(
     long feedForward,
     long vocabulary,
     long context,
-    double theta)
+    double theta,
+    WeightType type)
     implements ModelShape {
 
   @Override
   public LlamaShape withLayers(long count) {
     return new LlamaShape(
-        hidden, count, heads, keyValueHeads, feedForward, vocabulary, context, theta);
+        hidden, count, heads, keyValueHeads, feedForward, vocabulary, context, theta, type);
   }
 
   @Override
@@ -52,7 +54,7 @@ public record LlamaShape(
             .put("attention_bias", false)
             .put("mlp_bias", false)
             .put("tie_word_embeddings", false)
-            .put("torch_dtype", "bfloat16");
+            .put("torch_dtype", type.id());
     config.putArray("architectures").add("LlamaForCausalLM");
     return config;
   }

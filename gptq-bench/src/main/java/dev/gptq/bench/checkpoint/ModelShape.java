@@ -12,6 +12,9 @@ public interface ModelShape {
   /** Its tensors, in the order of the files. */
   ImmutableList<TensorShape> tensors();
 
+  /** The type that it is published in. */
+  WeightType type();
+
   /** The same with another number of blocks. */
   ModelShape withLayers(long count);
 
@@ -26,8 +29,10 @@ public interface ModelShape {
       return named(name.substring(0, colon)).withLayers(Long.parseLong(name.substring(colon + 1)));
     }
     return switch (name) {
-      case "llama-2-7b" -> new LlamaShape(4096, 32, 32, 32, 11008, 32_000, 4096, 10_000);
-      case "llama-3-8b" -> new LlamaShape(4096, 32, 32, 8, 14336, 128_256, 8192, 500_000);
+      case "llama-2-7b" ->
+          new LlamaShape(4096, 32, 32, 32, 11008, 32_000, 4096, 10_000, WeightType.FLOAT16);
+      case "llama-3-8b" ->
+          new LlamaShape(4096, 32, 32, 8, 14336, 128_256, 8192, 500_000, WeightType.BFLOAT16);
       case "qwen3-30b-a3b" -> new QwenMoeShape(2048, 48, 32, 4, 128, 128, 8, 768, 151_936, 40_960);
       case "opt-175b-block" -> new OptShape(12288, 1, 96, 49152, 50_272, 2048);
       default ->

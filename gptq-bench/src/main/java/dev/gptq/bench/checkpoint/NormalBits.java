@@ -6,8 +6,8 @@ import java.nio.ByteOrder;
 import java.util.SplittableRandom;
 
 /**
- * Normally distributed bfloat16 numbers, drawn from a table of 65536 of them: sixteen random bits a
- * number, which is as fast as memory.
+ * Normally distributed numbers of two bytes, drawn from a table of 65536 of them: sixteen random
+ * bits a number, which is as fast as memory.
  */
 final class NormalBits {
   private static final int TABLE = 1 << 16;
@@ -18,20 +18,14 @@ final class NormalBits {
 
   private final short[] table = new short[TABLE];
 
-  NormalBits(double mean, double deviation) {
+  NormalBits(WeightType type, double mean, double deviation) {
     SplittableRandom random = new SplittableRandom(TABLE);
     for (int i = 0; i < TABLE; i += 2) {
       // Pairs on both sides of the mean, so that it is met.
       double distance = deviation * random.nextGaussian();
-      table[i] = bfloat16((float) (mean + distance));
-      table[i + 1] = bfloat16((float) (mean - distance));
+      table[i] = type.bits((float) (mean + distance));
+      table[i + 1] = type.bits((float) (mean - distance));
     }
-  }
-
-  /** To the nearest, ties to even. */
-  private static short bfloat16(float value) {
-    int bits = Float.floatToRawIntBits(value);
-    return (short) ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16);
   }
 
   /** Fills {@code out} with numbers that its seed decides. */

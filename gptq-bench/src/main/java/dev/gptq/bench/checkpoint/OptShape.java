@@ -23,6 +23,11 @@ public record OptShape(
   private static final int FIRST_POSITION = 2;
 
   @Override
+  public WeightType type() {
+    return WeightType.FLOAT16;
+  }
+
+  @Override
   public OptShape withLayers(long count) {
     return new OptShape(hidden, count, heads, feedForward, vocabulary, context);
   }
@@ -44,7 +49,7 @@ public record OptShape(
             .put("enable_bias", true)
             .put("activation_function", "relu")
             .put("tie_word_embeddings", true)
-            .put("torch_dtype", "bfloat16");
+            .put("torch_dtype", type().id());
     config.putArray("architectures").add("OPTForCausalLM");
     return config;
   }

@@ -32,6 +32,11 @@ public record QwenMoeShape(
     implements ModelShape {
 
   @Override
+  public WeightType type() {
+    return WeightType.BFLOAT16;
+  }
+
+  @Override
   public QwenMoeShape withLayers(long count) {
     return new QwenMoeShape(
         hidden,
@@ -70,7 +75,7 @@ public record QwenMoeShape(
             .put("hidden_act", "silu")
             .put("attention_bias", false)
             .put("tie_word_embeddings", false)
-            .put("torch_dtype", "bfloat16");
+            .put("torch_dtype", type().id());
     config.putArray("mlp_only_layers");
     config.putArray("architectures").add("Qwen3MoeForCausalLM");
     return config;

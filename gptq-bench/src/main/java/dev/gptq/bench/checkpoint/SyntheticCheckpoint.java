@@ -18,9 +18,9 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * Writes a checkpoint with the shapes of a published model and random weights in bfloat16, sharded
- * as published ones are. It says nothing, but quantizing it takes the time and the memory that the
- * real one takes. The same shape always gives the same bytes.
+ * Writes a checkpoint with the shapes of a published model and random weights of the type that it
+ * is published in, sharded as published ones are. It says nothing, but quantizing it takes the time
+ * and the memory that the real one takes. The same shape always gives the same bytes.
  */
 public final class SyntheticCheckpoint {
   private static final long SHARD_BYTES = 5_000_000_000L;
@@ -64,7 +64,7 @@ public final class SyntheticCheckpoint {
   }
 
   private long write(ModelShape shape, Path model) throws IOException {
-    List<SyntheticShard> shards = shards(shape.tensors());
+    List<SyntheticShard> shards = shards(shape);
     List<Runnable> pieces = new ArrayList<>();
     ObjectNode index = JsonMapper.shared().createObjectNode();
     ObjectNode files = index.putObject("weight_map");
@@ -74,7 +74,7 @@ public final class SyntheticCheckpoint {
         files.put(tensor.name(), shard.file().getFileName().toString());
       }
       for (SyntheticShard.Piece piece : shard.begin()) {
-        pieces.add(() -> write(shard.file(), piece));
+        pieces.add(() -> write(shard, piece));
         bytes += piece.bytes();
       }
     }
@@ -88,10 +88,10 @@ public final class SyntheticCheckpoint {
     return bytes;
   }
 
-  private List<SyntheticShard> shards(ImmutableList<TensorShape> tensors) {
+  private List<SyntheticShard> shards(ModelShape shape) {
     List<List<TensorShape>> parts = new ArrayList<>();
     long room = 0;
-    for (TensorShape tensor : tensors) {
+    for (TensorShape tensor : shape.tensors()) {
       long bytes = Short.BYTES * tensor.elements();
       if (bytes > room || parts.isEmpty()) {
         parts.add(new ArrayList<>());
@@ -104,20 +104,22 @@ public final class SyntheticCheckpoint {
     for (int i = 0; i < parts.size(); i++) {
       String name =
           String.format(Locale.ROOT, "model-%05d-of-%05d.safetensors", i + 1, parts.size());
-      shards.add(new SyntheticShard(folder.resolve(name), ImmutableList.copyOf(parts.get(i))));
+      shards.add(
+          new SyntheticShard(
+              folder.resolve(name), ImmutableList.copyOf(parts.get(i)), shape.type()));
     }
     return shards;
   }
 
-  private void write(Path file, SyntheticShard.Piece piece) {
+  private void write(SyntheticShard shard, SyntheticShard.Piece piece) {
     TensorShape tensor = piece.tensor();
     NormalBits table =
         tables.computeIfAbsent(
             tensor.mean() + " " + tensor.deviation(),
-            key -> new NormalBits(tensor.mean(), tensor.deviation()));
+            key -> new NormalBits(shard.type(), tensor.mean(), tensor.deviation()));
     ByteBuffer buffer = ByteBuffer.allocate(Math.toIntExact(piece.bytes()));
     table.fill(MemorySegment.ofBuffer(buffer), piece.seed());
-    try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+    try (FileChannel channel = FileChannel.open(shard.file(), StandardOpenOption.WRITE)) {
       SyntheticShard.write(channel, buffer, piece.position());
     } catch (IOException e) {
       throw new UncheckedIOException(e);

@@ -18,8 +18,9 @@ import tools.jackson.databind.node.ObjectNode;
  *
  * @param file where it is written
  * @param tensors what it holds
+ * @param type of all of them
  */
-record SyntheticShard(Path file, ImmutableList<TensorShape> tensors) {
+record SyntheticShard(Path file, ImmutableList<TensorShape> tensors, WeightType type) {
   /** Elements that are drawn and written at once. */
   private static final long PIECE = 4 << 20;
 
@@ -36,7 +37,7 @@ record SyntheticShard(Path file, ImmutableList<TensorShape> tensors) {
     ObjectNode root = JsonMapper.shared().createObjectNode();
     long position = 0;
     for (TensorShape tensor : tensors) {
-      ObjectNode entry = root.putObject(tensor.name()).put("dtype", "BF16");
+      ObjectNode entry = root.putObject(tensor.name()).put("dtype", type.dtype());
       tensor.sizes().forEach(entry.putArray("shape")::add);
       long end = position + Short.BYTES * tensor.elements();
       entry.putArray("data_offsets").add(position).add(end);

@@ -8,6 +8,7 @@ import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.Backends;
 import dev.gptq.formats.safetensors.StoredTensor;
+import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.models.Model;
 import dev.gptq.models.forward.Decoder;
 import dev.gptq.models.forward.Outputs;
@@ -20,14 +21,20 @@ import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 final class SyntheticCheckpointTest {
   private static final Path TINY = Path.of(System.getProperty("gptq.root"), "examples", "tiny");
-  private static final LlamaShape LLAMA = new LlamaShape(64, 2, 4, 2, 96, 4096, 128, 10_000);
+  private static final LlamaShape LLAMA = llama(WeightType.BFLOAT16);
 
   private static final QwenMoeShape MOE = new QwenMoeShape(64, 1, 4, 2, 32, 6, 2, 48, 4096, 128);
 
   @TempDir private Path folder;
+
+  private static LlamaShape llama(WeightType type) {
+    return new LlamaShape(64, 2, 4, 2, 96, 4096, 128, 10_000, type);
+  }
 
   @Test
   void shapesHaveThePublishedNumbersOfWeights() {
@@ -68,16 +75,17 @@ final class SyntheticCheckpointTest {
     }
   }
 
-  @Test
-  void elementsAreNormallyDistributed() throws IOException {
-    SyntheticCheckpoint.write(LLAMA, folder, TINY);
+  @ParameterizedTest
+  @EnumSource(WeightType.class)
+  void elementsAreNormallyDistributed(WeightType type) throws IOException {
+    SyntheticCheckpoint.write(llama(type), folder, TINY);
     try (Model model = Model.open(folder)) {
       StoredTensor weight = model.checkpoint().require("lm_head.weight");
+      assertThat(weight.type()).isEqualTo(StoredType.valueOf(type.dtype()));
       double sum = 0;
       double squares = 0;
       for (long i = 0; i < weight.elements(); i++) {
-        int bits = Short.toUnsignedInt(weight.data().getAtIndex(ValueLayout.JAVA_SHORT, i)) << 16;
-        float value = Float.intBitsToFloat(bits);
+        float value = type.value(weight.data().getAtIndex(ValueLayout.JAVA_SHORT, i));
         sum += value;
         squares += value * value;
       }
