@@ -152,7 +152,24 @@ final class LauncherTest {
     Path tools = Files.createDirectories(temp.resolve("darwin"));
     executable(tools.resolve("uname"), "#!/bin/sh\necho Darwin\n");
     environment.merge("PATH", tools + ":", (path, first) -> first + path);
-    assertThat(gptq("x").out()).doesNotContain("linux.args");
+    assertThat(gptq("x").out()).doesNotContain("linux.args").doesNotContain("large.args");
+  }
+
+  /** That of the machine, or less in a container. */
+  @Test
+  @EnabledOnOs(OS.LINUX)
+  void aYoungGenerationIsLargeWhereMemoryIs() throws Exception {
+    jdk("usr/lib/jvm/25", "25.0.3");
+    String total = Files.readAllLines(Path.of("/proc/meminfo")).getFirst();
+    long kib = Long.parseLong(total.replaceAll("\\D", ""));
+    for (String file : List.of("memory.max", "memory/memory.limit_in_bytes")) {
+      Path limit = Path.of("/sys/fs/cgroup").resolve(file);
+      if (Files.exists(limit) && !Files.readString(limit).startsWith("max")) {
+        kib = Math.min(kib, Long.parseLong(Files.readString(limit).strip()) / 1024);
+      }
+    }
+    List<String> said = lines(gptq("x").out());
+    assertThat(said.contains("@" + root + "/config/large.args")).isEqualTo(kib >= 30_000_000);
   }
 
   @Test
