@@ -40,7 +40,7 @@ public final class QualityOptions {
           ("no memory: --text also measures rounding to nearest, whose weights take %d MiB of"
                   + " Java's heap, which may take %d MiB. Give it more, as with"
                   + " GPTQ_JAVA_OPTS=-Xmx%dg, or leave --text out and measure with eval")
-              .formatted(heap >> 20, room >> 20, (4 * heap / 3 >> 30) + 1));
+              .formatted(heap >> 20, room >> 20, ((4 * heap / 3) >> 30) + 1));
     }
     return Optional.of(
         TextOptions.text(HubFiles.text(file, console), calibration, windows)
