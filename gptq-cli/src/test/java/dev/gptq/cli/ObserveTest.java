@@ -98,11 +98,24 @@ final class ObserveTest {
   }
 
   @Test
-  void aBudgetIsSpent() {
+  void aBudgetIsSpent() throws IOException {
     Path output = folder.resolve("budget");
     Cli.Outcome done =
-        quantize(output, "--bits", "3", "--target-bpw", "4", "--include", "layers.[01]", "--json");
+        quantize(
+            output,
+            "--bits",
+            "3",
+            "--target-bpw",
+            "4",
+            "--include",
+            "layers.[01]",
+            "--target",
+            "residual",
+            "--json");
     assertThat(done.status()).as(done.err()).isZero();
+    assertThat(done.err()).contains("gradients say where errors cost most");
+    assertThat(Files.readAllLines(output.resolve("budget-log.jsonl")))
+        .anyMatch(line -> line.contains("\"bits\":4") && line.contains("\"kept\":true"));
     assertThat(done.json().required("bits_per_weight").asDouble()).isBetween(3.85, 4.0);
   }
 

@@ -2,6 +2,7 @@ package dev.gptq.quantize;
 
 import dev.gptq.backend.Backend;
 import dev.gptq.grid.Grid;
+import dev.gptq.grid.GridLadder;
 import dev.gptq.grid.GridSearch;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.SuperBlock;
@@ -53,8 +54,38 @@ public final class RoundToNearest {
     return new QuantizedMatrix(codes, new Grid(spec, scale, zero, scope.upload(groupOf)));
   }
 
+  /** Fits one grid to each row of a group of columns. */
+  @FunctionalInterface
+  private interface Fit {
+    void fit(Tensor w, int from, Tensor scale, Tensor zero);
+  }
+
   /** Quantizes a matrix, rows × columns of a real type; the result lives in {@code scope}. */
   public QuantizedMatrix quantize(Tensor weight, TensorScope scope) {
+    return quantize(
+        weight,
+        (w, from, scale, zero) -> backend.quantization().fitGrid(w, spec, scale, zero),
+        scope);
+  }
+
+  /**
+   * The same on those grids of a ladder on which rounding costs least.
+   *
+   * @param costs F32, 1 × columns, not negative: what a squared error of each column costs
+   */
+  public QuantizedMatrix quantize(
+      Tensor weight, Tensor costs, GridLadder ladder, TensorScope scope) {
+    return quantize(
+        weight,
+        (w, from, scale, zero) ->
+            backend
+                .quantization()
+                .fitGridWeighted(
+                    w, costs.columns(from, from + w.columns()), spec, ladder, scale, zero),
+        scope);
+  }
+
+  private QuantizedMatrix quantize(Tensor weight, Fit fit, TensorScope scope) {
     int rows = weight.rows();
     int columns = weight.columns();
     int group = GptqOptions.groupColumns(groupSize, columns);
@@ -75,13 +106,11 @@ public final class RoundToNearest {
               scope.columnMajor(DType.F32, rows, columns / group),
               scope.upload(groupOf));
       for (int g = 0; g < grid.groups(); g++) {
-        backend
-            .quantization()
-            .fitGrid(
-                w.columns(g * group, (g + 1) * group),
-                spec,
-                grid.scale().columns(g, g + 1),
-                grid.zero().columns(g, g + 1));
+        fit.fit(
+            w.columns(g * group, (g + 1) * group),
+            g * group,
+            grid.scale().columns(g, g + 1),
+            grid.zero().columns(g, g + 1));
       }
       Tensor codes = scope.columnMajor(DType.U8, rows, columns);
       backend.quantization().quantizeNearest(w, grid, codes);

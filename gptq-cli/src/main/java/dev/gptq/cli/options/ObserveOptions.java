@@ -34,8 +34,8 @@ public final class ObserveOptions {
       names = "--target-bpw",
       paramLabel = "X",
       description =
-          "afterwards spend X bits a weight in all: --bits and --group-size are the least that a"
-              + " module gets, and the rest goes where the model's predictions need it most")
+          "spend X bits a weight in all: --bits and --group-size are the least that a module gets,"
+              + " and the rest goes where the model's predictions need it most")
   private Double bitsPerWeight;
 
   @Option(
@@ -69,7 +69,7 @@ public final class ObserveOptions {
       throw new UsageException(
           "--method rtn uses no calibration and so measures no errors to observe; use gptq");
     }
-    if (settings.target().kind() != Target.Kind.PLAIN) {
+    if (count != null && settings.target().kind() != Target.Kind.PLAIN) {
       throw new UsageException(
           "observing compares with the weights themselves, and --target "
               + settings.target().kind().id()

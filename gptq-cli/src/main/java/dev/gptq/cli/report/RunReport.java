@@ -109,7 +109,8 @@ public record RunReport(
               + (worst.measure() == Observing.Measure.ERROR
                   ? " modules with the largest relative errors"
                   : " modules in which a byte takes off most");
-      case Observing.Budget budget -> budget.bitsPerWeight() + " bits a weight";
+      case Observing.Budget budget -> budget.bits() + " bits a weight, by gradients";
+      case Observing.MeasuredBudget budget -> budget.bits() + " bits a weight, by measuring";
     };
   }
 

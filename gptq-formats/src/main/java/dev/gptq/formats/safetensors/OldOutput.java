@@ -48,6 +48,8 @@ final class OldOutput {
           "quantization-log.jsonl",
           "quantization-log.txt",
           "observation-log.jsonl",
+          "budget-log.jsonl",
+          "tuning-log.jsonl",
           "README.md",
           "LICENSE");
 

@@ -11,6 +11,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -55,8 +56,12 @@ class OldOutputTest {
   @Test
   void whatThisProgramWroteIsReplaced() throws IOException {
     Path folder = written();
+    for (String log : List.of("quantization", "observation", "budget", "tuning")) {
+      Files.createFile(folder.resolve(log + "-log.jsonl"));
+    }
     write(folder, REPLACING);
     assertThat(folder.resolve("model.safetensors")).exists();
+    assertThat(folder.resolve("tuning-log.jsonl")).doesNotExist();
   }
 
   @Test

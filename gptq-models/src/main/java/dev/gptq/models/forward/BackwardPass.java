@@ -81,6 +81,19 @@ public final class BackwardPass {
     void gradient(int block, Step.Linears group, Tensor gradient);
   }
 
+  /** Hears of inputs and gradients, block by block from the last to the first. */
+  @FunctionalInterface
+  public interface GroupListener {
+    /**
+     * The input of a group of layers that share it, and the gradient of their outputs.
+     *
+     * @param input in the activation type, tokens × inputs; gone when the call returns
+     * @param gradient of the outputs of all its modules side by side, in the activation type,
+     *     tokens × outputs; gone likewise
+     */
+    void gradient(int block, Step.Linears group, Tensor input, Tensor gradient);
+  }
+
   /**
    * Takes a batch of windows of equal length forward once and then back, once for each round of
    * labels.
@@ -90,14 +103,35 @@ public final class BackwardPass {
     run(
         windows,
         rounds,
-        (logits, round, from, dLogits) -> {
-          try (TensorScope drawn = backend.newScope()) {
-            Tensor targets = labels.of(logits, round, from, drawn);
-            backend.gradients().crossEntropyGradient(logits, targets, dLogits);
-          }
-        },
+        loss(labels),
         false,
         (block, gradients, group, input) -> show(block, group, gradients, listener));
+  }
+
+  /** Takes a batch of windows of equal length forward and back once, and shows inputs too. */
+  public void runWithInputs(List<int[]> windows, Labels labels, GroupListener listener) {
+    run(
+        windows,
+        1,
+        loss(labels),
+        true,
+        (block, gradients, group, input) ->
+            show(
+                block,
+                group,
+                gradients,
+                (index, linears, gradient) ->
+                    listener.gradient(index, linears, input.orElseThrow(), gradient)));
+  }
+
+  /** The cross-entropy with labels. */
+  private Loss loss(Labels labels) {
+    return (logits, round, from, dLogits) -> {
+      try (TensorScope drawn = backend.newScope()) {
+        Tensor targets = labels.of(logits, round, from, drawn);
+        backend.gradients().crossEntropyGradient(logits, targets, dLogits);
+      }
+    };
   }
 
   /** Takes a batch of windows of equal length forward and back, for the gradients of weights. */

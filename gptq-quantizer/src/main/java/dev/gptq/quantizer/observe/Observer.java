@@ -176,7 +176,8 @@ public final class Observer {
    */
   public ImmutableList<Attempt> fill(double bitsPerWeight, Sensitivity sensitivity) {
     List<ImmutableList<Candidate>> tried = new ArrayList<>();
-    List<Double> weights = new ArrayList<>();
+    List<ImmutableList<Candidate>> useful = new ArrayList<>();
+    List<List<BitBudget.Rung>> rungs = new ArrayList<>();
     for (int i = 0; i < units.size(); i++) {
       Unit unit = units.get(i);
       listener.unit(i, units.size(), unit.names().findFirst().orElseThrow());
@@ -196,15 +197,24 @@ public final class Observer {
         candidates.add(candidate);
       }
       tried.add(candidates.build());
-      weights.add(weight.orElse(0));
+      useful.add(
+          tried.getLast().stream()
+              .filter(candidate -> candidate == start || candidate.isBetterThan(start))
+              .collect(ImmutableList.toImmutableList()));
+      double counts = weight.orElse(0);
+      rungs.add(
+          useful.getLast().stream()
+              .map(c -> new BitBudget.Rung(c.bytes(), counts * c.relativeError()))
+              .toList());
     }
     long bytes = (long) (bitsPerWeight / 8 * weights());
-    List<Candidate> chosen = BitBudget.choose(tried, weights, bytes);
+    List<Integer> chosen = BitBudget.choose(rungs, bytes);
     for (int i = 0; i < tried.size(); i++) {
-      if (!chosen.get(i).precision().equals(tried.get(i).getFirst().precision())) {
-        keep(chosen.get(i));
+      Candidate best = useful.get(i).get(chosen.get(i));
+      if (!best.precision().equals(tried.get(i).getFirst().precision())) {
+        keep(best);
       }
-      note(tried.get(i), chosen.get(i));
+      note(tried.get(i), best);
     }
     return ImmutableList.copyOf(attempts);
   }

@@ -20,7 +20,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.SplittableRandom;
 import java.util.stream.Stream;
 
 /**
@@ -30,13 +29,8 @@ import java.util.stream.Stream;
  * curvature of the KL divergence.
  */
 final class ModelCurvature {
-  /** Labels drawn for each position, where positions are few. */
-  private static final int MOST_DRAWS = 4;
-
   /** Labels that are enough. */
   private static final int ENOUGH = 1 << 16;
-
-  private static final long SEED = 20_261_129L;
 
   private final ImmutableMap<Place, GroupCurvature> groups;
 
@@ -141,7 +135,7 @@ final class ModelCurvature {
       backward.run(
           batch,
           draws,
-          (logits, draw, at, local) -> drawn(backend, logits, draw, from + at, local),
+          (logits, draw, at, local) -> DrawnLabels.of(backend, logits, draw, from + at, local),
           (block, group, gradient) -> {
             Sums own = sums.get(new Place(block, group));
             backend.gradients().addRowSquares(gradient, own.squares().columns(from, to));
@@ -154,22 +148,7 @@ final class ModelCurvature {
 
   /** How often labels are drawn for so many positions. */
   static int draws(int tokens) {
-    return Math.clamp(ENOUGH / tokens, 1, MOST_DRAWS);
-  }
-
-  /** Labels for some positions; the same for the same positions, however they are batched. */
-  private static Tensor drawn(
-      Backend backend, Tensor logits, int draw, int first, TensorScope scope) {
-    float[] uniform = new float[logits.rows()];
-    for (int t = 0; t < uniform.length; t++) {
-      long position = (long) (first + t) * MOST_DRAWS + draw;
-      uniform[t] = new SplittableRandom(SEED + position).nextInt(1 << 24) * 0x1p-24f;
-    }
-    Tensor targets = scope.rowMajor(DType.I32, 1, uniform.length);
-    try (TensorScope local = backend.newScope()) {
-      backend.gradients().sample(logits, local.upload(uniform), targets);
-    }
-    return targets;
+    return Math.clamp(ENOUGH / tokens, 1, DrawnLabels.MOST_DRAWS);
   }
 
   /** What was found about a group. */

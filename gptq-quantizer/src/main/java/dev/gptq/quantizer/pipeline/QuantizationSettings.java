@@ -2,6 +2,7 @@ package dev.gptq.quantizer.pipeline;
 
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.formats.gguf.GgufType;
+import dev.gptq.formats.packed.Precision;
 import dev.gptq.quantize.GptqOptions;
 import java.util.Optional;
 import java.util.function.Predicate;
@@ -20,6 +21,8 @@ import java.util.regex.Pattern;
  * @param exclude no modules whose full name this matches somewhere
  * @param types of llama.cpp, by full name, for modules whose grid and groups are those of a type
  *     and not those of the options
+ * @param precisions by full name, for modules whose bits and group size are not those of the
+ *     options
  * @param importance of the columns as another program found it, in place of a calibration text
  */
 public record QuantizationSettings(
@@ -31,6 +34,7 @@ public record QuantizationSettings(
     Optional<Pattern> include,
     Optional<Pattern> exclude,
     ImmutableMap<String, GgufType> types,
+    ImmutableMap<String, Precision> precisions,
     Optional<Importance> importance) {
 
   /** How codes are chosen. */
@@ -59,6 +63,7 @@ public record QuantizationSettings(
         include,
         exclude,
         ImmutableMap.of(),
+        ImmutableMap.of(),
         Optional.empty());
   }
 
@@ -79,6 +84,7 @@ public record QuantizationSettings(
         include,
         exclude,
         types,
+        precisions,
         Optional.of(known));
   }
 
@@ -95,13 +101,31 @@ public record QuantizationSettings(
   /** The same with another target. */
   public QuantizationSettings withTarget(Target other) {
     return new QuantizationSettings(
-        method, options, other, curvature, trueSequential, include, exclude, types, importance);
+        method,
+        options,
+        other,
+        curvature,
+        trueSequential,
+        include,
+        exclude,
+        types,
+        precisions,
+        importance);
   }
 
   /** The same with another curvature. */
   public QuantizationSettings withCurvature(Curvature other) {
     return new QuantizationSettings(
-        method, options, target, other, trueSequential, include, exclude, types, importance);
+        method,
+        options,
+        target,
+        other,
+        trueSequential,
+        include,
+        exclude,
+        types,
+        precisions,
+        importance);
   }
 
   /** Whether gradients of the loss are taken before the first block. */
@@ -112,19 +136,60 @@ public record QuantizationSettings(
   /** The same with other options of the algorithm. */
   public QuantizationSettings withOptions(GptqOptions other) {
     return new QuantizationSettings(
-        method, other, target, curvature, trueSequential, include, exclude, types, importance);
+        method,
+        other,
+        target,
+        curvature,
+        trueSequential,
+        include,
+        exclude,
+        types,
+        precisions,
+        importance);
   }
 
   /** The same with types of llama.cpp for modules. */
   public QuantizationSettings withTypes(ImmutableMap<String, GgufType> other) {
     return new QuantizationSettings(
-        method, options, target, curvature, trueSequential, include, exclude, other, importance);
+        method,
+        options,
+        target,
+        curvature,
+        trueSequential,
+        include,
+        exclude,
+        other,
+        precisions,
+        importance);
+  }
+
+  /** The same with bits and group sizes of their own for modules. */
+  public QuantizationSettings withPrecisions(ImmutableMap<String, Precision> other) {
+    return new QuantizationSettings(
+        method,
+        options,
+        target,
+        curvature,
+        trueSequential,
+        include,
+        exclude,
+        types,
+        other,
+        importance);
   }
 
   /** The options of the module of that full name. */
   public GptqOptions optionsOf(String module) {
     GgufType type = types.get(module);
-    return type == null ? options : TypeOptions.of(options, type);
+    Precision precision = precisions.get(module);
+    if (type != null) {
+      return TypeOptions.of(options, type);
+    }
+    return precision == null
+        ? options
+        : options
+            .withGrid(options.grid().withBits(precision.bits()))
+            .withGroupSize(precision.groupSize());
   }
 
   /** Whether the module of that full name is to be quantized. */

@@ -74,7 +74,8 @@ public record DiskEstimate(
         switch (request.observing().orElse(null)) {
           case null -> 0;
           case Observing.Worst worst -> Math.multiplyExact(worst.count(), widest);
-          case Observing.Budget budget -> (long) (budget.bitsPerWeight() / 8 * weights);
+          case Observing.Budget budget -> (long) (budget.bits() / 8 * weights);
+          case Observing.MeasuredBudget budget -> (long) (budget.bits() / 8 * weights);
         };
     long tokens = windows.stream().mapToLong(window -> window.length).sum();
     long hidden =
@@ -92,6 +93,7 @@ public record DiskEstimate(
         kept + more + (request.tuning().isPresent() ? kept : 0),
         request
             .observing()
+            .filter(observing -> !observing.isForeseen())
             .map(observing -> HessianKeeper.mostBytes(model.spec(), observing.worst()))
             .orElse(0L),
         Math.max(hidden, request.tuning().isPresent() ? weights * TUNED : 0),

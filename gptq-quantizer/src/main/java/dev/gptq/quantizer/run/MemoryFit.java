@@ -12,6 +12,8 @@ import dev.gptq.quantizer.pipeline.Target;
 import dev.gptq.tensor.OutOfMemoryException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
+import java.util.function.Consumer;
 
 /** Whether a run fits into memory; if it does not, which option would make it fit. */
 final class MemoryFit {
@@ -34,6 +36,33 @@ final class MemoryFit {
   void require(Forecast forecast) {
     requireHeap(HeapEstimate.of(model.spec(), settings, windows), Runtime.getRuntime().maxMemory());
     requireRoom(forecast.memory().tensors(), backend.memory().most());
+  }
+
+  /**
+   * The settings by the curvature of the inputs, if that is what makes a run fit.
+   *
+   * @param forecast of the settings as they are
+   * @param room bytes of tensors that there is room for
+   * @param notes hears what is left out, and why
+   */
+  Optional<QuantizationSettings> withoutGradients(
+      Forecast forecast, long room, Consumer<String> notes) {
+    long needed = forecast.memory().tensors();
+    if (needed <= room || !settings.needsGradients()) {
+      return Optional.empty();
+    }
+    QuantizationSettings inputs = settings.withCurvature(Curvature.INPUTS);
+    long without =
+        Forecast.within(room, backend, model.spec(), model::weights, inputs, windows)
+            .memory()
+            .tensors();
+    if (without > room) {
+      return Optional.empty();
+    }
+    notes.accept(
+        "with gradients of the whole model the run needs about %d MiB of tensors, and %s has room for %d MiB; curvature of the inputs only (%d MiB)"
+            .formatted(needed >> 20, backend.info().device(), room >> 20, without >> 20));
+    return Optional.of(inputs);
   }
 
   /** Throws if the heap is smaller than what must be in it. */
@@ -60,6 +89,16 @@ final class MemoryFit {
       throw new OutOfMemoryException(
           "no memory: --target-bpw measures the whole model %s, which does not fit into %s. --observe N looks at one module at a time; --backend simd has the machine's memory"
               .formatted(model.path(), backend.info().device()));
+    }
+  }
+
+  /** Throws if a budget of bits, which takes gradients of the model, needs more than there is. */
+  void requireGradients(long needed) {
+    long room = backend.memory().most();
+    if (needed > room) {
+      throw new OutOfMemoryException(
+          "no memory: --target-bpw takes gradients of the whole model %s and about %d MiB of tensors, and %s has room for %d MiB. --observe N looks at one module at a time; --backend simd has the machine's memory"
+              .formatted(model.path(), needed >> 20, backend.info().device(), room >> 20));
     }
   }
 

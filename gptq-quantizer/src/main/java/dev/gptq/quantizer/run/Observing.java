@@ -4,10 +4,11 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.quantizer.observe.Attempt;
 import dev.gptq.quantizer.observe.Observer;
 import dev.gptq.quantizer.observe.Sensitivity;
+import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.function.Supplier;
 
-/** What is done after a model has been quantized. */
+/** Gives some modules smaller groups and more bits than the others. */
 public sealed interface Observing {
 
   /** How modules are ranked. */
@@ -44,21 +45,58 @@ public sealed interface Observing {
   }
 
   /**
-   * Spends a number of bits.
+   * Spends a number of bits, where gradients of the full-precision model say before the run that
+   * errors cost most. Of a model of which gradients cannot be taken it becomes a {@link
+   * MeasuredBudget}.
    *
+   * @param bits a weight
    * @param widths bits that a module may get; empty for those that servers have kernels for
    */
-  record Budget(double bitsPerWeight, ImmutableList<Integer> widths) implements Observing {
+  record Budget(double bits, ImmutableList<Integer> widths) implements Observing {
     /** With the usual widths. */
-    public Budget(double bitsPerWeight) {
-      this(bitsPerWeight, ImmutableList.of());
+    public Budget(double bits) {
+      this(bits, ImmutableList.of());
+    }
+
+    @Override
+    public boolean isForeseen() {
+      return true;
+    }
+
+    @Override
+    public OptionalDouble bitsPerWeight() {
+      return OptionalDouble.of(bits);
+    }
+
+    @Override
+    public ImmutableList<Attempt> run(Observer observer, Supplier<Sensitivity> sensitivity) {
+      return ImmutableList.of();
+    }
+
+    @Override
+    public OptionalInt worst() {
+      return OptionalInt.of(0);
+    }
+  }
+
+  /**
+   * Spends a number of bits, where predictions of the full-precision model are seen to suffer most
+   * when modules are quantized alone.
+   *
+   * @param bits a weight
+   * @param widths bits that a module may get; empty for those that servers have kernels for
+   */
+  record MeasuredBudget(double bits, ImmutableList<Integer> widths) implements Observing {
+    @Override
+    public OptionalDouble bitsPerWeight() {
+      return OptionalDouble.of(bits);
     }
 
     @Override
     public ImmutableList<Attempt> run(Observer observer, Supplier<Sensitivity> sensitivity) {
       observer.widths(widths);
       try (Sensitivity measured = sensitivity.get()) {
-        return observer.fill(bitsPerWeight, measured);
+        return observer.fill(bits, measured);
       }
     }
 
@@ -68,8 +106,18 @@ public sealed interface Observing {
     }
   }
 
+  /** Whether it is decided before the run; otherwise modules are tried again afterwards. */
+  default boolean isForeseen() {
+    return false;
+  }
+
+  /** The bits a weight that are spent, if a number is given. */
+  default OptionalDouble bitsPerWeight() {
+    return OptionalDouble.empty();
+  }
+
   /**
-   * Does it, and returns all that was tried.
+   * Does what is done once the model is quantized, and returns all that was tried.
    *
    * @param sensitivity loads the full-precision model, for those who need it
    */

@@ -223,7 +223,7 @@ public final class Quantization {
     return this;
   }
 
-  /** Quantizes some modules again afterwards and keeps what is better. */
+  /** Gives some modules more bytes than the others. */
   public Quantization observing(Observing how) {
     observing = Optional.of(how);
     return this;
@@ -312,6 +312,9 @@ public final class Quantization {
     try {
       ImmutableList.Builder<String> notes = ImmutableList.builder();
       QuantizationSettings chosen = asked;
+      observing =
+          observing.map(how -> BudgetChoice.of(how, opened.spec(), asked.target(), notes::add));
+      request = request(asked);
       if (asked.method() == Method.GPTQ) {
         chosen =
             asked.withCurvature(
@@ -372,6 +375,7 @@ public final class Quantization {
               drawn.further(),
               planned(opened, chosen, wanted, drawn, warnings),
               notes.build(),
+              curvature.isEmpty(),
               locks);
       planned = true;
       return plan;
@@ -391,7 +395,7 @@ public final class Quantization {
     if (importance.isPresent()) {
       return Curvature.INPUTS;
     }
-    if (observing.isEmpty()) {
+    if (observing.isEmpty() || observing.get().isForeseen()) {
       return asked.curvature();
     }
     if (curvature.map(Curvature::needsGradients).orElse(false)) {

@@ -90,8 +90,8 @@ final class QuantizationChecks {
     if (request.expertTokens().isPresent()) {
       checkExperts(request.expertTokens().getAsInt());
     }
-    if (request.observing().orElse(null) instanceof Observing.Budget budget) {
-      checkBudget(budget.bitsPerWeight());
+    if (request.observing().isPresent()) {
+      request.observing().get().bitsPerWeight().ifPresent(this::checkBudget);
     }
     FiniteTensors.require(model, request.settings().selection());
   }

@@ -18,6 +18,8 @@ import dev.gptq.quantizer.export.GrowingCheckpoint;
 import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.observe.Attempt;
 import dev.gptq.quantizer.observe.ClassicLog;
+import dev.gptq.quantizer.observe.ExpectedDivergence;
+import dev.gptq.quantizer.observe.ForeseenBudget;
 import dev.gptq.quantizer.observe.HessianFolder;
 import dev.gptq.quantizer.observe.HessianKeeper;
 import dev.gptq.quantizer.observe.ObservationLog;
@@ -30,6 +32,7 @@ import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationJob;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.StateStore;
 import dev.gptq.quantizer.store.OutputLocks;
 import dev.gptq.quantizer.store.RunKey;
@@ -53,16 +56,21 @@ import java.util.stream.Stream;
  */
 public final class QuantizationPlan implements AutoCloseable {
   private final Model model;
-  private final RunRequest request;
+  private RunRequest request;
   private final ImmutableList<int[]> windows;
   private final ImmutableList<int[]> further;
   private final Optional<PlannedTuning> tuning;
-  private final ImmutableList<String> notes;
+  private ImmutableList<String> notes;
+
+  /** Whether the curvature is what a preset brings and not what was asked for. */
+  private final boolean presetCurvature;
+
   private Optional<OutputLocks> locks;
 
   /**
    * A plan.
    *
+   * @param presetCurvature whether the curvature may give way to that of the inputs
    * @param locks of the request's {@linkplain RunRequest#places places}, if they have been taken;
    *     given back when the plan is closed
    */
@@ -73,6 +81,7 @@ public final class QuantizationPlan implements AutoCloseable {
       ImmutableList<int[]> further,
       Optional<PlannedTuning> tuning,
       ImmutableList<String> notes,
+      boolean presetCurvature,
       Optional<OutputLocks> locks) {
     this.model = model;
     this.request = request;
@@ -80,6 +89,7 @@ public final class QuantizationPlan implements AutoCloseable {
     this.further = further;
     this.tuning = tuning;
     this.notes = notes;
+    this.presetCurvature = presetCurvature;
     this.locks = locks;
   }
 
@@ -113,8 +123,30 @@ public final class QuantizationPlan implements AutoCloseable {
     return notes;
   }
 
-  /** What it takes on a backend, by a rehearsal. */
+  /**
+   * What it takes on a backend, by a rehearsal. Where a preset takes gradients of the whole model,
+   * for which the backend has no room, the plan goes by the curvature of the inputs from here on,
+   * and a note says so.
+   */
   public Forecast forecast(Backend backend) {
+    return forecast(backend, backend.memory().most());
+  }
+
+  /** The same with that much room for tensors. */
+  Forecast forecast(Backend backend, long room) {
+    Forecast forecast = forecast(backend, windows);
+    if (!presetCurvature) {
+      return forecast;
+    }
+    ImmutableList.Builder<String> known = ImmutableList.<String>builder().addAll(notes);
+    Optional<QuantizationSettings> inputs =
+        new MemoryFit(backend, model, request.settings(), windows)
+            .withoutGradients(forecast, room, known::add);
+    if (inputs.isEmpty()) {
+      return forecast;
+    }
+    request = request.with(inputs.get());
+    notes = known.build();
     return forecast(backend, windows);
   }
 
@@ -141,10 +173,23 @@ public final class QuantizationPlan implements AutoCloseable {
     MemoryFit fit = new MemoryFit(backend, model, request.settings(), taken);
     fit.require(forecast);
     tuning.ifPresent(planned -> planned.requireRoom(backend));
-    if (request.observing().filter(Observing.Budget.class::isInstance).isPresent()) {
-      fit.requireWhole(
-          Loading.AUTO.resolve(backend, ImmutableList.of(model), taken, message -> {}));
+    switch (request.observing().orElse(null)) {
+      case null -> {}
+      case Observing.Worst _ -> {}
+      case Observing.Budget _ -> fit.requireGradients(budgetBytes(backend));
+      case Observing.MeasuredBudget _ ->
+          fit.requireWhole(
+              Loading.AUTO.resolve(backend, ImmutableList.of(model), taken, message -> {}));
     }
+  }
+
+  private long budgetBytes(Backend backend) {
+    return ExpectedDivergence.bytes(
+        backend,
+        model.spec(),
+        model::weights,
+        request.settings(),
+        ExpectedDivergence.some(model.spec(), windows));
   }
 
   /** What it needs of the disk of its output, with hidden states of the widest type. */
@@ -173,11 +218,11 @@ public final class QuantizationPlan implements AutoCloseable {
       throws IOException {
     long start = System.nanoTime();
     Checkpoint source = model.checkpoint();
-    notes.forEach(listener::note);
     if (locks.isEmpty()) {
       locks = Optional.of(OutputLocks.acquire(request.places()));
     }
     Forecast forecast = forecast(backend);
+    notes.forEach(listener::note);
     requireMemory(backend, forecast);
     try (WorkFolder work =
         WorkFolder.open(
@@ -222,10 +267,15 @@ public final class QuantizationPlan implements AutoCloseable {
       JobListener heard =
           request
               .observing()
+              .filter(observing -> !observing.isForeseen())
               .<JobListener>map(observing ->
                   new HessianKeeper(model.spec(), hessians, observing.worst(), work, listener))
               .orElse(listener);
       forecast.note().ifPresent(listener::note);
+      Optional<ForeseenBudget> budget = budget(backend, listener);
+      if (budget.isPresent()) {
+        request = request.with(request.settings().withPrecisions(budget.get().precisions()));
+      }
       try (GrowingCheckpoints growing =
           new GrowingCheckpoints(
               model, request, kept.growing() ? missing : ImmutableList.of(), work)) {
@@ -254,7 +304,7 @@ public final class QuantizationPlan implements AutoCloseable {
         long blocksDone = System.nanoTime();
         listener.writing(request.output());
         growing.await().forEach(listener::note);
-        for (String reason : write(work, growing, missing, reports, attempts, tuned)) {
+        for (String reason : write(work, growing, missing, reports, attempts, budget, tuned)) {
           listener.note(
               "the checkpoint was compared through the system's cache and not with what the disk"
                   + " returns: "
@@ -360,6 +410,23 @@ public final class QuantizationPlan implements AutoCloseable {
         .build();
   }
 
+  /** Which bits and group sizes modules get, where that is decided beforehand. */
+  private Optional<ForeseenBudget> budget(Backend backend, QuantizationListener listener) {
+    if (!(request.observing().orElse(null) instanceof Observing.Budget wanted)) {
+      return Optional.empty();
+    }
+    ForeseenBudget budget =
+        ForeseenBudget.of(
+            model.spec(),
+            request.settings(),
+            new ExpectedDivergence(
+                backend, model.spec(), model.weights(backend), request.settings(), wanted.widths()),
+            ExpectedDivergence.some(model.spec(), windows),
+            wanted.bits());
+    listener.note(budget.sentence());
+    return Optional.of(budget);
+  }
+
   private ImmutableList<Attempt> observe(
       Observing observing,
       Backend backend,
@@ -388,10 +455,11 @@ public final class QuantizationPlan implements AutoCloseable {
       ImmutableList<CheckpointSettings> checkpoints,
       ImmutableList<ModuleReport> reports,
       ImmutableList<Attempt> attempts,
+      Optional<ForeseenBudget> budget,
       Optional<TuningOutcome> tuned)
       throws IOException {
     try {
-      return export(work, growing, checkpoints, reports, attempts, tuned);
+      return export(work, growing, checkpoints, reports, attempts, budget, tuned);
     } catch (IOException e) {
       throw new IOException(
           "%s; all finished blocks are kept in %s and the same command writes the checkpoint"
@@ -406,12 +474,14 @@ public final class QuantizationPlan implements AutoCloseable {
       ImmutableList<CheckpointSettings> checkpoints,
       ImmutableList<ModuleReport> reports,
       ImmutableList<Attempt> attempts,
+      Optional<ForeseenBudget> budget,
       Optional<TuningOutcome> tuned)
       throws IOException {
     ImmutableMap.Builder<String, String> logs = ImmutableMap.builder();
     if (!attempts.isEmpty()) {
       logs.put(ObservationLog.FILE, lines(attempts.stream().map(ObservationLog::line).toList()));
     }
+    budget.ifPresent(chosen -> logs.put(ForeseenBudget.FILE, lines(chosen.lines())));
     tuned.ifPresent(outcome ->
         logs.put(TuningLog.FILE, lines(outcome.looks().stream().map(TuningLog::line).toList())));
     if (request.classicLog()) {

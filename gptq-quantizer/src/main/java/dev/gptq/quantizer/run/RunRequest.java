@@ -40,6 +40,22 @@ public record RunRequest(
     Optional<Tuning> tuning,
     Optional<Path> importance) {
 
+  /** The same with other settings of the algorithm. */
+  RunRequest with(QuantizationSettings other) {
+    return new RunRequest(
+        other,
+        checkpoints,
+        output,
+        overwrite,
+        resume,
+        keptStates,
+        observing,
+        expertTokens,
+        classicLog,
+        tuning,
+        importance);
+  }
+
   /** The settings of most modules, whatever the format. */
   public ModuleSettings base() {
     return checkpoints.getFirst().base();

@@ -3,85 +3,52 @@ package dev.gptq.quantizer.observe;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.common.collect.ImmutableList;
-import dev.gptq.formats.packed.Precision;
-import dev.gptq.models.family.BlockSpec;
-import dev.gptq.models.family.LinearSpec;
-import dev.gptq.quantizer.pipeline.ModuleReport;
+import dev.gptq.quantizer.observe.BitBudget.Rung;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 
 final class BitBudgetTest {
-  private static final List<Double> EQUAL = Collections.nCopies(5, 1.0);
 
-  private static Candidate candidate(int index, Precision precision, double error) {
-    String name = "mlp.m" + index;
-    LinearSpec module = new LinearSpec(name, "y", 512, 512, false);
-    Unit unit =
-        new Unit(
-            0,
-            new BlockSpec("layers.0.", ImmutableList.of()),
-            ImmutableList.of(new Unit.Input(0, ImmutableList.of(module))),
-            false);
-    ModuleReport report =
-        new ModuleReport(
-            0,
-            name,
-            "layers.0." + name,
-            512,
-            512,
-            precision.bits(),
-            precision.groupSize(),
-            true,
-            error,
-            error,
-            1,
-            1,
-            0.01,
-            9,
-            "",
-            1);
-    return new Candidate(unit, precision, ImmutableList.of(report));
-  }
-
-  private static List<ImmutableList<Candidate>> random(SplittableRandom random) {
-    List<ImmutableList<Candidate>> tried = new ArrayList<>();
+  private static List<ImmutableList<Rung>> random(SplittableRandom random) {
+    List<ImmutableList<Rung>> units = new ArrayList<>();
     for (int unit = 0; unit < 5; unit++) {
       double scale = random.nextDouble(0.1, 10);
-      tried.add(
+      units.add(
           ImmutableList.of(
-              candidate(unit, new Precision(4, 128), scale),
-              candidate(unit, new Precision(4, 64), scale * random.nextDouble(0.7, 1.1)),
-              candidate(unit, new Precision(4, 32), scale * random.nextDouble(0.5, 0.9)),
-              candidate(unit, new Precision(8, 128), scale * random.nextDouble(0.001, 0.01))));
+              new Rung(1000, scale),
+              new Rung(1100, scale * random.nextDouble(0.7, 1.1)),
+              new Rung(1300, scale * random.nextDouble(0.5, 0.9)),
+              new Rung(2000, scale * random.nextDouble(0.001, 0.01))));
     }
-    return tried;
+    return units;
   }
 
-  private static double error(List<Candidate> chosen, List<Double> weights) {
+  private static double cost(List<ImmutableList<Rung>> units, List<Integer> chosen) {
     double sum = 0;
     for (int unit = 0; unit < chosen.size(); unit++) {
-      sum += weights.get(unit) * chosen.get(unit).relativeError();
+      sum += units.get(unit).get(chosen.get(unit)).cost();
     }
     return sum;
   }
 
-  private static long bytes(List<Candidate> chosen) {
-    return chosen.stream().mapToLong(Candidate::bytes).sum();
+  private static long bytes(List<ImmutableList<Rung>> units, List<Integer> chosen) {
+    long sum = 0;
+    for (int unit = 0; unit < chosen.size(); unit++) {
+      sum += units.get(unit).get(chosen.get(unit)).bytes();
+    }
+    return sum;
   }
 
-  /** The least error of all choices that fit. */
-  private static double best(
-      List<ImmutableList<Candidate>> tried, List<Double> weights, int from, long bytes) {
-    if (from == tried.size()) {
+  /** The least cost of all choices that fit. */
+  private static double best(List<ImmutableList<Rung>> units, int from, long bytes) {
+    if (from == units.size()) {
       return bytes >= 0 ? 0 : Double.POSITIVE_INFINITY;
     }
     double best = Double.POSITIVE_INFINITY;
-    for (Candidate candidate : tried.get(from)) {
-      double rest = best(tried, weights, from + 1, bytes - candidate.bytes());
-      best = Math.min(best, weights.get(from) * candidate.relativeError() + rest);
+    for (Rung rung : units.get(from)) {
+      best = Math.min(best, rung.cost() + best(units, from + 1, bytes - rung.bytes()));
     }
     return best;
   }
@@ -90,38 +57,34 @@ final class BitBudgetTest {
   void isWithinOneStepOfTheBestChoice() {
     SplittableRandom random = new SplittableRandom(7);
     for (int run = 0; run < 200; run++) {
-      List<ImmutableList<Candidate>> tried = random(random);
-      long least = bytes(tried.stream().map(ImmutableList::getFirst).toList());
-      long most = bytes(tried.stream().map(ImmutableList::getLast).toList());
-      long budget = random.nextLong(least, most);
-      List<Double> weights = random.doubles(tried.size(), 0, 3).boxed().toList();
-      List<Candidate> chosen = BitBudget.choose(tried, weights, budget);
-      assertThat(bytes(chosen)).isLessThanOrEqualTo(budget);
+      List<ImmutableList<Rung>> units = random(random);
+      long budget = random.nextLong(5000, 10_000);
+      List<Integer> chosen = BitBudget.choose(units, budget);
+      assertThat(bytes(units, chosen)).isLessThanOrEqualTo(budget);
       double largestStep =
-          tried.stream()
-              .mapToDouble(unit -> 3 * unit.getFirst().relativeError())
-              .max()
-              .orElseThrow();
-      double best = best(tried, weights, 0, budget);
-      assertThat(error(chosen, weights)).isBetween(best * (1 - 1e-12), best + largestStep);
+          units.stream().mapToDouble(unit -> unit.getFirst().cost()).max().orElseThrow();
+      double best = best(units, 0, budget);
+      assertThat(cost(units, chosen)).isBetween(best * (1 - 1e-12), best + largestStep);
     }
   }
 
   @Test
   void everythingFitsOrNothing() {
-    List<ImmutableList<Candidate>> tried = random(new SplittableRandom(1));
-    assertThat(BitBudget.choose(tried, EQUAL, Long.MAX_VALUE))
-        .allMatch(candidate -> candidate.precision().equals(new Precision(8, 128)));
-    assertThat(BitBudget.choose(tried, EQUAL, 0))
-        .allMatch(candidate -> candidate.precision().equals(new Precision(4, 128)));
+    List<ImmutableList<Rung>> units = random(new SplittableRandom(1));
+    assertThat(BitBudget.choose(units, Long.MAX_VALUE)).containsOnly(3);
+    assertThat(BitBudget.choose(units, 0)).containsOnly(0);
   }
 
   @Test
   void whatIsWorseIsNeverChosen() {
-    ImmutableList<Candidate> unit =
-        ImmutableList.of(
-            candidate(0, new Precision(4, 128), 1), candidate(0, new Precision(8, 128), 1.5));
-    assertThat(BitBudget.choose(List.of(unit), EQUAL, Long.MAX_VALUE))
-        .containsExactly(unit.getFirst());
+    ImmutableList<Rung> unit = ImmutableList.of(new Rung(1000, 1), new Rung(2000, 1.5));
+    assertThat(BitBudget.choose(List.of(unit), Long.MAX_VALUE)).containsExactly(0);
+  }
+
+  @Test
+  void bytesGoWhereTheyTakeOffMost() {
+    ImmutableList<Rung> flat = ImmutableList.of(new Rung(1000, 1), new Rung(1100, 0.9));
+    ImmutableList<Rung> steep = ImmutableList.of(new Rung(1000, 1), new Rung(1100, 0.2));
+    assertThat(BitBudget.choose(List.of(flat, steep), 2150)).containsExactly(0, 1);
   }
 }

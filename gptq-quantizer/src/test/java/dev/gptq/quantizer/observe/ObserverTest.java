@@ -207,9 +207,18 @@ final class ObserverTest {
     }
   }
 
+  /** What is expected counts roundings by pivots, beside which GPTQ is seen to stay near. */
   @Test
   void sensitivityIsTheDivergenceThatOneUnitAloneCauses() {
     quantize(options(Scheme.SYMMETRIC), OptionalInt.empty());
+    List<ImmutableList<ExpectedDivergence.Setting>> settings =
+        new ExpectedDivergence(
+                backend,
+                model.spec(),
+                model.weights(backend),
+                QuantizationSettings.of(Method.GPTQ, options(Scheme.SYMMETRIC)),
+                ImmutableList.of(4, 8))
+            .of(windows());
     Map<String, QuantizedModule> first = new TreeMap<>();
     for (ModuleReport report : store.reports()) {
       PackedMatrix packed = store.packed().get(report.name());
@@ -218,7 +227,8 @@ final class ObserverTest {
     List<Unit> units = Unit.of(model.spec(), name -> true);
     try (Sensitivity sensitivity = sensitivity();
         Decoder original = model.load(backend)) {
-      for (Unit unit : List.of(units.get(0), units.get(3), units.get(0))) {
+      for (int index : List.of(0, 3, 0)) {
+        Unit unit = units.get(index);
         ImmutableMap<String, PackedMatrix> alone =
             unit.names().collect(ImmutableMap.toImmutableMap(n -> n, n -> first.get(n).packed()));
         try (Decoder changed = new Decoder(backend, model.spec(), model.weights(backend, alone))) {
@@ -226,6 +236,12 @@ final class ObserverTest {
           assertThat(sensitivity.divergence(unit, first))
               .isPositive()
               .isCloseTo(expected, within(1e-3 * expected));
+          ImmutableList<ExpectedDivergence.Setting> own = settings.get(index);
+          assertThat(own.getFirst().precision()).isEqualTo(new Precision(4, 128));
+          assertThat(own.getFirst().divergence()).isBetween(0.5 * expected, 2 * expected);
+          // An eighth bit makes steps 17 times as fine.
+          assertThat(own.get(3).precision()).isEqualTo(new Precision(8, 128));
+          assertThat(own.getFirst().divergence() / own.get(3).divergence()).isBetween(230.0, 350.0);
         }
       }
     }

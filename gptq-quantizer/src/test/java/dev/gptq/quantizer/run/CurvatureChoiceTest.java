@@ -3,9 +3,12 @@ package dev.gptq.quantizer.run;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.SharedFiles;
 import dev.gptq.models.Model;
 import dev.gptq.quantizer.pipeline.Curvature;
+import dev.gptq.quantizer.pipeline.Quality;
+import dev.gptq.quantizer.pipeline.Target;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -31,6 +34,24 @@ class CurvatureChoiceTest {
           .isInstanceOf(RequestException.class)
           .hasMessageContaining("--curvature tokens needs gradients")
           .hasMessageContaining("experts");
+    }
+  }
+
+  @Test
+  void aBudgetIsMeasuredWhereGradientsCannotBeTaken() throws IOException {
+    List<String> notes = new ArrayList<>();
+    Observing budget = new Observing.Budget(4.6);
+    try (Model dense = Model.open(SharedFiles.architecture("llama-gqa-rope3"));
+        Model mixture = Model.open(SharedFiles.architecture("mixtral"))) {
+      assertThat(BudgetChoice.of(budget, dense.spec(), Target.PLAIN, notes::add)).isEqualTo(budget);
+      assertThat(notes).isEmpty();
+      assertThat(BudgetChoice.of(budget, mixture.spec(), Target.PLAIN, notes::add))
+          .isEqualTo(new Observing.MeasuredBudget(4.6, ImmutableList.of()));
+      assertThat(notes).singleElement().asString().contains("experts yet", "and measures");
+      assertThatThrownBy(
+              () -> BudgetChoice.of(budget, mixture.spec(), Quality.BEST.target(), notes::add))
+          .isInstanceOf(RequestException.class)
+          .hasMessageContaining("add --target plain");
     }
   }
 

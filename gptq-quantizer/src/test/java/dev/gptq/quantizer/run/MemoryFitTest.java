@@ -30,7 +30,9 @@ import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Collections;
+import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -130,6 +132,37 @@ final class MemoryFitTest {
           .isInstanceOf(OutOfMemoryException.class)
           .hasMessageContaining("--target-bpw measures the whole model " + model.path())
           .hasMessageContaining("--observe N");
+    }
+  }
+
+  /** What a preset brings gives way where there is no room for it, what was asked for does not. */
+  @Test
+  void gradientsAreLeftOutWhereOnlyTheyDoNotFit() throws IOException {
+    try (Model model = model(2)) {
+      long inputs = forecast(model, BY_INPUTS, 64, Activations.KEPT).memory().tensors();
+      Forecast forecast = forecast(model, 64);
+      long whole = forecast.memory().tensors();
+      List<String> notes = new ArrayList<>();
+      MemoryFit fit = new MemoryFit(backend, model, BEST, windows(64));
+      assertThat(fit.withoutGradients(forecast, whole, notes::add)).isEmpty();
+      assertThat(fit.withoutGradients(forecast, 1, notes::add)).isEmpty();
+      assertThat(notes).isEmpty();
+      assertThat(fit.withoutGradients(forecast, inputs, notes::add)).contains(BY_INPUTS);
+      assertThat(notes)
+          .singleElement()
+          .asString()
+          .endsWith("MiB; curvature of the inputs only (%d MiB)".formatted(inputs >> 20));
+      Quantization asked =
+          Quantization.of(model.path()).settings(BEST).windows(windows(64)).to(folder.resolve("q"));
+      try (QuantizationPlan plan = asked.plan()) {
+        assertThat(plan.forecast(backend, inputs).memory().tensors()).isEqualTo(inputs);
+        assertThat(plan.request().settings().curvature()).isEqualTo(Curvature.INPUTS);
+        assertThat(plan.notes()).anyMatch(note -> note.contains("curvature of the inputs only"));
+      }
+      try (QuantizationPlan plan = asked.curvature(Curvature.KL).plan()) {
+        assertThat(plan.forecast(backend, inputs).memory().tensors()).isEqualTo(whole);
+        assertThat(plan.request().settings().curvature()).isEqualTo(Curvature.KL);
+      }
     }
   }
 

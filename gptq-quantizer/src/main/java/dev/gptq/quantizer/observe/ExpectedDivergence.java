@@ -1,0 +1,260 @@
+package dev.gptq.quantizer.observe;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.LinearAlgebra;
+import dev.gptq.backend.Rehearsal;
+import dev.gptq.formats.packed.Precision;
+import dev.gptq.grid.GridLadder;
+import dev.gptq.grid.GridSpec;
+import dev.gptq.models.family.BlockSpec;
+import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.models.family.LinearSpec;
+import dev.gptq.models.family.Step;
+import dev.gptq.models.forward.Decoder;
+import dev.gptq.models.forward.WeightSource;
+import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantize.Hessian;
+import dev.gptq.quantize.HessianFactor;
+import dev.gptq.quantize.QuantizedMatrix;
+import dev.gptq.quantize.RoundToNearest;
+import dev.gptq.quantizer.pipeline.Damping;
+import dev.gptq.quantizer.pipeline.DrawnLabels;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.HostCopies;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.function.Function;
+
+/**
+ * By how much each unit of a model will make its predictions diverge with each setting that it
+ * could get, without quantizing it. A backward pass of the full-precision model over some of the
+ * text, with {@linkplain DrawnLabels labels} of its own, says of each group of layers what the mean
+ * square {@code g_r²} of the gradient at output r is, and H, the mean of {@code x·xᵀ} over its
+ * inputs. A change D of the weights makes predictions diverge by about {@code ½·tr(E[g·gᵀ]·D·H·Dᵀ)}
+ * a token. Where rows know nothing of each other's errors, and later columns make up for those of
+ * earlier ones as GPTQ lets them, that is with {@code V·Vᵀ = H + λI}
+ *
+ * <pre>
+ *   ½·Σ_r g_r² · Σ_j V_jj²·(w_rj − q(w_rj))²
+ * </pre>
+ *
+ * <p>where q rounds to nearest, by errors about as large as those of weights that were corrected
+ * before. All windows go together, so that of each group the sums are complete when the pass comes
+ * to it, and one group's are held at a time.
+ */
+public final class ExpectedDivergence {
+  /** Tokens that are enough for any model, and for each of its widest inputs. */
+  private static final int LEAST_TOKENS = 8192;
+
+  private static final int TOKENS_PER_INPUT = 2;
+
+  /** Beginnings of windows are taken: many places of the text say more than few long ones. */
+  private static final int MOST_LENGTH = 512;
+
+  private final Backend backend;
+  private final DecoderSpec spec;
+  private final WeightSource source;
+  private final QuantizationSettings settings;
+  private final ImmutableList<Integer> widths;
+
+  /**
+   * Of a model of which gradients can be taken.
+   *
+   * @param source the full-precision weights
+   * @param settings bits and group size are the least that a unit gets
+   * @param widths bits that a unit may get; none for those that servers have kernels for
+   */
+  public ExpectedDivergence(
+      Backend backend,
+      DecoderSpec spec,
+      WeightSource source,
+      QuantizationSettings settings,
+      ImmutableList<Integer> widths) {
+    this.backend = backend;
+    this.spec = spec;
+    this.source = source;
+    this.settings = settings;
+    this.widths = widths.isEmpty() ? Ladder.WIDTHS : widths;
+  }
+
+  /**
+   * The settings that a unit could get, with what they cost.
+   *
+   * @param divergence expected, nats a token
+   */
+  record Setting(Precision precision, long bytes, double divergence) {}
+
+  /** The beginnings of as many windows as are enough. */
+  public static ImmutableList<int[]> some(DecoderSpec spec, ImmutableList<int[]> windows) {
+    int widest =
+        spec.blocks().stream()
+            .flatMap(BlockSpec::linears)
+            .mapToInt(LinearSpec::inputs)
+            .max()
+            .orElse(0);
+    int length = Math.min(MOST_LENGTH, windows.getFirst().length);
+    int wanted = Math.max(LEAST_TOKENS, TOKENS_PER_INPUT * widest);
+    return windows.stream()
+        .limit(Math.ceilDiv(wanted, length))
+        .map(window -> Arrays.copyOf(window, length))
+        .collect(ImmutableList.toImmutableList());
+  }
+
+  /**
+   * Bytes of tensors that it takes, by a rehearsal.
+   *
+   * @param weights the model's weights for a backend; their elements are not read
+   */
+  public static long bytes(
+      Backend backend,
+      DecoderSpec spec,
+      Function<Backend, WeightSource> weights,
+      QuantizationSettings settings,
+      ImmutableList<int[]> windows) {
+    try (Rehearsal rehearsal = backend.rehearsal()) {
+      new ExpectedDivergence(
+              rehearsal, spec, weights.apply(rehearsal), settings, ImmutableList.of())
+          .of(windows);
+      return rehearsal.memory().peak();
+    }
+  }
+
+  /**
+   * The settings of each unit, in the order of {@link Unit#of}, the least first.
+   *
+   * @param windows of equal length
+   */
+  ImmutableList<ImmutableList<Setting>> of(ImmutableList<int[]> windows) {
+    ImmutableList<Unit> units = Unit.of(spec, settings.selection());
+    Map<Place, Unit> places = new HashMap<>();
+    for (Unit unit : units) {
+      for (Unit.Input input : unit.inputs()) {
+        places.put(new Place(unit.block(), input.index()), unit);
+      }
+    }
+    Map<Unit, ImmutableList<Setting>> found = new HashMap<>();
+    try (Decoder decoder = new Decoder(backend, spec, source)) {
+      decoder
+          .backward()
+          .runWithInputs(
+              windows,
+              (logits, round, from, scope) -> DrawnLabels.of(backend, logits, round, from, scope),
+              (block, group, input, gradient) -> {
+                int index = spec.blocks().get(block).groups().toList().indexOf(group);
+                Unit unit = places.get(new Place(block, index));
+                if (unit != null) {
+                  found.put(unit, settings(unit, group, input, gradient));
+                }
+              });
+    }
+    return units.stream().map(found::get).collect(ImmutableList.toImmutableList());
+  }
+
+  /** A group of a block. */
+  private record Place(int block, int group) {}
+
+  private ImmutableList<Setting> settings(
+      Unit unit, Step.Linears group, Tensor input, Tensor gradient) {
+    Precision least =
+        new Precision(settings.options().grid().bits(), settings.options().groupSize());
+    ImmutableList<Precision> precisions =
+        ImmutableList.<Precision>builder()
+            .add(least)
+            .addAll(Ladder.above(least, unit, widths))
+            .build();
+    double[] sums = new double[precisions.size()];
+    try (TensorScope local = backend.newScope()) {
+      Tensor costs = pivots(input, local);
+      ImmutableMap<LinearSpec, float[]> squares = squares(group, gradient);
+      for (LinearSpec module : unit.modules().toList()) {
+        try (TensorScope own = backend.newScope()) {
+          Tensor w = own.columnMajor(DType.F32, module.outputs(), module.inputs());
+          backend.linalg().convert(source.stored(unit.spec().nameOf(module), module, own), w);
+          for (int i = 0; i < sums.length; i++) {
+            sums[i] += cost(w, precisions.get(i), costs, squares.get(module));
+          }
+        }
+      }
+    }
+    ImmutableList.Builder<Setting> all = ImmutableList.builder();
+    for (int i = 0; i < sums.length; i++) {
+      Precision precision = precisions.get(i);
+      all.add(new Setting(precision, unit.bytes(precision), sums[i] / 2));
+    }
+    return all.build();
+  }
+
+  /** What a squared error of each column costs, {@code V_jj²}, 1 × columns, a mean over tokens. */
+  private Tensor pivots(Tensor input, TensorScope scope) {
+    Hessian hessian;
+    int columns = input.columns();
+    float[] squares = new float[columns];
+    try (TensorScope local = backend.newScope()) {
+      hessian = new Hessian(backend, local, columns);
+      hessian.add(input);
+      GptqOptions options = Damping.of(settings.options(), hessian.tokens(), columns);
+      HessianFactor factor = HessianFactor.of(backend, hessian, options, local);
+      Tensor diagonal = local.rowMajor(DType.F32, 1, columns);
+      backend.linalg().diagonal(factor.v(), diagonal);
+      float[] v = HostCopies.floats(diagonal);
+      for (int j = 0; j < columns; j++) {
+        squares[factor.order().get(j)] = v[j] * v[j] / hessian.tokens();
+      }
+    }
+    return scope.upload(squares);
+  }
+
+  /** The mean squares of the gradients of the outputs of each module. */
+  private ImmutableMap<LinearSpec, float[]> squares(Step.Linears group, Tensor gradient) {
+    try (TensorScope local = backend.newScope()) {
+      Tensor g = local.allocate(DType.F32, gradient.rows(), gradient.columns(), Layout.ROW_MAJOR);
+      backend.linalg().convert(gradient, g);
+      Tensor sums = local.columnMajor(DType.F32, gradient.columns(), 1);
+      backend.linalg().rowDots(g.transposed(), g.transposed(), sums);
+      float[] all = HostCopies.floats(sums);
+      for (int r = 0; r < all.length; r++) {
+        all[r] /= gradient.rows();
+      }
+      ImmutableMap.Builder<LinearSpec, float[]> modules = ImmutableMap.builder();
+      int from = 0;
+      for (LinearSpec module : group.modules()) {
+        modules.put(module, Arrays.copyOfRange(all, from, from + module.outputs()));
+        from += module.outputs();
+      }
+      return modules.buildOrThrow();
+    }
+  }
+
+  /** {@code Σ_r rows_r · Σ_j costs_j·(w_rj − q(w_rj))²}. */
+  private double cost(Tensor w, Precision precision, Tensor costs, float[] rows) {
+    LinearAlgebra la = backend.linalg();
+    GridSpec grid = settings.options().grid().withBits(precision.bits());
+    try (TensorScope local = backend.newScope()) {
+      RoundToNearest rounding = new RoundToNearest(backend, grid, precision.groupSize());
+      QuantizedMatrix rounded =
+          grid.search().needsHessian()
+              ? rounding.quantize(w, costs, GridLadder.of(grid, GridLadder.FINE, false), local)
+              : rounding.quantize(w, local);
+      Tensor d = local.columnMajor(DType.F32, w.rows(), w.columns());
+      rounded.dequantize(backend, d);
+      la.axpy(-1, w, d);
+      Tensor squares = local.columnMajor(DType.F32, w.rows(), w.columns());
+      la.rowDots(d, d, squares);
+      Tensor sums = local.columnMajor(DType.F32, w.rows(), 1);
+      la.gemm(1, squares, costs.transposed(), 0, sums);
+      float[] errors = HostCopies.floats(sums);
+      double sum = 0;
+      for (int r = 0; r < errors.length; r++) {
+        sum += (double) rows[r] * errors[r];
+      }
+      return sum;
+    }
+  }
+}
