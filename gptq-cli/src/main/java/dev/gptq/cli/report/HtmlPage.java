@@ -10,7 +10,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.ObjectNode;
 
 /** A page that needs no other file and no network: its style and its charts are inside. */
 public final class HtmlPage {
@@ -44,10 +46,21 @@ public final class HtmlPage {
 
   /** A chart of what {@link ErrorChart} makes. */
   HtmlPage chart(ArrayNode data) {
+    return drawn("chart", data);
+  }
+
+  /** Curves of what {@link TuningReport} makes. */
+  HtmlPage curves(ObjectNode data) {
+    return drawn("curves", data);
+  }
+
+  private HtmlPage drawn(String kind, JsonNode data) {
     charts = true;
     // Inside a script nothing is escaped; no name may end it.
     String json = data.toString().replace("<", "\\u003c");
-    body.append("<div class=\"chart\"><script type=\"application/json\">")
+    body.append("<div class=\"")
+        .append(kind)
+        .append("\"><script type=\"application/json\">")
         .append(json)
         .append("</script></div>\n");
     return this;

@@ -29,7 +29,8 @@ final class PageFiles {
         + "*/\n"
         + read(Resources.getResource(UPLOT + "dist/uPlot.iife.min.js"))
         + "\n"
-        + read(Resources.getResource(PageFiles.class, "chart.js"));
+        + read(Resources.getResource(PageFiles.class, "chart.js"))
+        + read(Resources.getResource(PageFiles.class, "curves.js"));
   }
 
   private static String read(URL file) throws IOException {

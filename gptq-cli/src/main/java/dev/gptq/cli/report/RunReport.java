@@ -45,6 +45,7 @@ public record RunReport(
     if (errors.stream().anyMatch(e -> Double.isFinite(e.error()))) {
       ErrorPages.addChart(page, Map.of(name(request.output()), errors));
     }
+    summary.tuned().ifPresent(tuned -> TuningReport.addTo(page, tuned));
     page.heading("Sizes").facts(sizes(summary));
     ServingReport.addTo(page, made, Optional.of(original));
     page.heading("Settings").facts(settings(model, request));
