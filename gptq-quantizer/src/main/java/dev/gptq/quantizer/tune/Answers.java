@@ -55,10 +55,11 @@ final class Answers {
     private final TensorScope scope = backend.newScope();
     private final List<int[]> some;
     private final Tensor stream;
-    private double sum;
+    private final double[] sums;
 
     private Batch(int[] indices) {
       this.some = Arrays.stream(indices).mapToObj(windows::get).toList();
+      this.sums = new double[indices.length];
       int length = some.getFirst().length;
       this.stream =
           scope.rowMajor(
@@ -81,14 +82,19 @@ final class Answers {
         Tensor base = decoder.logitsOf(stream.rows(from, from + logits.rows()), local);
         Tensor divergence = local.rowMajor(DType.F32, 1, logits.rows());
         backend.gradients().divergenceGradient(logits, base, divergence, dLogits);
+        int position = from;
         for (float each : HostCopies.floats(divergence)) {
-          sum += each;
+          sums[position / some.getFirst().length] += each;
+          position++;
         }
       }
     }
 
-    /** Runs the model as it is now; the mean divergence of its predictions from the answers. */
-    double run() {
+    /**
+     * Runs the model as it is now; the mean divergence of its predictions from the answers in each
+     * window.
+     */
+    double[] run() {
       Tensor now = decoder.stream(some, scope);
       decoder.forRuns(
           now.rows(),
@@ -100,12 +106,12 @@ final class Answers {
               compare(logits, from, unused);
             }
           });
-      return divergence();
+      return Arrays.stream(sums).map(sum -> sum / some.getFirst().length).toArray();
     }
 
     /** The mean divergence of all positions that were compared. */
     double divergence() {
-      return sum / stream.rows();
+      return Arrays.stream(sums).sum() / stream.rows();
     }
 
     @Override

@@ -2,6 +2,7 @@ package dev.gptq.quantizer.tune;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.primitives.Doubles;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
@@ -12,6 +13,7 @@ import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantizer.pipeline.KeptRows;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -117,17 +119,17 @@ final class TunedModel {
     }
   }
 
-  /** The mean divergence on the held-out text. */
-  double heldOut() {
-    double sum = 0;
+  /** The mean divergence in each window of the held-out text. */
+  double[] heldOut() {
+    List<double[]> batches = new ArrayList<>();
     for (int from = 0; from < text.heldOut().size(); from += Tuning.WINDOWS) {
       int to = Math.min(from + Tuning.WINDOWS, text.heldOut().size());
       int[] some = IntStream.range(from, to).toArray();
       try (Answers.Batch batch = heldOut.of(some)) {
-        sum += batch.run() * some.length;
+        batches.add(batch.run());
       }
     }
-    return sum / text.heldOut().size();
+    return Doubles.concat(batches.toArray(double[][]::new));
   }
 
   /** Runs with the present state. */

@@ -113,13 +113,12 @@ public final class Tuner {
     return Optional.of(course);
   }
 
-  /** The rate that was given, or the one that does best in a trial. */
+  /** The rate that was given, or the one that trials speak for. */
   private double rate(TunedModel model, Listener listener) {
     if (tuning.rate().isPresent()) {
       return tuning.rate().getAsDouble();
     }
-    double best = Double.POSITIVE_INFINITY;
-    double chosen = Tuning.RATES.getFirst();
+    RateTrials trials = new RateTrials();
     for (double rate : Tuning.RATES) {
       Tuning trial = tuning.trial(rate);
       Course course = new Course(trial, rate);
@@ -127,15 +126,12 @@ public final class Tuner {
       for (int step = 0; step < trial.steps(); step++) {
         model.step(order.next(Tuning.WINDOWS), course.stepSize(step));
       }
-      double heldOut = model.heldOut();
-      listener.tried(rate, trial.steps(), heldOut);
-      if (heldOut < best) {
-        best = heldOut;
-        chosen = rate;
-      }
+      double[] heldOut = model.heldOut();
+      listener.tried(rate, trial.steps(), RateTrials.mean(heldOut));
+      trials.add(rate, heldOut);
       model.restart();
     }
-    return chosen;
+    return trials.chosen();
   }
 
   private static void run(TunedModel model, Course course, TuningStates states, Listener listener) {
@@ -160,7 +156,8 @@ public final class Tuner {
   /** Looks at the held-out text, and keeps the state if none was better. */
   private static void look(
       TunedModel model, Course course, int step, double training, Listener listener) {
-    TuningOutcome.Look look = new TuningOutcome.Look(step, training, model.heldOut());
+    TuningOutcome.Look look =
+        new TuningOutcome.Look(step, training, RateTrials.mean(model.heldOut()));
     if (course.add(look)) {
       model.keep();
     }

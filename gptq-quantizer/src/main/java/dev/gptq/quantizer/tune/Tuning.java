@@ -9,14 +9,14 @@ import java.util.OptionalDouble;
  *
  * @param steps at most; those that look for the rate come on top
  * @param rate by how much an offset moves in the first step, in codes; it falls to 0 with the
- *     steps. If empty, that of some that is best after a few steps
+ *     steps. If empty, one of some that are tried for a few steps
  */
 public record Tuning(int steps, OptionalDouble rate) {
   /** Steps of {@code --quality max}. */
   public static final int USUAL_STEPS = 1000;
 
-  /** What is tried where no rate is given. */
-  public static final ImmutableList<Double> RATES = ImmutableList.of(0.00075, 0.0015, 0.003);
+  /** What is tried where no rate is given; the first is taken unless another is clearly better. */
+  public static final ImmutableList<Double> RATES = ImmutableList.of(0.003, 0.0015, 0.00075);
 
   /** Each is tried for this part of the steps. */
   private static final int TRIAL = 16;

@@ -93,6 +93,23 @@ final class TuningTest {
     assertThat(course.isOver(999)).isFalse();
   }
 
+  /** A difference of one in every window is none of chance; one that changes its sign is. */
+  @Test
+  void anotherRateIsTakenWhereItIsCloserBeyondChance() {
+    double[] usual = {5, 9, 4, 7};
+    RateTrials trials = new RateTrials();
+    trials.add(0.3, usual);
+    assertThat(trials.chosen()).isEqualTo(0.3);
+    trials.add(0.2, new double[] {6, 5, 5, 6});
+    assertThat(trials.chosen()).as("0.75 less on average, with an error of 1.2").isEqualTo(0.3);
+    trials.add(0.1, new double[] {4, 8, 3.5, 6});
+    assertThat(trials.chosen()).isEqualTo(0.1);
+    trials.add(0.05, new double[] {4.5, 8.5, 3.5, 6.5});
+    assertThat(trials.chosen()).as("closer than the first, not than the best").isEqualTo(0.1);
+    assertThat(RateTrials.isCloser(new double[] {1}, new double[] {2})).isFalse();
+    assertThat(RateTrials.isCloser(usual, usual)).isFalse();
+  }
+
   @Test
   void everyWindowIsTakenOnceBeforeAnyIsTakenTwice() {
     WindowOrder order = new WindowOrder(12);
