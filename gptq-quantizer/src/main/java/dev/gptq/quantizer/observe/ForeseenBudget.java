@@ -95,7 +95,7 @@ public final class ForeseenBudget {
       before += settings.get(u).getFirst().divergence();
       after += chosen(u).divergence();
     }
-    double all = weights.values().stream().mapToLong(Long::longValue).sum();
+    long all = weights.values().stream().mapToLong(Long::longValue).sum();
     return String.format(
         Locale.ROOT,
         "gradients say where errors cost most (%.1f s): %s; KL expected of roundings %.4g, and %.4g"
@@ -107,7 +107,7 @@ public final class ForeseenBudget {
                     Locale.ROOT,
                     "%d bits to %.0f %% of the weights",
                     width.getKey(),
-                    100 * width.getValue() / all))
+                    100.0 * width.getValue() / all))
             .collect(Collectors.joining(", ")),
         after,
         before);

@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.function.Predicate;
+import java.util.stream.Stream;
 
 /**
  * Looks at a finished quantization and gives more bytes to modules that need them: smaller groups
@@ -198,8 +199,9 @@ public final class Observer {
       }
       tried.add(candidates.build());
       useful.add(
-          tried.getLast().stream()
-              .filter(candidate -> candidate == start || candidate.isBetterThan(start))
+          Stream.concat(
+                  Stream.of(start),
+                  tried.getLast().stream().skip(1).filter(c -> c.isBetterThan(start)))
               .collect(ImmutableList.toImmutableList()));
       double counts = weight.orElse(0);
       rungs.add(

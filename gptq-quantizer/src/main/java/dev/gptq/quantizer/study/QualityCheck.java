@@ -81,6 +81,7 @@ public record QualityCheck(
             settings.include(),
             settings.exclude(),
             settings.types(),
+            settings.precisions(),
             Optional.empty());
     MemoryStore store = new MemoryStore();
     new QuantizationJob(
