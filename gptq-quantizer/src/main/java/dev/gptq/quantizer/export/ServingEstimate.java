@@ -1,6 +1,8 @@
 package dev.gptq.quantizer.export;
 
 import com.google.common.collect.ImmutableList;
+import dev.gptq.formats.gguf.GgufFile;
+import dev.gptq.formats.gguf.GgufStored;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
@@ -49,10 +51,8 @@ public record ServingEstimate(long weights, long read, ImmutableList<Cache> cach
         Files.isRegularFile(model.path())
             ? Files.size(model.path())
             : model.checkpoint().totalBytes();
-    long read = stored(model, model.spec().head().matrix(), 0);
     ImmutableList.Builder<Cache> caches = ImmutableList.builder();
     for (BlockSpec block : model.spec().blocks()) {
-      read += read(model, block);
       block.steps().stream()
           .filter(Step.Attention.class::isInstance)
           .map(Step.Attention.class::cast)
@@ -60,7 +60,39 @@ public record ServingEstimate(long weights, long read, ImmutableList<Cache> cach
           .filter(attention -> !block.needs().contains(attention.k()))
           .forEach(attention -> caches.add(cache(model, attention)));
     }
-    return new ServingEstimate(weights, read, caches.build());
+    return new ServingEstimate(weights, read(model), caches.build());
+  }
+
+  private static long read(Model model) throws IOException {
+    if (Files.isRegularFile(model.path())) {
+      return readOfFile(model);
+    }
+    long read = stored(model, model.spec().head().matrix(), 0);
+    for (BlockSpec block : model.spec().blocks()) {
+      read += read(model, block);
+    }
+    return read;
+  }
+
+  /** By the tensors of a GGUF file, of which {@link Model#packedBytes} has other sizes. */
+  private static long readOfFile(Model model) throws IOException {
+    double share =
+        model.spec().blocks().stream()
+            .flatMap(block -> shares(block).values().stream())
+            .mapToDouble(Double::doubleValue)
+            .min()
+            .orElse(1);
+    try (GgufFile file = GgufFile.open(model.path())) {
+      boolean tied = !file.tensors().containsKey("output.weight");
+      double read = 0;
+      for (GgufStored tensor : file.tensors().values()) {
+        if (tied || !tensor.name().equals("token_embd.weight")) {
+          double taken = tensor.name().contains("_exps.") ? share : 1;
+          read += taken * tensor.bytes().byteSize();
+        }
+      }
+      return Math.round(read);
+    }
   }
 
   private static Cache cache(Model model, Step.Attention attention) {
