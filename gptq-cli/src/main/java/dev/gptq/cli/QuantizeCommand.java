@@ -9,6 +9,7 @@ import dev.gptq.cli.console.Interruption;
 import dev.gptq.cli.console.JsonOutput;
 import dev.gptq.cli.console.MeasuringProgress;
 import dev.gptq.cli.console.QuantizationProgress;
+import dev.gptq.cli.console.UsageException;
 import dev.gptq.cli.options.BackendOption;
 import dev.gptq.cli.options.CalibrationOptions;
 import dev.gptq.cli.options.EndsOption;
@@ -82,9 +83,10 @@ final class QuantizeCommand implements Callable<Integer> {
 
   @Option(
       names = "--output",
-      required = true,
       paramLabel = "DIR",
-      description = "folder to write; must not exist or be empty")
+      description =
+          "folder to write; must not exist or be empty (default: the model's name with -w4, or what"
+              + " the bits or the type are, in this folder)")
   private Path output;
 
   @Mixin private WidthOptions widths;
@@ -199,6 +201,10 @@ final class QuantizeCommand implements Callable<Integer> {
   @Override
   public Integer call() throws Exception {
     Console console = outputOption.console(spec);
+    if (output == null) {
+      output = defaultOutput();
+      console.note("the result goes to " + output + "; --output DIR names another folder");
+    }
     Quantization quantization = quantization(console);
     if (report != null) {
       HtmlPage.requirePlace(report, List.of(model.folder(console), output));
@@ -245,8 +251,18 @@ final class QuantizeCommand implements Callable<Integer> {
       return planning.get();
     } catch (ExecutionException e) {
       Throwables.throwIfInstanceOf(e.getCause(), Exception.class);
+      Throwables.throwIfUnchecked(e.getCause());
       throw e;
     }
+  }
+
+  private Path defaultOutput() {
+    String name = model.name().replaceAll("/+$|@[^/]*$|\\.gguf$", "");
+    String own = name.substring(name.lastIndexOf('/') + 1);
+    if (own.isEmpty() || own.startsWith(".")) {
+      throw new UsageException("--model %s has no name; give --output DIR".formatted(model.name()));
+    }
+    return Path.of(own + "-" + type.name().orElse("w" + widths.bits()));
   }
 
   /** Measures, and says what came of it. */

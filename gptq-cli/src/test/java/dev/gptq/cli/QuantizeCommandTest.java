@@ -190,6 +190,17 @@ final class QuantizeCommandTest {
   }
 
   @Test
+  void theFolderIsCalledLikeTheModel() {
+    assertThat(Cli.run("quantize", "--model", folder.resolve("tiny@v1"), "--bits", 3).err())
+        .contains("the result goes to tiny-w3;");
+    assertThat(Cli.run("quantize", "--model", folder.resolve("m.gguf"), "--type", "q4_k").err())
+        .contains("the result goes to m-Q4_K;");
+    Cli.Outcome nameless = Cli.run("quantize", "--model", "..");
+    assertThat(nameless.status()).isEqualTo(2);
+    assertThat(nameless.err()).contains("give --output DIR");
+  }
+
+  @Test
   void windowsAreOfAText() {
     Cli.Outcome outcome = quantize(folder.resolve("none"), "--windows", "2");
     assertThat(outcome.status()).isEqualTo(2);

@@ -6,6 +6,7 @@ import dev.gptq.quantizer.run.Quantization;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import picocli.CommandLine.Model.CommandSpec;
@@ -37,6 +38,11 @@ public final class TypeOption {
   /** Whether a type was asked for, which GGUF alone has. */
   public boolean given() {
     return type != null;
+  }
+
+  /** How files of the type are called. */
+  public Optional<String> name() {
+    return Optional.ofNullable(type).map(name -> name.toUpperCase(Locale.ROOT));
   }
 
   /** Hands them on; throws if other options contradict them. */
