@@ -67,6 +67,7 @@ final class BenchmarksTest {
       for (int tokens : new int[] {1, 9}) {
         agree(() -> {
           PackedMatmulBenchmark benchmark = new PackedMatmulBenchmark();
+          benchmark.kernels = "java";
           benchmark.shape = "40x256";
           benchmark.scheme = scheme;
           benchmark.tokens = tokens;

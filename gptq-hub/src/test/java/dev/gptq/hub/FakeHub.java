@@ -208,7 +208,8 @@ public final class FakeHub implements AutoCloseable {
   private static void revision(HttpExchange exchange, FakeRepo repo, String revision)
       throws IOException {
     String commit = repo.commitOf(revision);
-    if (repo.commits.containsKey(commit)) {
+    boolean isBranch = !commit.equals(revision);
+    if (isBranch || repo.commits.containsKey(commit)) {
       json(
           exchange,
           "{\"id\":\"%s\",\"sha\":\"%s\",\"private\":%s,\"siblings\":[],\"tags\":[]}"
