@@ -119,7 +119,26 @@ class ArchitecturesTest {
           "deepseek-v32",
           "qwen3-moe-window",
           "qwen3-next-gelu",
-          "gemma3-cap");
+          "gemma3-cap",
+          "apertus-small",
+          "ernie4_5-moe-small",
+          "ernie4_5-small",
+          "falcon-h1-small",
+          "gemma4-small",
+          "glm4-small",
+          "gpt-oss-small",
+          "granite-hybrid-small",
+          "granite-moe-small",
+          "granite-small",
+          "llama4-small",
+          "minimax-m2-small",
+          "nemotron-h-small",
+          "nemotron-small",
+          "phi-small",
+          "seed-oss-small",
+          "smollm3-small",
+          "stablelm-small",
+          "starcoder2-small");
 
   /**
    * Largest difference that is allowed with float32 activations, as a share of the largest value.
