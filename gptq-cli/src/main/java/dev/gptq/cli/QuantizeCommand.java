@@ -43,6 +43,7 @@ import dev.gptq.quantizer.run.QuantizationSummary;
 import dev.gptq.quantizer.study.QualityCheck;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -212,8 +213,10 @@ final class QuantizeCommand implements Callable<Integer> {
     FutureTask<QuantizationPlan> planning =
         new FutureTask<>(dryRun ? quantization::plan : quantization::lockedPlan);
     Thread.ofPlatform().name("plan").start(planning);
-    try (Backend backend = open(console, planning);
+    List<String> notes = new ArrayList<>();
+    try (Backend backend = open(notes, planning, console);
         QuantizationPlan plan = result(planning)) {
+      notes.forEach(console::note);
       if (dryRun) {
         Forecast forecast = plan.forecast(backend);
         PlanReport.lines(plan, backend, forecast).forEach(console::result);
@@ -231,17 +234,20 @@ final class QuantizeCommand implements Callable<Integer> {
   }
 
   /**
-   * Opens the backend while model and text are read. If both fail, the plan's failure is thrown.
+   * Opens the backend while model and text are read. If both fail, the plan's failure is thrown,
+   * and nothing is said of the backend.
    */
-  private Backend open(Console console, FutureTask<QuantizationPlan> planning) throws Exception {
+  private Backend open(List<String> notes, FutureTask<QuantizationPlan> planning, Console console)
+      throws Exception {
     boolean opened = false;
     try {
-      Backend backend = backendOption.open(console);
+      Backend backend = backendOption.open(notes::add);
       opened = true;
       return backend;
     } finally {
       if (!opened) {
         result(planning).close();
+        notes.forEach(console::note);
       }
     }
   }

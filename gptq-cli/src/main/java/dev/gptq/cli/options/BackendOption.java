@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Consumer;
 import picocli.CommandLine.Option;
 
 /** The options that choose a backend. */
@@ -66,16 +67,21 @@ public final class BackendOption {
   }
 
   public Backend open(Console console) {
+    return open(console::note);
+  }
+
+  /** Opens it, and says to others than the console which it is and why others were not taken. */
+  public Backend open(Consumer<String> notes) {
     Backend backend =
         Backends.open(
             name(),
             options(),
             refused -> {
               if (refused.availability() instanceof Availability.Unavailable why) {
-                console.note("backend " + refused.name() + " not used: " + why.reason());
+                notes.accept("backend " + refused.name() + " not used: " + why.reason());
               }
             });
-    console.note(
+    notes.accept(
         "backend "
             + backend.info().name()
             + ": "

@@ -284,7 +284,7 @@ class ArchitecturesTest {
   private static void shard(Path from, Path to) throws IOException {
     try (Checkpoint source = Checkpoint.open(from);
         CheckpointWriter writer =
-            CheckpointWriter.create(to, WriterOptions.DEFAULT.withShardLimit(40_000))) {
+            CheckpointWriter.create(to, WriterOptions.DEFAULT.withShardLimit(20_000))) {
       for (String tensor : source.names()) {
         writer.add(source.require(tensor));
       }
