@@ -1,10 +1,8 @@
 package dev.gptq.quantizer.pipeline;
 
-import com.google.common.base.Throwables;
 import com.google.common.collect.ImmutableMap;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -51,14 +49,6 @@ final class BackgroundStore implements BlockStore, AutoCloseable {
     Future<?> awaited = last;
     // A failure is reported once.
     last = CompletableFuture.completedFuture(null);
-    try {
-      awaited.get();
-    } catch (ExecutionException e) {
-      Throwables.throwIfUnchecked(e.getCause());
-      throw new IllegalStateException(e.getCause());
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new IllegalStateException("interrupted while a block was being written", e);
-    }
+    Waiting.waitFor(awaited, "a block was being written");
   }
 }

@@ -1,8 +1,6 @@
 package dev.gptq.quantizer.pipeline;
 
-import com.google.common.base.Throwables;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -23,15 +21,7 @@ final class ReadAhead implements AutoCloseable {
 
   /** Waits until all is read. */
   void await() {
-    try {
-      reading.get();
-    } catch (ExecutionException e) {
-      Throwables.throwIfUnchecked(e.getCause());
-      throw new IllegalStateException(e.getCause());
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new IllegalStateException("interrupted while weights were being read", e);
-    }
+    Waiting.waitFor(reading, "weights were being read");
   }
 
   /** Waits until nothing reads any more. */

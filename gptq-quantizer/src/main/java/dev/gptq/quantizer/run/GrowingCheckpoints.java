@@ -1,6 +1,5 @@
 package dev.gptq.quantizer.run;
 
-import com.google.common.base.Throwables;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.formats.BadInputException;
@@ -9,6 +8,7 @@ import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.export.GrowingCheckpoint;
 import dev.gptq.quantizer.pipeline.BlockStore;
 import dev.gptq.quantizer.pipeline.QuantizedModule;
+import dev.gptq.quantizer.pipeline.Waiting;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -17,7 +17,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -131,15 +130,7 @@ final class GrowingCheckpoints implements BlockStore, AutoCloseable {
       all = ImmutableList.copyOf(steps);
     }
     for (Future<?> step : all) {
-      try {
-        step.get();
-      } catch (ExecutionException e) {
-        Throwables.throwIfUnchecked(e.getCause());
-        throw new IllegalStateException(e.getCause());
-      } catch (InterruptedException e) {
-        Thread.currentThread().interrupt();
-        throw new IllegalStateException("interrupted while a checkpoint was being written", e);
-      }
+      Waiting.waitFor(step, "a checkpoint was being written");
     }
     return ImmutableList.copyOf(failures);
   }
