@@ -8,10 +8,11 @@
 #include "emulated.h"
 #else
 #define INTEGERS __m512i
-#define DOT(s, u, q) _mm512_dpbusd_epi32(s, (__m512i)(u), (__m512i)(q))
+#define DOT(bits, s, u, q) _mm512_dpbusd_epi32(s, (__m512i)(u), (__m512i)(q))
 #define FMA(a, b, c) ((floats)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
 #endif
-#define LANES(s) ((ints)(s))
+#define SIGNED 0
+#define LANES(bits, s) ((ints)(s))
 #define START(low, high) (uint32_t)((low) + (high))
 #define TOKENS 4
 #define VECTORS 4

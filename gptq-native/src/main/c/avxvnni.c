@@ -8,10 +8,11 @@
 #include "emulated.h"
 #else
 #define INTEGERS __m256i
-#define DOT(s, u, q) _mm256_dpbusd_avx_epi32(s, (__m256i)(u), (__m256i)(q))
+#define DOT(bits, s, u, q) _mm256_dpbusd_avx_epi32(s, (__m256i)(u), (__m256i)(q))
 #define FMA(a, b, c) ((floats)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 #endif
-#define LANES(s) ((ints)(s))
+#define SIGNED 0
+#define LANES(bits, s) ((ints)(s))
 #define START(low, high) (uint32_t)((low) + (high))
 #define TOKENS 4
 #define VECTORS 2

@@ -5,9 +5,10 @@
 #define LEVEL dotprod
 #define BYTES 16
 #define INTEGERS int32x4_t
-#define DOT(s, u, q) vdotq_s32(s, (int8x16_t)(u), (int8x16_t)(q))
+#define DOT(bits, s, u, q) vdotq_s32(s, (int8x16_t)(u), (int8x16_t)(q))
 #define FMA(a, b, c) ((floats)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))
-#define LANES(s) ((ints)(s))
+#define SIGNED 1
+#define LANES(bits, s) ((ints)(s))
 #define START(low, high) (uint32_t)((low) + (high))
 #define TOKENS 4
 #define VECTORS 4

@@ -2,7 +2,7 @@
 #include <math.h>
 
 #define INTEGERS emulated_ints
-#define DOT(s, u, q) emulated_dot(s, (emulated_ints)(u), (emulated_ints)(q))
+#define DOT(bits, s, u, q) emulated_dot(s, (emulated_ints)(u), (emulated_ints)(q))
 #define FMA(a, b, c) ((floats)emulated_fma((emulated_floats)(a), (emulated_floats)(b), (emulated_floats)(c)))
 
 typedef int32_t emulated_ints __attribute__((vector_size(BYTES)));

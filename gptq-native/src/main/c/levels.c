@@ -53,18 +53,20 @@ EXPORT const char *gptq_level_name(int32_t level) { return levels[level].name; }
 
 EXPORT int32_t gptq_level_runs(int32_t level) { return levels[level].runs() != 0; }
 
-EXPORT void gptq_round(int32_t level, int64_t chunks, int64_t groups, const int32_t *group_of_chunk,
-                       const float *x, int64_t token, int64_t tokens, uint32_t *rows) {
-  struct weights w = {.chunks = chunks, .groups = groups, .group_of_chunk = group_of_chunk};
+EXPORT void gptq_round(int32_t level, int64_t bits, int64_t chunks, int64_t groups,
+                       const int32_t *group_of_chunk, const float *x, int64_t token, int64_t tokens,
+                       uint32_t *rows) {
+  struct weights w = {
+      .bits = bits, .chunks = chunks, .groups = groups, .group_of_chunk = group_of_chunk};
   levels[level].round(&w, x, token, tokens, rows);
 }
 
 EXPORT void gptq_multiply(int32_t level, const uint32_t *words, const float *scales,
                           const float *zeros, float fixed_zero, const int32_t *group_of_chunk,
-                          int64_t outputs, int64_t width, int64_t chunks, int64_t groups,
-                          int64_t first, int64_t end, const uint32_t *rows, int64_t tokens,
-                          float *y, int64_t y_stride) {
-  struct weights w = {words, scales, zeros, group_of_chunk, outputs, width, chunks, groups,
-                      fixed_zero};
+                          int64_t bits, int64_t outputs, int64_t width, int64_t chunks,
+                          int64_t groups, int64_t first, int64_t end, const uint32_t *rows,
+                          int64_t tokens, float *y, int64_t y_stride) {
+  struct weights w = {words,   scales, zeros,  group_of_chunk, bits,
+                      outputs, width,  chunks, groups,         fixed_zero};
   levels[level].multiply(&w, first, end, rows, tokens, y, y_stride);
 }

@@ -1,23 +1,24 @@
-// Products of 4-bit weights with activations rounded to 8 bits. RoundedKernels.java says what the
-// arrays hold and in which order sums are added; every level gives the same bits.
+// Products of weights of 2, 4 or 8 bits with activations rounded to 8 bits. RoundedKernels.java says
+// what the arrays hold and in which order sums are added; every level gives the same bits.
 #ifndef GPTQ_ROUNDED_H
 #define GPTQ_ROUNDED_H
 
 #include <stdint.h>
 
-// Inputs of a chunk, which share a scale of the activations, and its words for each output.
+// Inputs of a chunk, which share a scale of the activations. Each output has as many words of its
+// codes as a code has bits.
 #define CHUNK_INPUTS 32
-#define CHUNK_WORDS 4
 
-// 32-bit words of a chunk of a rounded row: what its sum begins with, two for each word of codes (the
-// activations of its even and of its odd codes), and the scale.
-#define CHUNK_STRIDE (2 + 2 * CHUNK_WORDS)
+// 32-bit words of a chunk of a rounded row: what its sum begins with, four activations each, and the
+// scale.
+#define CHUNK_STRIDE (2 + CHUNK_INPUTS / 4)
 
 struct weights {
   const uint32_t *words;
   const float *scales;
   const float *zeros;  // null where all are fixed_zero
   const int32_t *group_of_chunk;
+  int64_t bits;     // of a code
   int64_t outputs;  // of all tiles
   int64_t width;    // outputs of a tile: 16, 32 or 64
   int64_t chunks;

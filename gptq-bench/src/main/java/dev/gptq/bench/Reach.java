@@ -3,6 +3,7 @@ package dev.gptq.bench;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.primitives.ImmutableDoubleArray;
+import dev.gptq.backend.Availability;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.Backends;
@@ -50,8 +51,8 @@ public final class Reach {
     System.out.println(BusyCheck.machine());
     for (String count : Arrays.asList(arguments).subList(3, arguments.length)) {
       int threads = Integer.parseInt(count);
-      try (Backend backend = open(threads, "float32");
-          Backend rounding = open(threads, "int8");
+      try (Backend backend = open(threads, "float32", "java");
+          Backend rounding = open(threads, "int8", "java");
           PeerProcess peer = new PeerProcess(threads, arguments[2])) {
         System.out.println(backend.info() + "; " + peer.description());
         Reach reach = new Reach(threads, peer);
@@ -61,6 +62,13 @@ public final class Reach {
         for (BiFunction<Backend, TensorScope, ReachCase> each : products(n)) {
           reach.measure(rounding, each, ", int8");
         }
+        if (hasNativeKernels()) {
+          try (Backend outside = open(threads, "int8", "native")) {
+            for (BiFunction<Backend, TensorScope, ReachCase> each : products(n)) {
+              reach.measure(outside, each, ", int8, native");
+            }
+          }
+        }
         json.addAll(reach.json);
       }
     }
@@ -68,12 +76,19 @@ public final class Reach {
     System.out.println("busy share of the processors afterwards: " + BusyCheck.busy());
   }
 
-  private static Backend open(int threads, String activations) {
-    return Backends.open(
-        "simd",
-        new BackendOptions(
-            threads, 0, ImmutableMap.of("simd.activations", activations, "simd.kernels", "java")),
-        refused -> {});
+  private static Backend open(int threads, String activations, String kernels) {
+    return Backends.open("simd", options(threads, activations, kernels), refused -> {});
+  }
+
+  private static BackendOptions options(int threads, String activations, String kernels) {
+    return new BackendOptions(
+        threads, 0, ImmutableMap.of("simd.activations", activations, "simd.kernels", kernels));
+  }
+
+  private static boolean hasNativeKernels() {
+    return Backends.discover(options(1, "int8", "native")).stream()
+        .anyMatch(each ->
+            each.name().equals("simd") && each.availability() instanceof Availability.Available);
   }
 
   /** The table's operations at size n, then shapes that nothing was tuned for. */

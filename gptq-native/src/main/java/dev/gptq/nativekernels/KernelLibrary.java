@@ -51,6 +51,7 @@ final class KernelLibrary {
                 INT,
                 LONG,
                 LONG,
+                LONG,
                 ValueLayout.ADDRESS,
                 ValueLayout.ADDRESS,
                 LONG,
@@ -67,6 +68,7 @@ final class KernelLibrary {
                 ValueLayout.ADDRESS,
                 ValueLayout.JAVA_FLOAT,
                 ValueLayout.ADDRESS,
+                LONG,
                 LONG,
                 LONG,
                 LONG,
@@ -167,7 +169,15 @@ final class KernelLibrary {
       int level, RoundedWeights w, MemorySegment x, long token, long tokens, MemorySegment rows) {
     try {
       round.invokeExact(
-          level, (long) w.chunks(), (long) w.groups(), w.groupOfChunk(), x, token, tokens, rows);
+          level,
+          (long) w.bits(),
+          (long) w.chunks(),
+          (long) w.groups(),
+          w.groupOfChunk(),
+          x,
+          token,
+          tokens,
+          rows);
     } catch (Throwable e) {
       throw failure(e);
     }
@@ -190,6 +200,7 @@ final class KernelLibrary {
           w.zeros().orElse(MemorySegment.NULL),
           w.fixedZero(),
           w.groupOfChunk(),
+          (long) w.bits(),
           (long) w.outputs(),
           (long) w.width(),
           (long) w.chunks(),

@@ -60,7 +60,7 @@ public final class NativeKernels implements RoundedKernels {
       MemorySegment y,
       long stride) {
     long grids = 4L * end * w.groups() * w.width();
-    require(w.words(), 16L * end * w.chunks() * w.width());
+    require(w.words(), 4L * w.bits() * end * w.chunks() * w.width());
     require(w.scales(), grids);
     w.zeros().ifPresent(zeros -> require(zeros, grids));
     require(w.groupOfChunk(), 4L * w.chunks());

@@ -50,25 +50,31 @@ final class NativeKernelsTest {
   private void check(KernelLibrary.Found library) {
     for (int level : library.library().orElseThrow().levels()) {
       for (int width : new int[] {16, 32, 64}) {
-        for (int zeros = 0; zeros < 3; zeros++) {
+        for (int bits : new int[] {2, 4, 8}) {
           for (int tokens = 1; tokens <= 9; tokens++) {
-            check(new NativeKernels(library, level), width, 2 * width + tokens, zeros, tokens);
+            // Each kind of zero points meets each number of tokens with one of the widths of codes.
+            int zeros = (tokens + bits / 2) % 3;
+            int outputs = 2 * width + tokens;
+            check(new NativeKernels(library, level), bits, width, outputs, zeros, tokens);
           }
         }
       }
     }
   }
 
-  private void check(NativeKernels kernels, int width, int outputs, int zeros, int tokens) {
+  private void check(
+      NativeKernels kernels, int bits, int width, int outputs, int zeros, int tokens) {
+    int middle = 1 << (bits - 1);
     int[] groupOfChunk = {0, 0, 1, 2, 2};
     int tiles = (outputs + width - 1) / width;
     try (Arena arena = Arena.ofConfined()) {
       RoundedWeights w =
           new RoundedWeights(
-              ints(arena, tiles * 4 * groupOfChunk.length * width),
+              bits,
+              ints(arena, tiles * bits * groupOfChunk.length * width),
               floats(arena, tiles * 3 * width),
               zeros == 2 ? Optional.of(floats(arena, tiles * 3 * width)) : Optional.empty(),
-              zeros == 1 ? 7.5f : 8,
+              zeros == 1 ? middle - 0.5f : middle,
               arena.allocateFrom(ValueLayout.JAVA_INT, groupOfChunk),
               outputs,
               width,
@@ -93,7 +99,7 @@ final class NativeKernelsTest {
       kernels.multiply(w, 0, 1, rows, tokens, y, stride);
       kernels.multiply(w, 1, tiles, rows, tokens, y, stride);
       assertThat(y.toArray(ValueLayout.JAVA_INT))
-          .as("%s, width %d, zeros %d, %d tokens", kernels.instructions(), width, zeros, tokens)
+          .as("%s, %d bits, %d wide, zeros %d", kernels.instructions(), bits, width, zeros)
           .isEqualTo(expected.toArray(ValueLayout.JAVA_INT));
     }
   }
@@ -140,7 +146,7 @@ final class NativeKernelsTest {
     NativeKernels kernels = new NativeKernels(KernelLibrary.found(), library().levels().getLast());
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment some = arena.allocate(1024);
-      RoundedWeights w = new RoundedWeights(some, some, Optional.empty(), 8, some, 16, 16, 1, 1);
+      RoundedWeights w = new RoundedWeights(4, some, some, Optional.empty(), 8, some, 16, 16, 1, 1);
       kernels.round(w, some, 0, 1, some);
       assertThatThrownBy(() -> kernels.round(w, some.asSlice(0, 127), 0, 1, some))
           .isInstanceOf(IllegalArgumentException.class)

@@ -12,6 +12,8 @@ final class PlainProduct {
   static float of(RoundedWeights w, MemorySegment x, int o) {
     int tile = o / w.width();
     int lane = o % w.width();
+    int perWord = 32 / w.bits();
+    int middle = 1 << (w.bits() - 1);
     float y = 0;
     float[] sums = new float[w.groups()];
     for (int c = 0; c < w.chunks(); c++) {
@@ -22,10 +24,11 @@ final class PlainProduct {
       int product = 0;
       int sum = 0;
       for (int i = 0; i < 32; i++) {
-        long word = ((long) tile * 4 * w.chunks() + 4L * c + i / 8) * w.width() + lane;
-        int code = w.words().getAtIndex(ValueLayout.JAVA_INT, word) >>> (4 * (i % 8)) & 15;
+        long row = (long) w.bits() * (tile * w.chunks() + c) + i / perWord;
+        int word = w.words().getAtIndex(ValueLayout.JAVA_INT, row * w.width() + lane);
+        int code = word >>> (w.bits() * (i % perWord)) & (1 << w.bits()) - 1;
         int q = (int) Math.rint(at(x, 32L * c + i) * (127 / max));
-        product += q * (code - 8);
+        product += q * (code - middle);
         sum += q;
       }
       int group = w.groupOfChunk().getAtIndex(ValueLayout.JAVA_INT, c);
@@ -33,15 +36,15 @@ final class PlainProduct {
       y = Math.fma((float) product, at(w.scales(), grid(w, tile, group, lane)) * scale, y);
       sums[group] += scale * sum;
     }
-    if (w.zeros().isEmpty() && w.fixedZero() == 8) {
+    if (w.zeros().isEmpty() && w.fixedZero() == middle) {
       return y;
     }
     for (int g = 0; g < w.groups(); g++) {
       float s = at(w.scales(), grid(w, tile, g, lane));
       y =
           w.zeros().isPresent()
-              ? Math.fma(s * (8 - at(w.zeros().get(), grid(w, tile, g, lane))), sums[g], y)
-              : Math.fma(s, (8 - w.fixedZero()) * sums[g], y);
+              ? Math.fma(s * (middle - at(w.zeros().get(), grid(w, tile, g, lane))), sums[g], y)
+              : Math.fma(s, (middle - w.fixedZero()) * sums[g], y);
     }
     return y;
   }

@@ -18,15 +18,15 @@ import java.util.Optional;
  * a new word. The position of an input in that order is its slot; slots that pad the last word of a
  * group have no input.
  *
- * <p>A word has 32 bits, slot i in those from {@code i·bits}. Groups of 4-bit codes are padded to
- * whole chunks of {@link #CHUNK} words, the unit in which {@link RoundedKernel} works.
+ * <p>A word has 32 bits, slot i in those from {@code i·bits}. Groups of codes of 2, 4 or 8 bits are
+ * padded to whole chunks of 32 slots, which rounded activations share a scale in.
  */
 final class PackedTiles implements PackedWeights {
 
   /** Outputs of a tile: four vectors, so that kernels read each tile from end to end. */
   static final int OUTPUTS = 4 * Lanes.COUNT;
 
-  /** Rows of words of a chunk. */
+  /** Rows of words of a chunk of 4-bit codes. */
   static final int CHUNK = 4;
 
   private final int rows;
@@ -47,12 +47,12 @@ final class PackedTiles implements PackedWeights {
   /** The input of each slot, −1 for padding. */
   private final int[] inputs;
 
-  /** The group of each chunk. */
+  /** The group of each chunk; empty where groups are not padded to chunks. */
   private final int[] groupOfChunk;
 
   private final boolean identity;
 
-  /** These weights for kernels outside of Java, of 4-bit codes. */
+  /** These weights for kernels outside of Java, where groups are padded to chunks. */
   private final Optional<RoundedWeights> rounded;
 
   private PackedTiles(PackedMatrix m, TensorScope scope) {
@@ -61,16 +61,17 @@ final class PackedTiles implements PackedWeights {
     this.bits = m.bits();
     this.groups = m.groups();
     this.fixedZero = m.scheme().hasZeroPoint() ? 0 : m.scheme().fixedZero(bits);
-    this.wordsOfGroup = wordsOfGroup(m, slotsPerWord(), bits == 4 ? CHUNK : 1);
+    boolean chunks = RoundedWeights.CHUNK_INPUTS % bits == 0;
+    this.wordsOfGroup = wordsOfGroup(m, slotsPerWord(), chunks ? bits : 1);
     this.inputs = inputs(m, wordsOfGroup, slotsPerWord());
-    this.groupOfChunk = groupOfChunk(wordsOfGroup);
+    this.groupOfChunk = chunks ? groupOfChunk(wordsOfGroup, bits) : new int[0];
     this.identity = isIdentity(inputs, columns);
     int tiles = (rows + OUTPUTS - 1) / OUTPUTS;
     this.owner = zeros(scope, DType.I32, tiles, wordsOfGroup[groups]);
     this.words = Matrix.of(owner);
     this.scales = Matrix.of(zeros(scope, DType.F32, tiles, groups));
     this.zeros = m.zeros().map(values -> Matrix.of(zeros(scope, DType.F32, tiles, groups)));
-    this.rounded = bits == 4 ? Optional.of(rounded(scope)) : Optional.empty();
+    this.rounded = chunks ? Optional.of(rounded(scope)) : Optional.empty();
   }
 
   private RoundedWeights rounded(TensorScope scope) {
@@ -78,6 +79,7 @@ final class PackedTiles implements PackedWeights {
     Matrix copy = Matrix.of(scope.zeros(DType.I32, 1, chunks, Layout.ROW_MAJOR));
     MemorySegment.copy(groupOfChunk, 0, copy.segment(), Lanes.INT, copy.at(0, 0), chunks);
     return new RoundedWeights(
+        bits,
         whole(words),
         whole(scales),
         zeros.map(PackedTiles::whole),
@@ -129,10 +131,10 @@ final class PackedTiles implements PackedWeights {
     return inputs;
   }
 
-  private static int[] groupOfChunk(int[] starts) {
-    int[] groups = new int[starts[starts.length - 1] / CHUNK];
+  private static int[] groupOfChunk(int[] starts, int words) {
+    int[] groups = new int[starts[starts.length - 1] / words];
     for (int g = 0; g + 1 < starts.length; g++) {
-      Arrays.fill(groups, starts[g] / CHUNK, starts[g + 1] / CHUNK, g);
+      Arrays.fill(groups, starts[g] / words, starts[g + 1] / words, g);
     }
     return groups;
   }
@@ -233,7 +235,7 @@ final class PackedTiles implements PackedWeights {
     return wordsOfGroup[group];
   }
 
-  /** The groups of the chunks of 4-bit codes. */
+  /** The groups of the chunks. */
   int[] groupOfChunk() {
     return groupOfChunk;
   }
@@ -267,9 +269,9 @@ final class PackedTiles implements PackedWeights {
     return zeros.map(Matrix::segment);
   }
 
-  /** What kernels outside of Java read, of weights of 4 bits. */
-  RoundedWeights rounded() {
-    return rounded.orElseThrow();
+  /** What kernels outside of Java read; empty for widths that they do not know. */
+  Optional<RoundedWeights> rounded() {
+    return rounded;
   }
 
   /** Throws {@link IllegalStateException} if the scope of these weights is closed. */

@@ -55,9 +55,10 @@ final class SimdPackedMatmul implements PackedMatmul {
     Matrix rows = Activations.rows("x", x);
     Matrix out = Activations.rows("y", y);
     boolean many = rows.rows() >= MANY_ROWS;
-    if (weights.bits() == 4 && mode.rounds(many, kernels.isPresent())) {
-      if (kernels.isPresent()) {
-        rounded(kernels.get(), rows, weights, out);
+    boolean outside = kernels.isPresent() && weights.rounded().isPresent();
+    if ((outside || weights.bits() == 4) && mode.rounds(many, outside)) {
+      if (outside) {
+        rounded(kernels.get(), weights.rounded().get(), rows, weights, out);
       } else if (rows.rows() < MANY_ROUNDED_ROWS) {
         decodeRounded(rows, weights, out);
       } else {
@@ -110,9 +111,9 @@ final class SimdPackedMatmul implements PackedMatmul {
   }
 
   /** By kernels outside of Java. */
-  private void rounded(RoundedKernels kernels, Matrix x, PackedTiles w, Matrix y) {
+  private void rounded(
+      RoundedKernels kernels, RoundedWeights weights, Matrix x, PackedTiles w, Matrix y) {
     int tokens = x.rows();
-    RoundedWeights weights = w.rounded();
     Matrix slots = w.slotsAreInputs() ? x : slots(x, w);
     MemorySegment rows =
         execution.workspace().get(Workspace.Use.ROUNDED, 1, kernels.bytes(weights, tokens))[0];

@@ -2,6 +2,7 @@ package dev.gptq.testkit;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.google.common.collect.ImmutableSet;
 import dev.gptq.grid.Scheme;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.pack.Packer;
@@ -33,6 +34,11 @@ public abstract class RoundedMatmulConformance extends Conformance {
   /** For subclasses. */
   protected RoundedMatmulConformance() {}
 
+  /** The widths of codes that meet rounded activations; others meet those in float32. */
+  protected ImmutableSet<Integer> roundedBits() {
+    return ImmutableSet.of(4);
+  }
+
   @Test
   void everySchemeAndShape() {
     for (Scheme scheme : Scheme.values()) {
@@ -42,6 +48,18 @@ public abstract class RoundedMatmulConformance extends Conformance {
         check(weights(scheme, 33, groups(96, 3)), normal(tokens, 96));
         check(weights(scheme, 5, groups(61, 1)), normal(tokens, 61));
         check(weights(scheme, 1, groups(1, 1)), normal(tokens, 1));
+      }
+    }
+  }
+
+  @Test
+  void everyWidthOfCodes() {
+    for (int bits : roundedBits()) {
+      for (Scheme scheme : Scheme.values()) {
+        for (int tokens : new int[] {1, 6, 9}) {
+          check(weights(scheme, bits, 19, groups(64, 2)), normal(tokens, 64));
+          check(weights(scheme, bits, 67, groups(150, 4)), normal(tokens, 150));
+        }
       }
     }
   }
@@ -62,16 +80,18 @@ public abstract class RoundedMatmulConformance extends Conformance {
     check(weights(Scheme.SYMMETRIC, 33, groupOf), normal(70, 100));
   }
 
-  /** The sums of a chunk reach the ends of their 16 bits. */
+  /** The sums of a chunk reach the ends of what holds them. */
   @Test
   void theLargestSums() {
-    for (int code : new int[] {0, 15}) {
-      for (float value : new float[] {-3, 3}) {
-        byte[] codes = new byte[40 * 128];
-        Arrays.fill(codes, (byte) code);
-        float[] x = new float[128];
-        Arrays.fill(x, value);
-        check(weights(Scheme.SYMMETRIC, 40, groups(128, 1), codes), x);
+    for (int bits : roundedBits()) {
+      for (int code : new int[] {0, (1 << bits) - 1}) {
+        for (float value : new float[] {-3, 3}) {
+          byte[] codes = new byte[40 * 128];
+          Arrays.fill(codes, (byte) code);
+          float[] x = new float[128];
+          Arrays.fill(x, value);
+          check(weights(Scheme.SYMMETRIC, bits, 40, groups(128, 1), codes), x);
+        }
       }
     }
   }
@@ -105,6 +125,7 @@ public abstract class RoundedMatmulConformance extends Conformance {
     int chunks = (w.columns() + CHUNK - 1) / CHUNK + 2 * w.groups() + 8;
     int roundings = tokens < 64 ? chunks : Math.max(chunks, w.columns() + 3);
     for (int t = 0; t < tokens; t++) {
+      int middle = 1 << (w.bits() - 1);
       double[] rounded = rounded(w, Arrays.copyOfRange(x, t * w.columns(), (t + 1) * w.columns()));
       for (int o = 0; o < w.rows(); o++) {
         double sum = 0;
@@ -112,7 +133,8 @@ public abstract class RoundedMatmulConformance extends Conformance {
         for (int i = 0; i < w.columns(); i++) {
           int g = w.group(i);
           sum += rounded[i] * w.scale(o, g) * (w.code(o, i) - w.zero(o, g));
-          magnitude += Math.abs(rounded[i]) * w.scale(o, g) * (8 + Math.abs(8 - w.zero(o, g)));
+          double most = middle + Math.abs(middle - w.zero(o, g));
+          magnitude += Math.abs(rounded[i]) * w.scale(o, g) * most;
         }
         assertThat((double) y[t * w.rows() + o])
             .as("%s, token %d, output %d", w.scheme(), t, o)
@@ -166,23 +188,27 @@ public abstract class RoundedMatmulConformance extends Conformance {
   }
 
   private PackedMatrix weights(Scheme scheme, int rows, int[] groupOf) {
-    byte[] codes = new byte[rows * groupOf.length];
-    for (int i = 0; i < codes.length; i++) {
-      codes[i] = (byte) (scheme.minCode() + random.nextInt(16 - scheme.minCode()));
-    }
-    return weights(scheme, rows, groupOf, codes);
+    return weights(scheme, 4, rows, groupOf);
   }
 
-  private PackedMatrix weights(Scheme scheme, int rows, int[] groupOf, byte[] codes) {
+  private PackedMatrix weights(Scheme scheme, int bits, int rows, int[] groupOf) {
+    byte[] codes = new byte[rows * groupOf.length];
+    for (int i = 0; i < codes.length; i++) {
+      codes[i] = (byte) (scheme.minCode() + random.nextInt((1 << bits) - scheme.minCode()));
+    }
+    return weights(scheme, bits, rows, groupOf, codes);
+  }
+
+  private PackedMatrix weights(Scheme scheme, int bits, int rows, int[] groupOf, byte[] codes) {
     int groups = Arrays.stream(groupOf).max().orElseThrow() + 1;
     float[] scales = new float[groups * rows];
     float[] zeros = new float[groups * rows];
     for (int i = 0; i < scales.length; i++) {
       scales[i] = 0.01f + 0.01f * random.nextFloat();
-      zeros[i] = random.nextInt(16);
+      zeros[i] = random.nextInt(1 << bits);
     }
     Optional<MemorySegment> own =
         scheme.hasZeroPoint() ? Optional.of(MemorySegment.ofArray(zeros)) : Optional.empty();
-    return Packer.pack(scheme, 4, rows, groupOf, codes, MemorySegment.ofArray(scales), own);
+    return Packer.pack(scheme, bits, rows, groupOf, codes, MemorySegment.ofArray(scales), own);
   }
 }

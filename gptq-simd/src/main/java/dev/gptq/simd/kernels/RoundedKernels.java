@@ -5,9 +5,9 @@ import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 
 /**
- * Products of 4-bit weights with activations rounded to 8 bits, in place of those that are written
- * in Java. {@link java.util.ServiceLoader} finds them; the setting {@code simd.kernels} says
- * whether they are used. With x by slot, for each chunk c of 32 slots
+ * Products of weights of 2, 4 or 8 bits with activations rounded to 8 bits, in place of those that
+ * are written in Java. {@link java.util.ServiceLoader} finds them; the setting {@code simd.kernels}
+ * says whether they are used. With x by slot, for each chunk c of 32 slots
  *
  * <pre>
  *   a_c = max|x|/127        q_i = rint(x_i·(127/max|x|))
@@ -17,11 +17,11 @@ import java.util.Optional;
  * the float32 sum, fused and in this order,
  *
  * <pre>
- *   y = Σ_c (Σ_i q_i·(u_i − 8))·(s·a_c) + Σ_g (s·(8 − z))·(Σ_c a_c·Σ_i q_i)
+ *   y = Σ_c (Σ_i q_i·(u_i − h))·(s·a_c) + Σ_g (s·(h − z))·(Σ_c a_c·Σ_i q_i)
  * </pre>
  *
- * with s and z those of the chunk's or the sum's group; a fixed zero point is {@code s·((8 −
- * z)·Σ)}, and left out where z is 8. All implementations give the same bits.
+ * with h = 2^(bits − 1), s and z those of the chunk's or the sum's group; a fixed zero point is
+ * {@code s·((h − z)·Σ)}, and left out where z is h. All implementations give the same bits.
  *
  * <p>Methods may be called by several threads at once, with different rows or different tiles.
  */
