@@ -60,6 +60,14 @@ public interface Backend extends AutoCloseable {
    */
   Backend newLane();
 
+  /**
+   * Whether a lane can bring tensors into memory while this backend computes, and it computes no
+   * slower for that: a device to which memory is copied by other means than those that compute.
+   */
+  default boolean copiesBesideWork() {
+    return false;
+  }
+
   /** Number of devices of the same kind that work can be dealt to, this one included. */
   default int devices() {
     return 1;

@@ -17,6 +17,9 @@ public final class Backends {
   /** The name that means: the available backend of the highest rank. */
   public static final String AUTO = "auto";
 
+  private static final Availability NOT_ASKED =
+      new Availability.Unavailable("nobody asked", "Name it with --backend.");
+
   /**
    * A backend that was found, whether or not it can run.
    *
@@ -31,7 +34,9 @@ public final class Backends {
 
   /** All backends on the class path, the most preferred first, broken providers included. */
   public static ImmutableList<Discovered> discover(BackendOptions options) {
-    return find(options).stream().map(Found::discovered).collect(ImmutableList.toImmutableList());
+    return find(AUTO, options).stream()
+        .map(Found::discovered)
+        .collect(ImmutableList.toImmutableList());
   }
 
   /**
@@ -44,7 +49,7 @@ public final class Backends {
    *     that another than the named one does, or a value that it cannot take
    */
   public static Backend open(String name, BackendOptions options, Consumer<Discovered> refusals) {
-    ImmutableList<Found> found = find(options);
+    ImmutableList<Found> found = find(name, options);
     checkSettings(name, options, found);
     for (Found f : found) {
       boolean available = f.discovered().availability() instanceof Availability.Available;
@@ -74,7 +79,10 @@ public final class Backends {
         "no backend '"
             + name
             + "' on the class path; found: "
-            + found.stream().map(f -> f.discovered().name()).collect(Collectors.joining(", "))
+            + found.stream()
+                .map(f -> f.discovered().name())
+                .sorted()
+                .collect(Collectors.joining(", "))
             + ". Put its jar (gptq-"
             + name
             + "-*.jar) into the lib folder");
@@ -114,7 +122,8 @@ public final class Backends {
         });
   }
 
-  private static ImmutableList<Found> find(BackendOptions options) {
+  /** All backends. Of those that are not wanted nobody asks whether they can run. */
+  private static ImmutableList<Found> find(String wanted, BackendOptions options) {
     ImmutableList.Builder<Found> found = ImmutableList.builder();
     Iterator<ServiceLoader.Provider<BackendProvider>> providers =
         ServiceLoader.load(BackendProvider.class).stream().iterator();
@@ -122,7 +131,9 @@ public final class Backends {
       // A broken entry throws from hasNext or next; the entries after it are still good.
       try {
         BackendProvider provider = providers.next().get();
-        found.add(new Found(new Discovered(provider.name(), provider.probe(options)), provider));
+        boolean asked = wanted.equals(AUTO) || wanted.equals(provider.name());
+        Availability availability = asked ? provider.probe(options) : NOT_ASKED;
+        found.add(new Found(new Discovered(provider.name(), availability), provider));
       } catch (NoSuchElementException end) {
         break;
       } catch (ServiceConfigurationError e) {

@@ -95,6 +95,11 @@ public final class CheckedBackend implements Backend {
   }
 
   @Override
+  public boolean copiesBesideWork() {
+    return backend.copiesBesideWork();
+  }
+
+  @Override
   public int devices() {
     return backend.devices();
   }

@@ -178,6 +178,11 @@ final class CudaBackend implements Backend {
   }
 
   @Override
+  public boolean copiesBesideWork() {
+    return true;
+  }
+
+  @Override
   public int devices() {
     return devices.count();
   }

@@ -2,6 +2,7 @@ package dev.gptq.cuda;
 
 import dev.gptq.backend.Footprint;
 import dev.gptq.backend.Holdings;
+import dev.gptq.cuda.driver.Begun;
 import dev.gptq.cuda.driver.CudaBlas;
 import dev.gptq.cuda.driver.CudaDriver;
 import dev.gptq.cuda.driver.CudaSolver;
@@ -16,8 +17,8 @@ import java.util.function.Supplier;
  * @param memory device memory
  * @param staging the way in and out
  * @param kernels our own kernels
- * @param blas matrix products
- * @param solver factorisations
+ * @param products matrix products
+ * @param factorisations by cuSOLVER
  * @param libraries where lanes get their handles
  */
 record CudaContext(
@@ -26,12 +27,13 @@ record CudaContext(
     CudaMemory memory,
     Staging staging,
     Kernels kernels,
-    CudaBlas blas,
-    CudaSolver solver,
+    Late<CudaBlas> products,
+    Late<CudaSolver> factorisations,
     CudaLibraries libraries) {
 
   /**
-   * Makes the device's context that of this thread, with a queue for the work.
+   * Makes the device's context that of this thread, with a queue for the work. The libraries, which
+   * take long, are opened beside the rest.
    *
    * @param modules loads the kernels into the context
    */
@@ -44,44 +46,79 @@ record CudaContext(
     return Holdings.allOrNothing(taken -> {
       enter(driver, device, taken);
       CudaQueue queue = taken.add(new CudaQueue(driver, synchronous), CudaQueue::close);
+      Late<CudaBlas> products = products(queue, libraries, taken);
+      Late<CudaSolver> factorisations = factorisations(queue, libraries, taken);
+      Begun<CudaSolver> opening =
+          Begun.of("gptq-cuda-libraries", () -> open(driver, device, products, factorisations));
+      taken.add(opening::await);
       KernelModules loaded = taken.add(modules.get(), KernelModules::close);
-      CudaMemory memory = new CudaMemory(queue, device);
-      return of(device, queue, memory, Staging.BUFFER_BYTES, loaded, libraries, taken);
+      CudaContext context =
+          new CudaContext(
+              device,
+              queue,
+              new CudaMemory(queue, device),
+              taken.add(new Staging(queue, Staging.BUFFER_BYTES), Staging::close),
+              new Kernels(queue, loaded),
+              products,
+              factorisations,
+              libraries);
+      opening.result();
+      return context;
     });
   }
 
-  /** Makes the device's context that of this thread too, with a queue of its own. */
+  /** Opens the libraries on a thread that has not entered the context. */
+  private static CudaSolver open(
+      CudaDriver driver, CudaDevice device, Late<CudaBlas> products, Late<CudaSolver> solver) {
+    try (Holdings entered = new Holdings()) {
+      enter(driver, device, entered);
+      products.get();
+      return solver.get();
+    }
+  }
+
+  private static Late<CudaBlas> products(CudaQueue queue, CudaLibraries of, Holdings taken) {
+    return taken.add(
+        new Late<>(() -> of.blas().apply(queue.stream()), CudaBlas::close), Late::close);
+  }
+
+  private static Late<CudaSolver> factorisations(
+      CudaQueue queue, CudaLibraries of, Holdings taken) {
+    return taken.add(
+        new Late<>(() -> of.solver().apply(queue.stream()), CudaSolver::close), Late::close);
+  }
+
+  CudaBlas blas() {
+    return products.get();
+  }
+
+  CudaSolver solver() {
+    return factorisations.get();
+  }
+
+  /**
+   * Makes the device's context that of this thread too, with a queue of its own. Libraries are
+   * opened once they are needed: not all lanes compute.
+   */
   CudaContext newLane() {
     return Holdings.allOrNothing(taken -> {
       enter(queue.driver(), device, taken);
       CudaQueue own = taken.add(queue.another(), CudaQueue::close);
-      long bytes = Staging.LANE_BUFFER_BYTES;
-      return of(device, own, memory.on(own), bytes, kernels.modules(), libraries, taken);
+      return new CudaContext(
+          device,
+          own,
+          memory.on(own),
+          taken.add(new Staging(own, Staging.LANE_BUFFER_BYTES), Staging::close),
+          new Kernels(own, kernels.modules()),
+          products(own, libraries, taken),
+          factorisations(own, libraries, taken),
+          libraries);
     });
   }
 
   private static void enter(CudaDriver driver, CudaDevice device, Holdings taken) {
     driver.enterContext(device.index());
     taken.add(() -> driver.leaveContext(device.index()));
-  }
-
-  private static CudaContext of(
-      CudaDevice device,
-      CudaQueue queue,
-      CudaMemory memory,
-      long stagingBytes,
-      KernelModules modules,
-      CudaLibraries libraries,
-      Holdings taken) {
-    return new CudaContext(
-        device,
-        queue,
-        memory,
-        taken.add(new Staging(queue, stagingBytes), Staging::close),
-        new Kernels(queue, modules),
-        taken.add(libraries.blas().apply(queue.stream()), CudaBlas::close),
-        taken.add(libraries.solver().apply(queue.stream()), CudaSolver::close),
-        libraries);
   }
 
   /** Gives back what was taken for this queue, and what its lanes shared unless it is a lane. */
@@ -95,8 +132,8 @@ record CudaContext(
       }
       all.add(queue::close);
       all.add(staging::close);
-      all.add(blas::close);
-      all.add(solver::close);
+      all.add(products::close);
+      all.add(factorisations::close);
       all.add(queue::synchronize);
     }
   }
@@ -111,8 +148,8 @@ record CudaContext(
         new CudaMemory(own, device, footprint),
         new IdleStaging(own),
         new Kernels(own, new KernelModules(idle, KernelImages.of(device), image -> 0)),
-        IdleDevice.blas(),
-        IdleDevice.solver(solver),
+        new Late<>(IdleDevice::blas, CudaBlas::close),
+        new Late<>(() -> IdleDevice.solver(solver()), CudaSolver::close),
         libraries);
   }
 

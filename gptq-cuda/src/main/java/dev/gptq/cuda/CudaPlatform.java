@@ -3,11 +3,15 @@ package dev.gptq.cuda;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.BackendOptions;
+import dev.gptq.cuda.driver.Begun;
 import dev.gptq.cuda.driver.CudaDriver;
 import dev.gptq.cuda.driver.CudaFolders;
 import dev.gptq.cuda.driver.CudaUnavailableException;
+import dev.gptq.cuda.driver.DriverStart;
 import dev.gptq.cuda.driver.MathLibrary;
+import dev.gptq.cuda.driver.NativeCudaBlas;
 import dev.gptq.cuda.driver.NativeCudaDriver;
+import dev.gptq.cuda.driver.NativeCudaSolver;
 import dev.gptq.cuda.driver.NativeLibrary;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -30,21 +34,21 @@ record CudaPlatform(
     Optional<NativeLibrary> compiler) {
 
   /**
-   * Looks for everything.
+   * Looks for everything. The libraries, which are large, are loaded while the driver starts.
    *
    * @throws CudaUnavailableException naming the first thing that is absent or too old
    */
   static CudaPlatform find(BackendOptions options) {
-    CudaDriver driver = NativeCudaDriver.open();
-    ImmutableList<CudaDevice> devices = CudaDevice.find(driver, options.devices());
+    DriverStart start = DriverStart.begin();
     ImmutableList<Path> folders = CudaFolders.of(options, System.getenv());
+    Begun<NativeLibrary> blas = Begun.of("gptq-cuda-cublas", () -> NativeCudaBlas.library(folders));
+    Begun<NativeLibrary> solver =
+        Begun.of("gptq-cuda-cusolver", () -> NativeCudaSolver.library(folders));
+    CudaDriver driver = NativeCudaDriver.open(start);
+    ImmutableList<CudaDevice> devices = CudaDevice.find(driver, options.devices());
     CudaPlatform platform =
         new CudaPlatform(
-            driver,
-            devices,
-            MathLibrary.CUBLAS.require(folders),
-            MathLibrary.CUSOLVER.require(folders),
-            MathLibrary.NVRTC.find(folders));
+            driver, devices, blas.result(), solver.result(), MathLibrary.NVRTC.find(folders));
     if (!KernelImages.areBuiltIn() && platform.compiler().isEmpty()) {
       throw new CudaUnavailableException(
           "this gptq-cuda jar was built without nvcc, and NVRTC was not found to compile its"

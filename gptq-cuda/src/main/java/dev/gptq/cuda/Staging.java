@@ -18,6 +18,9 @@ class Staging {
   /** Bytes of a buffer of a lane, through which the results of small solves pass. */
   static final long LANE_BUFFER_BYTES = 2L << 20;
 
+  /** Bytes that come to the host with one wait, as rows of numbers do that decide what is next. */
+  private static final long SMALL_BYTES = 64 << 10;
+
   private static final long ALIGNMENT = 16;
 
   private final CudaQueue queue;
@@ -25,6 +28,7 @@ class Staging {
   private final MemorySegment[] buffers = new MemorySegment[BUFFERS];
   private final long[] done = new long[BUFFERS];
   private final Holdings holdings;
+  private MemorySegment small;
   private int current;
   private long used;
 
@@ -34,6 +38,7 @@ class Staging {
     CudaDriver driver = queue.driver();
     this.holdings =
         Holdings.allOrNothing(taken -> {
+          small = taken.add(driver.allocateHost(SMALL_BYTES), driver::freeHost);
           for (int i = 0; i < BUFFERS; i++) {
             buffers[i] = taken.add(driver.allocateHost(bufferBytes), driver::freeHost);
             done[i] = taken.add(driver.createEvent(), driver::destroyEvent);
@@ -95,12 +100,17 @@ class Staging {
    * the host. Waits for all queued work.
    */
   void download(long device, long pitch, long bytes, long runs, MemorySegment host) {
-    queue.synchronize();
-    current = 0;
-    used = 0;
     CudaDriver driver = queue.driver();
     long stream = queue.stream();
-    if (bytes == 0) {
+    long all = bytes * runs;
+    if (all > 0 && all <= SMALL_BYTES) {
+      driver.copyToHost(small, device, pitch, bytes, runs, stream);
+      await();
+      MemorySegment.copy(small, 0, host, 0, all);
+      return;
+    }
+    await();
+    if (all == 0) {
       return;
     }
     if (bytes <= bufferBytes) {
@@ -121,6 +131,13 @@ class Staging {
           (buffer, from, count) -> driver.copyToHost(buffer, start + from, count, count, 1, stream),
           host.asSlice(run * bytes, bytes));
     }
+  }
+
+  /** Waits for all queued work, after which all buffers are free. */
+  private void await() {
+    queue.synchronize();
+    current = 0;
+    used = 0;
   }
 
   /** Brings each piece while the piece before it is copied to its place. */

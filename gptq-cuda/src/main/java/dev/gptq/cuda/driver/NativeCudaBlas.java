@@ -9,6 +9,8 @@ import dev.gptq.backend.Holdings;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
+import java.nio.file.Path;
+import java.util.List;
 
 /** cuBLAS on one stream. */
 public final class NativeCudaBlas implements CudaBlas {
@@ -38,6 +40,15 @@ public final class NativeCudaBlas implements CudaBlas {
   private final long handle;
   private final MemorySegment alpha = Arena.ofAuto().allocate(JAVA_FLOAT);
   private final MemorySegment beta = Arena.ofAuto().allocate(JAVA_FLOAT);
+
+  /**
+   * The library. Asked for here, the handles of its functions are made too, which takes as long.
+   *
+   * @throws CudaUnavailableException if it is not found
+   */
+  public static NativeLibrary library(List<Path> folders) {
+    return MathLibrary.CUBLAS.require(folders);
+  }
 
   /** A handle that queues its work in {@code stream} of the current context. */
   public NativeCudaBlas(NativeLibrary library, long stream) {

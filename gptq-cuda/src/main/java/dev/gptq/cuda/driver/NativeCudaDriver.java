@@ -10,7 +10,6 @@ import dev.gptq.backend.Holdings;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
-import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
@@ -87,20 +86,13 @@ public final class NativeCudaDriver implements CudaDriver {
   }
 
   /**
-   * Loads and initialises the driver.
+   * The driver once it is initialised.
    *
-   * @throws CudaUnavailableException if it is absent, too old, or sees no device
+   * @throws CudaUnavailableException if it is too old or sees no device
    */
-  public static CudaDriver open() {
-    NativeLibrary library =
-        NativeLibrary.find(List.of(), List.of("libcuda.so.1", "libcuda.so"))
-            .orElseThrow(() ->
-                new CudaUnavailableException(
-                    "the library libcuda.so.1 was not found",
-                    "Install the NVIDIA driver, version 525 or newer"));
-    NativeCudaDriver driver = new NativeCudaDriver(library);
-    MemorySegment init = library.function("cuInit");
-    int status = Call.status("cuInit", () -> (int) I.invokeExact(init, 0));
+  public static CudaDriver open(DriverStart start) {
+    NativeCudaDriver driver = new NativeCudaDriver(start.library());
+    int status = start.status().result();
     if (status == NO_DEVICE) {
       throw new CudaUnavailableException(
           "the NVIDIA driver sees no device", "Check nvidia-smi and CUDA_VISIBLE_DEVICES");

@@ -8,6 +8,8 @@ import dev.gptq.backend.Holdings;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
+import java.nio.file.Path;
+import java.util.List;
 
 /** cuSOLVER on one stream, by its 64-bit interface. */
 public final class NativeCudaSolver implements CudaSolver {
@@ -31,6 +33,15 @@ public final class NativeCudaSolver implements CudaSolver {
   private final long parameters;
   private final MemorySegment out = Arena.ofAuto().allocate(JAVA_LONG, 2);
   private MemorySegment host = MemorySegment.NULL;
+
+  /**
+   * The library. Asked for here, the handles of its functions are made too, which takes as long.
+   *
+   * @throws CudaUnavailableException if it is not found
+   */
+  public static NativeLibrary library(List<Path> folders) {
+    return MathLibrary.CUSOLVER.require(folders);
+  }
 
   /** A handle that queues its work in {@code stream} of the current context. */
   public NativeCudaSolver(NativeLibrary library, long stream) {

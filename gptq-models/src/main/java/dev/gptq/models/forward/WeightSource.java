@@ -20,6 +20,7 @@ import dev.gptq.tensor.TensorScope;
 import java.util.Arrays;
 import java.util.Optional;
 import java.util.function.Consumer;
+import java.util.stream.Stream;
 
 /**
  * Brings the tensors of a checkpoint into a backend's memory, as that backend's activation type.
@@ -31,6 +32,7 @@ public final class WeightSource {
   private final Checkpoint checkpoint;
   private final Optional<? extends PackedLinears> quantization;
   private final ImmutableMap<String, PackedMatrix> replaced;
+  private final ImmutableMap<String, Tensor> brought;
   private final Consumer<String> warnings;
 
   /**
@@ -46,10 +48,21 @@ public final class WeightSource {
       Optional<? extends PackedLinears> quantization,
       ImmutableMap<String, PackedMatrix> replaced,
       Consumer<String> warnings) {
+    this(backend, checkpoint, quantization, replaced, ImmutableMap.of(), warnings);
+  }
+
+  private WeightSource(
+      Backend backend,
+      Checkpoint checkpoint,
+      Optional<? extends PackedLinears> quantization,
+      ImmutableMap<String, PackedMatrix> replaced,
+      ImmutableMap<String, Tensor> brought,
+      Consumer<String> warnings) {
     this.backend = backend;
     this.checkpoint = checkpoint;
     this.quantization = quantization;
     this.replaced = replaced;
+    this.brought = brought;
     this.warnings = warnings;
   }
 
@@ -58,13 +71,53 @@ public final class WeightSource {
     return new WeightSource(device, checkpoint, quantization, replaced, warnings);
   }
 
+  /**
+   * Brings the weights of a block's linear layers into a backend's memory as they are stored, by
+   * the names of their tensors. What is packed, or cannot be used, is left where it is.
+   *
+   * @param scope of this source's backend or a lane of it
+   */
+  public ImmutableMap<String, Tensor> bring(BlockSpec block, TensorScope scope) {
+    return matrices(block)
+        .collect(ImmutableMap.toImmutableMap(StoredTensor::name, matrix -> upload(matrix, scope)));
+  }
+
+  /** Bytes that {@link #bring} takes for a block. */
+  public long bytesToBring(BlockSpec block) {
+    return matrices(block).mapToLong(StoredTensor::byteSize).sum();
+  }
+
+  /** The same with tensors that {@link #bring} has brought, which are not brought again. */
+  public WeightSource with(ImmutableMap<String, Tensor> tensors) {
+    return new WeightSource(backend, checkpoint, quantization, replaced, tensors, warnings);
+  }
+
+  /** Whether the activation type rounds weights of a block's linear layers. */
+  public boolean rounds(BlockSpec block) {
+    return matrices(block).anyMatch(matrix -> !isExact(matrix));
+  }
+
+  /** The weights of a block's linear layers that are matrices of numbers, as they should be. */
+  private Stream<StoredTensor> matrices(BlockSpec block) {
+    return block
+        .linears()
+        .map(block::nameOf)
+        .filter(module -> !isPacked(module))
+        .map(module -> checkpoint.find(module + ".weight"))
+        .flatMap(Optional::stream)
+        .filter(weight -> weight.shape().size() == 2)
+        .filter(weight -> weight.type().toDType().filter(DType::isReal).isPresent())
+        .distinct();
+  }
+
+  private boolean isPacked(String module) {
+    return replaced.containsKey(module)
+        || (quantization.isPresent() && quantization.get().has(module));
+  }
+
   /** Brings the weights of a block from the disk into the system's cache, as far as it has room. */
   public void readAhead(BlockSpec block) {
-    block
-        .linears()
-        .map(linear -> checkpoint.find(block.nameOf(linear) + ".weight"))
-        .flatMap(Optional::stream)
-        .forEach(StoredTensor::readAhead);
+    matrices(block).forEach(StoredTensor::readAhead);
   }
 
   /** The linear layer of that full name; packed if it is quantized. */
@@ -118,8 +171,11 @@ public final class WeightSource {
 
   /** Whether the activation type holds the stored weight of a linear layer without rounding. */
   public boolean isExact(String module) {
-    DType stored = realType(checkpoint.require(module + ".weight"));
-    return stored == backend.activationType() || backend.activationType() == DType.F32;
+    return isExact(checkpoint.require(module + ".weight"));
+  }
+
+  private boolean isExact(StoredTensor weight) {
+    return realType(weight) == backend.activationType() || backend.activationType() == DType.F32;
   }
 
   /** The weight of a linear layer, of the activation type, rows contiguous. */
@@ -227,12 +283,15 @@ public final class WeightSource {
     }
   }
 
-  private static Tensor upload(StoredTensor matrix, TensorScope scope) {
+  private Tensor upload(StoredTensor matrix, TensorScope scope) {
     return upload(matrix, matrix.rows(), matrix.columns(), scope);
   }
 
-  private static Tensor upload(StoredTensor stored, int rows, int columns, TensorScope scope) {
-    return scope.upload(stored::data, realType(stored), rows, columns, Layout.ROW_MAJOR);
+  private Tensor upload(StoredTensor stored, int rows, int columns, TensorScope scope) {
+    Tensor there = brought.get(stored.name());
+    return there == null
+        ? scope.upload(stored::data, realType(stored), rows, columns, Layout.ROW_MAJOR)
+        : there;
   }
 
   private static DType realType(StoredTensor stored) {

@@ -2,6 +2,7 @@ package dev.gptq.quantizer.pipeline;
 
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.DeviceGroup;
+import dev.gptq.backend.Holdings;
 import dev.gptq.backend.LaneGroup;
 import dev.gptq.backend.Rehearsal;
 import dev.gptq.models.family.BlockSpec;
@@ -46,25 +47,34 @@ final class DeviceShares implements AutoCloseable {
   private final Share[] shares;
   private final ReadAhead ahead = new ReadAhead();
 
+  /** Of each device that brings weights while it works, at its first member. */
+  private final UpcomingWeights[] upcoming;
+
   /**
    * Shares without batches yet.
    *
    * @param windows calibration windows, batch by batch
+   * @param weights when those of a block come to the devices
    */
   DeviceShares(
       DeviceGroup devices,
       DecoderSpec spec,
       WeightSource source,
       QuantizationSettings settings,
-      List<List<int[]>> windows) {
+      List<List<int[]>> windows,
+      Weights weights) {
     this.devices = devices;
     this.spec = spec;
     this.settings = settings;
     this.windows = windows;
     this.scopes = new DeviceScopes(devices);
     this.shares = new Share[devices.size()];
+    this.upcoming = new UpcomingWeights[devices.size()];
     devices.all((device, backend) -> {
       TensorScope scope = scopes.of(device);
+      if (weights == Weights.AHEAD && devices.firstOf(device) == device) {
+        upcoming[device] = new UpcomingWeights(device, backend, spec, source);
+      }
       shares[device] =
           new Share(
               backend,
@@ -86,6 +96,15 @@ final class DeviceShares implements AutoCloseable {
   /** Whether there are calibration batches. */
   boolean hasBatches() {
     return !shares[0].batches().isEmpty();
+  }
+
+  /** Says which block is loaded next: its weights may be on their way until then. */
+  void expect(int index) {
+    devices.all((device, backend) -> {
+      if (upcoming[device] != null) {
+        upcoming[device].start(index);
+      }
+    });
   }
 
   /** Lets the batches begin as the first block finds them. */
@@ -179,15 +198,23 @@ final class DeviceShares implements AutoCloseable {
   List<BlockShare> load(int index, DeviceScopes scopes) {
     BlockSpec block = spec.blocks().get(index);
     ahead.await();
+    WeightSource[] sources = new WeightSource[shares.length];
     Block[] quantized = new Block[shares.length];
     Block[] original = new Block[shares.length];
     devices.all((device, backend) -> {
       if (devices.firstOf(device) == device) {
         Share share = shares[device];
+        WeightSource source = arrived(device, index);
         Supplier<Block> load =
-            () -> new Block(backend, block, share.source(), share.ropes(), scopes.of(device));
+            () -> new Block(backend, block, source, share.ropes(), scopes.of(device));
+        sources[device] = source;
         quantized[device] = load.get();
         original[device] = settings.needsFullPrecision() ? load.get() : null;
+        if (upcoming[device] != null) {
+          // What was queued before reads the weights of the block before.
+          backend.synchronize();
+          upcoming[device].loaded();
+        }
       }
     });
     BlockShare[] loaded = new BlockShare[shares.length];
@@ -204,19 +231,32 @@ final class DeviceShares implements AutoCloseable {
               Optional.ofNullable(original[first]).map(here),
               share.batches(),
               share.lanes(),
-              lane -> new GroupSolver(lane, share.source(), settings, index, own, tokens()));
+              lane -> new GroupSolver(lane, sources[first], settings, index, own, tokens()));
     });
-    if (index + 1 < spec.blocks().size() && !(devices.first() instanceof Rehearsal)) {
-      BlockSpec next = spec.blocks().get(index + 1);
-      ahead.start(() -> shares[0].source().readAhead(next));
+    boolean brings = upcoming[0] != null;
+    if (brings && index + 1 < spec.blocks().size()) {
+      expect(index + 1);
+    }
+    int next = index + (brings ? 2 : 1);
+    if (next < spec.blocks().size() && !(devices.first() instanceof Rehearsal)) {
+      ahead.start(() -> shares[0].source().readAhead(spec.blocks().get(next)));
     }
     return Arrays.stream(loaded).filter(Objects::nonNull).toList();
   }
 
+  /** The source of a block's weights, which knows those that are on the device already. */
+  private WeightSource arrived(int device, int index) {
+    WeightSource source = shares[device].source();
+    return upcoming[device] == null ? source : source.with(upcoming[device].of(index));
+  }
+
   @Override
   public void close() {
-    ahead.close();
-    devices.all((device, backend) -> shares[device].lanes().close());
-    scopes.close();
+    try (Holdings all = new Holdings()) {
+      all.add(scopes::close);
+      all.add(() -> devices.all((device, backend) -> shares[device].lanes().close()));
+      Arrays.stream(upcoming).filter(Objects::nonNull).forEach(weights -> all.add(weights::close));
+      all.add(ahead::close);
+    }
   }
 }

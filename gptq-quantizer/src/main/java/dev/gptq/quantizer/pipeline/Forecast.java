@@ -19,8 +19,9 @@ import java.util.function.Function;
  * @param memory of the backend
  * @param work for all blocks
  * @param activations with which that is so
+ * @param weights when those come with which that is so
  */
-public record Forecast(MemoryEstimate memory, Work work, Activations activations) {
+public record Forecast(MemoryEstimate memory, Work work, Activations activations, Weights weights) {
   private static final BlockStore NOTHING_KEPT =
       new BlockStore() {
         @Override
@@ -41,7 +42,8 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
 
   /**
    * That with {@linkplain Activations activations} kept, or where this takes more than there is
-   * room for, with those computed again if they then take less.
+   * room for, with those computed again if they then take less. Weights come {@linkplain
+   * Weights#AHEAD ahead} where the backend copies beside its work and there is room.
    *
    * @param room bytes of tensors that the backend has room for
    */
@@ -54,10 +56,31 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
       ImmutableList<int[]> windows) {
     Forecast kept = of(backend, spec, weights, settings, windows, Activations.KEPT);
     if (kept.memory().tensors() <= room || windows.isEmpty()) {
-      return kept;
+      return backend.copiesBesideWork()
+          ? kept.within(room, bytesAhead(spec, weights.apply(backend)))
+          : kept;
     }
     Forecast again = of(backend, spec, weights, settings, windows, Activations.COMPUTED_AGAIN);
     return again.memory().tensors() < kept.memory().tensors() ? again : kept;
+  }
+
+  /** Bytes that weights take which come ahead: the largest block's. */
+  private static long bytesAhead(DecoderSpec spec, WeightSource source) {
+    return spec.blocks().stream()
+        .mapToLong(block -> source.bytesToBring(block) * (source.rounds(block) ? 2 : 1))
+        .max()
+        .orElse(0);
+  }
+
+  /**
+   * The same with weights that come ahead, if there is room for so many bytes of them and a
+   * sixteenth stays free, for what is in pieces too small.
+   */
+  Forecast within(long room, long bytesAhead) {
+    MemoryEstimate with = memory.withWeightsAhead(bytesAhead);
+    return with.tensors() <= room - room / 16
+        ? new Forecast(with, work, activations, Weights.AHEAD)
+        : this;
   }
 
   /**
@@ -124,7 +147,8 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
               settings,
               new Dealing(lanes * backend.devices()).tokensOfFirst(lanes, windows, batchTokens)),
           work,
-          activations);
+          activations,
+          Weights.IN_TURN);
     }
   }
 }

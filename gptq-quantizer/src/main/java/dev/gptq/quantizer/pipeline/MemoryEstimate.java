@@ -18,8 +18,9 @@ import dev.gptq.tensor.DType;
  * @param states the residual stream of all calibration tokens of the device, which is there from
  *     the first block to the last
  * @param weights the largest block's weights; where a target needs full precision, twice
+ * @param ahead weights as they are stored, which come while a block is worked on
  */
-public record MemoryEstimate(long tensors, long states, long weights) {
+public record MemoryEstimate(long tensors, long states, long weights, long ahead) {
 
   /**
    * From a rehearsal.
@@ -34,7 +35,13 @@ public record MemoryEstimate(long tensors, long states, long weights) {
     return new MemoryEstimate(
         peak,
         bytes * tokens * spec.hidden(),
-        bytes * spec.blocks().stream().mapToLong(MemoryEstimate::elements).max().orElse(0));
+        bytes * spec.blocks().stream().mapToLong(MemoryEstimate::elements).max().orElse(0),
+        0);
+  }
+
+  /** The same and bytes of weights that come {@linkplain Weights#AHEAD ahead}. */
+  MemoryEstimate withWeightsAhead(long bytes) {
+    return new MemoryEstimate(tensors + bytes, states, weights, bytes);
   }
 
   private static long elements(BlockSpec block) {
@@ -51,11 +58,19 @@ public record MemoryEstimate(long tensors, long states, long weights) {
    * @param room bytes that the backend has for tensors
    */
   public ImmutableList<String> lines(long room) {
-    return ImmutableList.of(
+    ImmutableList.Builder<String> lines = ImmutableList.builder();
+    lines.add(
         "memory on the backend: about " + mebibytes(tensors) + " of " + mebibytes(room),
         "  hidden states of its calibration tokens   " + mebibytes(states),
-        "  one block's weights                       " + mebibytes(weights),
-        "  what is computed with them, at most       " + mebibytes(tensors - states - weights));
+        "  one block's weights                       " + mebibytes(weights));
+    if (ahead > 0) {
+      lines.add("  those that come while it is worked on     " + mebibytes(ahead));
+    }
+    return lines
+        .add(
+            "  what is computed with them, at most       "
+                + mebibytes(tensors - states - weights - ahead))
+        .build();
   }
 
   private static String mebibytes(long bytes) {

@@ -42,10 +42,11 @@ public final class QuantizationJob {
   private final BlockStore store;
   private final JobListener listener;
   private final Activations activations;
+  private final Weights weights;
   private final int batchTokens;
 
   /**
-   * A job that keeps activations.
+   * A job that keeps activations, and loads weights in turn.
    *
    * @param windows calibration windows of equal length; may be empty for rounding to nearest
    * @param store keeps finished blocks, on another thread than this one; those it has already are
@@ -59,7 +60,17 @@ public final class QuantizationJob {
       ImmutableList<int[]> windows,
       BlockStore store,
       JobListener listener) {
-    this(backend, spec, source, settings, windows, store, listener, Activations.KEPT, BATCH_TOKENS);
+    this(
+        backend,
+        spec,
+        source,
+        settings,
+        windows,
+        store,
+        listener,
+        Activations.KEPT,
+        Weights.IN_TURN,
+        BATCH_TOKENS);
   }
 
   private QuantizationJob(
@@ -71,6 +82,7 @@ public final class QuantizationJob {
       BlockStore store,
       JobListener listener,
       Activations activations,
+      Weights weights,
       int batchTokens) {
     this.backend = backend;
     this.spec = spec;
@@ -80,19 +92,26 @@ public final class QuantizationJob {
     this.store = store;
     this.listener = listener;
     this.activations = activations;
+    this.weights = weights;
     this.batchTokens = batchTokens;
   }
 
   /** The same with wide activations kept or computed again. */
   public QuantizationJob with(Activations wide) {
     return new QuantizationJob(
-        backend, spec, source, settings, windows, store, listener, wide, batchTokens);
+        backend, spec, source, settings, windows, store, listener, wide, weights, batchTokens);
+  }
+
+  /** The same with weights that come ahead or in turn. */
+  public QuantizationJob with(Weights when) {
+    return new QuantizationJob(
+        backend, spec, source, settings, windows, store, listener, activations, when, batchTokens);
   }
 
   /** The same with that many calibration tokens, or one window, going through a block together. */
   public QuantizationJob withBatches(int tokens) {
     return new QuantizationJob(
-        backend, spec, source, settings, windows, store, listener, activations, tokens);
+        backend, spec, source, settings, windows, store, listener, activations, weights, tokens);
   }
 
   /** Quantizes all blocks that the store does not have yet. */
@@ -108,7 +127,8 @@ public final class QuantizationJob {
     int count = spec.blocks().size();
     int finished = finished();
     try (DeviceGroup devices = new DeviceGroup(backend, Dealing.lanes(backend, spec));
-        DeviceShares shares = new DeviceShares(devices, spec, source, settings, batches());
+        DeviceShares shares =
+            new DeviceShares(devices, spec, source, settings, batches(), weights);
         BackgroundStore background = new BackgroundStore(store)) {
       int first = finished;
       if (!windows.isEmpty() && finished < count) {
@@ -118,6 +138,7 @@ public final class QuantizationJob {
         }
         if (first == 0 || !states.load(first, shares.states())) {
           first = 0;
+          shares.expect(0);
           shares.embed();
         }
       }

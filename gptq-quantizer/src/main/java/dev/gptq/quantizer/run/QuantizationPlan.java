@@ -288,6 +288,7 @@ public final class QuantizationPlan implements AutoCloseable {
                 growing,
                 importance.<JobListener>map(keeper -> keeper.before(heard)).orElse(heard))
             .with(forecast.activations())
+            .with(forecast.weights())
             .run(kept.states() ? states : StateStore.NONE);
         states.delete();
         if (importance.isPresent()) {

@@ -113,7 +113,12 @@ final class SeveralDevicesTest {
   }
 
   private static Outcome run(
-      int devices, int lanes, Model model, QuantizationSettings settings, Activations activations) {
+      int devices,
+      int lanes,
+      Model model,
+      QuantizationSettings settings,
+      Activations activations,
+      Weights weights) {
     MemoryStore store = new MemoryStore();
     List<String> reports = new ArrayList<>();
     List<MemoryUsage> memory = SeveralDevices.notes();
@@ -128,7 +133,7 @@ final class SeveralDevicesTest {
           }
         };
     try (Backend backend = SeveralDevices.of(devices, simd(lanes), memory)) {
-      job(backend, model, settings, store, listener).with(activations).run();
+      job(backend, model, settings, store, listener).with(activations).with(weights).run();
     }
     Map<String, List<Integer>> words = new TreeMap<>();
     store
@@ -142,7 +147,7 @@ final class SeveralDevicesTest {
 
   /**
    * More devices than lanes of batches, and numbers that do not divide them, too; where there are
-   * experts each device has three lanes of its own as well.
+   * experts each device has three lanes of its own as well. Weights come ahead to an even number.
    */
   @ParameterizedTest
   @CsvSource({
@@ -161,11 +166,12 @@ final class SeveralDevicesTest {
       throws IOException {
     try (Model model = model(architecture)) {
       QuantizationSettings settings = settings(kind, sequential);
-      Outcome one = run(1, 1, model, settings, activations);
+      Outcome one = run(1, 1, model, settings, activations, Weights.IN_TURN);
       assertThat(one.words()).isNotEmpty();
       for (String number : Splitter.on(' ').split(numbers)) {
         int devices = Integer.parseInt(number);
-        Outcome several = run(devices, 3, model, settings, activations);
+        Weights weights = devices % 2 == 0 ? Weights.AHEAD : Weights.IN_TURN;
+        Outcome several = run(devices, 3, model, settings, activations, weights);
         assertThat(several.words()).as("%s devices", devices).isEqualTo(one.words());
         assertThat(several.reports()).isEqualTo(one.reports());
         assertThat(several.memory()).hasSize(devices).allMatch(usage -> usage.live() == 0);
@@ -179,7 +185,8 @@ final class SeveralDevicesTest {
   void memoryIsThatOfTheLargestShare(String architecture, int devices) throws IOException {
     try (Model model = model(architecture)) {
       QuantizationSettings settings = settings(Target.Kind.RESIDUAL, true);
-      List<MemoryUsage> memory = run(devices, 2, model, settings, Activations.KEPT).memory();
+      List<MemoryUsage> memory =
+          run(devices, 2, model, settings, Activations.KEPT, Weights.IN_TURN).memory();
       long most = memory.stream().mapToLong(MemoryUsage::peak).max().orElseThrow();
       try (Backend backend = SeveralDevices.of(devices, simd(2), SeveralDevices.notes())) {
         long estimate =

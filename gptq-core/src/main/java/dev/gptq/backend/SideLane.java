@@ -1,0 +1,48 @@
+package dev.gptq.backend;
+
+import java.util.concurrent.Future;
+import java.util.function.Function;
+
+/**
+ * A lane of a backend with a thread of its own, which does one thing after the other beside the
+ * work of the backend.
+ */
+public final class SideLane implements AutoCloseable {
+  private final OwnThread own;
+
+  /** Begins to open a lane; what goes wrong is thrown by the first work. */
+  public SideLane(String name, Backend backend) {
+    this.own = OwnThread.open(name, backend::newLane);
+  }
+
+  /**
+   * Begins some work, behind what began before. Once the future is done nothing of it is queued any
+   * more.
+   */
+  public <T> Future<T> start(Function<Backend, T> work) {
+    return own.thread()
+        .submit(() -> {
+          Backend lane = OwnThread.result(own.backend());
+          try (Holdings after = new Holdings()) {
+            after.add(lane::synchronize);
+            return work.apply(lane);
+          }
+        });
+  }
+
+  /** Does some work, and waits until it is done. */
+  public <T> T run(Function<Backend, T> work) {
+    return result(start(work));
+  }
+
+  /** Waits for what {@link #start} has begun, and throws what was thrown in its place. */
+  public static <T> T result(Future<T> begun) {
+    return OwnThread.result(begun);
+  }
+
+  /** Closes the lane, behind what began before. */
+  @Override
+  public void close() {
+    own.close();
+  }
+}
