@@ -47,6 +47,11 @@ public record BlockSpec(String prefix, ImmutableList<Step> steps, ImmutableSet<S
     return groups().flatMap(group -> group.modules().stream());
   }
 
+  /** Whether some of its steps see only the tokens that chose an expert. */
+  public boolean hasExperts() {
+    return steps.stream().anyMatch(Step.Gather.class::isInstance);
+  }
+
   /** The full name of one of the block's modules. */
   public String nameOf(LinearSpec linear) {
     return prefix + linear.module();

@@ -80,7 +80,7 @@ public record Routing(
   }
 
   /** Two experts, each weighed against those that are left and not far behind it. */
-  static Routing oneByOne(double jitter) {
+  public static Routing oneByOne(double jitter) {
     return new Routing(
         2, Score.ONE_BY_ONE, false, 1, Optional.empty(), Optional.empty(), Groups.NONE, 2 * jitter);
   }

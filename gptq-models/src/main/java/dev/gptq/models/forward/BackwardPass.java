@@ -73,10 +73,11 @@ public final class BackwardPass {
   @FunctionalInterface
   public interface Listener {
     /**
-     * The gradient at a group of layers that share an input.
+     * The gradient at a group of layers that share an input; not heard of for an expert that no
+     * token chose.
      *
-     * @param gradient of the outputs of all its modules side by side, in the activation type,
-     *     tokens × outputs; gone when the call returns
+     * @param gradient of the outputs of all its modules side by side, in the activation type, rows
+     *     of tokens, an expert's only those that chose it, × outputs; gone when the call returns
      */
     void gradient(int block, Step.Linears group, Tensor gradient);
   }
@@ -206,7 +207,13 @@ public final class BackwardPass {
       return;
     }
     int columns = group.modules().stream().mapToInt(LinearSpec::outputs).sum();
-    int rows = gradients.get(Step.RESIDUAL).rows();
+    int rows =
+        group.modules().stream()
+            .map(LinearSpec::out)
+            .filter(gradients::isDefined)
+            .mapToInt(out -> gradients.get(out).rows())
+            .findFirst()
+            .orElseThrow();
     try (TensorScope local = backend.newScope()) {
       Tensor all = local.zeros(backend.activationType(), rows, columns, Layout.ROW_MAJOR);
       int from = 0;

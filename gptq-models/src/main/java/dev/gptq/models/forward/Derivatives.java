@@ -33,10 +33,7 @@ public final class Derivatives {
           Step.StateSpace _,
           Step.Clamp _,
           Step.Xielu _,
-          Step.Lookup _,
-          Step.Route _,
-          Step.Gather _,
-          Step.Scatter _ ->
+          Step.Lookup _ ->
           false;
       case Step.Norm _,
           Step.Linears _,
@@ -46,6 +43,9 @@ public final class Derivatives {
           Step.Weigh _,
           Step.Temper _,
           Step.Positions _,
+          Step.Route _,
+          Step.Gather _,
+          Step.Scatter _,
           Step.Scale _,
           Step.Rope _,
           Step.Attention _,
@@ -59,7 +59,6 @@ public final class Derivatives {
   /** What a step without a derivative is called. */
   static String nameOf(Step step) {
     return switch (step) {
-      case Step.Route _, Step.Gather _, Step.Scatter _ -> "experts";
       case Step.Convolve _ -> "convolutions";
       case Step.DeltaRule _ -> "the delta rule";
       case Step.StateSpace _ -> "state spaces";

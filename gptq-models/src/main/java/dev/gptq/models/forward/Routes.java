@@ -44,23 +44,103 @@ record Routes(ImmutableList<Expert> experts) {
     IntStream.range(0, tokens)
         .parallel()
         .forEach(t -> {
-          double[] scores = scores(logits, t * count, count, routing);
-          double[] corrected = new double[count];
-          for (int e = 0; e < count; e++) {
-            corrected[e] = scores[e] + correction[e];
-          }
-          exclude(corrected, routing.groups());
-          int[] order = largest(corrected, 0, count, routing.chosen());
-          double sum =
-              routing.normalised() ? Arrays.stream(order).mapToDouble(e -> scores[e]).sum() : 1;
-          double[] own = new double[order.length];
+          Choice choice = new Choice(logits, t * count, routing, correction);
+          double[] own = new double[choice.order.length];
           for (int i = 0; i < own.length; i++) {
-            own[i] = gains[order[i]] * routing.scaling() * scores[order[i]] / sum;
+            int e = choice.order[i];
+            own[i] = gains[e] * routing.scaling() * choice.scores[e] / choice.sum;
           }
-          chosen[t] = order;
+          chosen[t] = choice.order;
           weights[t] = own;
         });
     return of(count, chosen, weights);
+  }
+
+  /** The experts of a token, and the scores that their weights are shares of. */
+  private static final class Choice {
+    private final double[] scores;
+    private final int[] order;
+    private final double sum;
+
+    Choice(float[] logits, int from, Routing routing, float[] correction) {
+      int count = correction.length;
+      scores = Routes.scores(logits, from, count, routing);
+      double[] corrected = new double[count];
+      for (int e = 0; e < count; e++) {
+        corrected[e] = scores[e] + correction[e];
+      }
+      exclude(corrected, routing.groups());
+      order = largest(corrected, 0, count, routing.chosen());
+      sum = routing.normalised() ? Arrays.stream(order).mapToDouble(e -> scores[e]).sum() : 1;
+    }
+  }
+
+  /**
+   * The gradient with respect to the logits, given that with respect to the weights, while every
+   * token stays with the experts that it has chosen.
+   *
+   * @param dWeights tokens × experts, row by row; those of experts that were not chosen count for
+   *     nothing
+   */
+  static float[] gradient(
+      float[] logits, float[] dWeights, Routing routing, float[] correction, float[] gains) {
+    int count = correction.length;
+    float[] gradient = new float[logits.length];
+    IntStream.range(0, logits.length / count)
+        .parallel()
+        .forEach(t -> {
+          int from = t * count;
+          Choice choice = new Choice(logits, from, routing, correction);
+          double[] dScores = new double[count];
+          double shared = 0;
+          for (int e : choice.order) {
+            dScores[e] = gains[e] * routing.scaling() * dWeights[from + e] / choice.sum;
+            shared += dScores[e] * choice.scores[e] / choice.sum;
+          }
+          for (int e : choice.order) {
+            dScores[e] -= routing.normalised() ? shared : 0;
+          }
+          double[] d = logitGradient(logits, from, choice, dScores, routing);
+          for (int e = 0; e < count; e++) {
+            gradient[from + e] = (float) d[e];
+          }
+        });
+    return gradient;
+  }
+
+  /** From the gradient with respect to the scores of a token's experts to that of all logits. */
+  private static double[] logitGradient(
+      float[] logits, int from, Choice choice, double[] dScores, Routing routing) {
+    double[] s = choice.scores;
+    double[] d = new double[s.length];
+    switch (routing.score()) {
+      case SIGMOID -> Arrays.setAll(d, e -> dScores[e] * s[e] * (1 - s[e]));
+      case SOFTMAX -> {
+        double mean = Arrays.stream(choice.order).mapToDouble(e -> dScores[e] * s[e]).sum();
+        Arrays.setAll(d, e -> s[e] * (dScores[e] - mean));
+      }
+      case ONE_BY_ONE -> {
+        double[] left = new double[s.length];
+        Arrays.setAll(left, e -> logits[from + e]);
+        for (int chosen : largest(left, 0, left.length, choice.order.length)) {
+          for (int e = 0; e < left.length; e++) {
+            double share = isClose(left[e], left[chosen], routing) ? share(left, e, chosen, s) : 0;
+            d[e] += dScores[chosen] * s[chosen] * ((e == chosen ? 1 : 0) - share);
+          }
+          left[chosen] = Double.NEGATIVE_INFINITY;
+        }
+      }
+    }
+    return d;
+  }
+
+  /** What an expert has of the softmax in which the chosen one has its score. */
+  private static double share(double[] left, int expert, int chosen, double[] scores) {
+    return Math.exp(left[expert] - left[chosen]) * scores[chosen];
+  }
+
+  private static boolean isClose(double logit, double best, Routing routing) {
+    return (best - logit) / Math.max(Math.abs(logit), best) <= routing.margin();
   }
 
   /** What goes to each expert, given where each token goes. */
@@ -146,8 +226,7 @@ record Routes(ImmutableList<Expert> experts) {
       double best = left[e];
       double sum = 0;
       for (double logit : left) {
-        boolean close = (best - logit) / Math.max(Math.abs(logit), best) <= routing.margin();
-        sum += close ? Math.exp(logit - best) : 0;
+        sum += isClose(logit, best, routing) ? Math.exp(logit - best) : 0;
       }
       weights[e] = 1 / sum;
       left[e] = Double.NEGATIVE_INFINITY;

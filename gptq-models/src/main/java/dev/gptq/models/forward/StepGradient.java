@@ -30,20 +30,43 @@ final class StepGradient {
   private final Pass pass;
   private final Step step;
 
-  private StepGradient(Context context, Step step) {
+  /** Whether the step is one of an expert that no token chose. */
+  private final boolean idle;
+
+  private final Optional<ExpertGradient> expert;
+
+  private StepGradient(Context context, Step step, boolean idle, Optional<ExpertGradient> expert) {
     this.context = context;
     this.backend = context.backend();
     this.ops = context.backend().transformer();
     this.weights = context.weights();
     this.pass = context.pass();
     this.step = step;
+    this.idle = idle;
+    this.expert = expert;
   }
 
   /** The derivative of a step that is about to run; keeps what it needs in {@code scope}. */
   static StepGradient before(Step step, Registers registers, Context context, TensorScope scope) {
-    StepGradient gradient = new StepGradient(context, step);
-    gradient.keep(registers, scope);
+    boolean idle = step.reads().stream().anyMatch(registers::isEmpty);
+    StepGradient gradient =
+        new StepGradient(
+            context, step, idle, idle ? Optional.empty() : expert(step, registers, context, scope));
+    if (!idle) {
+      gradient.keep(registers, scope);
+    }
     return gradient;
+  }
+
+  private static Optional<ExpertGradient> expert(
+      Step step, Registers registers, Context context, TensorScope scope) {
+    return switch (step) {
+      case Step.Gather gather ->
+          Optional.of(ExpertGradient.before(gather, registers, context.backend(), scope));
+      case Step.Scatter scatter ->
+          Optional.of(ExpertGradient.before(scatter, registers, context.backend(), scope));
+      default -> Optional.empty();
+    };
   }
 
   /**
@@ -56,10 +79,13 @@ final class StepGradient {
       Backend backend, BlockWeights weights, RopeTables ropes, Pass pass, boolean keepInputs) {}
 
   private void keep(Registers registers, TensorScope scope) {
+    if (expert.isPresent()) {
+      return;
+    }
     step.reads().forEach(name -> widths.put(name, registers.get(name).columns()));
     boolean needed =
         switch (step) {
-          case Step.Norm _, Step.Attention _, Step.Activate _, Step.Gate _ -> true;
+          case Step.Norm _, Step.Attention _, Step.Activate _, Step.Gate _, Step.Route _ -> true;
           case Step.Linears _ -> context.keepInputs();
           default -> false;
         };
@@ -77,7 +103,7 @@ final class StepGradient {
   void back(Registers gradients, BlockGradient.AtGroup atGroup) {
     boolean reaches =
         step.defines().isEmpty() || step.defines().stream().anyMatch(gradients::isDefined);
-    if (!reaches) {
+    if (idle || !reaches) {
       return;
     }
     switch (step) {
@@ -111,15 +137,15 @@ final class StepGradient {
       case Step.Add add -> inPlace(add.to(), gradients, d -> accumulate(add.what(), d, gradients));
       case Step.Positions _ -> {}
       case Step.Attention attention -> attend(attention, gradients);
+      case Step.Route route -> route(route, gradients);
+      case Step.Gather gather -> expert.orElseThrow().back(gather, gradients);
+      case Step.Scatter scatter -> expert.orElseThrow().back(scatter, gradients);
       case Step.Convolve _,
           Step.DeltaRule _,
           Step.StateSpace _,
           Step.Clamp _,
           Step.Xielu _,
-          Step.Lookup _,
-          Step.Route _,
-          Step.Gather _,
-          Step.Scatter _ ->
+          Step.Lookup _ ->
           throw new IllegalStateException("no derivative of " + Derivatives.nameOf(step));
     }
     step.defines().stream()
@@ -271,6 +297,16 @@ final class StepGradient {
       accumulate(step.up(), product, gradients);
       ops.gate(Activation.IDENTITY, up, dy, product);
       backend.gradients().activateGradient(step.function(), gate, product, dy);
+    }
+  }
+
+  private void route(Step.Route step, Registers gradients) {
+    Tensor x = kept.get(step.in());
+    try (TensorScope local = backend.newScope()) {
+      Tensor dx = local.zeros(x.type(), x.rows(), x.columns(), Layout.ROW_MAJOR);
+      new Router(backend, weights, step)
+          .back(x, gradients.get(step.router().out()), weights.dense(step.router()), dx);
+      accumulate(step.in(), dx, gradients);
     }
   }
 

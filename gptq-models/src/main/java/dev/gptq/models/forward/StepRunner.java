@@ -1,18 +1,14 @@
 package dev.gptq.models.forward;
 
 import com.google.common.collect.ImmutableList;
-import com.google.common.primitives.Floats;
 import dev.gptq.backend.Activation;
 import dev.gptq.backend.Backend;
-import dev.gptq.backend.Rehearsal;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.models.family.DeltaSpec;
 import dev.gptq.models.family.LinearSpec;
-import dev.gptq.models.family.Routing;
 import dev.gptq.models.family.Step;
 import dev.gptq.models.family.Step.Split.Part;
 import dev.gptq.tensor.DType;
-import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.Arrays;
@@ -373,95 +369,19 @@ final class StepRunner {
   }
 
   private void route(Step.Route step) {
-    Tensor x = registers.get(step.in());
-    int experts = step.router().outputs();
-    try (TensorScope local = backend.newScope()) {
-      Tensor logits = local.rowMajor(DType.F32, x.rows(), experts);
-      Linear router = weights.linears().get(step.router().module());
-      router.multiply(backend, x, logits);
-      registers.define(step.router().out(), routes(step, logits, router));
-    }
-  }
-
-  private Routes routes(Step.Route step, Tensor logits, Linear router) {
-    Routing routing = step.routing();
-    int experts = logits.columns();
-    if (backend instanceof Rehearsal) {
-      return Routes.uneven(logits.rows(), experts, routing.chosen());
-    }
-    return Routes.of(
-        biased(HostCopies.floats(logits), router.bias()),
-        routing,
-        routing.correction().map(name -> weights.numbers().get(name)).orElse(new float[experts]),
-        routing.gains().map(name -> weights.numbers().get(name)).orElse(ones(experts)));
-  }
-
-  /** Rows of logits with a bias added to each: logits are float32 where activations may not be. */
-  private float[] biased(float[] logits, Optional<Tensor> bias) {
-    if (bias.isPresent()) {
-      try (TensorScope local = backend.newScope()) {
-        Tensor row = local.rowMajor(DType.F32, 1, bias.get().columns());
-        backend.linalg().convert(bias.get(), row);
-        float[] added = HostCopies.floats(row);
-        for (int i = 0; i < logits.length; i++) {
-          logits[i] += added[i % added.length];
-        }
-      }
-    }
-    return logits;
+    Routes routes = new Router(backend, weights, step).routes(registers.get(step.in()));
+    registers.define(step.router().out(), routes);
   }
 
   private void gather(Step.Gather step) {
-    int[] tokens = registers.routes(step.routes()).experts().get(step.expert()).tokens().toArray();
+    ExpertRows rows = new ExpertRows(backend, registers.routes(step.routes()), step.expert());
     Tensor x = registers.get(step.in());
     registers.define(
-        step.out(),
-        tokens.length,
-        x.columns(),
-        y -> {
-          try (TensorScope local = backend.newScope()) {
-            ops.gatherRows(x, local.upload(tokens), y);
-            if (step.weighted()) {
-              multiplyRows(y, weightsOf(step.routes(), step.expert()), local);
-            }
-          }
-        });
-  }
-
-  /** {@code y[t] ← weight[t]·y[t]}, as {@code y + (weight − 1)·y}. */
-  private void multiplyRows(Tensor y, float[] factors, TensorScope local) {
-    int[] rows = new int[factors.length];
-    Arrays.setAll(rows, t -> t);
-    float[] less = factors.clone();
-    for (int t = 0; t < less.length; t++) {
-      less[t] -= 1;
-    }
-    Tensor copy = local.rowMajor(y.type(), y.rows(), y.columns());
-    backend.linalg().convert(y, copy);
-    ops.scatterAddRows(copy, local.upload(rows), local.upload(less), y);
-  }
-
-  private float[] weightsOf(String routes, int expert) {
-    return Floats.toArray(registers.routes(routes).experts().get(expert).weights().asList());
-  }
-
-  private static float[] ones(int count) {
-    float[] ones = new float[count];
-    Arrays.fill(ones, 1);
-    return ones;
+        step.out(), rows.count(), x.columns(), y -> rows.gather(x, step.weighted(), y));
   }
 
   private void scatter(Step.Scatter step) {
-    Routes.Expert chosen = registers.routes(step.routes()).experts().get(step.expert());
-    try (TensorScope local = backend.newScope()) {
-      ops.scatterAddRows(
-          registers.get(step.what()),
-          local.upload(chosen.tokens().toArray()),
-          local.upload(
-              step.weighted()
-                  ? weightsOf(step.routes(), step.expert())
-                  : ones(chosen.tokens().length())),
-          registers.get(step.to()));
-    }
+    new ExpertRows(backend, registers.routes(step.routes()), step.expert())
+        .scatter(registers.get(step.what()), step.weighted(), registers.get(step.to()));
   }
 }

@@ -67,6 +67,49 @@ final class RoutesTest {
     }
   }
 
+  /** Of the sum of weights times given numbers, where logits are far enough from each other. */
+  @Test
+  void gradientsAreThoseOfFiniteDifferences() {
+    float[] gains = new float[EXPERTS];
+    for (int e = 0; e < EXPERTS; e++) {
+      gains[e] = 1 + 0.1f * e;
+    }
+    for (Routing routing :
+        List.of(
+            Routing.softmax(CHOSEN, true).withScaling(2),
+            Routing.softmax(CHOSEN, false),
+            new Routing(CHOSEN, Routing.Score.SIGMOID, true, 3, Optional.empty(), Groups.NONE),
+            new Routing(CHOSEN, Routing.Score.SIGMOID, false, 1, Optional.empty(), Groups.NONE),
+            Routing.oneByOne(0.26))) {
+      SplittableRandom random = new SplittableRandom(8);
+      float[] logits = new float[EXPERTS];
+      float[] numbers = new float[EXPERTS];
+      for (int e = 0; e < EXPERTS; e++) {
+        logits[e] = 0.37f * (e * 5 % EXPERTS - 6);
+        numbers[e] = (float) random.nextDouble(-1, 1);
+      }
+      float[] gradient = Routes.gradient(logits, numbers, routing, new float[EXPERTS], gains);
+      for (int e = 0; e < EXPERTS; e++) {
+        float step = 0x1p-8f;
+        float[] more = logits.clone();
+        float[] less = logits.clone();
+        more[e] += step;
+        less[e] -= step;
+        double slope =
+            (loss(more, numbers, routing, gains) - loss(less, numbers, routing, gains))
+                / ((double) more[e] - less[e]);
+        assertThat((double) gradient[e]).as("%s, %s", routing, e).isCloseTo(slope, within(1e-4));
+      }
+    }
+  }
+
+  private static double loss(float[] logits, float[] numbers, Routing routing, float[] gains) {
+    Routes routes = Routes.of(logits, routing, new float[EXPERTS], gains);
+    return IntStream.range(0, EXPERTS)
+        .mapToDouble(e -> numbers[e] * routes.experts().get(e).weights().stream().sum())
+        .sum();
+  }
+
   /** The correction decides who is chosen, not what the outputs are multiplied by. */
   @Test
   void correctionsOnlyChoose() {

@@ -45,9 +45,10 @@ import java.util.function.Function;
  *   ½·Σ_r g_r² · Σ_j V_jj²·(w_rj − q(w_rj))²
  * </pre>
  *
- * <p>where q rounds to nearest, by errors about as large as those of weights that were corrected
- * before. All windows go together, so that of each group the sums are complete when the pass comes
- * to it, and one group's are held at a time.
+ * <p>for the share of the tokens that the group sees, which is all but for experts, where q rounds
+ * to nearest, by errors about as large as those of weights that were corrected before. All windows
+ * go together, so that of each group the sums are complete when the pass comes to it, and one
+ * group's are held at a time.
  */
 public final class ExpectedDivergence {
   /** Tokens that are enough for any model, and for each of its widest inputs. */
@@ -139,7 +140,9 @@ public final class ExpectedDivergence {
         places.put(new Place(unit.block(), input.index()), unit);
       }
     }
-    Map<Unit, ImmutableList<Setting>> found = new HashMap<>();
+    double tokens = windows.size() * (double) windows.getFirst().length;
+    Map<Unit, double[]> found = new HashMap<>();
+    units.forEach(unit -> found.put(unit, new double[precisions(unit).size()]));
     try (Decoder decoder = new Decoder(backend, spec, source)) {
       decoder
           .backward()
@@ -150,39 +153,53 @@ public final class ExpectedDivergence {
                 int index = spec.blocks().get(block).groups().toList().indexOf(group);
                 Unit unit = places.get(new Place(block, index));
                 if (unit != null) {
-                  found.put(unit, settings(unit, group, input, gradient));
+                  addCosts(unit, group, input, gradient, input.rows() / tokens, found.get(unit));
                 }
               });
     }
-    return units.stream().map(found::get).collect(ImmutableList.toImmutableList());
+    return units.stream()
+        .map(unit -> settings(unit, found.get(unit)))
+        .collect(ImmutableList.toImmutableList());
   }
 
   /** A group of a block. */
   private record Place(int block, int group) {}
 
-  private ImmutableList<Setting> settings(
-      Unit unit, Step.Linears group, Tensor input, Tensor gradient) {
+  /** What a unit could get. */
+  private ImmutableList<Precision> precisions(Unit unit) {
     Precision least =
         new Precision(settings.options().grid().bits(), settings.options().groupSize());
-    ImmutableList<Precision> precisions =
-        ImmutableList.<Precision>builder()
-            .add(least)
-            .addAll(Ladder.above(least, unit, widths))
-            .build();
-    double[] sums = new double[precisions.size()];
+    return ImmutableList.<Precision>builder()
+        .add(least)
+        .addAll(Ladder.above(least, unit, widths))
+        .build();
+  }
+
+  /**
+   * Adds what each precision costs in a group of a unit.
+   *
+   * @param share of the tokens that the group sees
+   */
+  private void addCosts(
+      Unit unit, Step.Linears group, Tensor input, Tensor gradient, double share, double[] sums) {
+    ImmutableList<Precision> precisions = precisions(unit);
     try (TensorScope local = backend.newScope()) {
       Tensor costs = pivots(input, local);
       ImmutableMap<LinearSpec, float[]> squares = squares(group, gradient);
-      for (LinearSpec module : unit.modules().toList()) {
+      for (LinearSpec module : unit.modules().filter(squares::containsKey).toList()) {
         try (TensorScope own = backend.newScope()) {
           Tensor w = own.columnMajor(DType.F32, module.outputs(), module.inputs());
           backend.linalg().convert(source.stored(unit.spec().nameOf(module), module, own), w);
           for (int i = 0; i < sums.length; i++) {
-            sums[i] += cost(w, precisions.get(i), costs, squares.get(module));
+            sums[i] += share * cost(w, precisions.get(i), costs, squares.get(module));
           }
         }
       }
     }
+  }
+
+  private ImmutableList<Setting> settings(Unit unit, double[] sums) {
+    ImmutableList<Precision> precisions = precisions(unit);
     ImmutableList.Builder<Setting> all = ImmutableList.builder();
     for (int i = 0; i < sums.length; i++) {
       Precision precision = precisions.get(i);

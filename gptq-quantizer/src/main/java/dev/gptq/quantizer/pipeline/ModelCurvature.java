@@ -24,11 +24,11 @@ import java.util.stream.Stream;
 
 /**
  * What one backward pass over the calibration text says about the outputs of all groups of linear
- * layers of the full-precision model. The loss is the cross-entropy with labels that are drawn from
- * the model's own distribution, so that the mean of {@code g·gᵀ} is its Fisher matrix: the
- * curvature of the KL divergence.
+ * layers of the full-precision model, but for those of experts. The loss is the cross-entropy with
+ * labels that are drawn from the model's own distribution, so that the mean of {@code g·gᵀ} is its
+ * Fisher matrix: the curvature of the KL divergence.
  */
-final class ModelCurvature {
+public final class ModelCurvature {
   /** Labels that are enough. */
   private static final int ENOUGH = 1 << 16;
 
@@ -100,7 +100,7 @@ final class ModelCurvature {
     Map<Place, Sums> sums = new LinkedHashMap<>();
     for (int b = 0; b < spec.blocks().size(); b++) {
       BlockSpec block = spec.blocks().get(b);
-      for (Step.Linears group : block.groups().toList()) {
+      for (Step.Linears group : groups(block).toList()) {
         int outputs = group.modules().stream().mapToInt(LinearSpec::outputs).sum();
         sums.put(
             new Place(b, group),
@@ -138,6 +138,9 @@ final class ModelCurvature {
           (logits, draw, at, local) -> DrawnLabels.of(backend, logits, draw, from + at, local),
           (block, group, gradient) -> {
             Sums own = sums.get(new Place(block, group));
+            if (own == null) {
+              return;
+            }
             backend.gradients().addRowSquares(gradient, own.squares().columns(from, to));
             own.outputs().ifPresent(outputs -> outputs.add(gradient));
           });
@@ -151,8 +154,20 @@ final class ModelCurvature {
     return Math.clamp(ENOUGH / tokens, 1, DrawnLabels.MOST_DRAWS);
   }
 
-  /** What was found about a group. */
-  GroupCurvature of(int block, Step.Linears group) {
-    return groups.get(new Place(block, group));
+  /** What was found about a group; nothing of experts. */
+  Optional<GroupCurvature> of(int block, Step.Linears group) {
+    return Optional.ofNullable(groups.get(new Place(block, group)));
+  }
+
+  /**
+   * The groups of a block that something is found about: those that all tokens go through. The
+   * full-precision model sends other tokens to an expert than the quantized one, so that what it
+   * says of an expert's tokens does not belong to those that it is quantized with.
+   */
+  public static Stream<Step.Linears> groups(BlockSpec block) {
+    return Stretch.of(block.steps()).stream()
+        .filter(stretch -> !stretch.isExpert())
+        .flatMap(stretch -> stretch.groups(block.steps()).stream())
+        .map(step -> (Step.Linears) block.steps().get(step));
   }
 }

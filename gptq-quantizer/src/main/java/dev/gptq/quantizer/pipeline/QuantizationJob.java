@@ -189,7 +189,7 @@ public final class QuantizationJob {
               shares.hasBatches() ? batches().size() : 0,
               settings.target().kind(),
               activations,
-              group -> curvature.map(known -> known.of(index, group)));
+              group -> curvature.flatMap(known -> known.of(index, group)));
       ModuleQuantizer quantizer = new ModuleQuantizer(shares.devices(), block, settings, index);
       Optional<ImmutableMap<String, QuantizedModule>> finished = kept.find(index);
       if (finished.isPresent()) {

@@ -1,5 +1,6 @@
 package dev.gptq.quantizer.run;
 
+import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.forward.Derivatives;
 import dev.gptq.quantizer.pipeline.Curvature;
@@ -23,6 +24,9 @@ public final class CurvatureChoice {
     Optional<String> missing =
         wanted.needsGradients() ? Derivatives.missing(spec) : Optional.empty();
     if (missing.isEmpty()) {
+      if (wanted.needsGradients() && spec.blocks().stream().anyMatch(BlockSpec::hasExperts)) {
+        notes.accept("experts go by the curvature of their inputs");
+      }
       return wanted;
     }
     String why =

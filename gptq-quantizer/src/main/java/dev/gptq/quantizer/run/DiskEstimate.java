@@ -12,6 +12,7 @@ import dev.gptq.quantize.OutputCurvature;
 import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.observe.HessianKeeper;
 import dev.gptq.quantizer.pipeline.Curvature;
+import dev.gptq.quantizer.pipeline.ModelCurvature;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.tensor.DType;
 import java.io.IOException;
@@ -106,7 +107,7 @@ public record DiskEstimate(
     long numbers = 0;
     if (settings.needsGradients() && tokens > 0) {
       for (BlockSpec block : model.spec().blocks()) {
-        for (Step.Linears group : block.groups().toList()) {
+        for (Step.Linears group : ModelCurvature.groups(block).toList()) {
           int outputs = group.modules().stream().mapToInt(LinearSpec::outputs).sum();
           numbers +=
               tokens + (settings.curvature() == Curvature.KL ? OutputCurvature.size(outputs) : 0);

@@ -20,12 +20,12 @@ class CurvatureChoiceTest {
   @Test
   void aPresetGivesWayWhereGradientsCannotBeTaken() throws IOException {
     List<String> notes = new ArrayList<>();
-    try (Model model = Model.open(SharedFiles.architecture("mixtral"))) {
+    try (Model model = Model.open(SharedFiles.architecture("qwen3-next"))) {
       assertThat(CurvatureChoice.of(model.spec(), Optional.empty(), Curvature.KL, notes::add))
           .isEqualTo(Curvature.INPUTS);
       assertThat(notes)
           .containsExactly(
-              "gradients of %s models cannot be taken: there is no derivative of experts yet;"
+              "gradients of %s models cannot be taken: there is no derivative of convolutions yet;"
                       .formatted(model.spec().family())
                   + " curvature of the inputs only");
       assertThatThrownBy(() ->
@@ -33,7 +33,7 @@ class CurvatureChoiceTest {
                   model.spec(), Optional.of(Curvature.TOKENS), Curvature.INPUTS, notes::add))
           .isInstanceOf(RequestException.class)
           .hasMessageContaining("--curvature tokens needs gradients")
-          .hasMessageContaining("experts");
+          .hasMessageContaining("convolutions");
     }
   }
 
@@ -42,16 +42,26 @@ class CurvatureChoiceTest {
     List<String> notes = new ArrayList<>();
     Observing budget = new Observing.Budget(4.6);
     try (Model dense = Model.open(SharedFiles.architecture("llama-gqa-rope3"));
-        Model mixture = Model.open(SharedFiles.architecture("mixtral"))) {
+        Model recurrent = Model.open(SharedFiles.architecture("qwen3-next"))) {
       assertThat(BudgetChoice.of(budget, dense.spec(), Target.PLAIN, notes::add)).isEqualTo(budget);
       assertThat(notes).isEmpty();
-      assertThat(BudgetChoice.of(budget, mixture.spec(), Target.PLAIN, notes::add))
+      assertThat(BudgetChoice.of(budget, recurrent.spec(), Target.PLAIN, notes::add))
           .isEqualTo(new Observing.MeasuredBudget(4.6, ImmutableList.of()));
-      assertThat(notes).singleElement().asString().contains("experts yet", "and measures");
+      assertThat(notes).singleElement().asString().contains("convolutions yet", "and measures");
       assertThatThrownBy(
-              () -> BudgetChoice.of(budget, mixture.spec(), Quality.BEST.target(), notes::add))
+              () -> BudgetChoice.of(budget, recurrent.spec(), Quality.BEST.target(), notes::add))
           .isInstanceOf(RequestException.class)
           .hasMessageContaining("add --target plain");
+    }
+  }
+
+  @Test
+  void expertsGoByTheirInputs() throws IOException {
+    List<String> notes = new ArrayList<>();
+    try (Model model = Model.open(SharedFiles.architecture("mixtral"))) {
+      assertThat(CurvatureChoice.of(model.spec(), Optional.empty(), Curvature.KL, notes::add))
+          .isEqualTo(Curvature.KL);
+      assertThat(notes).containsExactly("experts go by the curvature of their inputs");
     }
   }
 

@@ -52,15 +52,15 @@ final class PlannedTuningTest {
   @Test
   void aPresetGivesWayAndWhatWasAskedForIsRefused() throws IOException {
     Optional<Tuning> asked = Optional.of(Tuning.of(5));
-    assertThat(choice("mixtral", FOUR_BITS, Optional.empty(), true)).isEmpty();
+    assertThat(choice("qwen3-next", FOUR_BITS, Optional.empty(), true)).isEmpty();
     assertThat(notes)
         .singleElement()
         .asString()
-        .endsWith("there is no derivative of experts yet; not tuned");
-    assertThatThrownBy(() -> choice("mixtral", FOUR_BITS, asked, false))
+        .endsWith("there is no derivative of convolutions yet; not tuned");
+    assertThatThrownBy(() -> choice("qwen3-next", FOUR_BITS, asked, false))
         .isInstanceOf(RequestException.class)
         .hasMessageContaining("--tune is not possible")
-        .hasMessageContaining("experts");
+        .hasMessageContaining("convolutions");
     QuantizationSettings blocks =
         FOUR_BITS.withOptions(FOUR_BITS.options().withBlocks(SuperBlock.Q4_K));
     assertThatThrownBy(() -> choice("llama-gqa-rope3", blocks, asked, false))

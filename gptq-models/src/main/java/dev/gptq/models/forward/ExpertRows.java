@@ -1,0 +1,84 @@
+package dev.gptq.models.forward;
+
+import com.google.common.primitives.Floats;
+import dev.gptq.backend.Backend;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.util.Arrays;
+
+/** Takes the rows of the tokens that chose an expert out of an activation, and adds them to one. */
+final class ExpertRows {
+  private final Backend backend;
+  private final int expert;
+  private final int[] tokens;
+  private final float[] weights;
+
+  ExpertRows(Backend backend, Routes routes, int expert) {
+    Routes.Expert own = routes.experts().get(expert);
+    this.backend = backend;
+    this.expert = expert;
+    this.tokens = own.tokens().toArray();
+    this.weights = Floats.toArray(own.weights().asList());
+  }
+
+  /** How many there are. */
+  int count() {
+    return tokens.length;
+  }
+
+  /** {@code y[t] ← x[token t]}, times the weight of t if it is weighted. */
+  void gather(Tensor x, boolean weighted, Tensor y) {
+    try (TensorScope local = backend.newScope()) {
+      backend.transformer().gatherRows(x, local.upload(tokens), y);
+      if (weighted) {
+        multiply(y, local);
+      }
+    }
+  }
+
+  /** {@code y[t] ← weight[t]·y[t]}, as {@code y + (weight − 1)·y}. */
+  private void multiply(Tensor y, TensorScope local) {
+    int[] rows = new int[count()];
+    Arrays.setAll(rows, t -> t);
+    float[] less = weights.clone();
+    for (int t = 0; t < less.length; t++) {
+      less[t] -= 1;
+    }
+    Tensor copy = local.rowMajor(y.type(), y.rows(), y.columns());
+    backend.linalg().convert(y, copy);
+    backend.transformer().scatterAddRows(copy, local.upload(rows), local.upload(less), y);
+  }
+
+  /** {@code y[token t] ← y[token t] + x[t]}, times the weight of t if it is weighted. */
+  void scatter(Tensor x, boolean weighted, Tensor y) {
+    try (TensorScope local = backend.newScope()) {
+      float[] factors = weights.clone();
+      if (!weighted) {
+        Arrays.fill(factors, 1);
+      }
+      backend.transformer().scatterAddRows(x, local.upload(tokens), local.upload(factors), y);
+    }
+  }
+
+  /**
+   * {@code dWeights[token t][expert] ← … + Σ a[t]∘b[t]}, the gradient with respect to weights.
+   *
+   * @param a what was weighted
+   * @param b the gradient with respect to the product
+   * @param dWeights tokens × experts
+   */
+  void addDots(Tensor a, Tensor b, Tensor dWeights) {
+    try (TensorScope local = backend.newScope()) {
+      Tensor x = local.columnMajor(DType.F32, a.rows(), a.columns());
+      Tensor y = local.columnMajor(DType.F32, a.rows(), a.columns());
+      backend.linalg().convert(a, x);
+      backend.linalg().convert(b, y);
+      Tensor dots = local.columnMajor(DType.F32, a.rows(), 1);
+      backend.linalg().rowDots(x, y, dots);
+      Tensor sums = local.rowMajor(backend.activationType(), a.rows(), 1);
+      backend.linalg().convert(dots, sums);
+      scatter(sums, false, dWeights.columns(expert, expert + 1));
+    }
+  }
+}
