@@ -71,7 +71,8 @@ final class RoundedActivationsTest {
   }
 
   private static BackendOptions options(String activations) {
-    return new BackendOptions(3, 0, ImmutableMap.of("simd.activations", activations));
+    return new BackendOptions(
+        3, 0, ImmutableMap.of("simd.activations", activations, "simd.kernels", "java"));
   }
 
   private float[] normal(int tokens, int columns) {
