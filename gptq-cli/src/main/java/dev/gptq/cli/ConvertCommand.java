@@ -61,30 +61,33 @@ final class ConvertCommand implements Callable<Integer> {
   @Override
   public Integer call() throws Exception {
     Console console = output.console(spec);
-    int modules = convert(model.folder(console));
+    GgufExport.Written written = convert(model.folder(console));
     if (output.json()) {
       console.result(
           JsonOutput.line(
               JsonOutput.object()
                   .put("command", "convert")
-                  .put("output", target.toString())
+                  .put("output", written.first().toString())
                   .put("format", format)
-                  .put("modules", modules)));
+                  .put("modules", written.modules())));
     } else {
-      console.result("wrote " + target + ": " + modules + " modules as " + format);
+      console.result(
+          "wrote %s: %d modules as %s".formatted(written.first(), written.modules(), format));
     }
     return ExitStatus.DONE;
   }
 
-  private int convert(Path folder) throws IOException {
+  private GgufExport.Written convert(Path folder) throws IOException {
     if (format.equals(GGUF)) {
-      publication.requireOneFile();
       publication.requireNoCard();
-      return GgufExport.write(folder, target, ends.type().orElse(Ends.KEEP), overwrite);
+      return GgufExport.write(
+          folder, target, ends.type().orElse(Ends.KEEP), publication.shardSize(), overwrite);
     }
-    return Conversion.of(folder, CheckpointFormats.named(format))
-        .publication(publication.publication())
-        .overwrite(overwrite)
-        .to(target);
+    int modules =
+        Conversion.of(folder, CheckpointFormats.named(format))
+            .publication(publication.publication())
+            .overwrite(overwrite)
+            .to(target);
+    return new GgufExport.Written(target, modules);
   }
 }

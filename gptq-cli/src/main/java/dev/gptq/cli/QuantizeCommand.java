@@ -360,9 +360,6 @@ final class QuantizeCommand implements Callable<Integer> {
     if (format != null) {
       quantization.format(format);
     }
-    if (format == null ? type.given() : format.equals("gguf")) {
-      publication.requireOneFile();
-    }
     ends.type().ifPresent(quantization::ends);
     type.apply(quantization, spec);
     tune.tuning(options.quality().tunes()).ifPresent(quantization::tuning);

@@ -2,11 +2,14 @@ package dev.gptq.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.gptq.formats.gguf.GgufFile;
+import dev.gptq.formats.gguf.GgufShards;
 import dev.gptq.formats.packed.Elements;
 import dev.gptq.formats.packed.PackedModules;
 import dev.gptq.models.Model;
 import dev.gptq.pack.PackedMatrix;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -103,10 +106,16 @@ class GgufConvertTest {
 
   @Test
   void weightsAreThoseOfTheCheckpoint() throws IOException {
-    Path model = quantized("--group-size", "32");
+    Path output = quantized("--group-size", "32", "--format", "gptq,gguf", "--shard-size", "1MB");
+    Path model = output.resolve("gptq");
     Path file = folder.resolve("tiny.gguf");
-    Cli.Outcome done = Cli.run("convert", "--model", model, "--output", file, "--format", "gguf");
+    String[] words = {"convert", "--model", model.toString(), "--format", "gguf", "--output"};
+    Cli.Outcome done = Cli.run(with(words, file.toString()));
     assertThat(done.status()).as(done.err()).isZero();
+    Path several = folder.resolve("several.gguf");
+    done = Cli.run(with(words, several.toString(), "--shard-size", "1MB"));
+    assertThat(done.out()).contains("several-00001-of-000");
+    holdTheSame(file, several, output.resolve("gguf"));
     Gguf gguf = new Gguf(file);
     assertThat(gguf.entries)
         .containsEntry("general.architecture", "llama")
@@ -132,6 +141,24 @@ class GgufConvertTest {
     }
   }
 
+  /** A file, the parts that it was converted into, and those of a run. */
+  private static void holdTheSame(Path file, Path several, Path run) throws IOException {
+    Path first = GgufShards.first(run.resolve("tiny-Q4_0.gguf"));
+    assertThat(run.resolve("README.md")).content().contains("-m " + first.getFileName());
+    try (GgufFile one = GgufFile.open(file);
+        GgufFile ofRun = GgufFile.open(first);
+        GgufFile converted = GgufFile.open(GgufShards.first(several))) {
+      assertThat(ofRun.tensors().keySet()).isEqualTo(one.tensors().keySet());
+      assertThat(converted.tensors().keySet()).isEqualTo(one.tensors().keySet());
+      one.tensors()
+          .forEach((name, tensor) -> {
+            MemorySegment data = tensor.data().get();
+            assertThat(converted.tensors().get(name).data().get().mismatch(data)).isEqualTo(-1);
+            assertThat(ofRun.tensors().get(name).data().get().mismatch(data)).isEqualTo(-1);
+          });
+    }
+  }
+
   /** Row r of a head is row r/2 of its first half if r is even, else of its second. */
   private static void compare(
       Gguf gguf, String name, PackedModules modules, String module, int head) {
@@ -148,18 +175,19 @@ class GgufConvertTest {
     }
   }
 
+  private static Object[] with(String[] words, String... more) {
+    return Stream.of(words, more).flatMap(Arrays::stream).toArray();
+  }
+
   @Test
   void optionsOfFoldersAreRefusedForOneFile() {
     String model = Cli.TINY.toString();
     String[] convert = {"convert", "--model", model, "--output", "x.gguf", "--format", "gguf"};
-    String[] quantize = {"quantize", "--model", model, "--output", "x", "--type", "Q4_K"};
-    assertThat(refusal(convert, "--shard-size", "5GB")).contains("llama-gguf-split");
     assertThat(refusal(convert, "--base-model", "me/m")).contains("a single GGUF file has not");
-    assertThat(refusal(quantize, "--shard-size", "5GB")).contains("llama-gguf-split");
   }
 
   private static String refusal(String[] words, String... more) {
-    Cli.Outcome outcome = Cli.run(Stream.of(words, more).flatMap(Arrays::stream).toArray());
+    Cli.Outcome outcome = Cli.run(with(words, more));
     assertThat(outcome.status()).as(outcome.err()).isEqualTo(2);
     return outcome.err();
   }

@@ -8,7 +8,11 @@ import dev.gptq.formats.SharedFiles;
 import dev.gptq.formats.gguf.ImportanceFile;
 import dev.gptq.formats.gguf.ImportanceFile.Entry;
 import dev.gptq.models.Model;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -76,6 +80,9 @@ class ImatrixTest {
     assertThat(mean).isCloseTo(1, within(0.5));
 
     assertThat(quantize("taken", "--imatrix", file).status()).isZero();
+    assertThat(quantize("older", "--imatrix", older(entries)).status()).isZero();
+    assertThat(Cli.gguf(folder.resolve("older")))
+        .hasSameBinaryContentAs(Cli.gguf(folder.resolve("taken")));
     Map<String, Entry> alike = new LinkedHashMap<>();
     entries.forEach((name, entry) -> {
       float[] ones = new float[entry.means().length];
@@ -86,6 +93,28 @@ class ImatrixTest {
     ImportanceFile.write(flat, alike, 32, false);
     assertThat(quantize("flat", "--imatrix", flat).status()).isZero();
     assertThat(weighted(queries, "taken")).isLessThan(weighted(queries, "flat"));
+  }
+
+  /** The same means in the form of .dat, which says another number of tokens. */
+  private Path older(Map<String, Entry> entries) throws IOException {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    bytes.writeBytes(integer(entries.size()));
+    entries.forEach((name, entry) -> {
+      bytes.writeBytes(integer(name.length()));
+      bytes.writeBytes(name.getBytes(StandardCharsets.UTF_8));
+      bytes.writeBytes(integer(2));
+      bytes.writeBytes(integer(entry.means().length));
+      for (float mean : entry.means()) {
+        bytes.writeBytes(integer(Float.floatToRawIntBits(2 * mean)));
+      }
+    });
+    bytes.writeBytes(integer(2));
+    bytes.writeBytes(integer(0));
+    return Files.write(folder.resolve("imatrix.dat"), bytes.toByteArray());
+  }
+
+  private static byte[] integer(int value) {
+    return ByteBuffer.allocate(4).order(ByteOrder.LITTLE_ENDIAN).putInt(value).array();
   }
 
   /** The error of the queries of the first block by what errors cost. */

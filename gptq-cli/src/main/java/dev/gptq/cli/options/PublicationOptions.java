@@ -2,6 +2,7 @@ package dev.gptq.cli.options;
 
 import dev.gptq.cli.console.UsageException;
 import dev.gptq.quantizer.export.Publication;
+import java.util.OptionalLong;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import picocli.CommandLine.ITypeConverter;
@@ -38,16 +39,13 @@ public final class PublicationOptions {
       paramLabel = "SIZE",
       converter = SizeConverter.class,
       description =
-          "most that a safetensors file holds, such as 5GB or 500MB (default: 5GB); GGUF is one file")
+          "most that a file of weights holds, such as 5GB or 500MB (default: 5GB; GGUF is one file where"
+              + " this is not given, else several as llama.cpp names them)")
   private Long shardSize;
 
-  /** Throws if files of a size were asked for where all is one file. */
-  public void requireOneFile() {
-    if (shardSize != null) {
-      throw new UsageException(
-          "--shard-size is for safetensors, and GGUF is one file; leave it out, and take the file"
-              + " apart with llama.cpp's llama-gguf-split if it is too large");
-    }
+  /** Most bytes of tensors in one file, where that was asked for. */
+  public OptionalLong shardSize() {
+    return shardSize == null ? OptionalLong.empty() : OptionalLong.of(shardSize);
   }
 
   /** Throws if something is to be said on a card where there is none. */

@@ -11,18 +11,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
-import java.util.Locale;
 import java.util.Map;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 
 /**
  * A GGUF file, or all files of a split one, mapped into memory. Everything that headers claim is
  * checked on opening, so a tensor that can be had is a whole one. May be read by several threads.
  */
 public final class GgufFile implements AutoCloseable {
-  private static final Pattern SPLIT = Pattern.compile("(.*)-(\\d{5})-of-(\\d{5})\\.gguf");
-
   private final Path file;
   private final Arena arena;
   private final GgufValues values;
@@ -109,15 +104,12 @@ public final class GgufFile implements AutoCloseable {
   }
 
   private static Path sibling(Path file, int number, int files) {
-    Matcher name = SPLIT.matcher(file.getFileName().toString());
-    if (!name.matches() || Integer.parseInt(name.group(3)) != files) {
+    if (GgufShards.count(file).filter(count -> count == files).isEmpty()) {
       throw new BadInputException(
           "%s is the first of %d parts, whose names end in -00001-of-%05d.gguf; rename it"
               .formatted(file, files, files));
     }
-    Path other =
-        file.resolveSibling(
-            String.format(Locale.ROOT, "%s-%05d-of-%05d.gguf", name.group(1), number + 1, files));
+    Path other = GgufShards.sibling(file, number, files);
     if (!Files.isRegularFile(other)) {
       throw new BadInputException(
           "%s is missing, part %d of %d of %s; download it too"

@@ -10,6 +10,7 @@ import java.util.Set;
 
 /** The entries of a GGUF file: a key, the number of a type, and a value; little-endian. */
 public final class GgufMetadata {
+  static final int U16 = 2;
   static final int U32 = 4;
   static final int I32 = 5;
   static final int F32 = 6;
@@ -29,6 +30,19 @@ public final class GgufMetadata {
   /** Adds an unsigned integer of 32 bits. */
   public void put(String key, int value) {
     key(key, U32);
+    u32(bytes, value);
+  }
+
+  /** Adds an unsigned integer of 16 bits. */
+  void putShort(String key, int value) {
+    key(key, U16);
+    bytes.write(value);
+    bytes.write(value >>> 8);
+  }
+
+  /** Adds a signed integer of 32 bits. */
+  void putSigned(String key, int value) {
+    key(key, I32);
     u32(bytes, value);
   }
 

@@ -57,17 +57,28 @@ public final class GgufWriter {
       throws IOException {
     requireReplaceable(file, overwrite);
     Path target = file.toAbsolutePath().normalize();
-    Path partial = target.resolveSibling("." + target.getFileName() + ".partial");
+    Path partial = partial(target);
     Files.createDirectories(target.getParent());
-    Files.deleteIfExists(partial);
     try {
-      new GgufWriter(partial).write(metadata, tensors);
+      writePartial(partial, metadata, tensors);
       Files.move(
           partial, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
       DurableFiles.syncFolder(target.getParent());
     } finally {
       Files.deleteIfExists(partial);
     }
+  }
+
+  /** Where a file grows. */
+  static Path partial(Path target) {
+    return target.resolveSibling("." + target.getFileName() + ".partial");
+  }
+
+  /** Writes a file that has not its name yet, and reads it back. */
+  static void writePartial(Path partial, GgufMetadata metadata, List<GgufTensor> tensors)
+      throws IOException {
+    Files.deleteIfExists(partial);
+    new GgufWriter(partial).write(metadata, tensors);
   }
 
   /** Throws if something stands at the place of a file that may not be replaced. */

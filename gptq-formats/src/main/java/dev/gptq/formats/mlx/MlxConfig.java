@@ -17,39 +17,95 @@ final class MlxConfig {
   private static final String ROPE = "rope_parameters";
   private static final String THETA = "rope_theta";
   private static final String PATTERN = "sliding_window_pattern";
+  private static final String WINDOW = "sliding_window";
+  private static final String TYPES = "layer_types";
+  private static final String HEAD = "head_dim";
+  private static final String KEYS = "num_key_value_heads";
   private static final String PARTIAL = "partial_rotary_factor";
   private static final String SCALING = "rope_scaling";
   private static final String FULL = "full_attention";
   private static final String SLIDING = "sliding_attention";
+
+  /** Layers from one without a window to the next where EXAONE 4 does not say it. */
+  private static final int EVERY = 4;
 
   private MlxConfig() {}
 
   static void complete(ObjectNode config, ObjectNode settings) {
     config.set(Formats.MLX_KEY, settings);
     config.set(Formats.KEY, settings.deepCopy());
+    architecture(config);
+    object(config, "text_config").ifPresent(MlxConfig::architecture);
+  }
+
+  private static void architecture(ObjectNode config) {
     Optional<ObjectNode> rope = object(config, ROPE);
     Optional<ObjectNode> full = rope.flatMap(r -> object(r, FULL)).or(() -> rope);
     full.ifPresent(r -> rope(config, r));
     rope.flatMap(r -> object(r, SLIDING))
         .map(r -> r.get(THETA))
         .ifPresent(theta -> add(config, "rope_local_base_freq", theta));
-    if (config.get("layer_types") instanceof ArrayNode layers) {
-      if (config.path("model_type").asString("").equals("exaone4")) {
-        // A letter a layer, where others have the distance of two layers.
-        StringBuilder letters = new StringBuilder();
-        layers.forEach(layer -> letters.append(layer.asString("").equals(FULL) ? 'G' : 'L'));
-        add(config, PATTERN, config.stringNode(letters.toString()));
-      }
-      for (int i = 0; i < layers.size(); i++) {
-        if (layers.get(i).asString("").equals(FULL) && i > 0) {
-          add(config, PATTERN, config.numberNode(i + 1));
+    if (config.path("model_type").asString("").equals("exaone4")) {
+      letters(config);
+    } else if (config.get(TYPES) instanceof ArrayNode layers) {
+      for (int i = 1; i < layers.size(); i++) {
+        if (isFull(layers.get(i))) {
+          config.put(PATTERN, i + 1);
           break;
         }
       }
     }
+    object(config, "per_layer_config").ifPresent(own -> widths(config, own));
     if (config.has("num_local_experts")) {
       add(config, "num_experts", config.get("num_local_experts"));
     }
+  }
+
+  /**
+   * A letter a layer, L with a window and G without, where others have the distance of two layers
+   * without one, which this architecture of mlx-lm refuses; null where no layer has a window.
+   */
+  private static void letters(ObjectNode config) {
+    StringBuilder letters = new StringBuilder();
+    int layers = config.path("num_hidden_layers").asInt(0);
+    JsonNode pattern = config.path(PATTERN);
+    for (int i = 0; i < layers; i++) {
+      boolean full =
+          config.get(TYPES) instanceof ArrayNode types
+              ? isFull(types.path(i))
+              : i == layers - 1
+                  || (pattern.isString()
+                      ? pattern.stringValue().charAt(i % pattern.stringValue().length()) == 'G'
+                      : (i + 1) % pattern.asInt(EVERY) == 0);
+      letters.append(full ? 'G' : 'L');
+    }
+    boolean windows = config.path(WINDOW).asInt(0) > 0 && letters.indexOf("L") >= 0;
+    config.set(PATTERN, windows ? config.stringNode(letters.toString()) : NullNode.getInstance());
+    add(config, WINDOW, NullNode.getInstance());
+  }
+
+  /**
+   * What Gemma 4's layers without a window have of their own, which newer files say layer by layer.
+   */
+  private static void widths(ObjectNode config, ObjectNode own) {
+    JsonNode layers = config.path(TYPES);
+    for (int i = 0; i < layers.size(); i++) {
+      if (isFull(layers.get(i))) {
+        JsonNode layer = own.path(String.valueOf(i));
+        JsonNode width = layer.has(HEAD) ? layer.get(HEAD) : config.path(HEAD);
+        if (width.isNumber()) {
+          add(config, "global_head_dim", width);
+        }
+        if (layer.has(KEYS)) {
+          add(config, "num_global_key_value_heads", layer.get(KEYS));
+        }
+        return;
+      }
+    }
+  }
+
+  private static boolean isFull(JsonNode layer) {
+    return layer.asString("").equals(FULL);
   }
 
   private static void rope(ObjectNode config, ObjectNode rope) {

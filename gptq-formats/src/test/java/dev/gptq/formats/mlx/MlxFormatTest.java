@@ -185,15 +185,44 @@ class MlxFormatTest {
             JsonMapper.shared()
                 .readTree(
                     """
-                    {"model_type": "exaone4",
+                    {"text_config": {"rope_parameters": {"rope_theta": 5}},
                      "layer_types": ["sliding_attention", "full_attention"],
+                     "head_dim": 16,
+                     "per_layer_config": {"1": {"head_dim": 32, "num_key_value_heads": 1}},
                      "rope_parameters":
                       {"rope_theta": 1e6, "partial_rotary_factor": 0.5, "rope_type": "default"}}
                     """);
     format().complete(config, JsonMapper.shared().createObjectNode());
     assertThat(config.get("partial_rotary_factor").doubleValue()).isEqualTo(0.5);
     assertThat(config.get("rope_scaling").isNull()).isTrue();
-    assertThat(config.get("sliding_window_pattern").stringValue()).isEqualTo("LG");
+    assertThat(config.get("global_head_dim").intValue()).isEqualTo(32);
+    assertThat(config.get("num_global_key_value_heads").intValue()).isEqualTo(1);
+    assertThat(config.at("/text_config/rope_theta").intValue()).isEqualTo(5);
+  }
+
+  /** The layers of EXAONE 4 as letters, however its configuration says it. */
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "\"sliding_window\": 9, \"sliding_window_pattern\": 2 | \"LGLGG\"",
+        "\"sliding_window\": 9, \"sliding_window_pattern\": \"LLG\" | \"LLGLG\"",
+        "\"sliding_window\": 9 | \"LLLGG\"",
+        "\"sliding_window\": null, \"sliding_window_pattern\": 4 | null",
+        "\"sliding_window_pattern\": \"LLLG\" | null"
+      })
+  void lettersOfExaone(String keys, String letters) {
+    ObjectNode config =
+        (ObjectNode)
+            JsonMapper.shared()
+                .readTree("{\"model_type\": \"exaone4\", \"num_hidden_layers\": 5, " + keys + "}");
+    format().complete(config, JsonMapper.shared().createObjectNode());
+    assertThat(config.get("sliding_window_pattern")).hasToString(letters);
+    assertThat(config.has("sliding_window")).isTrue();
+    config.putArray("layer_types").add("full_attention").add("sliding_attention");
+    config.put("num_hidden_layers", 2).put("sliding_window", 7);
+    format().complete(config, JsonMapper.shared().createObjectNode());
+    assertThat(config.get("sliding_window_pattern").stringValue()).isEqualTo("GL");
   }
 
   /** mlx-lm's own files: its values, and its tensors again from what was read. */

@@ -66,8 +66,15 @@ public final class CheckpointExporter {
       throws IOException {
     try (CheckpointWriter writer = writer(model, settings, output, overwrite)) {
       if (settings.format() instanceof GgufFormat gguf) {
-        GgufExport.write(
-            model, kept(model, work), gguf, writer.weightFile(weightFile(model, settings)));
+        Path first =
+            GgufExport.write(
+                model,
+                kept(model, work),
+                gguf,
+                writer.weightFile(weightFile(model, settings)),
+                settings.publication().shardSize());
+        return finish(
+            writer, model, work, settings.withWeightFile(first.getFileName().toString()), logs);
       } else {
         ImmutableMap<String, ModuleSettings> modules = modules(model, work, settings);
         ExpertStacks stacks = new ExpertStacks(model, settings.format());

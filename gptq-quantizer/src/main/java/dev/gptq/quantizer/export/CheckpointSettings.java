@@ -23,4 +23,9 @@ public record CheckpointSettings(
   public static CheckpointSettings of(Format format, ModuleSettings base) {
     return new CheckpointSettings(format, base, ImmutableMap.of(), Publication.DEFAULT);
   }
+
+  /** The same with a file that programs are given. */
+  CheckpointSettings withWeightFile(String name) {
+    return new CheckpointSettings(format, base, meta, publication.withWeightFile(name));
+  }
 }

@@ -119,7 +119,7 @@ public final class ModelCard {
     lines.add("## Running it");
     lines.add("");
     Served served = Served.of(model, modules::containsKey, modules.values(), false);
-    String file = ModelNames.gguf(model, publication, settings);
+    String file = publication.weightFile().orElse("");
     for (Server server : Server.running(settings.format().id(), served)) {
       lines.add("- " + server.title() + ": `" + server.command(title(), file) + "`");
     }

@@ -1,9 +1,11 @@
 package dev.gptq.quantizer.export;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.packed.PackedModules;
 import dev.gptq.models.Model;
+import dev.gptq.models.family.Step;
 import dev.gptq.quantizer.observe.FusedModules;
 import dev.gptq.quantizer.pipeline.ExpertCounts;
 import java.util.Collection;
@@ -20,7 +22,7 @@ import tools.jackson.databind.node.ObjectNode;
  * @param partial whether modules of the blocks were left out
  * @param split whether some were that servers make one of with others that were not
  * @param mixed whether modules may differ in their settings
- * @param window whether its configuration has a sliding window
+ * @param windows positions that each layer with attention sees, 0 for all of a text
  */
 public record Served(
     String type,
@@ -29,7 +31,7 @@ public record Served(
     boolean partial,
     boolean split,
     boolean mixed,
-    boolean window) {
+    ImmutableList<Integer> windows) {
 
   /** What becomes of a model of which the selected modules are quantized. */
   public static Served of(
@@ -46,7 +48,18 @@ public record Served(
             .anyMatch(selection.negate()),
         FusedModules.split(model.spec(), selection).isPresent(),
         mixed || ImmutableSet.copyOf(settings).size() > 1,
-        model.config().text().json().path("sliding_window").asLong(0) > 0);
+        windows(model));
+  }
+
+  /** A window as long as the longest text is none. */
+  private static ImmutableList<Integer> windows(Model model) {
+    int context = model.spec().context();
+    return model.spec().blocks().stream()
+        .flatMap(block -> block.steps().stream())
+        .filter(Step.Attention.class::isInstance)
+        .map(step -> ((Step.Attention) step).spec().window())
+        .map(window -> window < context ? window : 0)
+        .collect(ImmutableList.toImmutableList());
   }
 
   /** Of a model as it lies on the disk, quantized. */
@@ -65,7 +78,7 @@ public record Served(
 
   /** The same for who has been told what is split. */
   public Served withoutSplit() {
-    return new Served(type, settings, experts, partial, false, mixed, window);
+    return new Served(type, settings, experts, partial, false, mixed, windows);
   }
 
   boolean all(Predicate<ModuleSettings> property) {

@@ -92,9 +92,6 @@ public enum Server {
   },
   /** The runner for Apple's machines. */
   MLX_LM("mlx-lm", "mlx") {
-    // Types whose layers with a window it computes as if they had none.
-    private static final ImmutableSet<String> WINDOWLESS = ImmutableSet.of("gemma2", "mistral");
-
     private static final ImmutableSet<String> UNKNOWN =
         ImmutableSet.of(
             "arcee",
@@ -111,13 +108,9 @@ public enum Server {
 
     @Override
     Optional<String> refusalOf(String format, Served what) {
-      if (what.window() && WINDOWLESS.contains(what.type())) {
-        return Optional.of(
-            "has no sliding window for " + what.type() + " and computes longer texts otherwise");
-      }
       return UNKNOWN.contains(what.type())
           ? Optional.of("refuses models of type " + what.type())
-          : Optional.empty();
+          : MlxWindows.refusal(what);
     }
 
     @Override

@@ -5,6 +5,7 @@ import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.OutputPlace;
 import dev.gptq.formats.gguf.GgufBlocks;
 import dev.gptq.formats.gguf.GgufMetadata;
+import dev.gptq.formats.gguf.GgufShards;
 import dev.gptq.formats.gguf.GgufTensor;
 import dev.gptq.formats.gguf.GgufType;
 import dev.gptq.formats.gguf.GgufWriter;
@@ -28,14 +29,15 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.function.IntUnaryOperator;
 import java.util.function.Supplier;
 
 /**
- * Writes a quantized model as one GGUF file, for llama.cpp and what is built on it: the codes and
- * scales of its modules, and all other matrices in their own type. Rows of queries and keys move
- * where the architecture wants the two channels that turn together side by side, and experts are
- * put together.
+ * Writes a quantized model as GGUF, one file or several, for llama.cpp and what is built on it: the
+ * codes and scales of its modules, and all other matrices in their own type. Rows of queries and
+ * keys move where the architecture wants the two channels that turn together side by side, and
+ * experts are put together.
  */
 public final class GgufExport {
   private final Model model;
@@ -74,22 +76,39 @@ public final class GgufExport {
   }
 
   /**
-   * Writes a model with its quantized modules.
+   * Writes a model with its quantized modules and returns the file, or the first of several.
    *
+   * @param shardSize most bytes of tensors in one file; all in one where it is empty
    * @throws BadInputException if GGUF has no place for something
    */
-  public static void write(Model model, Modules modules, GgufFormat format, Path file)
+  public static Path write(
+      Model model, Modules modules, GgufFormat format, Path file, OptionalLong shardSize)
       throws IOException {
-    new GgufExport(model, modules, format).write(file, false);
+    return new GgufExport(model, modules, format).write(file, shardSize, false).first();
   }
 
   /**
-   * Writes the model in a folder and returns the number of quantized modules.
+   * What was written.
    *
+   * @param first the file, or the first of several
+   * @param modules how many were quantized
+   */
+  public record Written(Path first, int modules) {}
+
+  /**
+   * Writes the model in a folder.
+   *
+   * @param shardSize most bytes of tensors in one file; all in one where it is empty
    * @throws BadInputException if the model is not quantized, or GGUF has no place for something
    */
-  public static int write(Path folder, Path file, Ends ends, boolean overwrite) throws IOException {
-    GgufWriter.requireReplaceable(file, overwrite);
+  public static Written write(
+      Path folder, Path file, Ends ends, OptionalLong shardSize, boolean overwrite)
+      throws IOException {
+    if (shardSize.isPresent()) {
+      GgufShards.requireReplaceable(file, overwrite);
+    } else {
+      GgufWriter.requireReplaceable(file, overwrite);
+    }
     OutputPlace.requireApart(file, ImmutableList.of(folder));
     try (Model model = Model.open(folder)) {
       if (model.quantization().isEmpty()) {
@@ -104,11 +123,11 @@ public final class GgufExport {
                       ? Optional.of(quantized.read(module).matrix())
                       : Optional.empty(),
               GgufFormat.of(ends))
-          .write(file, overwrite);
+          .write(file, shardSize, overwrite);
     }
   }
 
-  private int write(Path file, boolean overwrite) throws IOException {
+  private Written write(Path file, OptionalLong shardSize, boolean overwrite) throws IOException {
     for (Map.Entry<String, Parameter> parameter :
         Parameters.of(model.spec()).tensors().entrySet()) {
       add(parameter.getKey());
@@ -128,14 +147,16 @@ public final class GgufExport {
     metadata.put("general.quantization_version", 2);
     metadata.put(
         "general.file_type", format.mixture().map(Mixture::fileType).orElseGet(this::fileType));
-    GgufWriter.write(
-        file,
-        metadata,
+    List<GgufTensor> all =
         tensors.entrySet().stream()
             .map(tensor -> finished(tensor.getKey(), tensor.getValue()))
-            .toList(),
-        overwrite);
-    return packed;
+            .toList();
+    if (shardSize.isPresent()) {
+      Path first = GgufShards.write(file, metadata, all, shardSize.getAsLong(), overwrite);
+      return new Written(first, packed);
+    }
+    GgufWriter.write(file, metadata, all, overwrite);
+    return new Written(file, packed);
   }
 
   /** That of the type that most weights have. */

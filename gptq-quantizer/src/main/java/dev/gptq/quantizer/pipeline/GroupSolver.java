@@ -61,7 +61,11 @@ final class GroupSolver {
       return modules.stream()
           .flatMap(module -> {
             String name = block.spec().nameOf(module);
-            return solve(List.of(module), settings.optionsOf(name), calibrated).stream();
+            long tokens = settings.importance().get().tokens(name);
+            return solve(List.of(module), settings.optionsOf(name), calibrated).stream()
+                .map(solved ->
+                    new Solved(
+                        solved.quantized(), solved.packed(), solved.report().withTokens(tokens)));
           })
           .collect(ImmutableList.toImmutableList());
     }

@@ -18,6 +18,13 @@ import java.util.Optional;
  * and scales are fitted by what an error of each column costs.
  */
 public final class Importance {
+  /**
+   * Tokens that Hessians are said to be of: many, so that they are not damped for want of them, and
+   * a power of two, so that means keep their bits. How many there were says how far correlations
+   * can be trusted, and here are none; the two forms of a file say it differently.
+   */
+  private static final long AS_IF_OF = 1 << 22;
+
   private final ImmutableMap<String, Columns> modules;
   private final String digest;
 
@@ -53,7 +60,7 @@ public final class Importance {
     this.modules = modules;
     Hasher hasher = Hashing.sha256().newHasher();
     modules.forEach((name, columns) -> {
-      hasher.putString(name, StandardCharsets.UTF_8).putLong(columns.tokens());
+      hasher.putString(name, StandardCharsets.UTF_8).putBoolean(columns.tokens() > 0);
       for (float mean : columns.means()) {
         hasher.putFloat(mean);
       }
@@ -61,21 +68,26 @@ public final class Importance {
     this.digest = hasher.hash().toString();
   }
 
-  /** The Hessian of a module, if any token reached it. */
-  Optional<Hessian> hessian(String module, Backend backend, TensorScope scope) {
+  /** The tokens that reached a module. */
+  long tokens(String module) {
     Columns columns = modules.get(module);
-    if (columns == null || columns.tokens() == 0) {
+    return columns == null ? 0 : columns.tokens();
+  }
+
+  /** The Hessian of a module, if any token reached it, as if of very many. */
+  Optional<Hessian> hessian(String module, Backend backend, TensorScope scope) {
+    if (tokens(module) == 0) {
       return Optional.empty();
     }
-    float[] diagonal = columns.means().clone();
+    float[] diagonal = modules.get(module).means().clone();
     for (int i = 0; i < diagonal.length; i++) {
-      diagonal[i] *= columns.tokens();
+      diagonal[i] *= AS_IF_OF;
     }
     Tensor matrix = scope.zeros(DType.F32, diagonal.length, diagonal.length, Layout.ROW_MAJOR);
     try (TensorScope local = backend.newScope()) {
       backend.linalg().addToDiagonal(local.upload(diagonal), matrix);
     }
-    return Optional.of(Hessian.of(backend, matrix, columns.tokens()));
+    return Optional.of(Hessian.of(backend, matrix, AS_IF_OF));
   }
 
   /** Bytes of numbers that it holds in Java's heap. */

@@ -59,6 +59,15 @@ public record ModuleReport(
 
   /** The same after more time. */
   public ModuleReport plusSeconds(double more) {
+    return with(tokens, seconds + more);
+  }
+
+  /** The same of so many tokens. */
+  ModuleReport withTokens(long seen) {
+    return with(seen, seconds);
+  }
+
+  private ModuleReport with(long seen, double time) {
     return new ModuleReport(
         layer,
         module,
@@ -73,8 +82,8 @@ public record ModuleReport(
         rtnError,
         rtnRelativeError,
         damp,
-        tokens,
+        seen,
         fallback,
-        seconds + more);
+        time);
   }
 }

@@ -6,6 +6,7 @@ import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Backend;
 import dev.gptq.formats.FileFailure;
 import dev.gptq.formats.gguf.GgufFile;
+import dev.gptq.formats.gguf.GgufShards;
 import dev.gptq.formats.gguf.GgufType;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.safetensors.Checkpoint;
@@ -557,15 +558,18 @@ public final class QuantizationPlan implements AutoCloseable {
         : Checkpoint.open(place);
   }
 
-  /** Where a run puts the model that it makes, in the first of its formats: a folder, or a file. */
-  public Path place() {
+  /**
+   * Where a run puts the model that it makes, in the first of its formats: a folder, or a file, of
+   * several the first.
+   */
+  public Path place() throws IOException {
     return place(request.checkpoints().getFirst());
   }
 
-  private Path place(CheckpointSettings checkpoint) {
+  private Path place(CheckpointSettings checkpoint) throws IOException {
     Path folder = request.folder(checkpoint);
     return checkpoint.format() instanceof GgufFormat
-        ? folder.resolve(CheckpointExporter.weightFile(model, checkpoint))
+        ? GgufShards.first(folder.resolve(CheckpointExporter.weightFile(model, checkpoint)))
         : folder;
   }
 

@@ -7,6 +7,9 @@ import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.Backends;
 import dev.gptq.backend.Rehearsal;
+import dev.gptq.grid.GridSpec;
+import dev.gptq.grid.Scheme;
+import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantize.Hessian;
 import dev.gptq.tensor.TensorScope;
 import org.junit.jupiter.api.Test;
@@ -14,6 +17,8 @@ import org.junit.jupiter.api.Test;
 final class ImportanceTest {
   /** More than the columns of the largest square that an array holds, 46340. */
   private static final int MANY = 50_000;
+
+  private static final GridSpec GRID = GridSpec.of(Scheme.SYMMETRIC, 4);
 
   private static float[] means(int columns) {
     float[] means = new float[columns];
@@ -36,7 +41,8 @@ final class ImportanceTest {
     try (Backend backend = Backends.open("simd", BackendOptions.defaults(), _ -> {});
         TensorScope scope = backend.newScope()) {
       Hessian hessian = importance.hessian("some", backend, scope).orElseThrow();
-      assertThat(hessian.tokens()).isEqualTo(4);
+      assertThat(Damping.of(GptqOptions.of(GRID, -1), hessian.tokens(), MANY / 2).damping())
+          .isEqualTo(GptqOptions.of(GRID, -1).damping());
       assertThat(hessian.meanSquares()).containsExactly(means(20));
       assertThat(importance.hessian("none", backend, scope)).isEmpty();
       assertThat(importance.hessian("other", backend, scope)).isEmpty();
