@@ -61,6 +61,14 @@ public interface Backend extends AutoCloseable {
   Backend newLane();
 
   /**
+   * A lane through which much is copied and that computes little, with what copies of this backend
+   * have to be as fast.
+   */
+  default Backend newCopyingLane() {
+    return newLane();
+  }
+
+  /**
    * Whether a lane can bring tensors into memory while this backend computes, and it computes no
    * slower for that: a device to which memory is copied by other means than those that compute.
    */

@@ -94,6 +94,12 @@ public final class CheckedBackend implements Backend {
     return new CheckedBackend(backend.newLane());
   }
 
+  /** A lane with the same checks, which belongs to the calling thread. */
+  @Override
+  public Backend newCopyingLane() {
+    return new CheckedBackend(backend.newCopyingLane());
+  }
+
   @Override
   public boolean copiesBesideWork() {
     return backend.copiesBesideWork();

@@ -4,15 +4,15 @@ import java.util.concurrent.Future;
 import java.util.function.Function;
 
 /**
- * A lane of a backend with a thread of its own, which does one thing after the other beside the
- * work of the backend.
+ * A {@linkplain Backend#newCopyingLane copying lane} of a backend with a thread of its own, which
+ * does one thing after the other beside the work of the backend.
  */
 public final class SideLane implements AutoCloseable {
   private final OwnThread own;
 
   /** Begins to open a lane; what goes wrong is thrown by the first work. */
   public SideLane(String name, Backend backend) {
-    this.own = OwnThread.open(name, backend::newLane);
+    this.own = OwnThread.open(name, backend::newCopyingLane);
   }
 
   /**

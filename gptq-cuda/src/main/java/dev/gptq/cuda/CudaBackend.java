@@ -174,7 +174,16 @@ final class CudaBackend implements Backend {
 
   @Override
   public Backend newLane() {
-    return new CudaBackend(context.newLane(), devices, activationType, info, 1, true);
+    return lane(context.newLane(Staging.LANE_BUFFER_BYTES, true));
+  }
+
+  @Override
+  public Backend newCopyingLane() {
+    return lane(context.newLane(Staging.BUFFER_BYTES, false));
+  }
+
+  private CudaBackend lane(CudaContext own) {
+    return new CudaBackend(own, devices, activationType, info, 1, true);
   }
 
   @Override

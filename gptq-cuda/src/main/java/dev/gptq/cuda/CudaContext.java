@@ -97,22 +97,30 @@ record CudaContext(
   }
 
   /**
-   * Makes the device's context that of this thread too, with a queue of its own. Libraries are
-   * opened once they are needed: not all lanes compute.
+   * Makes the device's context that of this thread too, with a queue of its own.
+   *
+   * @param stagingBytes of each buffer on the way in and out
+   * @param computes whether libraries are opened now, and not once they are needed
    */
-  CudaContext newLane() {
+  CudaContext newLane(long stagingBytes, boolean computes) {
     return Holdings.allOrNothing(taken -> {
       enter(queue.driver(), device, taken);
       CudaQueue own = taken.add(queue.another(), CudaQueue::close);
-      return new CudaContext(
-          device,
-          own,
-          memory.on(own),
-          taken.add(new Staging(own, Staging.LANE_BUFFER_BYTES), Staging::close),
-          new Kernels(own, kernels.modules()),
-          products(own, libraries, taken),
-          factorisations(own, libraries, taken),
-          libraries);
+      CudaContext lane =
+          new CudaContext(
+              device,
+              own,
+              memory.on(own),
+              taken.add(new Staging(own, stagingBytes), Staging::close),
+              new Kernels(own, kernels.modules()),
+              products(own, libraries, taken),
+              factorisations(own, libraries, taken),
+              libraries);
+      if (computes) {
+        lane.blas();
+        lane.solver();
+      }
+      return lane;
     });
   }
 

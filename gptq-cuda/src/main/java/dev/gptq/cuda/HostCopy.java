@@ -8,8 +8,7 @@ import java.util.stream.IntStream;
  * mapped file whose pages it is the first to touch, so that large copies are shared by all.
  */
 final class HostCopy {
-  /** A lane's buffer is worth a few of them. */
-  private static final long SLICE = 512L << 10;
+  private static final long SLICE = 1L << 20;
 
   /** Below this many slices it is not worth waking others. */
   private static final int FEW = 4;

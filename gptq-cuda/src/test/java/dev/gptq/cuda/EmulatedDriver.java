@@ -250,6 +250,8 @@ final class EmulatedDriver implements CudaDriver {
     known(stream);
     Block block = blocks.remove(address);
     require(block != null, "a block is freed that is not allocated");
+    arrive(stream);
+    copies.release(block.memory());
     require(owners.remove(address).equals(current.get()), "a block of another device is freed");
     for (long i = 0; i < GUARD; i++) {
       require(canary(block, i) && canary(block, GUARD + block.bytes() + i), "written outside");
@@ -281,8 +283,12 @@ final class EmulatedDriver implements CudaDriver {
   @Override
   public synchronized void copyToDevice(long device, MemorySegment host, long bytes, long stream) {
     known(stream);
-    at(device, bytes).copyFrom(host.asSlice(0, bytes));
-    copies.toDevice(stream, host.asSlice(0, bytes));
+    copies.toDevice(stream, host.asSlice(0, bytes), at(device, bytes));
+  }
+
+  /** What was copied to the device in a stream is there for what the stream does next. */
+  synchronized void arrive(long stream) {
+    copies.arrive(stream);
   }
 
   @Override
@@ -290,6 +296,7 @@ final class EmulatedDriver implements CudaDriver {
       MemorySegment host, long device, long pitch, long bytes, long runs, long stream) {
     known(stream);
     require(pitch >= bytes, "runs overlap");
+    arrive(stream);
     for (long run = 0; run < runs; run++) {
       copies.toHost(stream, host.asSlice(run * bytes, bytes), at(device + run * pitch, bytes));
     }
@@ -309,6 +316,7 @@ final class EmulatedDriver implements CudaDriver {
       long to, int toDevice, long from, int fromDevice, long bytes, long stream) {
     known(stream);
     require(current.get() == toDevice && toDevice != fromDevice, "a copy by another device");
+    arrive(stream);
     require(owner(to) == toDevice && owner(from) == fromDevice, "memory of another device");
     at(to, bytes).copyFrom(at(from, bytes));
     ways.add(reached.contains(List.of(toDevice, fromDevice)) ? "direct" : "through the host");
@@ -327,6 +335,7 @@ final class EmulatedDriver implements CudaDriver {
   @Override
   public synchronized void zero(long device, long bytes, long stream) {
     known(stream);
+    arrive(stream);
     at(device, bytes).fill((byte) 0);
   }
 
@@ -406,6 +415,7 @@ final class EmulatedDriver implements CudaDriver {
         sharedBytes <= shared.getOrDefault(function, SHARED_WITHOUT_ASKING),
         name + ": more shared memory than allowed");
     launched.add(name);
+    arrive(stream);
     if (kernels != null) {
       try {
         ENTRY.invokeExact(

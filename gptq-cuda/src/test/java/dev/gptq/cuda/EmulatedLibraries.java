@@ -14,9 +14,21 @@ final class EmulatedLibraries {
 
   /** Products in float64, rounded once. */
   static final class Blas implements CudaBlas {
+    private final Runnable before;
+
+    /**
+     * For a stream.
+     *
+     * @param before what it does before each product
+     */
+    Blas(Runnable before) {
+      this.before = before;
+    }
+
     @Override
     public void gemm(
         int m, int n, int k, float alpha, Operand a, Operand b, float beta, Operand c) {
+      before.run();
       if (c.transposed() || c.stride() < Math.max(1, m)) {
         throw new AssertionError("not a result: " + c);
       }
@@ -69,6 +81,17 @@ final class EmulatedLibraries {
 
   /** Cholesky in float64, rounded once. */
   static final class Solver implements CudaSolver {
+    private final Runnable before;
+
+    /**
+     * For a stream.
+     *
+     * @param before what it does before each factorisation
+     */
+    Solver(Runnable before) {
+      this.before = before;
+    }
+
     @Override
     public long choleskyWorkspace(int n, long a, long stride) {
       return 1;
@@ -76,6 +99,7 @@ final class EmulatedLibraries {
 
     @Override
     public void cholesky(int n, long a, long stride, long workspace, long bytes, long info) {
+      before.run();
       CudaBlas.Operand x = new CudaBlas.Operand(a, stride, false, CudaBlas.Element.F32);
       double[][] l = new double[n][n];
       for (int j = 0; j < n; j++) {

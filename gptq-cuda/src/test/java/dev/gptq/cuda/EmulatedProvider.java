@@ -56,9 +56,10 @@ public final class EmulatedProvider implements BackendProvider {
     return CudaContext.open(
         driver,
         device,
-        true,
+        false,
         () -> new KernelModules(driver, KernelImages.of(device), image -> driver.module()),
         new CudaLibraries(
-            stream -> new EmulatedLibraries.Blas(), stream -> new EmulatedLibraries.Solver()));
+            stream -> new EmulatedLibraries.Blas(() -> driver.arrive(stream)),
+            stream -> new EmulatedLibraries.Solver(() -> driver.arrive(stream))));
   }
 }

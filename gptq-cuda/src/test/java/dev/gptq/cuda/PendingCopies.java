@@ -12,16 +12,39 @@ import java.util.Map;
  * before somebody waits for it; what leaves the host must not change until then.
  */
 final class PendingCopies {
-  /** What a byte of the host holds that has not come yet. */
-  private static final byte ABSENT = (byte) 0xfe;
+  /** What a byte holds that has not come yet: of floats, NaN. */
+  private static final byte ABSENT = (byte) 0xff;
 
   /** A copy in order of its stream. */
-  private record Copy(
-      long stream, long number, MemorySegment host, MemorySegment bytes, boolean arrives) {
+  private static final class Copy {
+    private final long stream;
+    private final long number;
+    private final MemorySegment host;
+    private final MemorySegment device;
+    private final MemorySegment bytes;
+    private final boolean toHost;
+    private boolean arrived;
+
+    Copy(long stream, long number, MemorySegment host, MemorySegment device, boolean toHost) {
+      this.stream = stream;
+      this.number = number;
+      this.host = host;
+      this.device = device;
+      this.toHost = toHost;
+      this.bytes = copy(toHost ? device : host);
+      (toHost ? host : device).fill(ABSENT);
+    }
+
+    void arrive() {
+      if (!arrived) {
+        (toHost ? host : device).copyFrom(bytes);
+        arrived = true;
+      }
+    }
+
     void end() {
-      if (arrives) {
-        host.copyFrom(bytes);
-      } else if (host.mismatch(bytes) >= 0) {
+      arrive();
+      if (!toHost && host.mismatch(bytes) >= 0) {
         throw new AssertionError("host memory was changed before it was copied to the device");
       }
     }
@@ -36,14 +59,26 @@ final class PendingCopies {
 
   /** A copy of these bytes, which the device has now, to the host. */
   void toHost(long stream, MemorySegment host, MemorySegment device) {
-    MemorySegment bytes = copy(device);
-    host.fill(ABSENT);
-    pending.add(new Copy(stream, ++queued, host, bytes, true));
+    pending.add(new Copy(stream, ++queued, host, device, true));
   }
 
-  /** A copy from the host that the device has already. */
-  void toDevice(long stream, MemorySegment host) {
-    pending.add(new Copy(stream, ++queued, host, copy(host), false));
+  /** A copy from the host, which the device does not have before {@link #arrive}. */
+  void toDevice(long stream, MemorySegment host, MemorySegment device) {
+    pending.add(new Copy(stream, ++queued, host, device, false));
+  }
+
+  /** What a stream copies to the device is there for what is queued in the same stream. */
+  void arrive(long stream) {
+    pending.stream().filter(copy -> copy.stream == stream && !copy.toHost).forEach(Copy::arrive);
+  }
+
+  /** Device memory is given back, to which nothing may be on its way. */
+  void release(MemorySegment memory) {
+    for (Copy copy : pending) {
+      if (!copy.toHost && !copy.arrived && memory.asOverlappingSlice(copy.device).isPresent()) {
+        throw new AssertionError("memory is freed to which another stream copies");
+      }
+    }
   }
 
   private static MemorySegment copy(MemorySegment segment) {
@@ -69,7 +104,7 @@ final class PendingCopies {
 
   private void end(long stream, long last) {
     List<Copy> ended =
-        pending.stream().filter(copy -> copy.stream() == stream && copy.number() <= last).toList();
+        pending.stream().filter(copy -> copy.stream == stream && copy.number <= last).toList();
     pending.removeAll(ended);
     ended.forEach(Copy::end);
   }

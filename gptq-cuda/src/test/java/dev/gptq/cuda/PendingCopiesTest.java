@@ -36,11 +36,24 @@ final class PendingCopiesTest {
   }
 
   @Test
+  void whatLeavesArrivesForItsStreamAlone() {
+    byte[] memory = new byte[4];
+    copies.toDevice(1, device, MemorySegment.ofArray(memory));
+    copies.arrive(2);
+    assertThat(memory).doesNotContain(1, 2, 3, 4);
+    assertThatThrownBy(() -> copies.release(MemorySegment.ofArray(memory)))
+        .hasMessageContaining("another stream copies");
+    copies.arrive(1);
+    assertThat(memory).containsExactly(1, 2, 3, 4);
+    copies.release(MemorySegment.ofArray(memory));
+  }
+
+  @Test
   void whatLeavesMustNotChange() {
-    copies.toDevice(1, MemorySegment.ofArray(host));
+    copies.toDevice(1, MemorySegment.ofArray(host), device);
     copies.await(1);
     host[0] = 1;
-    copies.toDevice(1, MemorySegment.ofArray(host));
+    copies.toDevice(1, MemorySegment.ofArray(host), device);
     Arrays.fill(host, (byte) 5);
     assertThatThrownBy(() -> copies.await(1)).hasMessageContaining("changed before it was copied");
   }
