@@ -20,8 +20,8 @@ public final class TuneOptions {
       paramLabel = "N",
       description =
           "afterwards tune codes and scales of the whole model in at most N steps of 8 windows, so that"
-              + " its predictions come close to the full-precision model's; a tenth of the text is held"
-              + " out, and where that stops gaining tuning stops; on an H200 1000 steps take 11 s with 6"
+              + " its predictions come close to the full-precision model's; a tenth of the text, at"
+              + " most 64 windows, is held out, and where that stops gaining tuning stops; on an H200 1000 steps take 11 s with 6"
               + " million weights, 20 s with 31 million (default: with --quality max 1000)")
   private Integer steps;
 

@@ -13,21 +13,25 @@ import java.util.List;
 public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> heldOut) {
   private static final int SHARE = 10;
 
+  /** Held-out windows at most: each is run through the model again and again. */
+  private static final int MOST_HELD_OUT = 64;
+
   /** Checks that there are some. */
   public TuningText {
     Preconditions.checkArgument(
         !training.isEmpty() && !heldOut.isEmpty(), "no windows to tune with");
   }
 
-  /** Holds out every tenth window, and at least the last. */
+  /** Holds out every tenth window, and at least the last; of many windows as many as are enough. */
   public static TuningText of(List<int[]> windows) {
     Preconditions.checkArgument(
         windows.size() > 1, "tuning holds out a tenth of its windows and needs at least two");
     ImmutableList.Builder<int[]> training = ImmutableList.builder();
     ImmutableList.Builder<int[]> heldOut = ImmutableList.builder();
+    int distance = Math.max(SHARE, Math.ceilDiv(windows.size(), MOST_HELD_OUT));
     for (int i = 0; i < windows.size(); i++) {
       boolean last = i + 1 == windows.size() && windows.size() < SHARE;
-      (last || i % SHARE == SHARE - 1 ? heldOut : training).add(windows.get(i));
+      (last || i % distance == distance - 1 ? heldOut : training).add(windows.get(i));
     }
     return new TuningText(training.build(), heldOut.build());
   }
@@ -35,7 +39,8 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
   /** Windows with which none is taken twice. */
   public static int enough(Tuning tuning) {
     long training = (long) tuning.steps() * Tuning.WINDOWS;
-    return (int) Math.min(Integer.MAX_VALUE, training + training / (SHARE - 1) + 1);
+    long heldOut = Math.min(MOST_HELD_OUT, training / (SHARE - 1) + 1);
+    return (int) Math.min(Integer.MAX_VALUE, training + heldOut);
   }
 
   /** Tokens of all windows. */

@@ -27,6 +27,16 @@ final class TuningTest {
     assertThatThrownBy(() -> text(1)).hasMessageContaining("at least two");
   }
 
+  /** Looks at the held-out windows would otherwise take longer than steps. */
+  @Test
+  void sixtyFourWindowsAreHeldOutAtMost() {
+    int windows = TuningText.enough(Tuning.of(1000));
+    assertThat(windows).isEqualTo(8064);
+    assertThat(text(windows).heldOut()).hasSize(64);
+    assertThat(text(windows).training()).hasSize(8000);
+    assertThat(text(641).heldOut()).hasSizeBetween(57, 64);
+  }
+
   /** Of 90 windows, those of 10 steps with 8 windows each are not enough for one more. */
   @Test
   void enoughWindowsAreThoseOfAllSteps() {
