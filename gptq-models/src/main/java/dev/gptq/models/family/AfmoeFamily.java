@@ -8,7 +8,6 @@ import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.family.Routing.Groups;
 import dev.gptq.models.family.Routing.Score;
 import java.util.Optional;
-import java.util.stream.IntStream;
 
 /**
  * Arcee Trinity: norms on both sides of attention and feed-forward, normalised heads, a gate on
@@ -102,11 +101,7 @@ final class AfmoeFamily implements ModelFamily {
             "mlp.router.gate",
             config.size("hidden_size"),
             routing,
-            IntStream.range(0, count)
-                .<Body>mapToObj(e ->
-                    LlamaLayout.feedForward(config, "mlp.experts." + e + ".", inner, false)
-                        .asExpert(e, FusedExperts.below("mlp.experts.")))
-                .collect(ImmutableList.toImmutableList()));
+            LlamaLayout.experts(config, "mlp.experts.", count, inner));
     return (in, out) ->
         ImmutableList.<Step>builder()
             .addAll(shared.steps(in, out))

@@ -5,7 +5,6 @@ import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.family.Routing.Groups;
 import dev.gptq.models.family.Routing.Score;
 import java.util.Optional;
-import java.util.stream.IntStream;
 
 /**
  * Command with experts: the layers of {@link CohereFamily}, the first perhaps dense, the others
@@ -70,11 +69,7 @@ final class CohereExperts {
             "mlp.gate",
             config.size("hidden_size"),
             routing(config, count).withScaling(share),
-            IntStream.range(0, count)
-                .<Body>mapToObj(e ->
-                    LlamaLayout.feedForward(config, "mlp.experts." + e + ".", inner, false)
-                        .asExpert(e, FusedExperts.below("mlp.experts.")))
-                .collect(ImmutableList.toImmutableList()));
+            LlamaLayout.experts(config, "mlp.experts.", count, inner));
     if (shared == 0) {
       return experts;
     }

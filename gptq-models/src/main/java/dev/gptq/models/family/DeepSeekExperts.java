@@ -1,11 +1,9 @@
 package dev.gptq.models.family;
 
-import com.google.common.collect.ImmutableList;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.family.Routing.Groups;
 import dev.gptq.models.family.Routing.Score;
 import java.util.Optional;
-import java.util.stream.IntStream;
 
 /** Experts as DeepSeek has them, which others took over: groups, a factor, shared experts. */
 final class DeepSeekExperts {
@@ -84,11 +82,7 @@ final class DeepSeekExperts {
             "mlp.gate",
             config.size("hidden_size"),
             routing,
-            IntStream.range(0, count(config))
-                .<Body>mapToObj(e ->
-                    LlamaLayout.feedForward(config, "mlp.experts." + e + ".", inner, false)
-                        .asExpert(e, FusedExperts.below("mlp.experts.")))
-                .collect(ImmutableList.toImmutableList()));
+            LlamaLayout.experts(config, "mlp.experts.", count(config), inner));
     return experts.withShared(
         LlamaLayout.feedForward(
             config, "mlp.shared_experts.", shared * inner, DeepSeekFamily.hasBias(config)),

@@ -1,11 +1,9 @@
 package dev.gptq.models.family;
 
-import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.models.config.ModelConfig;
 import java.util.Optional;
-import java.util.stream.IntStream;
 
 /**
  * ERNIE 4.5 with experts: softmax scores that are corrected when choosing, shared experts, some
@@ -50,14 +48,12 @@ final class ErnieMoeFamily implements ModelFamily {
             config.size("hidden_size"),
             Routing.softmax(config.anyInt("moe_k", "num_experts_per_tok"), true)
                 .withCorrection("mlp.moe_statics.e_score_correction_bias"),
-            IntStream.range(
-                    0,
-                    config.experts(
-                        config.blocks("num_hidden_layers"), "moe_num_experts", "num_experts"))
-                .<Body>mapToObj(e ->
-                    LlamaLayout.feedForward(config, "mlp.experts." + e + ".", inner, false)
-                        .asExpert(e, FusedExperts.below("mlp.experts.")))
-                .collect(ImmutableList.toImmutableList()));
+            LlamaLayout.experts(
+                config,
+                "mlp.experts.",
+                config.experts(
+                    config.blocks("num_hidden_layers"), "moe_num_experts", "num_experts"),
+                inner));
     int shared = config.intValue("moe_num_shared_experts", 2);
     return shared == 0
         ? experts

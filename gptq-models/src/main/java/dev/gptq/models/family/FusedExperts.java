@@ -1,7 +1,10 @@
 package dev.gptq.models.family;
 
+import com.google.common.collect.ImmutableList;
 import dev.gptq.models.family.FusedSpec.Order;
 import dev.gptq.models.family.LinearSpec.Storage;
+import java.util.function.IntFunction;
+import java.util.stream.IntStream;
 
 /**
  * How a checkpoint may keep the weights of all experts of a layer in two tensors.
@@ -27,6 +30,13 @@ record FusedExperts(String gateUp, String down, Order order, Storage storage) {
   /** The same with gate and up in turns. */
   FusedExperts interleaved() {
     return new FusedExperts(gateUp, down, Order.INTERLEAVED, storage);
+  }
+
+  /** All experts of a layer, of which each may be a part of these tensors. */
+  ImmutableList<Body> split(int count, IntFunction<FeedForward> expert) {
+    return IntStream.range(0, count)
+        .<Body>mapToObj(e -> expert.apply(e).asExpert(e, this))
+        .collect(ImmutableList.toImmutableList());
   }
 
   FusedSpec gate(int expert) {

@@ -9,7 +9,6 @@ import dev.gptq.models.family.NormSpec.Kind;
 import dev.gptq.models.family.Step.Split.Part;
 import java.util.Optional;
 import java.util.OptionalInt;
-import java.util.stream.IntStream;
 
 /**
  * A block of Gemma 4; keys and values have names of their kind of layer, since others read them.
@@ -155,11 +154,10 @@ final class Gemma4Block {
             hidden,
             Routing.softmax(config.intBetween("top_k_experts", 1, count), true)
                 .withGains("router.per_expert_scale"),
-            IntStream.range(0, count)
-                .<Body>mapToObj(e ->
-                    FeedForward.named("experts." + e + ".", hidden, inner, function, false)
-                        .asExpert(e, FusedExperts.below("experts.")))
-                .collect(ImmutableList.toImmutableList()));
+            FusedExperts.below("experts.")
+                .split(
+                    count,
+                    e -> FeedForward.named("experts." + e + ".", hidden, inner, function, false)));
     float epsilon = (float) config.doubleValue("rms_norm_eps", 1e-6);
     ImmutableList.Builder<Step> steps = ImmutableList.builder();
     steps.addAll(feedForward().steps(in, out));

@@ -5,7 +5,6 @@ import com.google.common.collect.ImmutableSet;
 import dev.gptq.models.config.ModelConfig;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.IntStream;
 
 /**
  * Granite with experts, with a layer that all tokens take, and version 4, which may have Mamba-2 in
@@ -104,9 +103,7 @@ final class GraniteMoeFamily implements ModelFamily {
         config.size("hidden_size"),
         Routing.softmax(config.intBetween("num_experts_per_tok", 1, count), true)
             .withScaling(factor),
-        IntStream.range(0, count)
-            .<Body>mapToObj(e -> MixtralFamily.expert(config, EXPERTS, e).asExpert(e, together))
-            .collect(ImmutableList.toImmutableList()));
+        together.split(count, e -> MixtralFamily.expert(config, EXPERTS + e + ".")));
   }
 
   private static Optional<Body> shared(ModelConfig config) {

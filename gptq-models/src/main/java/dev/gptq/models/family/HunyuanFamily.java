@@ -1,12 +1,10 @@
 package dev.gptq.models.family;
 
-import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.family.NormSpec.Kind;
 import dev.gptq.models.family.SelfAttention.QueryKeyNorm;
 import java.util.Optional;
-import java.util.stream.IntStream;
 
 /**
  * Hunyuan: Llama whose rotated queries and keys are normalised head by head, perhaps with experts
@@ -48,15 +46,7 @@ final class HunyuanFamily implements ModelFamily {
             "mlp.gate.wg",
             config.size("hidden_size"),
             Routing.softmax(config.intBetween("moe_topk", 1, count, 1), true),
-            IntStream.range(0, count)
-                .<Body>mapToObj(e ->
-                    LlamaLayout.feedForward(
-                            config,
-                            "mlp.experts." + e + ".",
-                            config.size("intermediate_size"),
-                            false)
-                        .asExpert(e, FusedExperts.below("mlp.experts.")))
-                .collect(ImmutableList.toImmutableList()))
+            LlamaLayout.experts(config, "mlp.experts.", count, config.size("intermediate_size")))
         .withShared(
             LlamaLayout.feedForward(
                 config, "mlp.shared_mlp.", config.size("intermediate_size"), false),

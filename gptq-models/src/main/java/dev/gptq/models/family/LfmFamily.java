@@ -11,7 +11,6 @@ import dev.gptq.models.family.SelfAttention.QueryKeyNorm;
 import dev.gptq.models.family.Step.Split.Part;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.IntStream;
 
 /**
  * LFM2: gated short convolutions in most layers, attention with normalised heads in the others;
@@ -83,11 +82,7 @@ final class LfmFamily implements ModelFamily {
         "feed_forward.gate",
         config.size("hidden_size"),
         routing,
-        IntStream.range(0, count)
-            .<Body>mapToObj(e ->
-                feedForward(config, prefix + e + ".", inner)
-                    .asExpert(e, FusedExperts.below(prefix)))
-            .collect(ImmutableList.toImmutableList()));
+        FusedExperts.below(prefix).split(count, e -> feedForward(config, prefix + e + ".", inner)));
   }
 
   /** Two thirds of what the file says, times a factor, up to the next multiple. */

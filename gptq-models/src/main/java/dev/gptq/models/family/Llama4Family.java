@@ -9,7 +9,6 @@ import dev.gptq.models.family.Routing.Groups;
 import dev.gptq.models.family.Routing.Score;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.IntStream;
 
 /**
  * Llama 4: rotated layers that see their chunk only and normalise rotated heads, layers without
@@ -131,11 +130,7 @@ final class Llama4Family implements ModelFamily {
                 1,
                 Optional.empty(),
                 Groups.NONE),
-            IntStream.range(0, count)
-                .<Body>mapToObj(e ->
-                    LlamaLayout.feedForward(config, experts + e + ".", inner, false)
-                        .asExpert(e, together))
-                .collect(ImmutableList.toImmutableList()))
+            LlamaLayout.experts(config, experts, count, inner, together))
         .weighingInputs()
         .withShared(
             LlamaLayout.feedForward(config, "feed_forward.shared_expert.", inner, false),

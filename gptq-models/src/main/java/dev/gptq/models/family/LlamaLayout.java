@@ -99,6 +99,17 @@ public final class LlamaLayout {
         bias);
   }
 
+  /** Experts with the names of Llama's modules, below {@code prefix} and their number. */
+  static ImmutableList<Body> experts(ModelConfig config, String prefix, int count, int inner) {
+    return experts(config, prefix, count, inner, FusedExperts.below(prefix));
+  }
+
+  /** The same where a checkpoint may keep them together in another way. */
+  static ImmutableList<Body> experts(
+      ModelConfig config, String prefix, int count, int inner, FusedExperts together) {
+    return together.split(count, e -> feedForward(config, prefix + e + ".", inner, false));
+  }
+
   /**
    * Positions that a layer's queries see, 0 for all, where {@code layer_types} says which layers
    * have a window.

@@ -1,13 +1,11 @@
 package dev.gptq.models.family;
 
-import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.family.Routing.Groups;
 import dev.gptq.models.family.Routing.Score;
 import java.util.Optional;
-import java.util.stream.IntStream;
 
 /**
  * MiniMax M2: all queries and all keys normalised together, experts in every layer with logistic
@@ -43,12 +41,11 @@ final class MiniMaxFamily implements ModelFamily {
             "block_sparse_moe.gate",
             config.size("hidden_size"),
             routing,
-            IntStream.range(
-                    0,
-                    config.experts(
-                        config.blocks("num_hidden_layers"), "num_local_experts", "num_experts"))
-                .<Body>mapToObj(e -> MixtralFamily.expert(config, "block_sparse_moe.experts.", e))
-                .collect(ImmutableList.toImmutableList()));
+            MixtralFamily.experts(
+                config,
+                "block_sparse_moe.experts.",
+                config.experts(
+                    config.blocks("num_hidden_layers"), "num_local_experts", "num_experts")));
     return LlamaLayout.decoder(
         "MiniMax M2", config, false, layer -> LlamaLayout.block(config, attention, experts));
   }

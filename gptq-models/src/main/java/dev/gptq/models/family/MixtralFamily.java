@@ -4,7 +4,6 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.backend.Activation;
 import dev.gptq.models.config.ModelConfig;
-import java.util.stream.IntStream;
 
 /** Mixtral: Mistral with experts. */
 final class MixtralFamily implements ModelFamily {
@@ -16,20 +15,13 @@ final class MixtralFamily implements ModelFamily {
 
   @Override
   public DecoderSpec describe(ModelConfig config) {
+    int count = config.experts(config.blocks("num_hidden_layers"), "num_local_experts");
     Experts experts =
         new Experts(
             "block_sparse_moe.gate",
             config.size("hidden_size"),
-            Routing.softmax(
-                config.intBetween(
-                    "num_experts_per_tok",
-                    1,
-                    config.experts(config.blocks("num_hidden_layers"), "num_local_experts")),
-                true),
-            IntStream.range(
-                    0, config.experts(config.blocks("num_hidden_layers"), "num_local_experts"))
-                .<Body>mapToObj(e -> expert(config, "block_sparse_moe.experts.", e))
-                .collect(ImmutableList.toImmutableList()));
+            Routing.softmax(config.intBetween("num_experts_per_tok", 1, count), true),
+            experts(config, "block_sparse_moe.experts.", count));
     return LlamaLayout.decoder(
         "Mixtral",
         config,
@@ -41,17 +33,20 @@ final class MixtralFamily implements ModelFamily {
                 experts));
   }
 
-  static FeedForward expert(ModelConfig config, String experts, int index) {
-    String prefix = experts + index + ".";
+  /** Mixtral's experts, below {@code prefix} and their number. */
+  static ImmutableList<Body> experts(ModelConfig config, String prefix, int count) {
+    return FusedExperts.below(prefix).split(count, e -> expert(config, prefix + e + "."));
+  }
+
+  static FeedForward expert(ModelConfig config, String prefix) {
     Activation function = Switches.activation(config, "hidden_act", "silu");
     return new FeedForward(
-            prefix + "w1",
-            prefix + "w3",
-            prefix + "w2",
-            config.size("hidden_size"),
-            config.size("intermediate_size"),
-            function,
-            false)
-        .asExpert(index, FusedExperts.below(experts));
+        prefix + "w1",
+        prefix + "w3",
+        prefix + "w2",
+        config.size("hidden_size"),
+        config.size("intermediate_size"),
+        function,
+        false);
   }
 }

@@ -7,7 +7,6 @@ import dev.gptq.formats.json.JsonConfig;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.family.NormSpec.Kind;
 import java.util.Optional;
-import java.util.stream.IntStream;
 
 /**
  * Phi-3.5-MoE: Mixtral with layer norms and two experts that are chosen one after the other, each
@@ -54,9 +53,7 @@ final class PhiMoeFamily implements ModelFamily {
         "block_sparse_moe.gate",
         config.size("hidden_size"),
         Routing.oneByOne(config.doubleValue("router_jitter_noise", 0.01)),
-        IntStream.range(0, count)
-            .<Body>mapToObj(e -> MixtralFamily.expert(config, "block_sparse_moe.experts.", e))
-            .collect(ImmutableList.toImmutableList()));
+        MixtralFamily.experts(config, "block_sparse_moe.experts.", count));
   }
 
   /** A longer context has a factor on cosine and sine of its own, and no other frequencies. */

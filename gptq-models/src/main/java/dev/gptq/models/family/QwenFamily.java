@@ -4,7 +4,6 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.models.config.ModelConfig;
 import java.util.Optional;
-import java.util.stream.IntStream;
 
 /**
  * Qwen 2 and 3. Version 2 gives queries, keys and values a bias; version 3 normalises queries and
@@ -61,27 +60,16 @@ final class QwenFamily implements ModelFamily {
   /** The experts, and in the older version the layer that all tokens take behind a gate. */
   static Experts experts(ModelConfig config) {
     int inner = config.size("moe_intermediate_size");
+    int count =
+        config.experts(config.blocks("num_hidden_layers"), "num_experts", "num_local_experts");
     boolean normalised =
         config.booleanValue("norm_topk_prob", config.modelType().equals("qwen3_vl_moe_text"));
     Experts experts =
         new Experts(
             "mlp.gate",
             config.size("hidden_size"),
-            Routing.softmax(
-                config.intBetween(
-                    "num_experts_per_tok",
-                    1,
-                    config.experts(
-                        config.blocks("num_hidden_layers"), "num_experts", "num_local_experts")),
-                normalised),
-            IntStream.range(
-                    0,
-                    config.experts(
-                        config.blocks("num_hidden_layers"), "num_experts", "num_local_experts"))
-                .<Body>mapToObj(e ->
-                    LlamaLayout.feedForward(config, "mlp.experts." + e + ".", inner, false)
-                        .asExpert(e, FusedExperts.below("mlp.experts.")))
-                .collect(ImmutableList.toImmutableList()));
+            Routing.softmax(config.intBetween("num_experts_per_tok", 1, count), normalised),
+            LlamaLayout.experts(config, "mlp.experts.", count, inner));
     return config.has("shared_expert_intermediate_size")
         ? experts.withShared(
             LlamaLayout.feedForward(
