@@ -62,7 +62,7 @@ final class GroupSolver {
           .flatMap(module -> {
             String name = block.spec().nameOf(module);
             long tokens = settings.importance().get().tokens(name);
-            return solve(List.of(module), settings.optionsOf(name), calibrated).stream()
+            return solve(List.of(module), settings.optionsOf(name), calibrated, true).stream()
                 .map(solved ->
                     new Solved(
                         solved.quantized(), solved.packed(), solved.report().withTokens(tokens)));
@@ -76,19 +76,28 @@ final class GroupSolver {
                     module -> settings.optionsOf(block.spec().nameOf(module)),
                     LinkedHashMap::new,
                     Collectors.toList()));
-    return alike.entrySet().stream()
-        .flatMap(some -> solve(some.getValue(), some.getKey(), calibrated).stream())
-        .collect(ImmutableList.toImmutableList());
+    ImmutableList.Builder<Solved> solved = ImmutableList.builder();
+    int left = alike.size();
+    for (Map.Entry<GptqOptions, List<LinearSpec>> some : alike.entrySet()) {
+      left--;
+      solved.addAll(solve(some.getValue(), some.getKey(), calibrated, left == 0));
+    }
+    return solved.build();
   }
 
+  /**
+   * Quantizes modules that have the same settings.
+   *
+   * @param last whether nobody reads the Hessian afterwards: a solve may make its factor of it
+   */
   private ImmutableList<Solved> solve(
-      List<LinearSpec> modules, GptqOptions options, CalibratedGroup calibrated) {
+      List<LinearSpec> modules, GptqOptions options, CalibratedGroup calibrated, boolean last) {
     Optional<InputStatistics> statistics = calibrated.statistics();
     try (TensorScope local = backend.newScope()) {
       Optional<Hessian> hessian =
           settings.importance().isPresent()
               ? known(modules.getFirst(), local)
-              : statistics.map(s -> s.hessian().on(backend));
+              : statistics.map(s -> s.hessian().on(backend)).map(h -> last ? h : copy(h, local));
       Optional<InputDrift> drift = statistics.flatMap(InputStatistics::drift);
       Tensor weights = stacked(modules, local);
       ImmutableList<Solved> solved =
@@ -116,6 +125,10 @@ final class GroupSolver {
       }
       return solved;
     }
+  }
+
+  private Hessian copy(Hessian hessian, TensorScope scope) {
+    return hessian.tokens() == 0 ? hessian : hessian.copy(backend, scope);
   }
 
   private ModuleSolve.Subject subject(LinearSpec module) {

@@ -12,6 +12,8 @@ import dev.gptq.backend.Backends;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.packed.Formats;
 import dev.gptq.formats.packed.ModuleSettings;
+import dev.gptq.formats.packed.Precision;
+import dev.gptq.grid.GridSearch;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
@@ -180,6 +182,36 @@ final class QuantizationJobTest {
     MemoryStore store = new MemoryStore();
     run(some, store, JobListener.SILENT);
     assertThat(store.packed()).hasSize(2);
+  }
+
+  /** A factor may take the place of the Hessian, but not before the last settings have read it. */
+  @ParameterizedTest
+  @EnumSource(names = {"MIN_MAX", "HESSIAN_DIAGONAL"})
+  void modulesOfAGroupWithOtherSettingsReadTheSameHessian(GridSearch search) {
+    GridSpec grid = GridSpec.of(Scheme.SYMMETRIC, 4).withSearch(search);
+    GptqOptions options = GptqOptions.of(grid, 64);
+    QuantizationSettings mixed =
+        settings(Method.GPTQ, true)
+            .withOptions(options)
+            .withPrecisions(
+                ImmutableMap.of("model.layers.0.self_attn.v_proj", new Precision(8, 32)));
+    QuantizationSettings alone =
+        new QuantizationSettings(
+            Method.GPTQ,
+            options.withGrid(grid.withBits(8)).withGroupSize(32),
+            Target.PLAIN,
+            Curvature.INPUTS,
+            true,
+            Optional.of(Pattern.compile("layers.0.self_attn.v_proj")),
+            Optional.empty());
+    MemoryStore together = new MemoryStore();
+    run(mixed, together, JobListener.SILENT);
+    MemoryStore single = new MemoryStore();
+    run(alone, single, JobListener.SILENT);
+    single
+        .packed()
+        .forEach((name, packed) ->
+            assertThat(same(together.packed().get(name), packed)).as(name).isTrue());
   }
 
   @Test
