@@ -1,6 +1,6 @@
 package dev.gptq.quantize;
 
-import java.util.Comparator;
+import java.util.Arrays;
 import java.util.stream.IntStream;
 
 /** The order in which columns are quantized. */
@@ -30,14 +30,12 @@ public enum ColumnOrder {
   GROUP_AWARE {
     @Override
     int[] of(float[] diagonal, int groupSize) {
-      int[] leaders =
-          sorted(
-              IntStream.range(0, diagonal.length / groupSize)
-                  .map(g -> sorted(members(g, groupSize), diagonal)[0]),
-              diagonal);
-      return IntStream.of(leaders)
-          .flatMap(c -> IntStream.of(sorted(members(c / groupSize, groupSize), diagonal)))
-          .toArray();
+      int[][] groups =
+          IntStream.range(0, diagonal.length / groupSize)
+              .mapToObj(g -> sorted(members(g, groupSize), diagonal))
+              .toArray(int[][]::new);
+      int[] leaders = sorted(Arrays.stream(groups).mapToInt(group -> group[0]), diagonal);
+      return IntStream.of(leaders).flatMap(c -> IntStream.of(groups[c / groupSize])).toArray();
     }
   };
 
@@ -53,12 +51,18 @@ public enum ColumnOrder {
     return IntStream.range(group * groupSize, (group + 1) * groupSize);
   }
 
-  /** Stable: of two equal keys the one that comes first stays first. */
+  /** By descending key, of equal keys the lesser column first; a device waits meanwhile. */
   private static int[] sorted(IntStream columns, float[] key) {
     return columns
-        .boxed()
-        .sorted(Comparator.comparingDouble((Integer c) -> key[c]).reversed())
-        .mapToInt(Integer::intValue)
+        .mapToLong(c -> (long) ~ordered(key[c]) << Integer.SIZE | c)
+        .sorted()
+        .mapToInt(both -> (int) both)
         .toArray();
+  }
+
+  /** A number that is greater where the float is. */
+  private static int ordered(float value) {
+    int bits = Float.floatToIntBits(value);
+    return bits ^ (bits >> (Integer.SIZE - 1) & Integer.MAX_VALUE);
   }
 }
