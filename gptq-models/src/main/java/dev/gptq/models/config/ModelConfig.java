@@ -42,10 +42,19 @@ public final class ModelConfig extends JsonConfig {
   public static ModelConfig read(Path folder) throws IOException {
     Path file = folder.resolve(FILE);
     if (!Files.isRegularFile(file)) {
-      throw new BadInputException(
-          file + " is missing; give the folder of a Hugging Face checkpoint");
+      throw new BadInputException(missing(folder, file));
     }
     return of(JsonConfig.read(file));
+  }
+
+  private static String missing(Path folder, Path file) {
+    if (Files.isDirectory(folder)) {
+      return file + " is missing; give the folder of a Hugging Face checkpoint";
+    }
+    String remedy = "give the folder of a Hugging Face checkpoint or a GGUF file";
+    return Files.exists(folder)
+        ? folder + " is not a model that can be read; " + remedy
+        : folder + " does not exist; " + remedy;
   }
 
   /** The settings of a file or section as those of a model. */

@@ -98,6 +98,13 @@ class ModelConfigTest {
     assertThatThrownBy(() -> ModelConfig.read(folder))
         .isInstanceOf(BadInputException.class)
         .hasMessageContaining("config.json is missing");
+    assertThatThrownBy(() -> ModelConfig.read(folder.resolve("small.gguf")))
+        .isInstanceOf(BadInputException.class)
+        .hasMessageContaining("small.gguf does not exist; give the folder");
+    Path text = Files.writeString(folder.resolve("text.txt"), "no model");
+    assertThatThrownBy(() -> ModelConfig.read(text))
+        .isInstanceOf(BadInputException.class)
+        .hasMessageContaining("text.txt is not a model that can be read; give the folder");
     assertThatThrownBy(() -> config("{'a': "))
         .isInstanceOf(BadInputException.class)
         .hasMessageContaining("not valid JSON");
