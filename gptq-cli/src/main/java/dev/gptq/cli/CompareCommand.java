@@ -129,6 +129,7 @@ final class CompareCommand implements Callable<Integer> {
     Console console = output.console(spec);
     ImmutableList<GptqOptions> algorithms = settings();
     try (Model opened = Model.open(model.folder(console))) {
+      opened.requireFullPrecision();
       ImmutableList<Comparison.Row> rows = rows(algorithms, opened, console);
       ImmutableList<int[]> measured =
           TextOptions.text(HubFiles.text(text, console), calibration, windows)

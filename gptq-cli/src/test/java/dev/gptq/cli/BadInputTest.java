@@ -136,7 +136,7 @@ final class BadInputTest {
   @Test
   void missingModelFolder() throws IOException {
     model = folder.resolve("nowhere");
-    assertRefused(65, "nowhere");
+    assertRefused(65, "nowhere does not exist");
   }
 
   @Test
@@ -152,6 +152,11 @@ final class BadInputTest {
         .isZero();
     model = once;
     assertRefused(65, "quantized already");
+    Path text = Files.writeString(folder.resolve("text.txt"), "a text");
+    Cli.Outcome compared =
+        Cli.run("compare", "--model", model, "--text", text, "--calibration", text);
+    assertThat(compared.status()).as(compared.err()).isEqualTo(65);
+    assertThat(compared.err()).contains("quantized already");
   }
 
   @Test

@@ -182,6 +182,17 @@ public final class Model implements AutoCloseable {
     return spec;
   }
 
+  /** Refuses a quantized model where one is wanted that can be quantized. */
+  public void requireFullPrecision() {
+    if (quantization.isPresent()) {
+      throw new BadInputException(
+          path()
+              + " is quantized already (to "
+              + quantization.get().base().bits()
+              + " bits); start from the full-precision checkpoint");
+    }
+  }
+
   /** Its quantized modules, if it has any. */
   public Optional<PackedModules> quantization() {
     return quantization;

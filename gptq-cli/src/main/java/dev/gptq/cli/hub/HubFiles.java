@@ -37,7 +37,7 @@ public final class HubFiles {
     Path folder = path(text);
     boolean bare = HubReference.isBareName(text);
     if (!bare || Files.exists(folder)) {
-      if (bare) {
+      if (bare && Files.isDirectory(folder)) {
         console.note("taking the folder %s; hf:%s is the model on the hub".formatted(text, text));
       }
       return folder;

@@ -39,13 +39,7 @@ final class QuantizationChecks {
 
   /** Throws the first of them. */
   void check() throws IOException {
-    if (model.quantization().isPresent()) {
-      throw new BadInputException(
-          model.path()
-              + " is quantized already (to "
-              + model.quantization().get().base().bits()
-              + " bits); start from the full-precision checkpoint");
-    }
+    model.requireFullPrecision();
     for (Path folder : request.places()) {
       OutputLock.requireFree(folder);
     }
