@@ -61,7 +61,7 @@ final class ConvertCommand implements Callable<Integer> {
   @Override
   public Integer call() throws Exception {
     Console console = output.console(spec);
-    GgufExport.Written written = convert(model.folder(console));
+    GgufExport.Written written = convert(model.folder(console), console);
     if (output.json()) {
       console.result(
           JsonOutput.line(
@@ -77,7 +77,7 @@ final class ConvertCommand implements Callable<Integer> {
     return ExitStatus.DONE;
   }
 
-  private GgufExport.Written convert(Path folder) throws IOException {
+  private GgufExport.Written convert(Path folder, Console console) throws IOException {
     if (format.equals(GGUF)) {
       publication.requireNoCard();
       return GgufExport.write(
@@ -87,6 +87,7 @@ final class ConvertCommand implements Callable<Integer> {
         Conversion.of(folder, CheckpointFormats.named(format))
             .publication(publication.publication())
             .overwrite(overwrite)
+            .warnings(console::warning)
             .to(target);
     return new GgufExport.Written(target, modules);
   }

@@ -5,6 +5,7 @@ import dev.gptq.formats.packed.Format;
 import dev.gptq.models.Model;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.function.Consumer;
 
 /**
  * Rewrites a quantized checkpoint in another format with the same codes, scales and zero points.
@@ -14,6 +15,7 @@ public final class Conversion {
   private final Format format;
   private Publication publication = Publication.DEFAULT;
   private boolean overwrite;
+  private Consumer<String> warnings = warning -> {};
 
   private Conversion(Path model, Format format) {
     this.model = model;
@@ -37,6 +39,12 @@ public final class Conversion {
     return this;
   }
 
+  /** Who is told which programs refuse the result, before it is written. */
+  public Conversion warnings(Consumer<String> told) {
+    warnings = told;
+    return this;
+  }
+
   /**
    * Writes the folder and returns the number of packed modules.
    *
@@ -48,6 +56,7 @@ public final class Conversion {
         throw new BadInputException(
             model + " is not quantized; 'gptq quantize' makes a quantized checkpoint of it");
       }
+      Server.refusals(format.id(), Served.of(opened)).ifPresent(warnings);
       return FormatConverter.convert(opened, format, publication, output, overwrite);
     }
   }

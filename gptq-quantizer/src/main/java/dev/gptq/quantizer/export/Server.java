@@ -5,7 +5,9 @@ import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.models.Model;
 import java.nio.file.Files;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -187,9 +189,9 @@ public enum Server {
         .orElse(ImmutableList.of());
   }
 
-  /** What programs for a format refuse of a model, a sentence each. */
-  public static ImmutableList<String> refusals(String format, Served what) {
-    ImmutableList.Builder<String> sentences = ImmutableList.builder();
+  /** A note on what programs for a format refuse of a model, if any of them refuses it. */
+  public static Optional<String> refusals(String format, Served what) {
+    List<String> sentences = new ArrayList<>();
     for (Server server : values()) {
       if (server.reads(format)) {
         server
@@ -197,7 +199,8 @@ public enum Server {
             .ifPresent(refusal -> sentences.add(server.title + " " + refusal));
       }
     }
-    return sentences.build();
+    return Optional.of("format " + format + ": " + String.join("; ", sentences))
+        .filter(note -> !sentences.isEmpty());
   }
 
   private static boolean whole(ModuleSettings settings) {

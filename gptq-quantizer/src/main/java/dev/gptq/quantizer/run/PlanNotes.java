@@ -77,10 +77,7 @@ final class PlanNotes {
     Served what =
         served(model, settings, request.base(), request.observing().isPresent()).withoutSplit();
     for (CheckpointSettings checkpoint : request.checkpoints()) {
-      ImmutableList<String> refusals = Server.refusals(checkpoint.format().id(), what);
-      if (!refusals.isEmpty()) {
-        notes.add("format " + checkpoint.format().id() + ": " + String.join("; ", refusals));
-      }
+      Server.refusals(checkpoint.format().id(), what).ifPresent(notes::add);
     }
   }
 
