@@ -102,18 +102,19 @@ final class EvalCommand implements Callable<Integer> {
       return new TaskMeasurement(tasks, text.bos(), console, output.json(), page())
           .run(model, Optional.ofNullable(against), backendOption);
     }
+    Path measured = model.folder(console);
     try (Backend backend = backendOption.open(console);
         Evaluation evaluation =
-            Evaluation.of(model.folder(console), text.text(console), backend, loading.loading());
+            Evaluation.of(measured, text.text(console), backend, loading.loading());
         Interruption _ =
             Interruption.losing(console, "; of a measurement that has no end nothing is kept")) {
       ImmutableSet<String> known = evaluation.warnings();
       known.forEach(console::warning);
       IntConsumer progress = ProgressLines.windows(console, evaluation.windows().size());
       if (against == null) {
-        measure(evaluation, backend, progress, console);
+        measure(measured, evaluation, backend, progress, console);
       } else {
-        compare(evaluation, backend, progress, console);
+        compare(measured, evaluation, backend, progress, console);
       }
       Sets.difference(evaluation.warnings(), known).forEach(console::warning);
     }
@@ -131,9 +132,8 @@ final class EvalCommand implements Callable<Integer> {
   }
 
   private void measure(
-      Evaluation evaluation, Backend backend, IntConsumer progress, Console console)
+      Path measured, Evaluation evaluation, Backend backend, IntConsumer progress, Console console)
       throws IOException {
-    Path measured = model.folder(console);
     if (report != null) {
       HtmlPage.requirePlace(report, List.of(measured));
     }
@@ -159,6 +159,7 @@ final class EvalCommand implements Callable<Integer> {
     }
     if (card) {
       record(
+          measured,
           evaluation,
           String.format(Locale.ROOT, "Perplexity %.4f", result.perplexity()),
           "",
@@ -182,10 +183,9 @@ final class EvalCommand implements Callable<Integer> {
   }
 
   private void compare(
-      Evaluation evaluation, Backend backend, IntConsumer progress, Console console)
+      Path measured, Evaluation evaluation, Backend backend, IntConsumer progress, Console console)
       throws IOException {
     Path base = HubFiles.model(against, console);
-    Path measured = model.folder(console);
     if (report != null) {
       HtmlPage.requirePlace(report, List.of(measured, base));
     }
@@ -205,6 +205,7 @@ final class EvalCommand implements Callable<Integer> {
     }
     if (card) {
       record(
+          measured,
           evaluation,
           String.format(
               Locale.ROOT,
@@ -229,13 +230,14 @@ final class EvalCommand implements Callable<Integer> {
     }
   }
 
-  private void record(Evaluation evaluation, String results, String original, Console console)
+  private void record(
+      Path measured, Evaluation evaluation, String results, String original, Console console)
       throws IOException {
     int windows = evaluation.windows().size();
     int length = evaluation.windows().getFirst().length;
     Path written =
         ModelCard.record(
-            model.folder(console),
+            measured,
             ImmutableList.of(
                 "%s, over %d windows of %d tokens of %s:"
                     .formatted(results, windows, length, text.title()),

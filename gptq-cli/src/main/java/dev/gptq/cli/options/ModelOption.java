@@ -17,9 +17,6 @@ public final class ModelOption {
               + " hub: [hf:]owner/name[@revision]")
   private String model;
 
-  /** Where it is, once that was asked for: what is to be said of it is said once. */
-  private Path folder;
-
   /** The model as it was named. */
   public String name() {
     return model;
@@ -27,9 +24,6 @@ public final class ModelOption {
 
   /** The folder, whose files are loaded from the hub if they have to be. */
   public Path folder(Console console) throws IOException {
-    if (folder == null) {
-      folder = HubFiles.model(model, console);
-    }
-    return folder;
+    return HubFiles.model(model, console);
   }
 }
