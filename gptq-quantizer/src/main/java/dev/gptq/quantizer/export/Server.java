@@ -78,7 +78,8 @@ public enum Server {
   },
   /** GPTQModel. */
   GPTQMODEL("GPTQModel", "gptq", "gptq_v2") {
-    private static final ImmutableSet<String> OTHER_NAMES = ImmutableSet.of("mixtral", "phi3");
+    private static final ImmutableSet<String> OTHER_NAMES =
+        ImmutableSet.of("glm4", "glm4_moe", "mixtral", "phi3");
 
     @Override
     Optional<String> refusalOf(String format, Served what) {
@@ -101,6 +102,7 @@ public enum Server {
             "cohere2_moe",
             "cwm",
             "falcon",
+            "gpt_neox",
             "granitemoeshared",
             "hunyuan_v1_moe",
             "hyperclovax",

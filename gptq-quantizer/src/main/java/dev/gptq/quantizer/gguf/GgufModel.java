@@ -92,7 +92,10 @@ final class GgufModel {
     boolean same =
         found == wanted || ((found == 0 || found >= context) && (wanted == 0 || wanted >= context));
     if (!same) {
-      throw refused("layers see a window of " + found + " tokens only");
+      throw refused(
+          found == 0
+              ? "layers see all of a text where others have a window"
+              : "layers see a window of " + found + " tokens only");
     }
   }
 
