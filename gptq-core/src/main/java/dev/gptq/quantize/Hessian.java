@@ -60,7 +60,7 @@ public final class Hessian {
   }
 
   /** The same sum in other memory, for work of a backend or a lane of it. */
-  public Hessian copy(Backend lane, TensorScope scope) {
+  Hessian copy(Backend lane, TensorScope scope) {
     Tensor copy = scope.rowMajor(DType.F32, columns(), columns());
     lane.linalg().convert(matrix(), copy);
     return new Hessian(lane, copy, tokens, Optional.empty());

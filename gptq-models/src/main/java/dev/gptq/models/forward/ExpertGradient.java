@@ -91,11 +91,11 @@ final class ExpertGradient {
         rows.count(),
         dy.columns(),
         dx -> {
+          rows.gather(dy, false, dx);
           if (weighted.isPresent()) {
-            rows.gather(dy, false, dx);
             rows.addDots(weighted.get(), dx, sums(step.routes(), experts, gradients));
+            rows.weigh(dx);
           }
-          rows.gather(dy, step.weighted(), dx);
         });
   }
 

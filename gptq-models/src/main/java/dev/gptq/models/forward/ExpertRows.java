@@ -31,23 +31,25 @@ final class ExpertRows {
   void gather(Tensor x, boolean weighted, Tensor y) {
     try (TensorScope local = backend.newScope()) {
       backend.transformer().gatherRows(x, local.upload(tokens), y);
-      if (weighted) {
-        multiply(y, local);
-      }
+    }
+    if (weighted) {
+      weigh(y);
     }
   }
 
   /** {@code y[t] ← weight[t]·y[t]}, as {@code y + (weight − 1)·y}. */
-  private void multiply(Tensor y, TensorScope local) {
+  void weigh(Tensor y) {
     int[] rows = new int[count()];
     Arrays.setAll(rows, t -> t);
     float[] less = weights.clone();
     for (int t = 0; t < less.length; t++) {
       less[t] -= 1;
     }
-    Tensor copy = local.rowMajor(y.type(), y.rows(), y.columns());
-    backend.linalg().convert(y, copy);
-    backend.transformer().scatterAddRows(copy, local.upload(rows), local.upload(less), y);
+    try (TensorScope local = backend.newScope()) {
+      Tensor copy = local.rowMajor(y.type(), y.rows(), y.columns());
+      backend.linalg().convert(y, copy);
+      backend.transformer().scatterAddRows(copy, local.upload(rows), local.upload(less), y);
+    }
   }
 
   /** {@code y[token t] ← y[token t] + x[t]}, times the weight of t if it is weighted. */

@@ -69,7 +69,7 @@ public final class Requantizer {
             .solve(
                 input.modules().stream().map(module -> subject(unit, module)).toList(),
                 weights,
-                new ModuleSolve.Statistics(hessian, ImmutableList.of(), rounded),
+                new ModuleSolve.Statistics(hessian, ImmutableList.of(), rounded, true),
                 Optional.empty(),
                 scope)
             .forEach(solved -> {

@@ -88,7 +88,7 @@ final class GroupSolver {
   /**
    * Quantizes modules that have the same settings.
    *
-   * @param last whether nobody reads the Hessian afterwards: a solve may make its factor of it
+   * @param last whether nobody reads the Hessian afterwards
    */
   private ImmutableList<Solved> solve(
       List<LinearSpec> modules, GptqOptions options, CalibratedGroup calibrated, boolean last) {
@@ -97,7 +97,7 @@ final class GroupSolver {
       Optional<Hessian> hessian =
           settings.importance().isPresent()
               ? known(modules.getFirst(), local)
-              : statistics.map(s -> s.hessian().on(backend)).map(h -> last ? h : copy(h, local));
+              : statistics.map(s -> s.hessian().on(backend));
       Optional<InputDrift> drift = statistics.flatMap(InputStatistics::drift);
       Tensor weights = stacked(modules, local);
       ImmutableList<Solved> solved =
@@ -111,7 +111,8 @@ final class GroupSolver {
                           .curvature()
                           .map(c -> c.factors(backend, calibrated.group(), modules, local))
                           .orElse(ImmutableList.of()),
-                      rounded(hessian)),
+                      rounded(hessian),
+                      last),
                   drift.map(
                       d -> factor -> d.target(weights, factor, settings.target().alpha(), local)),
                   local);
@@ -125,10 +126,6 @@ final class GroupSolver {
       }
       return solved;
     }
-  }
-
-  private Hessian copy(Hessian hessian, TensorScope scope) {
-    return hessian.tokens() == 0 ? hessian : hessian.copy(backend, scope);
   }
 
   private ModuleSolve.Subject subject(LinearSpec module) {

@@ -63,9 +63,13 @@ public final class ModuleSolve {
    * @param rows how their outputs are coupled, one below the other; none if they are not
    * @param rounded why they are only rounded to nearest, empty if that was asked for; absent if
    *     they are quantized with GPTQ, which needs the Hessian
+   * @param last whether nobody reads the Hessian afterwards
    */
   public record Statistics(
-      Optional<Hessian> hessian, ImmutableList<HessianFactor> rows, Optional<String> rounded) {}
+      Optional<Hessian> hessian,
+      ImmutableList<HessianFactor> rows,
+      Optional<String> rounded,
+      boolean last) {}
 
   /**
    * Solves modules, in order. A module for which rounding to nearest comes closer to what GPTQ
@@ -74,7 +78,7 @@ public final class ModuleSolve {
    *
    * @param weights W of all modules, one below the other, F32
    * @param target what GPTQ is to come close to, if not W itself; errors are those beside W. If it
-   *     is W and rows are not coupled, the Hessian is of no use afterwards: its memory becomes that
+   *     is W, rows are not coupled and nobody reads the Hessian afterwards, its memory becomes that
    *     of its factor
    */
   public ImmutableList<Solved> solve(
@@ -158,7 +162,11 @@ public final class ModuleSolve {
       Optional<Function<HessianFactor, Tensor>> target,
       TensorScope scope) {
     HessianFactor factor =
-        factor(modules, statistics.hessian().orElseThrow(), toldByLoop(statistics, target), scope);
+        factor(
+            modules,
+            statistics.hessian().orElseThrow(),
+            statistics.last() && toldByLoop(statistics, target),
+            scope);
     Tensor aim = target.map(t -> t.apply(factor)).orElse(weights);
     Gptq gptq = new Gptq(backend, options);
     return new Attempt(factor, aim, gptq.quantize(aim, factor, statistics.rows(), scope));

@@ -179,7 +179,7 @@ final class ModuleSolveTest {
                   new ModuleSolve.Subject(0, "b", "block.b", rows - 1)),
               weights,
               new ModuleSolve.Statistics(
-                  Optional.of(hessian()), ImmutableList.of(), Optional.empty()),
+                  Optional.of(hessian()), ImmutableList.of(), Optional.empty(), true),
               drift ? Optional.of(factor -> upload(aim)) : Optional.empty(),
               scope);
     }
