@@ -36,11 +36,12 @@ if [ -z "$jlink" ]; then
 fi
 
 mkdir -p "$folder"
-cp -R "$distribution/." "$folder"
+cp -pR "$distribution/." "$folder"
+rm -f "$folder/config/classes.jsa"
 mkdir -p "$folder/bin"
 mv "$folder/gptq" "$folder/gptq.cmd" "$folder/bin"
 # java.desktop draws the plots; jdk.jfr profiles; jdk.unsupported is for Guava and the tokenizer.
-"$jlink" --output "$folder/jre" --compress zip-6 --no-header-files --no-man-pages \
+"$jlink" --output "$folder/jre" --compress zip-6 --no-header-files --no-man-pages --generate-cds-archive \
   --add-modules java.base,java.desktop,java.logging,java.management,java.net.http,java.xml \
   --add-modules jdk.incubator.vector,jdk.jfr,jdk.management,jdk.unsupported,jdk.zipfs
 
@@ -52,6 +53,10 @@ case $(uname -s) in
   *) gptq=$folder/bin/gptq ;;
 esac
 GPTQ_JAVA_HOME='' "$gptq" generate-completion >"$completions/gptq"
+# The command script of Windows starts without it.
+if [ "$gptq" = "$folder/bin/gptq" ]; then
+  GPTQ_JAVA_HOME='' "$root/gptq-cli/class-archive.sh" "$folder"
+fi
 
 cuda=$(ls "$folder"/lib/gptq-cuda-*.jar 2>/dev/null || true)
 if [ -n "$cuda" ] && ! "${jlink%jlink}jar" tf "$cuda" | grep -q '\.fatbin$'; then

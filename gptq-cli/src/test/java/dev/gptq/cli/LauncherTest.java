@@ -106,6 +106,8 @@ final class LauncherTest {
   @Test
   void passesArgumentsAsTheyAre() throws Exception {
     jdk("usr/lib/jvm/25", "25.0.3");
+    Files.createFile(root.resolve("lib/a.jar"));
+    Files.createFile(root.resolve("lib/gptq-cli.jar"));
     Shell.Result result = gptq("generate", "--prompt", "two  words $HOME *", "");
     assertThat(lines(result.out()))
         .containsSubsequence(
@@ -113,7 +115,7 @@ final class LauncherTest {
             "@" + root + "/config/generate.args",
             "-Dgptq.home=" + root,
             "-cp",
-            root + "/lib/*",
+            "%1$s/lib/gptq-cli.jar:%1$s/lib/a.jar:%1$s/lib/gptq-cli.jar".formatted(root),
             "dev.gptq.cli.Main",
             "generate",
             "--prompt",
@@ -128,6 +130,16 @@ final class LauncherTest {
     assertThat(lines(gptq("eval", "--model", "generate").out()))
         .contains("@" + root + "/config/jvm.args")
         .doesNotContain("@" + root + "/config/generate.args");
+  }
+
+  @Test
+  void startsWithTheClassesThatWereKept() throws Exception {
+    jdk("usr/lib/jvm/25", "25.0.3");
+    String kept = "-XX:SharedArchiveFile=" + root + "/config/classes.jsa";
+    assertThat(lines(gptq("x").out())).doesNotContain(kept);
+    Files.createDirectories(root.resolve("config"));
+    Files.createFile(root.resolve("config/classes.jsa"));
+    assertThat(lines(gptq("x").out())).containsSubsequence(kept, "-Xlog:cds=off", "x");
   }
 
   @Test
@@ -220,7 +232,9 @@ final class LauncherTest {
         .as("Maven runs on the JDK that was found")
         .contains("JAVA_HOME=" + jdk)
         .contains("package");
-    assertThat(lines(first.out())).contains(root + "/gptq-cli/target/distribution/lib/*");
+    Path distribution = root.resolve("gptq-cli/target/distribution");
+    assertThat(lines(first.out())).contains("-Dgptq.home=" + distribution);
+    assertThat(root.resolve("kept.txt")).hasContent(distribution.toString());
     assertThat(gptq("x").err()).doesNotContain("building");
     Files.createDirectories(root.resolve("gptq-core/src/main/java"));
     Files.writeString(root.resolve("gptq-core/src/main/java/New.java"), "");
@@ -251,6 +265,10 @@ final class LauncherTest {
     Files.delete(root.resolve("lib"));
     Files.writeString(root.resolve("pom.xml"), "");
     Files.createDirectories(temp.resolve("tools"));
+    Files.createDirectories(root.resolve("gptq-cli"));
+    executable(
+        root.resolve("gptq-cli/class-archive.sh"),
+        "#!/bin/sh\necho \"$1\" >\"$(dirname \"$0\")/../kept.txt\"\n");
     executable(
         temp.resolve("tools/mvn"),
         """

@@ -33,6 +33,7 @@ final class PortableIT {
     assertThat(version.status()).as(version.err()).isZero();
     assertThat(version.out()).contains("gptq 0.").contains("Java 25");
     assertThat(version.err()).contains("java.home = " + folder.resolve("jre"));
+    assertThat(folder.resolve("config/classes.jsa")).exists();
 
     Shell.Result quantized =
         gptq(
