@@ -1,6 +1,7 @@
 // Codes of 4 bits reach 15 and activations 127: the sixteen products that a lane of 16 bits adds up
 // for a chunk stay below 2^15. Two products of 8-bit codes do if these are signed, so that their signs
 // go to the activations.
+#include "forward.h"
 #include "rounded.h"
 
 #include <immintrin.h>
@@ -17,6 +18,9 @@
 #define LANES(bits, s) ((ints)(bits == 8 ? s : PAIRS(s)))
 #define START(low, high) (((uint32_t)(low) & 0xffff) | (uint32_t)(high) << 16)
 #define FMA(a, b, c) ((floats)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
+#define MAX(a, b) ((floats)_mm256_max_ps((__m256)(a), (__m256)(b)))
+#define MIN(a, b) ((floats)_mm256_min_ps((__m256)(a), (__m256)(b)))
 #define TOKENS 4
 #define VECTORS 2
 #include "rounded.inc"
+#include "forward.inc"

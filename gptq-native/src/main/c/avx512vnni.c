@@ -1,3 +1,4 @@
+#include "forward.h"
 #include "rounded.h"
 
 #include <immintrin.h>
@@ -10,6 +11,8 @@
 #define INTEGERS __m512i
 #define DOT(bits, s, u, q) _mm512_dpbusd_epi32(s, (__m512i)(u), (__m512i)(q))
 #define FMA(a, b, c) ((floats)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
+#define MAX(a, b) ((floats)_mm512_max_ps((__m512)(a), (__m512)(b)))
+#define MIN(a, b) ((floats)_mm512_min_ps((__m512)(a), (__m512)(b)))
 #endif
 #define SIGNED 0
 #define LANES(bits, s) ((ints)(s))
@@ -17,3 +20,4 @@
 #define TOKENS 4
 #define VECTORS 4
 #include "rounded.inc"
+#include "forward.inc"

@@ -1,3 +1,4 @@
+#include "forward.h"
 #include "rounded.h"
 
 #include <immintrin.h>
@@ -10,6 +11,8 @@
 #define INTEGERS __m256i
 #define DOT(bits, s, u, q) _mm256_dpbusd_avx_epi32(s, (__m256i)(u), (__m256i)(q))
 #define FMA(a, b, c) ((floats)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
+#define MAX(a, b) ((floats)_mm256_max_ps((__m256)(a), (__m256)(b)))
+#define MIN(a, b) ((floats)_mm256_min_ps((__m256)(a), (__m256)(b)))
 #endif
 #define SIGNED 0
 #define LANES(bits, s) ((ints)(s))
@@ -17,3 +20,4 @@
 #define TOKENS 4
 #define VECTORS 2
 #include "rounded.inc"
+#include "forward.inc"

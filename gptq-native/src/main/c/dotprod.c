@@ -1,3 +1,4 @@
+#include "forward.h"
 #include "rounded.h"
 
 #include <arm_neon.h>
@@ -10,6 +11,9 @@
 #define SIGNED 1
 #define LANES(bits, s) ((ints)(s))
 #define START(low, high) (uint32_t)((low) + (high))
+#define MAX(a, b) ((floats)vmaxq_f32((float32x4_t)(a), (float32x4_t)(b)))
+#define MIN(a, b) ((floats)vminq_f32((float32x4_t)(a), (float32x4_t)(b)))
 #define TOKENS 4
 #define VECTORS 4
 #include "rounded.inc"
+#include "forward.inc"

@@ -4,6 +4,8 @@
 #define INTEGERS emulated_ints
 #define DOT(bits, s, u, q) emulated_dot(s, (emulated_ints)(u), (emulated_ints)(q))
 #define FMA(a, b, c) ((floats)emulated_fma((emulated_floats)(a), (emulated_floats)(b), (emulated_floats)(c)))
+#define MAX(a, b) ((floats)emulated_choice((emulated_floats)(a), (emulated_floats)(b), 1))
+#define MIN(a, b) ((floats)emulated_choice((emulated_floats)(a), (emulated_floats)(b), -1))
 
 typedef int32_t emulated_ints __attribute__((vector_size(BYTES)));
 typedef float emulated_floats __attribute__((vector_size(BYTES)));
@@ -23,4 +25,11 @@ static inline emulated_floats emulated_fma(emulated_floats a, emulated_floats b,
     c[i] = fmaf(a[i], b[i], c[i]);
   }
   return c;
+}
+
+static inline emulated_floats emulated_choice(emulated_floats a, emulated_floats b, float sign) {
+  for (int i = 0; i < BYTES / 4; i++) {
+    b[i] = sign * a[i] > sign * b[i] ? a[i] : b[i];
+  }
+  return b;
 }

@@ -1,4 +1,5 @@
 // What Java calls: the levels of this processor architecture, from the slowest to the fastest.
+#include "forward.h"
 #include "rounded.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -6,7 +7,8 @@
 #define LEVEL(name)                                                                             \
   void name##_round(const struct weights *, const float *, int64_t, int64_t, uint32_t *);       \
   void name##_multiply(const struct weights *, int64_t, int64_t, const uint32_t *, int64_t,     \
-                       float *, int64_t);
+                       float *, int64_t);                                                       \
+  void name##_forward(int32_t, const struct operands *);
 
 #ifdef __aarch64__
 #include <sys/auxv.h>
@@ -16,7 +18,7 @@ LEVEL(dotprod)
 static int has_dotprod(void) { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
 
 static const struct level levels[] = {
-    {"NEON dot product", has_dotprod, dotprod_round, dotprod_multiply},
+    {"NEON dot product", has_dotprod, dotprod_round, dotprod_multiply, dotprod_forward},
 };
 #else
 LEVEL(avx2)
@@ -41,9 +43,9 @@ static int has_avx512vnni(void) {
 #endif
 
 static const struct level levels[] = {
-    {"AVX2", has_avx2, avx2_round, avx2_multiply},
-    {"AVX-VNNI", has_avxvnni, avxvnni_round, avxvnni_multiply},
-    {"AVX-512 VNNI", has_avx512vnni, avx512vnni_round, avx512vnni_multiply},
+    {"AVX2", has_avx2, avx2_round, avx2_multiply, avx2_forward},
+    {"AVX-VNNI", has_avxvnni, avxvnni_round, avxvnni_multiply, avxvnni_forward},
+    {"AVX-512 VNNI", has_avx512vnni, avx512vnni_round, avx512vnni_multiply, avx512vnni_forward},
 };
 #endif
 
@@ -69,4 +71,12 @@ EXPORT void gptq_multiply(int32_t level, const uint32_t *words, const float *sca
   struct weights w = {words,   scales, zeros,  group_of_chunk, bits,
                       outputs, width,  chunks, groups,         fixed_zero};
   levels[level].multiply(&w, first, end, rows, tokens, y, y_stride);
+}
+
+EXPORT void gptq_forward(int32_t level, int32_t operation, const float *a, int64_t a_stride, const float *b,
+                         int64_t b_stride, const float *c, int64_t c_stride, float *y, int64_t y_stride,
+                         int64_t rows, int64_t columns, int64_t n, int64_t m, int64_t first, int64_t step,
+                         float factor) {
+  struct operands o = {a, a_stride, b, b_stride, c, c_stride, y, y_stride, rows, columns, n, m, first, step, factor};
+  levels[level].forward(operation, &o);
 }

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "forward.h"
+
 // Inputs of a chunk, which share a scale of the activations. Each output has as many words of its
 // codes as a code has bits.
 #define CHUNK_INPUTS 32
@@ -32,6 +34,7 @@ struct level {
   void (*round)(const struct weights *w, const float *x, int64_t t, int64_t tokens, uint32_t *rows);
   void (*multiply)(const struct weights *w, int64_t first, int64_t end, const uint32_t *rows,
                    int64_t tokens, float *y, int64_t y_stride);
+  void (*forward)(int32_t operation, const struct operands *operands);
 };
 
 #endif

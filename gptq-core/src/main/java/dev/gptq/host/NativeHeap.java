@@ -13,7 +13,7 @@ import java.lang.invoke.MethodHandle;
  * quarter of the machine.
  */
 @SuppressWarnings("restricted")
-final class NativeHeap {
+public final class NativeHeap {
   private static final MethodHandle MALLOC =
       function("malloc", FunctionDescriptor.of(ValueLayout.ADDRESS, ValueLayout.JAVA_LONG));
   private static final MethodHandle FREE =
@@ -32,7 +32,7 @@ final class NativeHeap {
    * @param alignment a power of two
    * @throws OutOfMemoryError if the system has no room for it
    */
-  static MemorySegment allocate(long bytes, long alignment, Arena arena) {
+  public static MemorySegment allocate(long bytes, long alignment, Arena arena) {
     MemorySegment raw = malloc(bytes + alignment - 1);
     if (raw.equals(MemorySegment.NULL)) {
       throw new OutOfMemoryError("malloc");

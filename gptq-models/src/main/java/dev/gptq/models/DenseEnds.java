@@ -10,6 +10,7 @@ import dev.gptq.formats.packed.StoredLinear;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
+import dev.gptq.host.NativeHeap;
 import dev.gptq.pack.PackedMatrix;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -73,7 +74,8 @@ record DenseEnds(Checkpoint checkpoint, Optional<PackedModules> quantization) {
 
   private static MemorySegment values(PackedMatrix matrix) {
     long columns = matrix.columns();
-    MemorySegment values = Arena.ofAuto().allocate(Float.BYTES * columns * matrix.rows(), 64);
+    long bytes = Float.BYTES * columns * matrix.rows();
+    MemorySegment values = NativeHeap.allocate(bytes, 64, Arena.ofAuto());
     IntStream.range(0, matrix.rows())
         .parallel()
         .forEach(o -> {

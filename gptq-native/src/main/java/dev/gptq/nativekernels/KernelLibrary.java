@@ -2,6 +2,8 @@ package dev.gptq.nativekernels;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Availability;
+import dev.gptq.simd.kernels.ForwardKernels.Rows;
+import dev.gptq.simd.kernels.ForwardKernels.Shape;
 import dev.gptq.simd.kernels.RoundedWeights;
 import java.io.IOException;
 import java.io.InputStream;
@@ -38,6 +40,7 @@ final class KernelLibrary {
   private final MethodHandle runs;
   private final MethodHandle round;
   private final MethodHandle multiply;
+  private final MethodHandle forward;
 
   private KernelLibrary(SymbolLookup symbols) {
     levels = link(symbols, "gptq_levels", FunctionDescriptor.of(INT));
@@ -79,6 +82,28 @@ final class KernelLibrary {
                 LONG,
                 ValueLayout.ADDRESS,
                 LONG));
+    forward =
+        link(
+            symbols,
+            "gptq_forward",
+            FunctionDescriptor.ofVoid(
+                INT,
+                INT,
+                ValueLayout.ADDRESS,
+                LONG,
+                ValueLayout.ADDRESS,
+                LONG,
+                ValueLayout.ADDRESS,
+                LONG,
+                ValueLayout.ADDRESS,
+                LONG,
+                LONG,
+                LONG,
+                LONG,
+                LONG,
+                LONG,
+                LONG,
+                ValueLayout.JAVA_FLOAT));
   }
 
   /** That of this jar for this system. */
@@ -211,6 +236,43 @@ final class KernelLibrary {
           tokens,
           y,
           stride);
+    } catch (Throwable e) {
+      throw failure(e);
+    }
+  }
+
+  void forward(
+      int level,
+      int operation,
+      Rows a,
+      Rows b,
+      Rows c,
+      Rows y,
+      Shape shape,
+      long n,
+      long m,
+      long first,
+      long step,
+      float factor) {
+    try {
+      forward.invokeExact(
+          level,
+          operation,
+          a.segment(),
+          a.stride(),
+          b.segment(),
+          b.stride(),
+          c.segment(),
+          c.stride(),
+          y.segment(),
+          y.stride(),
+          (long) shape.rows(),
+          (long) shape.columns(),
+          n,
+          m,
+          first,
+          step,
+          factor);
     } catch (Throwable e) {
       throw failure(e);
     }

@@ -1,6 +1,7 @@
 package dev.gptq.nativekernels;
 
 import dev.gptq.backend.Availability;
+import dev.gptq.simd.kernels.ForwardKernels;
 import dev.gptq.simd.kernels.RoundedKernels;
 import dev.gptq.simd.kernels.RoundedWeights;
 import java.lang.foreign.MemorySegment;
@@ -69,12 +70,17 @@ public final class NativeKernels implements RoundedKernels {
     library().multiply(level, w, first, end, rows, tokens, y, stride);
   }
 
+  @Override
+  public ForwardKernels forward() {
+    return new NativeForward(library(), level);
+  }
+
   private KernelLibrary library() {
     return library.library().orElseThrow();
   }
 
   /** C reads and writes without asking. */
-  private static void require(MemorySegment segment, long bytes) {
+  static void require(MemorySegment segment, long bytes) {
     if (!segment.isNative() || segment.byteSize() < bytes) {
       throw new IllegalArgumentException(
           "kernels need " + bytes + " bytes of native memory but got " + segment);

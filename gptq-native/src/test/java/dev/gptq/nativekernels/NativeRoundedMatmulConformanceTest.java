@@ -1,9 +1,6 @@
 package dev.gptq.nativekernels;
 
-import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
-import dev.gptq.backend.BackendOptions;
-import dev.gptq.simd.SimdBackendProvider;
 import dev.gptq.testkit.BackendUnderTest;
 import dev.gptq.testkit.RoundedMatmulConformance;
 
@@ -15,9 +12,6 @@ final class NativeRoundedMatmulConformanceTest extends RoundedMatmulConformance 
 
   @Override
   protected BackendUnderTest backendUnderTest() {
-    return new BackendUnderTest(
-        new SimdBackendProvider(),
-        new BackendOptions(
-            3, 0, ImmutableMap.of("simd.activations", "int8", "simd.kernels", "native")));
+    return Subjects.nativeKernels();
   }
 }

@@ -16,6 +16,7 @@ import dev.gptq.backend.TuningOps;
 import dev.gptq.host.HostMemory;
 import dev.gptq.host.HostRehearsal;
 import dev.gptq.host.HostScope;
+import dev.gptq.simd.kernels.RoundedKernels;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.TensorScope;
 import java.util.concurrent.atomic.AtomicLong;
@@ -75,12 +76,14 @@ final class SimdBackend implements Backend {
     this.lanes = lanes;
     this.isLane = isLane;
     execution = new Execution(threads, scratch);
-    linalg = new SimdLinearAlgebra(execution);
+    OutsideForward outside =
+        new OutsideForward(execution, kernels.kernels().map(RoundedKernels::forward));
+    linalg = new SimdLinearAlgebra(execution, outside);
     quantization = new SimdQuantizationOps(execution);
     packed = new SimdPackedMatmul(execution, activations, kernels.kernels());
     this.activations = activations;
     this.kernels = kernels;
-    transformer = new SimdTransformerOps(execution);
+    transformer = new SimdTransformerOps(execution, outside);
     gradients = new SimdGradientOps(execution);
     tuning = new SimdTuningOps(execution);
   }

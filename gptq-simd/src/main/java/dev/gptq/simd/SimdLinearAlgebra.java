@@ -10,14 +10,21 @@ import java.lang.foreign.ValueLayout;
 /** Linear algebra: products and factors by {@link Gemm}, everything else run by run. */
 final class SimdLinearAlgebra implements LinearAlgebra {
   private final Execution execution;
+  private final OutsideForward outside;
 
-  SimdLinearAlgebra(Execution execution) {
+  SimdLinearAlgebra(Execution execution, OutsideForward outside) {
     this.execution = execution;
+    this.outside = outside;
   }
 
   @Override
   public void gemm(float alpha, Tensor a, Tensor b, float beta, Tensor c) {
-    execution.gemm().multiply(alpha, Matrix.of(a), Matrix.of(b), beta, Matrix.of(c));
+    Matrix am = Matrix.of(a);
+    Matrix bm = Matrix.of(b);
+    Matrix cm = Matrix.of(c);
+    if (!outside.products(alpha, am, bm.transposed(), beta, cm)) {
+      execution.gemm().multiply(alpha, am, bm, beta, cm);
+    }
   }
 
   @Override

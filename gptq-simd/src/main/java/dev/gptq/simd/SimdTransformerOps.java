@@ -14,9 +14,11 @@ final class SimdTransformerOps implements TransformerOps {
   private static final int GRAIN = 1 << 14;
 
   private final Execution execution;
+  private final OutsideForward outside;
 
-  SimdTransformerOps(Execution execution) {
+  SimdTransformerOps(Execution execution, OutsideForward outside) {
     this.execution = execution;
+    this.outside = outside;
   }
 
   @Override
@@ -29,7 +31,13 @@ final class SimdTransformerOps implements TransformerOps {
     Matrix xm = Activations.rows("x", x);
     Matrix g = Activations.rows("gain", gain);
     Matrix ym = Activations.rows("y", y);
-    forRows(xm, (from, to) -> Normalization.rms(xm, g, epsilon, ym, from, to));
+    forRows(
+        xm,
+        (from, to) -> {
+          if (!outside.rmsNorm(xm, g, epsilon, ym, from, to)) {
+            Normalization.rms(xm, g, epsilon, ym, from, to);
+          }
+        });
   }
 
   @Override
@@ -54,6 +62,9 @@ final class SimdTransformerOps implements TransformerOps {
     Matrix cos = Activations.rows("cosine", cosine);
     Matrix sin = Activations.rows("sine", sine);
     int length = xm.rows() / sequences;
+    if (outside.rotate(xm, headSize, pairs, cos, sin, firstPosition, length)) {
+      return;
+    }
     forRows(
         xm,
         (from, to) -> {
@@ -72,15 +83,14 @@ final class SimdTransformerOps implements TransformerOps {
       Optional<Tensor> sinks,
       int sequences,
       Tensor y) {
-    Attention.run(
-        execution,
-        Activations.rows("q", q),
-        Activations.rows("k", k),
-        Activations.rows("v", v),
-        spec,
-        sinks.map(Activations::vector),
-        sequences,
-        Activations.rows("y", y));
+    Matrix qm = Activations.rows("q", q);
+    Matrix km = Activations.rows("k", k);
+    Matrix vm = Activations.rows("v", v);
+    Matrix ym = Activations.rows("y", y);
+    Optional<float[]> own = sinks.map(Activations::vector);
+    if (!outside.attention(qm, km, vm, spec, own, sequences, ym)) {
+      Attention.run(execution, qm, km, vm, spec, own, sequences, ym);
+    }
   }
 
   @Override
@@ -164,14 +174,26 @@ final class SimdTransformerOps implements TransformerOps {
     Matrix g = Activations.rows("gate", gate);
     Matrix u = Activations.rows("up", up);
     Matrix ym = Activations.rows("y", y);
-    forRows(g, (from, to) -> Functions.gate(f, g, u, ym, from, to));
+    forRows(
+        g,
+        (from, to) -> {
+          if (!outside.gate(f, g, u, ym, from, to)) {
+            Functions.gate(f, g, u, ym, from, to);
+          }
+        });
   }
 
   @Override
   public void add(Tensor x, Tensor y) {
     Matrix xm = Activations.rows("x", x);
     Matrix ym = Activations.rows("y", y);
-    forRows(xm, (from, to) -> Elementwise.axpy(1, xm, ym, from, to));
+    forRows(
+        xm,
+        (from, to) -> {
+          if (!outside.add(xm, ym, from, to)) {
+            Elementwise.axpy(1, xm, ym, from, to);
+          }
+        });
   }
 
   @Override
@@ -188,6 +210,9 @@ final class SimdTransformerOps implements TransformerOps {
   @Override
   public void scale(float factor, Tensor x) {
     Matrix xm = Activations.rows("x", x);
+    if (factor == 1) {
+      return;
+    }
     forRows(xm, (from, to) -> Elementwise.scale(factor, xm, from, to));
   }
 

@@ -1,5 +1,6 @@
 package dev.gptq.formats.codec;
 
+import dev.gptq.host.NativeHeap;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -28,7 +29,8 @@ final class Computed {
 
   /** Rows of that many bytes, each filled once, by all processors. */
   static MemorySegment segment(int rows, long rowBytes, RowFiller filler) {
-    MemorySegment all = Arena.ofAuto().allocate(Math.multiplyExact(rows, rowBytes), ALIGNMENT);
+    long bytes = Math.multiplyExact(rows, rowBytes);
+    MemorySegment all = NativeHeap.allocate(bytes, ALIGNMENT, Arena.ofAuto());
     IntStream.range(0, rows)
         .parallel()
         .forEach(row -> filler.fill(row, all.asSlice(row * rowBytes, rowBytes)));

@@ -5,6 +5,7 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.packed.Elements;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
+import dev.gptq.host.NativeHeap;
 import dev.gptq.pack.BitStream;
 import dev.gptq.pack.PackedMatrix;
 import java.lang.foreign.Arena;
@@ -75,7 +76,7 @@ public record GgufStored(
         file,
         () -> {
           MemorySegment source = data.get();
-          MemorySegment rows = Arena.ofAuto().allocate(count * bytes, 8);
+          MemorySegment rows = NativeHeap.allocate(count * bytes, 8, Arena.ofAuto());
           for (int row = 0; row < count; row++) {
             MemorySegment.copy(source, from.applyAsInt(row) * bytes, rows, row * bytes, bytes);
           }
@@ -127,7 +128,7 @@ public record GgufStored(
 
   private MemorySegment floats() {
     MemorySegment blocks = data.get();
-    MemorySegment floats = Arena.ofAuto().allocate(Float.BYTES * elements(), 64);
+    MemorySegment floats = NativeHeap.allocate(Float.BYTES * elements(), 64, Arena.ofAuto());
     long rowBytes = type.bytes(columns());
     IntStream.range(0, rows())
         .parallel()

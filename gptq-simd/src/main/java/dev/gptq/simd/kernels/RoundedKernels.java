@@ -58,4 +58,7 @@ public interface RoundedKernels {
       int tokens,
       MemorySegment y,
       long stride);
+
+  /** The rest of the forward pass; asked where nothing is refused. */
+  ForwardKernels forward();
 }

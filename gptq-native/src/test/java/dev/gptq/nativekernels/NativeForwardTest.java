@@ -1,0 +1,183 @@
+package dev.gptq.nativekernels;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.Activation;
+import dev.gptq.backend.Backend;
+import dev.gptq.backend.BackendOptions;
+import dev.gptq.backend.RopePairs;
+import dev.gptq.simd.SimdBackendProvider;
+import dev.gptq.simd.kernels.ForwardKernels;
+import dev.gptq.simd.kernels.ForwardKernels.Gate;
+import dev.gptq.simd.kernels.ForwardKernels.Rows;
+import dev.gptq.simd.kernels.ForwardKernels.Shape;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.HostCopies;
+import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.Random;
+import java.util.function.BiConsumer;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+
+/** The forward pass: that all levels have the same bits, and which are those of Java. */
+final class NativeForwardTest {
+  private static final int ROWS = 70;
+  private static final int COLUMNS = 150;
+
+  /** Also levels whose instructions this processor lacks, with these written out in C. */
+  @Test
+  @EnabledOnOs(architectures = "amd64")
+  void allLevelsHaveTheSameBits() {
+    float[] expected = all(new NativeForward(library(), library().levels().getFirst()));
+    KernelLibrary emulated =
+        KernelLibrary.load("emulated/" + KernelLibrary.resource()).library().orElseThrow();
+    for (KernelLibrary library : new KernelLibrary[] {library(), emulated}) {
+      for (int level : library.levels()) {
+        assertThat(all(new NativeForward(library, level)))
+            .as(library.name(level))
+            .isEqualTo(expected);
+      }
+    }
+  }
+
+  /** What every operation makes of the same random numbers, one after the other. */
+  private static float[] all(ForwardKernels kernels) {
+    try (Arena arena = Arena.ofConfined()) {
+      Random random = new Random(7);
+      // Heads of 75 channels and rows of 150: no vector's multiple.
+      Rows a = floats(arena, random, ROWS, COLUMNS);
+      Rows b = floats(arena, random, ROWS, COLUMNS);
+      Rows c = floats(arena, random, ROWS, COLUMNS);
+      Rows y = floats(arena, random, 6 * ROWS, COLUMNS);
+      Shape shape = new Shape(ROWS, COLUMNS);
+      kernels.rmsNorm(a, b, 75, 1e-5f, y, shape);
+      kernels.gate(Gate.SILU, a, b, part(y, 1), shape);
+      kernels.gate(Gate.GELU_TANH, a, b, part(y, 2), shape);
+      kernels.add(a, part(y, 3), shape);
+      kernels.rotate(part(y, 3), 75, false, b, c, 35, 3, 40, shape);
+      kernels.rotate(part(y, 3), 75, true, b, c, 37, 0, 70, shape);
+      kernels.products(0.5f, a, b, COLUMNS, part(y, 4), new Shape(3, 67));
+      Shape queries = new Shape(6, 75);
+      kernels.attention(a, b, c, 0.3f, 64, 1, 0, part(y, 5), queries);
+      kernels.attention(a, b, c, 0.3f, 60, 1, 50, at(y, 5 * ROWS + 6), queries);
+      kernels.attention(a, b, c, 0.3f, 69, 0, 0, at(y, 5 * ROWS + 12), queries);
+      return y.segment().toArray(ValueLayout.JAVA_FLOAT);
+    }
+  }
+
+  @Test
+  void theBitsAreThoseOfJava() {
+    library();
+    for (int columns : new int[] {1, 15, 48, 150, 2100}) {
+      agree(
+          columns,
+          (backend, x) ->
+              backend.transformer().rmsNorm(x.rows(0, 3), x.rows(3, 4), 1e-5f, x.rows(0, 3)));
+      for (Activation f : new Activation[] {Activation.SILU, Activation.GELU_TANH}) {
+        agree(
+            columns,
+            (backend, x) ->
+                backend.transformer().gate(f, x.rows(0, 3), x.rows(3, 6), x.rows(0, 3)));
+      }
+      agree(columns, (backend, x) -> backend.transformer().add(x.rows(0, 3), x.rows(3, 6)));
+      int outputs = Math.min(7, columns);
+      agree(
+          columns,
+          (backend, x) -> {
+            Tensor w = x.rows(1, 1 + outputs).transposed();
+            backend.linalg().gemm(0.5f, x.rows(0, 1), w, 0, x.rows(39, 40).columns(0, outputs));
+          });
+    }
+    for (RopePairs pairs : RopePairs.values()) {
+      agree(
+          150,
+          (backend, x) ->
+              backend
+                  .transformer()
+                  .rope(
+                      x.rows(0, 6),
+                      75,
+                      pairs,
+                      x.rows(6, 20).columns(0, 35),
+                      x.rows(20, 34).columns(0, 35),
+                      2,
+                      2));
+    }
+  }
+
+  /** That an operation on random numbers does the same in C and in Java. */
+  private static void agree(int columns, BiConsumer<Backend, Tensor> operation) {
+    assertThat(result("native", columns, operation))
+        .as("%s columns", columns)
+        .isEqualTo(result("java", columns, operation));
+  }
+
+  private static float[] result(
+      String kernels, int columns, BiConsumer<Backend, Tensor> operation) {
+    BackendOptions options = new BackendOptions(2, 0, ImmutableMap.of("simd.kernels", kernels));
+    Random random = new Random(5);
+    float[] values = new float[40 * columns];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (float) random.nextGaussian();
+    }
+    try (Backend backend = new SimdBackendProvider().open(options);
+        TensorScope scope = backend.newScope()) {
+      Tensor x =
+          scope.upload(MemorySegment.ofArray(values), DType.F32, 40, columns, Layout.ROW_MAJOR);
+      operation.accept(backend, x);
+      return HostCopies.floats(x);
+    }
+  }
+
+  @Test
+  void whatIsTooShortOrTooWideIsRefused() {
+    ForwardKernels kernels = new NativeForward(library(), library().levels().getLast());
+    try (Arena arena = Arena.ofConfined()) {
+      Rows some = new Rows(arena.allocate(4096), 32);
+      Rows less = new Rows(some.segment().asSlice(0, 4092), 32);
+      Shape shape = new Shape(32, 32);
+      kernels.add(some, some, shape);
+      assertThatThrownBy(() -> kernels.add(less, some, shape))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("4096 bytes");
+      assertThatThrownBy(
+              () -> kernels.attention(some, some, some, 1, 32, 0, 0, some, new Shape(1, 32)))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("4224 bytes");
+      assertThatThrownBy(
+              () -> kernels.attention(some, some, some, 1, 0, 0, 0, some, new Shape(1, 257)))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("too many");
+    }
+  }
+
+  private static KernelLibrary library() {
+    KernelLibrary.Found found = KernelLibrary.found();
+    found.refusal().ifPresent(why -> Assumptions.abort(why.reason()));
+    return found.library().orElseThrow();
+  }
+
+  private static Rows floats(Arena arena, Random random, int rows, int columns) {
+    float[] values = new float[rows * columns];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (float) random.nextGaussian();
+    }
+    return new Rows(arena.allocateFrom(ValueLayout.JAVA_FLOAT, values), columns);
+  }
+
+  private static Rows part(Rows y, int index) {
+    return at(y, index * ROWS);
+  }
+
+  private static Rows at(Rows y, int row) {
+    return new Rows(y.segment().asSlice(4L * row * y.stride()), y.stride());
+  }
+}

@@ -1,0 +1,233 @@
+package dev.gptq.simd;
+
+import dev.gptq.backend.Activation;
+import dev.gptq.backend.AttentionSpec;
+import dev.gptq.backend.RopePairs;
+import dev.gptq.simd.kernels.ForwardKernels;
+import dev.gptq.simd.kernels.ForwardKernels.Gate;
+import dev.gptq.simd.kernels.ForwardKernels.Rows;
+import dev.gptq.simd.kernels.ForwardKernels.Shape;
+import java.util.Optional;
+
+/**
+ * The forward pass by kernels outside of Java, where there are some. A method returns whether they
+ * did it: they know float32 with contiguous rows, and what most models need.
+ */
+final class OutsideForward {
+  // From here on the blocked product in Java reads dense weights less often.
+  private static final int MANY_ROWS = 8;
+
+  // Weights of a task: enough to pay for handing it out.
+  private static final int GRAIN = 1 << 15;
+
+  private final Execution execution;
+  private final Optional<ForwardKernels> kernels;
+
+  OutsideForward(Execution execution, Optional<ForwardKernels> kernels) {
+    this.execution = execution;
+    this.kernels = kernels;
+  }
+
+  /** {@link Normalization#rms}. */
+  boolean rmsNorm(Matrix x, Matrix gain, float epsilon, Matrix y, int from, int to) {
+    if (!serves(x, gain, y)) {
+      return false;
+    }
+    kernels
+        .get()
+        .rmsNorm(
+            rows(x, from),
+            rows(gain, 0),
+            gain.columns(),
+            epsilon,
+            rows(y, from),
+            new Shape(to - from, x.columns()));
+    return true;
+  }
+
+  /** {@link Rope#rotate} of all rows, in sequences of so many. */
+  boolean rotate(
+      Matrix x, int headSize, RopePairs pairs, Matrix cosine, Matrix sine, int first, int length) {
+    if (!serves(x, cosine, sine)) {
+      return false;
+    }
+    // Sequences do not end where ranges do: a task is one of them.
+    execution
+        .pool()
+        .forEach(
+            x.rows() / length,
+            (sequence, worker) ->
+                kernels
+                    .get()
+                    .rotate(
+                        rows(x, sequence * length),
+                        headSize,
+                        pairs == RopePairs.ADJACENT,
+                        rows(cosine, 0),
+                        rows(sine, 0),
+                        cosine.columns(),
+                        first,
+                        length,
+                        new Shape(length, x.columns())));
+    return true;
+  }
+
+  /** {@link Functions#gate}. */
+  boolean gate(Activation f, Matrix gate, Matrix up, Matrix y, int from, int to) {
+    if ((f != Activation.SILU && f != Activation.GELU_TANH) || !serves(gate, up, y)) {
+      return false;
+    }
+    kernels
+        .get()
+        .gate(
+            f == Activation.SILU ? Gate.SILU : Gate.GELU_TANH,
+            rows(gate, from),
+            rows(up, from),
+            rows(y, from),
+            new Shape(to - from, gate.columns()));
+    return true;
+  }
+
+  /** {@code y ← y + x}. */
+  boolean add(Matrix x, Matrix y, int from, int to) {
+    if (!serves(x, y, y)) {
+      return false;
+    }
+    kernels.get().add(rows(x, from), rows(y, from), new Shape(to - from, x.columns()));
+    return true;
+  }
+
+  /** {@code C ← α·A·Bᵀ} for few rows of A. */
+  boolean products(float alpha, Matrix a, Matrix bt, float beta, Matrix c) {
+    if (a.rows() >= MANY_ROWS || beta != 0 || !serves(a, bt, c)) {
+      return false;
+    }
+    int step = Math.max(4, GRAIN / Math.max(1, bt.columns()) / 4 * 4);
+    execution.forRanges(
+        bt.rows(),
+        step,
+        (from, to) ->
+            kernels
+                .get()
+                .products(
+                    alpha,
+                    rows(a, 0),
+                    rows(bt, from),
+                    a.columns(),
+                    rows(c.columns(from, to), 0),
+                    new Shape(a.rows(), to - from)));
+    return true;
+  }
+
+  /** {@link Attention}, without what few models ask of it. */
+  boolean attention(
+      Matrix q,
+      Matrix k,
+      Matrix v,
+      AttentionSpec spec,
+      Optional<float[]> sinks,
+      int sequences,
+      Matrix y) {
+    int share = spec.heads() / spec.keyValueHeads();
+    if (spec.softCap() > 0
+        || spec.alibi() != 0
+        || sinks.isPresent()
+        || spec.headSize() > ForwardKernels.CHANNELS
+        || share > ForwardKernels.QUERIES
+        || !serves(q, k, v)
+        || !Gemv.isDense(y)) {
+      return false;
+    }
+    int queries = q.rows() / sequences;
+    if (queries == 1) {
+      execution
+          .pool()
+          .forEach(
+              sequences * spec.keyValueHeads(),
+              (i, worker) -> {
+                int group = i % spec.keyValueHeads();
+                attend(q, k, v, spec, y, i / spec.keyValueHeads(), sequences, group);
+              });
+      return true;
+    }
+    int blocks = (queries + ForwardKernels.QUERIES - 1) / ForwardKernels.QUERIES;
+    int tasks = sequences * spec.heads();
+    execution
+        .pool()
+        .forEach(
+            blocks * tasks,
+            (i, worker) -> {
+              // The last queries see the most keys: first come, best balanced.
+              int from = (blocks - 1 - i / tasks) * ForwardKernels.QUERIES;
+              int rest = i % tasks;
+              attend(q, k, v, spec, y, rest / spec.heads(), sequences, rest % spec.heads(), from);
+            });
+    return true;
+  }
+
+  /** The heads that share keys, as queries of one position. */
+  private void attend(
+      Matrix q,
+      Matrix k,
+      Matrix v,
+      AttentionSpec spec,
+      Matrix y,
+      int sequence,
+      int sequences,
+      int group) {
+    int size = spec.headSize();
+    int share = spec.heads() / spec.keyValueHeads();
+    int column = group * share * size;
+    int keys = k.rows() / sequences;
+    kernels
+        .get()
+        .attention(
+            new Rows(rows(q.columns(column, column + size), sequence).segment(), size),
+            rows(k.columns(group * size, (group + 1) * size), sequence * keys),
+            rows(v.columns(group * size, (group + 1) * size), sequence * keys),
+            spec.scale(),
+            keys - 1,
+            0,
+            spec.window(),
+            new Rows(rows(y.columns(column, column + size), sequence).segment(), size),
+            new Shape(share, size));
+  }
+
+  /** Queries of a sequence from a row on, of one head. */
+  private void attend(
+      Matrix q,
+      Matrix k,
+      Matrix v,
+      AttentionSpec spec,
+      Matrix y,
+      int sequence,
+      int sequences,
+      int head,
+      int from) {
+    int size = spec.headSize();
+    int queries = q.rows() / sequences;
+    int keys = k.rows() / sequences;
+    int shared = head / (spec.heads() / spec.keyValueHeads()) * size;
+    int row = sequence * queries + from;
+    kernels
+        .get()
+        .attention(
+            rows(q.columns(head * size, (head + 1) * size), row),
+            rows(k.columns(shared, shared + size), sequence * keys),
+            rows(v.columns(shared, shared + size), sequence * keys),
+            spec.scale(),
+            keys - queries + from,
+            1,
+            spec.window(),
+            rows(y.columns(head * size, (head + 1) * size), row),
+            new Shape(Math.min(ForwardKernels.QUERIES, queries - from), size));
+  }
+
+  private boolean serves(Matrix a, Matrix b, Matrix c) {
+    return kernels.isPresent() && Gemv.isDense(a) && Gemv.isDense(b) && Gemv.isDense(c);
+  }
+
+  private static Rows rows(Matrix m, int from) {
+    return new Rows(m.segment().asSlice(m.at(from, 0)), m.rowStride());
+  }
+}
