@@ -26,6 +26,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -174,7 +175,8 @@ public final class CheckpointExporter {
     ImmutableMap<String, KeptModule> kept = work.modules(block);
     return new ExpertStacks(model, format)
         .of(
-            spec.linears()
+            spec
+                .linears()
                 .map(spec::nameOf)
                 .filter(kept::containsKey)
                 .map(name -> {
@@ -187,7 +189,12 @@ public final class CheckpointExporter {
                       type,
                       module.file());
                 })
-                .flatMap(module -> format.encode(module).stream()));
+                .toList()
+                .parallelStream()
+                .map(format::encode)
+                .toList()
+                .stream()
+                .flatMap(List::stream));
   }
 
   /** Writes all places of the settings and copies tokenizer, generation settings and the like. */

@@ -4,10 +4,12 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.formats.DurableFiles;
 import dev.gptq.formats.safetensors.StoredTensor;
+import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizedModule;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -18,6 +20,8 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.zip.CRC32C;
@@ -74,61 +78,63 @@ final class BlockFiles implements AutoCloseable {
     Files.createDirectories(staging);
     Files.deleteIfExists(staging.resolve(DATA));
     Files.deleteIfExists(staging.resolve(Manifest.FILE));
-    ImmutableList.Builder<Manifest.Entry> entries = ImmutableList.builder();
+    List<Laid> laid = laid(modules, biases);
+    List<Manifest.Entry> entries;
     long bytes;
     try (FileChannel out =
         FileChannel.open(
             staging.resolve(DATA), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-      Writing writing = new Writing(out);
-      for (Map.Entry<String, QuantizedModule> module : modules.entrySet()) {
-        Optional<StoredTensor> bias = Optional.ofNullable(biases.get(module.getKey()));
-        entries.add(writing.add(module.getValue(), bias));
-      }
+      entries = laid.parallelStream().map(module -> module.write(out)).toList();
       out.force(true);
       bytes = out.size();
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
     }
     DurableFiles.write(
-        staging.resolve(Manifest.FILE), new Manifest(block, key, bytes, entries.build()).encode());
+        staging.resolve(Manifest.FILE),
+        new Manifest(block, key, bytes, ImmutableList.copyOf(entries)).encode());
     DurableFiles.publishFolder(staging, folder);
   }
 
-  /** A data file that grows. */
-  private static final class Writing {
-    private final FileChannel out;
-    private long end;
-
-    Writing(FileChannel out) {
-      this.out = out;
+  /** Gives the parts of all modules their places, one behind the other. */
+  private static List<Laid> laid(
+      Map<String, QuantizedModule> modules, Map<String, StoredTensor> biases) {
+    List<Laid> laid = new ArrayList<>();
+    long end = 0;
+    for (Map.Entry<String, QuantizedModule> module : modules.entrySet()) {
+      Optional<StoredTensor> bias = Optional.ofNullable(biases.get(module.getKey()));
+      ImmutableMap.Builder<String, Placed> parts = ImmutableMap.builder();
+      for (Map.Entry<String, MemorySegment> part :
+          parts(module.getValue().packed(), bias).entrySet()) {
+        long at = Math.ceilDiv(end, ALIGNMENT) * ALIGNMENT;
+        parts.put(part.getKey(), new Placed(at, part.getValue()));
+        end = at + part.getValue().byteSize();
+      }
+      laid.add(new Laid(module.getValue(), parts.buildOrThrow(), bias.map(StoredTensor::type)));
     }
+    return laid;
+  }
 
-    Manifest.Entry add(QuantizedModule module, Optional<StoredTensor> bias) throws IOException {
-      PackedMatrix matrix = module.packed();
-      ImmutableMap.Builder<String, Manifest.Part> parts = ImmutableMap.builder();
-      parts.put("codes", add(matrix.words()));
-      parts.put("scales", add(matrix.scales()));
-      if (matrix.zeros().isPresent()) {
-        parts.put("zeros", add(matrix.zeros().get()));
+  private static ImmutableMap<String, MemorySegment> parts(
+      PackedMatrix matrix, Optional<StoredTensor> bias) {
+    ImmutableMap.Builder<String, MemorySegment> parts = ImmutableMap.builder();
+    parts.put("codes", matrix.words());
+    parts.put("scales", matrix.scales());
+    matrix.zeros().ifPresent(zeros -> parts.put("zeros", zeros));
+    if (matrix.groupOf().isPresent()) {
+      MemorySegment order = MemorySegment.ofArray(new byte[4 * matrix.columns()]);
+      for (int i = 0; i < matrix.columns(); i++) {
+        order.setAtIndex(INT, i, matrix.group(i));
       }
-      if (matrix.groupOf().isPresent()) {
-        MemorySegment order = MemorySegment.ofArray(new byte[4 * matrix.columns()]);
-        for (int i = 0; i < matrix.columns(); i++) {
-          order.setAtIndex(INT, i, matrix.group(i));
-        }
-        parts.put("order", add(order));
-      }
-      if (bias.isPresent()) {
-        parts.put("bias", add(bias.get().data()));
-      }
-      return new Manifest.Entry(
-          module.report(),
-          matrix.scheme(),
-          matrix.groups(),
-          parts.buildOrThrow(),
-          bias.map(StoredTensor::type));
+      parts.put("order", order);
     }
+    bias.ifPresent(tensor -> parts.put("bias", tensor.data()));
+    return parts.buildOrThrow();
+  }
 
-    private Manifest.Part add(MemorySegment bytes) throws IOException {
-      long at = (end + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+  /** A part and where it begins in the data file. */
+  private record Placed(long at, MemorySegment bytes) {
+    Manifest.Part write(FileChannel out) throws IOException {
       CRC32C checksum = new CRC32C();
       byte[] piece = new byte[(int) Math.min(PIECE, bytes.byteSize())];
       for (long from = 0; from < bytes.byteSize(); from += piece.length) {
@@ -140,8 +146,28 @@ final class BlockFiles implements AutoCloseable {
           out.write(rest, at + from + rest.position());
         }
       }
-      end = at + bytes.byteSize();
       return new Manifest.Part(at, bytes.byteSize(), checksum.getValue());
+    }
+  }
+
+  /** A module and where its parts go. */
+  private record Laid(
+      QuantizedModule module, ImmutableMap<String, Placed> parts, Optional<StoredType> bias) {
+    Manifest.Entry write(FileChannel out) {
+      ImmutableMap.Builder<String, Manifest.Part> written = ImmutableMap.builder();
+      try {
+        for (Map.Entry<String, Placed> part : parts.entrySet()) {
+          written.put(part.getKey(), part.getValue().write(out));
+        }
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+      return new Manifest.Entry(
+          module.report(),
+          module.packed().scheme(),
+          module.packed().groups(),
+          written.buildOrThrow(),
+          bias);
     }
   }
 
@@ -165,9 +191,7 @@ final class BlockFiles implements AutoCloseable {
           throw new DamagedFileException(
               data, "it has " + file.size() + " bytes and should have " + manifest.bytes());
         }
-        for (Manifest.Entry module : manifest.modules()) {
-          verify(data, file, module);
-        }
+        verify(data, file, manifest);
         MemorySegment mapped = file.map(FileChannel.MapMode.READ_ONLY, 0, manifest.bytes(), arena);
         opened = true;
         return new BlockFiles(data, manifest, arena, mapped);
@@ -181,7 +205,29 @@ final class BlockFiles implements AutoCloseable {
     }
   }
 
-  /** Reads through the file and not through a mapping, which a shrinking file takes down. */
+  /**
+   * Reads all modules side by side, through the file and not through a mapping, which a shrinking
+   * file takes down.
+   */
+  private static void verify(Path data, FileChannel file, Manifest manifest) throws IOException {
+    Optional<IOException> first =
+        manifest.modules().parallelStream()
+            .flatMap(module -> failure(data, file, module).stream())
+            .findFirst();
+    if (first.isPresent()) {
+      throw first.get();
+    }
+  }
+
+  private static Optional<IOException> failure(Path data, FileChannel file, Manifest.Entry module) {
+    try {
+      verify(data, file, module);
+      return Optional.empty();
+    } catch (IOException e) {
+      return Optional.of(e);
+    }
+  }
+
   private static void verify(Path data, FileChannel file, Manifest.Entry module)
       throws IOException {
     ByteBuffer piece = ByteBuffer.allocate(PIECE);
