@@ -1,7 +1,6 @@
 package dev.gptq.cuda;
 
 import dev.gptq.backend.LinearAlgebra;
-import dev.gptq.cuda.CudaMemory.Scratch;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Tensor;
 
@@ -12,19 +11,6 @@ final class CudaLinearAlgebra implements LinearAlgebra {
   /** Columns of the Gram matrix that one product covers. */
   private static final int GRAM_COLUMNS = 2048;
 
-  /** Blocks of columns that H has in tr(A·H·Aᵀ), and the fewest columns of one. */
-  private static final int TRACE_PARTS = 8;
-
-  private static final int TRACE_COLUMNS = 64;
-
-  /** Bytes of A·H that are held at once. */
-  private static final long PRODUCT_BYTES = 256L << 20;
-
-  /** SUM_RUN of sums.cu. */
-  private static final int SUM_RUN = 4096;
-
-  private static final int SUM_BLOCKS_A_PROCESSOR = 4;
-
   /** DOT_SLICES of rows.cu. */
   private static final int DOT_SLICES = 16;
 
@@ -34,9 +20,8 @@ final class CudaLinearAlgebra implements LinearAlgebra {
   private final Kernels kernels;
   private final MatrixProducts products;
 
-  /** For sums that are reported: 16 bits of each factor are enough. */
-  private final MatrixProducts reported;
-
+  private final Sums sums;
+  private final QuadraticTraces traces;
   private final Cholesky cholesky;
   private final TriangularInverse triangularInverse;
 
@@ -44,7 +29,8 @@ final class CudaLinearAlgebra implements LinearAlgebra {
     this.context = context;
     this.kernels = context.kernels();
     this.products = new MatrixProducts(context, SplitProducts.ALL);
-    this.reported = new MatrixProducts(context, 2);
+    this.sums = new Sums(context);
+    this.traces = new QuadraticTraces(context, sums, QuadraticTraces.WORK);
     this.cholesky = new Cholesky(context);
     this.triangularInverse = new TriangularInverse(context);
   }
@@ -160,77 +146,17 @@ final class CudaLinearAlgebra implements LinearAlgebra {
 
   @Override
   public void addSumOfSquares(Tensor x, Tensor total) {
-    CudaTensor t = alongRows(context.tensor(x));
-    addSum("sumOfSquares", t, t, false, total, "addSumOfSquares");
+    sums.add("sumOfSquares", context.tensor(x), context.tensor(total), "addSumOfSquares");
   }
 
   @Override
   public void addTraceQuadratic(Tensor a, Tensor h, Tensor total) {
-    CudaTensor at = context.tensor(a);
-    CudaTensor ht = context.tensor(h);
-    context.tensor(total);
-    if (at.isEmpty()) {
-      return;
-    }
-    int n = at.columns();
-    int width = Math.max(TRACE_COLUMNS, Math.ceilDiv(n, TRACE_PARTS));
-    int rowsAtOnce =
-        Math.toIntExact(Math.clamp(PRODUCT_BYTES / (4L * Math.min(width, n)), 1, at.rows()));
-    try (CudaScope local = new CudaScope(context)) {
-      CudaTensor buffer =
-          (CudaTensor) local.allocate(DType.F32, rowsAtOnce, Math.min(width, n), at.layout());
-      for (int first = 0; first < at.rows(); first += rowsAtOnce) {
-        CudaTensor rows = at.rows(first, Math.min(at.rows(), first + rowsAtOnce));
-        for (int from = 0; from < n; from += width) {
-          addTrace(rows, ht, from, Math.min(n, from + width), buffer, total);
-        }
-      }
-    }
-  }
-
-  /**
-   * The part of tr(A·H·Aᵀ) of H's columns {@code from} to {@code to}, on and below the diagonal
-   * blocks, what is below taken twice for what is above.
-   */
-  private void addTrace(
-      CudaTensor a, CudaTensor h, int from, int to, CudaTensor buffer, Tensor total) {
-    String operation = "addTraceQuadratic";
-    int n = h.rows();
-    CudaTensor part = a.columns(from, to);
-    CudaTensor product = buffer.rows(0, a.rows()).columns(0, to - from);
-    reported.gemm(1, part, h.rows(from, to).columns(from, to), 0, product, operation);
-    if (to < n) {
-      reported.gemm(2, a.columns(to, n), h.rows(to, n).columns(from, to), 1, product, operation);
-    }
-    addSum("sumOfProducts", alongRows(part), alongRows(product), true, total, operation);
+    traces.add(context.tensor(a), context.tensor(h), context.tensor(total));
   }
 
   @Override
   public void addNonFiniteCount(Tensor x, Tensor total) {
-    CudaTensor t = alongRows(context.tensor(x));
-    addSum("countNonFinite", t, t, false, total, "addNonFiniteCount");
-  }
-
-  /** Partial sums over x (and y) by the kernel of that name, then their sum in block order. */
-  private void addSum(
-      String kernel, CudaTensor x, CudaTensor y, boolean two, Tensor total, String operation) {
-    CudaTensor result = context.tensor(total);
-    if (x.isEmpty()) {
-      return;
-    }
-    long items = (long) x.rows() * Math.ceilDiv(x.columns(), SUM_RUN);
-    int blocks =
-        Math.toIntExact(
-            Math.min(items, (long) SUM_BLOCKS_A_PROCESSOR * context.device().multiprocessors()));
-    try (Scratch partial = context.memory().scratch(8L * blocks)) {
-      LaunchArguments arguments = kernels.arguments().add(x);
-      (two ? arguments.add(y) : arguments).address(partial.address());
-      kernels.launch(
-          KernelImages.TOLERANT, kernel, Geometry.of(blocks, Elementwise.THREADS), operation);
-      kernels.arguments().address(partial.address()).add(blocks).add(result);
-      kernels.launch(
-          KernelImages.TOLERANT, "addPartialSums", Geometry.of(1, Elementwise.THREADS), operation);
-    }
+    sums.add("countNonFinite", context.tensor(x), context.tensor(total), "addNonFiniteCount");
   }
 
   @Override

@@ -1,0 +1,76 @@
+package dev.gptq.cuda;
+
+import dev.gptq.tensor.DType;
+
+/**
+ * {@code tr(A·H·Aᵀ)} with a symmetric H, by products of A with blocks of columns of H, of which
+ * only what is on and below the diagonal blocks is read, what is below them twice: many blocks are
+ * half the multiplications. They are sums that are reported, for which 16 bits of each factor are
+ * enough.
+ */
+final class QuadraticTraces {
+  private static final String OPERATION = "addTraceQuadratic";
+
+  /**
+   * Multiplications of a block. Each is twenty calls of the driver, on which small matrices spend
+   * more time than on what they spare.
+   */
+  static final long WORK = 1L << 32;
+
+  private static final int MOST_BLOCKS = 8;
+  private static final int LEAST_COLUMNS = 64;
+
+  /** Bytes of A·H that are held at once. */
+  private static final long PRODUCT_BYTES = 256L << 20;
+
+  private final CudaContext context;
+  private final Sums sums;
+  private final MatrixProducts products;
+  private final long work;
+
+  /** With blocks of about so many multiplications. */
+  QuadraticTraces(CudaContext context, Sums sums, long work) {
+    this.context = context;
+    this.sums = sums;
+    this.products = new MatrixProducts(context, 2);
+    this.work = work;
+  }
+
+  /** Columns of a block of H, for an A of that shape. */
+  int width(int rows, int columns) {
+    int blocks = Math.clamp((long) rows * columns * columns / work, 1, MOST_BLOCKS);
+    return Math.min(columns, Math.max(LEAST_COLUMNS, Math.ceilDiv(columns, blocks)));
+  }
+
+  /** Adds the trace to total, 1 × 1 of F64. */
+  void add(CudaTensor a, CudaTensor h, CudaTensor total) {
+    if (a.isEmpty()) {
+      return;
+    }
+    int n = a.columns();
+    int width = width(a.rows(), n);
+    int rowsAtOnce = Math.toIntExact(Math.clamp(PRODUCT_BYTES / (4L * width), 1, a.rows()));
+    try (CudaScope local = new CudaScope(context)) {
+      CudaTensor buffer = (CudaTensor) local.allocate(DType.F32, rowsAtOnce, width, a.layout());
+      for (int first = 0; first < a.rows(); first += rowsAtOnce) {
+        CudaTensor rows = a.rows(first, Math.min(a.rows(), first + rowsAtOnce));
+        for (int from = 0; from < n; from += width) {
+          add(rows, h, from, Math.min(n, from + width), buffer, total);
+        }
+      }
+    }
+  }
+
+  /** The part of H's columns {@code from} to {@code to}. */
+  private void add(
+      CudaTensor a, CudaTensor h, int from, int to, CudaTensor buffer, CudaTensor total) {
+    int n = h.rows();
+    CudaTensor part = a.columns(from, to);
+    CudaTensor product = buffer.rows(0, a.rows()).columns(0, to - from);
+    products.gemm(1, part, h.rows(from, to).columns(from, to), 0, product, OPERATION);
+    if (to < n) {
+      products.gemm(2, a.columns(to, n), h.rows(to, n).columns(from, to), 1, product, OPERATION);
+    }
+    sums.add("sumOfProducts", part, product, total, OPERATION);
+  }
+}
