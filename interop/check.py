@@ -16,6 +16,8 @@ import sys
 import threading
 from datetime import date
 
+from families import FAMILIES
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 TEXT = os.path.join(ROOT, "examples/text/demo-evaluation.txt")
@@ -218,13 +220,16 @@ def check(model, settings, programs, work, tokens, notes):
     """Rows of a table, and how many of them are wrong."""
     wrong = 0
     for setting, formats, words in settings:
+        formats = ",".join(name for name in formats.split(",") if any(p in programs for p in PROGRAMS[name]))
+        if not formats:
+            continue
         folders, refused = written(model, os.path.join(work, "model"), formats, words)
         expected = None
         for format in formats.split(","):
             cells = []
             if format in refused:
                 cells = [f"not written[^{note(notes, refused[format])}]"]
-            elif any(name in programs for name in PROGRAMS[format]):
+            else:
                 if expected is None:
                     expected = losses(folders[format], tokens, work)
                 for name in PROGRAMS[format]:
@@ -232,8 +237,7 @@ def check(model, settings, programs, work, tokens, notes):
                         said, why, bad = verdict(programs[name].load(folders[format]), expected)
                         wrong += bad
                         cells.append(f"{name} {said}" + (f"[^{note(notes, why)}]" if why else ""))
-            if cells:
-                print(f"| {os.path.basename(model)} | {setting} | {format} | {'; '.join(cells)} |", flush=True)
+            print(f"| {os.path.basename(model)} | {setting} | {format} | {'; '.join(cells)} |", flush=True)
     return wrong
 
 
@@ -252,6 +256,7 @@ def main():
     arguments.add_argument("--models", default="")
     arguments.add_argument("--families", default="")
     arguments.add_argument("--settings", default="")
+    arguments.add_argument("--part", default="1/1")
     asked = arguments.parse_args()
     work = os.path.abspath(asked.work)
     os.makedirs(work, exist_ok=True)
@@ -265,21 +270,28 @@ def main():
     tokens = windows(work)
     print("| model | setting | format | what programs do |\n|---|---|---|---|", flush=True)
     wrong, notes = 0, []
-    for model in [name for name in asked.models.split(",") if name] or [TINY]:
-        chosen = [setting for setting in SETTINGS if re.search(asked.settings, setting[0])]
-        wrong += check(model, chosen, programs, work, tokens, notes)
-    if asked.families != "none":
-        subprocess.run(
-            [sys.executable, os.path.join(HERE, "families.py"), os.path.join(work, "families"), asked.families], check=True
-        )
-        for name in sorted(os.listdir(os.path.join(work, "families"))):
-            model = os.path.join(work, "families", name)
+    models = [name for name in asked.models.split(",") if name] or [TINY]
+    items = [(model, setting) for model in models for setting in SETTINGS if re.search(asked.settings, setting[0])]
+    families = os.path.join(work, "families")
+    for name in FAMILIES if asked.families != "none" else ():
+        if re.search(asked.families, name):
             settings = FAMILY_SETTINGS + (MIXTURE_SETTINGS if "moe" in name or name == "mixtral" else [])
-            wrong += check(model, settings, programs, work, tokens, notes)
-    print()
-    for number, words in enumerate(notes, 1):
-        print(f"[^{number}]: {words}")
-    print(f"\n{date.today()}: " + ", ".join(f"{p.name} {p.version}" for p in programs.values() if p.version))
+            items += [(os.path.join(families, name), setting) for setting in settings]
+    part, parts = map(int, asked.part.split("/"))
+    items = items[part - 1 :: parts]
+    made = {os.path.basename(model) for model, _ in items if os.path.dirname(model) == families}
+    if made:
+        regex = "^(" + "|".join(map(re.escape, sorted(made))) + ")$"
+        subprocess.run([sys.executable, os.path.join(HERE, "families.py"), families, regex], check=True)
+    try:
+        for model, setting in items:
+            wrong += check(model, [setting], programs, work, tokens, notes)
+    finally:
+        # Also of what was seen until somebody ended it.
+        print()
+        for number, words in enumerate(notes, 1):
+            print(f"[^{number}]: {words}")
+        print(f"\n{date.today()}: " + ", ".join(f"{p.name} {p.version}" for p in programs.values() if p.version), flush=True)
     sys.exit(1 if wrong else 0)
 
 

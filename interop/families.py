@@ -9,11 +9,6 @@ import re
 import shutil
 import sys
 
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-
-import torch
-import transformers
-
 TINY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "examples/tiny")
 COMMON = dict(
     vocab_size=4096,
@@ -63,6 +58,10 @@ FAMILIES = {
 
 
 def main():
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    import torch
+    import transformers
+
     folder, wanted = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
     shutil.rmtree(folder, ignore_errors=True)
     for name, more in FAMILIES.items():
@@ -82,4 +81,5 @@ def main():
             shutil.copy(os.path.join(TINY, file), os.path.join(folder, name, file))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,9 @@
 package dev.gptq.cli;
 
+import static java.util.stream.Collectors.counting;
+import static java.util.stream.Collectors.groupingBy;
+import static java.util.stream.Collectors.joining;
+
 import dev.gptq.cli.console.Console;
 import dev.gptq.cli.console.ExitStatus;
 import dev.gptq.cli.console.JsonOutput;
@@ -8,6 +12,7 @@ import dev.gptq.cli.hub.HubFiles;
 import dev.gptq.cli.options.OutputOption;
 import dev.gptq.cli.report.WeightPlot;
 import dev.gptq.formats.packed.Formats;
+import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.packed.StoredLinear;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.Model;
@@ -16,11 +21,15 @@ import dev.gptq.models.family.LinearSpec;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantizer.study.ModuleWeights;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.function.Function;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -57,7 +66,12 @@ final class InspectCommand implements Callable<Integer> {
 
   /** What was found out about a module. */
   private record Module(
-      String name, int outputs, int inputs, String stored, List<String> warnings) {}
+      String name,
+      int outputs,
+      int inputs,
+      String stored,
+      Optional<String> settings,
+      List<String> warnings) {}
 
   @Override
   public Integer call() throws Exception {
@@ -83,23 +97,29 @@ final class InspectCommand implements Callable<Integer> {
 
   private static Module inspect(Model model, BlockSpec block, LinearSpec linear) {
     String name = block.nameOf(linear);
-    if (model.quantization().isPresent() && model.quantization().get().has(name)) {
-      StoredLinear stored = model.quantization().get().read(name);
+    Optional<StoredLinear> codes =
+        model.codes().filter(linears -> linears.has(name)).map(linears -> linears.read(name));
+    if (codes.isPresent()) {
+      StoredLinear stored = codes.get();
       PackedMatrix matrix = stored.matrix();
+      Optional<String> type = model.blockType(name);
       return new Module(
           name,
           matrix.rows(),
           matrix.columns(),
-          matrix.bits()
+          type.map(blocks -> blocks + ", ").orElse("")
+              + matrix.bits()
               + " bits, "
               + matrix.groups()
               + (matrix.groups() == 1 ? " group" : " groups")
               + (matrix.scheme().hasZeroPoint() ? ", zero points" : "")
               + (matrix.groupOf().isPresent() ? ", irregular g_idx" : ""),
+          Optional.of(type.orElseGet(() -> ModuleSettings.of(matrix).describe())),
           stored.warnings());
     }
     StoredTensor tensor = model.checkpoint().require(name + ".weight");
-    return new Module(name, linear.outputs(), linear.inputs(), tensor.type().name(), List.of());
+    return new Module(
+        name, linear.outputs(), linear.inputs(), tensor.type().name(), Optional.empty(), List.of());
   }
 
   private static void print(Model model, List<Module> modules, Console console) {
@@ -119,12 +139,7 @@ final class InspectCommand implements Callable<Integer> {
             "%d tensors, %.1f MB",
             model.checkpoint().names().size(),
             model.checkpoint().totalBytes() / 1e6));
-    model
-        .quantization()
-        .ifPresentOrElse(
-            q ->
-                console.result("quantized: " + q.base().describe() + ", format " + q.format().id()),
-            () -> console.result("not quantized"));
+    console.result(quantization(model, modules));
     Table table = new Table("module", "outputs", "inputs", "stored as");
     for (Module module : modules) {
       table.row(
@@ -138,6 +153,33 @@ final class InspectCommand implements Callable<Integer> {
     modules.forEach(module -> warnings.addAll(module.warnings()));
     warnings.forEach(warning -> console.result("warning: " + warning));
     console.result(warnings.isEmpty() ? "checks passed" : "checks passed with warnings");
+  }
+
+  /** How the modules are quantized, and how many where they differ. */
+  private static String quantization(Model model, List<Module> modules) {
+    Map<String, Long> counts =
+        modules.stream()
+            .flatMap(module -> module.settings().stream())
+            .collect(groupingBy(Function.identity(), LinkedHashMap::new, counting()));
+    String format = model.quantization().map(q -> q.format().id()).orElse("gguf");
+    return switch (counts.size()) {
+      case 0 -> "not quantized";
+      case 1 ->
+          "quantized: "
+              + model
+                  .quantization()
+                  .map(q -> q.base().describe())
+                  .orElse(counts.keySet().iterator().next())
+              + ", format "
+              + format;
+      default ->
+          "quantized: "
+              + counts.entrySet().stream()
+                  .map(kind -> "%d modules %s".formatted(kind.getValue(), kind.getKey()))
+                  .collect(joining("; "))
+              + "; format "
+              + format;
+    };
   }
 
   private static ObjectNode json(Model model, List<Module> modules) {

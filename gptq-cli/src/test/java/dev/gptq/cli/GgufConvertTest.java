@@ -138,6 +138,28 @@ class GgufConvertTest {
       assertThat(norm.type()).isZero();
       assertThat(gguf.bytes.getFloat(gguf.data + (int) norm.offset() + 4))
           .isEqualTo(Elements.get(opened.checkpoint().require("model.norm.weight"), 1));
+      for (String format : List.of("compressed-tensors", "mlx")) {
+        comesBack(GgufShards.first(several), format, modules);
+      }
+    }
+    assertThat(Cli.run("inspect", file).out()).contains("quantized: Q4_0, format gguf");
+  }
+
+  /** Codes and scales of a file in another format are those of the checkpoint it was made of. */
+  private void comesBack(Path file, String format, PackedModules modules) throws IOException {
+    Path back = folder.resolve("back-" + format);
+    Cli.Outcome done =
+        Cli.run("convert", "--model", file, "--output", back, "--format", format, "--overwrite");
+    assertThat(done.status()).as(done.err()).isZero();
+    try (Model converted = Model.open(back)) {
+      for (String module :
+          List.of("model.layers.1.self_attn.q_proj", "model.layers.5.mlp.down_proj")) {
+        PackedMatrix matrix = converted.quantization().orElseThrow().read(module).matrix();
+        PackedMatrix before = modules.read(module).matrix();
+        assertThat(matrix.words().mismatch(before.words())).as(format).isEqualTo(-1);
+        assertThat(matrix.scales().mismatch(before.scales())).as(format).isEqualTo(-1);
+        assertThat(matrix.scheme().hasZeroPoint() && !matrix.isCentred()).as(format).isFalse();
+      }
     }
   }
 

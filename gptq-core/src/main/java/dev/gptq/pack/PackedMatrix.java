@@ -6,6 +6,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.Optional;
+import java.util.stream.LongStream;
 
 /**
  * A quantized weight matrix in host memory, independent of file formats: {@code W[o][i] =
@@ -87,6 +88,21 @@ public record PackedMatrix(
     return zeros.isPresent()
         ? zeros.get().get(FLOAT, 4L * ((long) g * rows + o))
         : scheme.fixedZero(bits);
+  }
+
+  /** Whether every zero point is stored and is that of {@link Scheme#SYMMETRIC}. */
+  public boolean isCentred() {
+    float centre = Scheme.SYMMETRIC.fixedZero(bits);
+    return zeros.isPresent()
+        && LongStream.range(0, (long) groups * rows)
+            .allMatch(i -> zeros.get().get(FLOAT, Float.BYTES * i) == centre);
+  }
+
+  /** The matrix of the same weights that stores no zero points, if it {@link #isCentred}. */
+  public PackedMatrix centred() {
+    Preconditions.checkState(isCentred(), "zero points differ from those of symmetric grids");
+    return new PackedMatrix(
+        Scheme.SYMMETRIC, bits, rows, columns, groups, words, scales, Optional.empty(), groupOf);
   }
 
   /** The weight of output o and input i, {@code scale·(code − zero)} in float32. */

@@ -92,6 +92,17 @@ final class PackedMatrixTest {
   }
 
   @Test
+  void zeroPointsInTheMiddleNeedNotBeStored() {
+    PackedMatrix centred = matrix(Scheme.ASYMMETRIC, 8, 4, Optional.of(floats(8, 8, 8, 8)), 2);
+    assertThat(centred.isCentred()).isTrue();
+    assertThat(centred.centred().scheme()).isEqualTo(Scheme.SYMMETRIC);
+    assertThat(centred.centred().weight(1, 7)).isEqualTo(centred.weight(1, 7));
+    PackedMatrix other = matrix(Scheme.ASYMMETRIC, 8, 4, Optional.of(floats(8, 8, 8, 7)), 2);
+    assertThat(other.isCentred()).isFalse();
+    assertThatThrownBy(other::centred).isInstanceOf(IllegalStateException.class);
+  }
+
+  @Test
   void wrongSizesAreRejected() {
     assertThat(matrix(Scheme.SYMMETRIC, 8, 2, Optional.empty(), 1).groupSize()).isEqualTo(8);
     assertThatThrownBy(() -> matrix(Scheme.SYMMETRIC, 12, 2, Optional.empty(), 1))

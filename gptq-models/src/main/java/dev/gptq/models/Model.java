@@ -9,6 +9,7 @@ import dev.gptq.formats.codec.Sources;
 import dev.gptq.formats.gguf.GgufFile;
 import dev.gptq.formats.json.JsonConfig;
 import dev.gptq.formats.packed.Formats;
+import dev.gptq.formats.packed.PackedLinears;
 import dev.gptq.formats.packed.PackedModules;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.StoredTensor;
@@ -189,13 +190,29 @@ public final class Model implements AutoCloseable {
           path()
               + " is quantized already (to "
               + quantization.get().base().bits()
-              + " bits); start from the full-precision checkpoint");
+              + " bits); start from the full-precision checkpoint, with which 'gptq eval --against'"
+              + " compares this one");
     }
   }
 
   /** Its quantized modules, if it has any. */
   public Optional<PackedModules> quantization() {
     return quantization;
+  }
+
+  /**
+   * Its modules that are stored as codes: those of a quantized checkpoint, or the matrices of a
+   * GGUF file; empty for a model that has none.
+   */
+  public Optional<PackedLinears> codes() {
+    return source.isPresent()
+        ? Optional.of(source.get().linears())
+        : quantization.map(PackedLinears.class::cast);
+  }
+
+  /** What a GGUF file calls the blocks of a module; empty in all other models. */
+  public Optional<String> blockType(String module) {
+    return source.flatMap(file -> file.blockType(module));
   }
 
   /** Its tensors. */
@@ -220,10 +237,7 @@ public final class Model implements AutoCloseable {
 
   /** The same to run the model with: what a GGUF file holds as codes is multiplied as such. */
   public WeightSource storedWeights(Backend backend, ImmutableMap<String, PackedMatrix> replaced) {
-    return source.isEmpty()
-        ? weights(backend, replaced)
-        : new WeightSource(
-            backend, checkpoint, Optional.of(source.get().linears()), replaced, warnings::add);
+    return new WeightSource(backend, checkpoint, codes(), replaced, warnings::add);
   }
 
   /** Bytes of a module's packed weights, if {@link #storedWeights} has it packed. */

@@ -6,6 +6,7 @@ import dev.gptq.quantizer.observe.ClassicLog;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
 import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -35,7 +36,7 @@ public record ErrorLog(Path file, List<ModuleReport> reports, List<LoggedError> 
   /** Reads a log, or that of a checkpoint's folder. */
   public static ErrorLog read(Path log) throws IOException {
     Path file = Files.isDirectory(log) ? log.resolve(QuantizationLog.FILE) : log;
-    List<String> lines = Files.readAllLines(file);
+    List<String> lines = lines(file);
     ErrorLog read =
         !lines.isEmpty() && QUANTIZING.matcher(lines.getFirst()).matches()
             ? new ErrorLog(file, List.of(), classic(file, lines))
@@ -45,6 +46,18 @@ public record ErrorLog(Path file, List<ModuleReport> reports, List<LoggedError> 
           file + " has no errors to draw; rounding to nearest measures none without calibration");
     }
     return read;
+  }
+
+  private static List<String> lines(Path file) throws IOException {
+    try {
+      return Files.readAllLines(file);
+    } catch (CharacterCodingException e) {
+      throw new BadInputException(
+          "%s is no text and so no log; give the folder that 'gptq quantize' wrote it into, with %s, or"
+                  .formatted(file, QuantizationLog.FILE)
+              + " --weights MODULE for the weights of a model",
+          e);
+    }
   }
 
   /** The log that a quantization left in a checkpoint; empty if there is none, or no errors. */

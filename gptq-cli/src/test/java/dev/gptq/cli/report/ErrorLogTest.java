@@ -86,6 +86,16 @@ final class ErrorLogTest {
   }
 
   @Test
+  void filesOfWeightsAreNoLogs() throws IOException {
+    Path file = write(List.of());
+    Files.write(file, new byte[] {'G', 'G', 'U', 'F', (byte) 0xff});
+    assertThatThrownBy(() -> ErrorLog.read(file))
+        .isInstanceOf(BadInputException.class)
+        .hasMessageContaining("is no text and so no log")
+        .hasMessageContaining("--weights MODULE");
+  }
+
+  @Test
   void whatIsNoNumberIsNamed() throws IOException {
     Path file =
         write(List.of("Quantizing self_attn.k_proj in layer 1/2...", "time 1, error tensor(3)"));

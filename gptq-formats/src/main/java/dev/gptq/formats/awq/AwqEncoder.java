@@ -3,6 +3,7 @@ package dev.gptq.formats.awq;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.packed.Elements;
+import dev.gptq.formats.packed.GroupRefusals;
 import dev.gptq.formats.packed.PackedModule;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
@@ -60,9 +61,7 @@ final class AwqEncoder {
   private int zero(int o, int g) {
     float zero = matrix.zero(o, g);
     if ((int) zero != zero || zero < 0 || zero > matrix.scheme().maxCode(AwqFormat.BITS)) {
-      throw new BadInputException(
-          "module '%s': zero point %s cannot be stored in %s; use scheme sym or asym"
-              .formatted(module.name(), zero, AwqFormat.ID));
+      throw GroupRefusals.noInteger(module.name(), zero, AwqFormat.ID);
     }
     return (int) zero;
   }

@@ -3,6 +3,7 @@ package dev.gptq.formats.compressed;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.packed.Elements;
+import dev.gptq.formats.packed.GroupRefusals;
 import dev.gptq.formats.packed.PackedModule;
 import dev.gptq.formats.packed.Words;
 import dev.gptq.formats.safetensors.StoredTensor;
@@ -97,9 +98,7 @@ final class CompressedEncoder {
   private int zero(int o, int g) {
     float zero = matrix.zero(o, g);
     if ((int) zero != zero || zero < 0 || zero > matrix.scheme().maxCode(matrix.bits())) {
-      throw new BadInputException(
-          "module '%s': zero point %s cannot be stored in %s; use scheme sym or asym"
-              .formatted(module.name(), zero, CompressedFormat.ID));
+      throw GroupRefusals.noInteger(module.name(), zero, CompressedFormat.ID);
     }
     return (int) zero;
   }

@@ -4,6 +4,7 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gptq.GptqConfig.Version;
 import dev.gptq.formats.packed.Elements;
+import dev.gptq.formats.packed.GroupRefusals;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.pack.BitStream;
@@ -69,9 +70,7 @@ final class ModuleEncoder {
             : matrix.scheme().fixedZero(matrix.bits());
     int field = (int) zero - (version == Version.V1 ? 1 : 0);
     if ((int) zero != zero || field > matrix.scheme().maxCode(matrix.bits()) || zero < 0) {
-      throw new BadInputException(
-          "module '%s': zero point %s cannot be stored in %s; use scheme sym or asym"
-              .formatted(prefix, zero, version.id()));
+      throw GroupRefusals.noInteger(prefix, zero, version.id());
     }
     if (field < 0) {
       throw new BadInputException(

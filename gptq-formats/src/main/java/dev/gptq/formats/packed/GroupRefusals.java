@@ -1,5 +1,6 @@
 package dev.gptq.formats.packed;
 
+import dev.gptq.formats.BadInputException;
 import java.util.Optional;
 
 /**
@@ -16,6 +17,14 @@ public final class GroupRefusals {
             "keeps the columns of a group side by side, and act-order without --static-groups"
                 + " scatters them")
         : Optional.empty();
+  }
+
+  /** What is thrown where a format keeps zero points as integers of so many bits. */
+  public static BadInputException noInteger(String module, float zero, String format) {
+    return new BadInputException(
+        "module '%s': zero point %s cannot be stored in %s, which has whole ones; mlx takes others,"
+                .formatted(module, zero, format)
+            + " or quantize with the scheme sym or asym");
   }
 
   /** Where all groups of a row are equally long: rows whose last group is shorter. */

@@ -20,6 +20,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -130,6 +131,11 @@ public final class GgufSource implements AutoCloseable {
         return new StoredLinear(tensors.get(module + ".weight").packed(), ImmutableList.of());
       }
     };
+  }
+
+  /** What the file calls the blocks of a module, if it has it. */
+  public Optional<String> blockType(String module) {
+    return Optional.ofNullable(tensors.get(module + ".weight")).map(tensor -> tensor.type().name());
   }
 
   /** Bytes that a matrix of {@link #linears} takes, if it is one. */

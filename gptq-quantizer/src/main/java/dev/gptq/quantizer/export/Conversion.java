@@ -8,7 +8,8 @@ import java.nio.file.Path;
 import java.util.function.Consumer;
 
 /**
- * Rewrites a quantized checkpoint in another format with the same codes, scales and zero points.
+ * Rewrites a quantized checkpoint, or a GGUF file, in another format with the same codes, scales
+ * and zero points.
  */
 public final class Conversion {
   private final Path model;
@@ -22,7 +23,7 @@ public final class Conversion {
     this.format = format;
   }
 
-  /** Of the quantized model in a folder. */
+  /** Of a quantized model. */
   public static Conversion of(Path model, Format format) {
     return new Conversion(model, format);
   }
@@ -52,12 +53,9 @@ public final class Conversion {
    */
   public int to(Path output) throws IOException {
     try (Model opened = Model.open(model)) {
-      if (opened.quantization().isEmpty()) {
-        throw new BadInputException(
-            model + " is not quantized; 'gptq quantize' makes a quantized checkpoint of it");
-      }
-      Server.refusals(format.id(), Served.of(opened)).ifPresent(warnings);
-      return FormatConverter.convert(opened, format, publication, output, overwrite);
+      FormatConverter converter = FormatConverter.of(opened, format, publication);
+      Server.refusals(format.id(), converter.served()).ifPresent(warnings);
+      return converter.convert(output, overwrite);
     }
   }
 }

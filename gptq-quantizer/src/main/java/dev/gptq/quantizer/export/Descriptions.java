@@ -9,7 +9,9 @@ import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.models.Model;
+import dev.gptq.models.family.Parameters;
 import dev.gptq.quantizer.observe.DynamicRules;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 
@@ -54,10 +56,15 @@ final class Descriptions {
 
   /**
    * The type in which the model runs: that of its embedding, or of its norms where a packed
-   * embedding is only seen as real numbers.
+   * embedding is only seen as real numbers. In GGUF files norms are float32 whatever the model runs
+   * in, and scales float16.
    */
   static StoredType type(Model model) {
     StoredTensor table = model.checkpoint().require(model.spec().embedding().table());
+    Optional<String> blocks = model.blockType(Parameters.module(table.name()));
+    if (blocks.isPresent()) {
+      return blocks.get().equals(table.type().name()) ? table.type() : StoredType.F16;
+    }
     boolean stored =
         model.checkpoint().inFiles().stream()
             .anyMatch(t -> t.name().equals(table.name()) && t.type() == table.type());

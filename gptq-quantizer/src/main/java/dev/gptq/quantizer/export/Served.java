@@ -20,6 +20,7 @@ import tools.jackson.databind.node.ObjectNode;
  * @param settings of the modules, each once
  * @param experts whether experts are quantized
  * @param partial whether modules of the blocks were left out
+ * @param partialExperts whether some experts are quantized and others were left out
  * @param split whether some were that servers make one of with others that were not
  * @param mixed whether modules may differ in their settings
  * @param windows positions that each layer with attention sees, 0 for all of a text
@@ -29,6 +30,7 @@ public record Served(
     ImmutableSet<ModuleSettings> settings,
     boolean experts,
     boolean partial,
+    boolean partialExperts,
     boolean split,
     boolean mixed,
     ImmutableList<Integer> windows) {
@@ -39,13 +41,15 @@ public record Served(
       Predicate<String> selection,
       Collection<ModuleSettings> settings,
       boolean mixed) {
+    int experts = ExpertCounts.experts(model.spec(), selection).size();
     return new Served(
         model.config().text().stringValue("model_type", ""),
         ImmutableSet.copyOf(settings),
-        !ExpertCounts.experts(model.spec(), selection).isEmpty(),
+        experts > 0,
         model.spec().blocks().stream()
             .flatMap(block -> block.linears().map(block::nameOf))
             .anyMatch(selection.negate()),
+        experts > 0 && experts < ExpertCounts.experts(model.spec(), name -> true).size(),
         FusedModules.split(model.spec(), selection).isPresent(),
         mixed || ImmutableSet.copyOf(settings).size() > 1,
         windows(model));
@@ -78,7 +82,7 @@ public record Served(
 
   /** The same for who has been told what is split. */
   public Served withoutSplit() {
-    return new Served(type, settings, experts, partial, false, mixed, windows);
+    return new Served(type, settings, experts, partial, partialExperts, false, mixed, windows);
   }
 
   boolean all(Predicate<ModuleSettings> property) {

@@ -59,16 +59,24 @@ public enum Server {
     @Override
     Optional<String> refusalOf(String format, Served what) {
       if (format.equals("compressed-tensors")) {
+        if (what.partialExperts()) {
+          return Optional.of("refuses mixtures of which experts were left out");
+        }
         return what.all(ModuleSettings::sym)
             ? Optional.empty()
             : Optional.of("refuses asymmetric grids");
       }
-      if (what.experts()) {
+      if (losesSilently(format, what)) {
         return Optional.of("leaves out quantized experts, with a warning only");
       }
       return what.mixed()
           ? Optional.of("refuses modules of several settings as gptq")
           : Optional.empty();
+    }
+
+    @Override
+    public boolean losesSilently(String format, Served what) {
+      return reads(format) && !format.equals("compressed-tensors") && what.experts();
     }
 
     @Override
@@ -83,6 +91,10 @@ public enum Server {
 
     @Override
     Optional<String> refusalOf(String format, Served what) {
+      if (what.type().equals("gpt_neox")) {
+        // Its embed_out, which transformers calls lm_head by now.
+        return Optional.of("leaves out the output layer of GPT-NeoX, with a warning only");
+      }
       return OTHER_NAMES.contains(what.type())
           ? Optional.of("refuses models of type " + what.type())
           : Optional.empty();
@@ -168,6 +180,11 @@ public enum Server {
    */
   Optional<String> refusalOf(String format, Served what) {
     return Optional.empty();
+  }
+
+  /** Whether it goes on without some of the weights, which is worse than a refusal. */
+  public boolean losesSilently(String format, Served what) {
+    return false;
   }
 
   /** How a model of that name, or its GGUF file, is run. */

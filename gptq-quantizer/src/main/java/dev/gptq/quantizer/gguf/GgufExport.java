@@ -11,7 +11,7 @@ import dev.gptq.formats.gguf.GgufType;
 import dev.gptq.formats.gguf.GgufWriter;
 import dev.gptq.formats.packed.Elements;
 import dev.gptq.formats.packed.ModuleSettings;
-import dev.gptq.formats.packed.PackedModules;
+import dev.gptq.formats.packed.PackedLinears;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.Parameters;
@@ -57,6 +57,30 @@ public final class GgufExport {
   public interface Modules {
     /** The matrix of a module, if it is quantized. */
     Optional<PackedMatrix> find(String module);
+
+    /** The type of its blocks, where that is not for its codes to tell. */
+    default Optional<GgufType> type(String module) {
+      return Optional.empty();
+    }
+  }
+
+  /**
+   * Modules as a model stores them. Blocks without offsets hold what formats without symmetric
+   * grids have with zero points in the middle.
+   */
+  private record Stored(Model model, PackedLinears codes) implements Modules {
+    @Override
+    public Optional<PackedMatrix> find(String module) {
+      return Optional.of(module)
+          .filter(codes::has)
+          .map(name -> codes.read(name).matrix())
+          .map(matrix -> matrix.isCentred() ? matrix.centred() : matrix);
+    }
+
+    @Override
+    public Optional<GgufType> type(String module) {
+      return model.blockType(module).map(GgufType::valueOf);
+    }
   }
 
   private GgufExport(Model model, Modules modules, GgufFormat format) {
@@ -111,18 +135,14 @@ public final class GgufExport {
     }
     OutputPlace.requireApart(file, ImmutableList.of(folder));
     try (Model model = Model.open(folder)) {
-      if (model.quantization().isEmpty()) {
-        throw new BadInputException(
-            folder + " is not quantized; 'gptq quantize' makes a quantized checkpoint of it");
-      }
-      PackedModules quantized = model.quantization().get();
-      return new GgufExport(
-              model,
-              module ->
-                  quantized.has(module)
-                      ? Optional.of(quantized.read(module).matrix())
-                      : Optional.empty(),
-              GgufFormat.of(ends))
+      PackedLinears quantized =
+          model
+              .codes()
+              .orElseThrow(() ->
+                  new BadInputException(
+                      folder
+                          + " is not quantized; 'gptq quantize' makes a quantized checkpoint of it"));
+      return new GgufExport(model, new Stored(model, quantized), GgufFormat.of(ends))
           .write(file, shardSize, overwrite);
     }
   }
@@ -202,12 +222,12 @@ public final class GgufExport {
 
   private void addPacked(String module, PackedMatrix matrix, GgufPlace place) {
     ModuleSettings settings = ModuleSettings.of(matrix);
-    Optional<GgufType> superBlocks = GgufType.of(matrix);
+    Optional<GgufType> given = modules.type(module).or(() -> GgufType.of(matrix));
     Optional<String> refusal = GgufType.refusal(settings, matrix.columns());
-    if (superBlocks.isEmpty() && refusal.isPresent()) {
-      throw new BadInputException("%s: GGUF %s".formatted(module, refusal.get()));
+    if (given.isEmpty() && refusal.isPresent()) {
+      throw new BadInputException("%s: %s: GGUF %s".formatted(model.path(), module, refusal.get()));
     }
-    GgufType type = superBlocks.orElseGet(() -> GgufType.of(settings));
+    GgufType type = given.orElseGet(() -> GgufType.of(settings));
     weights.merge(type, (long) matrix.rows() * matrix.columns(), Long::sum);
     add(
         place,

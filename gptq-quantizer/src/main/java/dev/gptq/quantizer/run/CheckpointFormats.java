@@ -17,6 +17,7 @@ import dev.gptq.quantizer.export.Served;
 import dev.gptq.quantizer.export.Server;
 import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import java.util.Arrays;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
@@ -108,8 +109,8 @@ public final class CheckpointFormats {
 
   /**
    * The format to write of a model where none is asked for: {@code gptq}, or {@code gptq_v2} for
-   * zero points, unless a program runs the model in {@code compressed-tensors} only, which the
-   * listener is told then.
+   * zero points, unless a program runs the model in {@code compressed-tensors} only, or goes on
+   * without some of its weights; the listener is told so then.
    *
    * @param mixed whether modules may get other settings than most
    */
@@ -123,7 +124,10 @@ public final class CheckpointFormats {
     String usual = usual(settings.options());
     Set<Server> only = new TreeSet<>(Server.running(COMPRESSED, what));
     only.removeAll(Server.running(usual, what));
-    if (only.isEmpty()) {
+    Set<Server> losing = new TreeSet<>(Arrays.asList(Server.values()));
+    losing.removeIf(server -> !server.losesSilently(usual, what));
+    only.removeAll(losing);
+    if (only.isEmpty() && losing.isEmpty()) {
       return usual;
     }
     Format compressed = named(COMPRESSED);
@@ -137,12 +141,19 @@ public final class CheckpointFormats {
       return usual;
     }
     notes.accept(
-        only.stream().map(Server::title).collect(Collectors.joining(" and "))
-            + " would refuse such a model as "
+        Stream.of(would(only, "refuse"), would(losing, "leave experts out of"))
+                .flatMap(Optional::stream)
+                .collect(Collectors.joining(" and "))
+            + " such a model as "
             + usual
             + ", so it is written as "
             + COMPRESSED);
     return COMPRESSED;
+  }
+
+  private static Optional<String> would(Set<Server> servers, String what) {
+    String titles = servers.stream().map(Server::title).collect(Collectors.joining(" and "));
+    return Optional.of(titles + " would " + what).filter(words -> !servers.isEmpty());
   }
 
   private static String usual(GptqOptions options) {

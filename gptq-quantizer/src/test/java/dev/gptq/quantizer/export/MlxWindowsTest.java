@@ -17,7 +17,7 @@ class MlxWindowsTest {
             .map(Integer::valueOf)
             .collect(ImmutableList.toImmutableList());
     return Server.refusals(
-        "mlx", new Served(type, ImmutableSet.of(), false, false, false, false, layers));
+        "mlx", new Served(type, ImmutableSet.of(), false, false, false, false, false, layers));
   }
 
   @ParameterizedTest
