@@ -46,7 +46,7 @@ FAMILIES = {
     "exaone4": dict(kind="Exaone4Config", **NORMS),
     "seed-oss": dict(kind="SeedOssConfig"),
     "ernie4.5": dict(kind="Ernie4_5Config"),
-    "gpt-neox": dict(kind="GPTNeoXConfig"),
+    "gpt-neox": dict(kind="GPTNeoXConfig", intermediate_size=1024),
     "opt": dict(kind="OPTConfig", ffn_dim=512, word_embed_proj_dim=256),
     "mixtral": dict(kind="MixtralConfig", num_local_experts=4, num_experts_per_tok=2, sliding_window=None),
     "qwen2-moe": dict(kind="Qwen2MoeConfig", num_experts=4, shared_expert_intermediate_size=256, **EXPERTS),

@@ -1,6 +1,5 @@
 package dev.gptq.formats.mlx;
 
-import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.packed.Formats;
 import java.util.Optional;
 import tools.jackson.databind.JsonNode;
@@ -42,6 +41,14 @@ final class MlxConfig {
     Optional<ObjectNode> rope = object(config, ROPE);
     Optional<ObjectNode> full = rope.flatMap(r -> object(r, FULL)).or(() -> rope);
     full.ifPresent(r -> rope(config, r));
+    if (full.equals(rope)) {
+      // Where kinds of layers differ, the key would be that of all of them.
+      full.map(r -> r.get(PARTIAL)).ifPresent(part -> add(config, PARTIAL, part));
+    }
+    if (config.path("model_type").asString("").equals("gpt_neox")) {
+      full.map(r -> r.get(THETA)).ifPresent(theta -> add(config, "rotary_emb_base", theta));
+      full.map(r -> r.get(PARTIAL)).ifPresent(part -> add(config, "rotary_pct", part));
+    }
     rope.flatMap(r -> object(r, SLIDING))
         .map(r -> r.get(THETA))
         .ifPresent(theta -> add(config, "rope_local_base_freq", theta));
@@ -109,10 +116,8 @@ final class MlxConfig {
   }
 
   private static void rope(ObjectNode config, ObjectNode rope) {
-    for (String key : ImmutableList.of(THETA, PARTIAL)) {
-      if (rope.has(key)) {
-        add(config, key, rope.get(key));
-      }
+    if (rope.has(THETA)) {
+      add(config, THETA, rope.get(THETA));
     }
     if (rope.path("rope_type").asString("default").equals("default")) {
       // Some architectures of mlx-lm insist on the key.

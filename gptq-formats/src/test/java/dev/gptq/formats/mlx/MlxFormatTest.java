@@ -163,7 +163,8 @@ class MlxFormatTest {
                 .readTree(
                     """
                     {"rope_parameters": {
-                       "full_attention": {"rope_theta": 1e6, "rope_type": "linear", "factor": 8},
+                       "full_attention": {"rope_theta": 1e6, "rope_type": "linear", "factor": 8,
+                                          "partial_rotary_factor": 0.25},
                        "sliding_attention": {"rope_theta": 1e4, "rope_type": "default"}},
                      "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
                      "num_local_experts": 4}
@@ -172,10 +173,27 @@ class MlxFormatTest {
     assertThat(config.get("rope_theta").doubleValue()).isEqualTo(1e6);
     assertThat(config.get("rope_local_base_freq").doubleValue()).isEqualTo(1e4);
     assertThat(config.get("rope_scaling").toString())
-        .isEqualTo("{\"rope_type\":\"linear\",\"factor\":8}");
+        .isEqualTo("{\"rope_type\":\"linear\",\"factor\":8,\"partial_rotary_factor\":0.25}");
+    // It would be read as that of the layers with windows.
+    assertThat(config.has("partial_rotary_factor")).isFalse();
     assertThat(config.get("sliding_window_pattern").intValue()).isEqualTo(3);
     assertThat(config.get("num_experts").intValue()).isEqualTo(4);
     assertThat(config.get("quantization")).isEqualTo(config.get("quantization_config"));
+  }
+
+  @Test
+  void olderNamesOfGptNeoxAreThere() {
+    ObjectNode config =
+        (ObjectNode)
+            JsonMapper.shared()
+                .readTree(
+                    """
+                    {"model_type": "gpt_neox", "rope_parameters": {
+                       "rope_theta": 1e4, "rope_type": "default", "partial_rotary_factor": 0.25}}
+                    """);
+    format().complete(config, JsonMapper.shared().createObjectNode().put("bits", 4));
+    assertThat(config.get("rotary_emb_base").doubleValue()).isEqualTo(1e4);
+    assertThat(config.get("rotary_pct").doubleValue()).isEqualTo(0.25);
   }
 
   @Test

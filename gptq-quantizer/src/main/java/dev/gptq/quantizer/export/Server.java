@@ -114,7 +114,6 @@ public enum Server {
             "cohere2_moe",
             "cwm",
             "falcon",
-            "gpt_neox",
             "granitemoeshared",
             "hunyuan_v1_moe",
             "hyperclovax",
