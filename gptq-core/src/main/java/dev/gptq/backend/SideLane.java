@@ -1,5 +1,6 @@
 package dev.gptq.backend;
 
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
 import java.util.function.Function;
 
@@ -19,15 +20,16 @@ public final class SideLane implements AutoCloseable {
    * Begins some work, behind what began before. Once the future is done nothing of it is queued any
    * more.
    */
-  public <T> Future<T> start(Function<Backend, T> work) {
-    return own.thread()
-        .submit(() -> {
+  public <T> CompletableFuture<T> start(Function<Backend, T> work) {
+    return CompletableFuture.supplyAsync(
+        () -> {
           Backend lane = OwnThread.result(own.backend());
           try (Holdings after = new Holdings()) {
             after.add(lane::synchronize);
             return work.apply(lane);
           }
-        });
+        },
+        own.thread());
   }
 
   /** Does some work, and waits until it is done. */

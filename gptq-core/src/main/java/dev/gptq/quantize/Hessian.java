@@ -24,6 +24,9 @@ public final class Hessian {
   private long tokens;
   private boolean symmetric = true;
 
+  /** The diagonal, once it was read; empty before, and when something was added since. */
+  private float[] diagonal = {};
+
   /** An empty sum for inputs of {@code columns} features, in the memory of {@code scope}. */
   public Hessian(Backend backend, TensorScope scope, int columns) {
     this(backend, columns, scope.child());
@@ -63,7 +66,9 @@ public final class Hessian {
   Hessian copy(Backend lane, TensorScope scope) {
     Tensor copy = scope.rowMajor(DType.F32, columns(), columns());
     lane.linalg().convert(matrix(), copy);
-    return new Hessian(lane, copy, tokens, Optional.empty());
+    Hessian same = new Hessian(lane, copy, tokens, Optional.empty());
+    same.diagonal = diagonal;
+    return same;
   }
 
   /**
@@ -81,6 +86,7 @@ public final class Hessian {
     backend.linalg().accumulateGram(1, x, matrix);
     tokens += x.rows();
     symmetric = false;
+    diagonal = new float[0];
   }
 
   /**
@@ -92,6 +98,7 @@ public final class Hessian {
     add(backend, other.matrix, elsewhere, matrix);
     tokens += other.tokens;
     symmetric = false;
+    diagonal = new float[0];
   }
 
   /** Adds a tensor of the same shape, perhaps of another device. */
@@ -125,18 +132,33 @@ public final class Hessian {
     return matrix;
   }
 
+  /** The diagonal of H, on the host; waits for all queued work, unless it was waited for before. */
+  public float[] diagonal() {
+    awaitDiagonal();
+    return diagonal.clone();
+  }
+
+  /**
+   * Brings the diagonal to the host now, so that it need not wait for work that is queued later.
+   */
+  public void awaitDiagonal() {
+    if (diagonal.length == 0) {
+      try (TensorScope local = backend.newScope()) {
+        Tensor row = local.rowMajor(DType.F32, 1, columns());
+        backend.linalg().diagonal(matrix(), row);
+        diagonal = HostCopies.floats(row);
+      }
+    }
+  }
+
   /** The mean over tokens of the square of each feature, {@code H_ii / tokens}. */
   public float[] meanSquares() {
     Preconditions.checkState(tokens > 0, "no calibration tokens were added");
-    try (TensorScope local = backend.newScope()) {
-      Tensor row = local.rowMajor(DType.F32, 1, columns());
-      backend.linalg().diagonal(matrix(), row);
-      float[] means = HostCopies.floats(row);
-      for (int i = 0; i < means.length; i++) {
-        means[i] /= tokens;
-      }
-      return means;
+    float[] means = diagonal();
+    for (int i = 0; i < means.length; i++) {
+      means[i] /= tokens;
     }
+    return means;
   }
 
   /** {@code tr(A·H·Aᵀ) / tokens}: the mean over tokens of {@code ‖A·x‖²}. */

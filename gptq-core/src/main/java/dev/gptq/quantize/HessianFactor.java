@@ -3,10 +3,8 @@ package dev.gptq.quantize;
 import com.google.common.collect.ImmutableList;
 import com.google.common.primitives.Ints;
 import dev.gptq.backend.Backend;
-import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.backend.NotPositiveDefiniteException;
 import dev.gptq.tensor.DType;
-import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.Arrays;
@@ -63,12 +61,9 @@ public final class HessianFactor {
    */
   public static HessianFactor replacing(
       Backend backend, Hessian hessian, GptqOptions options, TensorScope result) {
-    LinearAlgebra la = backend.linalg();
     int n = hessian.columns();
     try (TensorScope local = backend.newScope()) {
-      Tensor row = local.rowMajor(DType.F32, 1, n);
-      la.diagonal(hessian.matrix(), row);
-      float[] diagonal = HostCopies.floats(row);
+      float[] diagonal = hessian.diagonal();
       int[] dead = IntStream.range(0, n).filter(j -> diagonal[j] == 0).toArray();
       float[] repair = new float[n];
       for (int j : dead) {

@@ -10,6 +10,7 @@ import dev.gptq.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Supplier;
 
 /**
  * A quantized weight matrix in a backend's memory, its columns in the stored order.
@@ -39,15 +40,26 @@ public record QuantizedMatrix(Tensor codes, Grid grid) {
 
   /** Copies to the host and packs on other threads, while the backend goes on. */
   public CompletableFuture<PackedMatrix> startPacking() {
-    GridSpec spec = grid.spec();
-    int rows = codes.rows();
-    int[] groupOf = HostCopies.ints(grid.groupOf());
-    byte[] bytes = HostCopies.bytes(codes);
-    MemorySegment scales = onHost(grid.scale());
-    Optional<MemorySegment> zeros =
-        spec.scheme().hasZeroPoint() ? Optional.of(onHost(grid.zero())) : Optional.empty();
+    Optional<Tensor> zero =
+        grid.spec().scheme().hasZeroPoint() ? Optional.of(grid.zero()) : Optional.empty();
     return CompletableFuture.supplyAsync(
-        () -> Packer.pack(spec.scheme(), spec.bits(), rows, groupOf, bytes, scales, zeros));
+        bring(grid.spec(), HostCopies.ints(grid.groupOf()), codes, grid.scale(), zero));
+  }
+
+  /**
+   * Copies to the host.
+   *
+   * @param groupOf the group of each column
+   * @param zero where the scheme has zero points
+   * @return packs what was copied
+   */
+  static Supplier<PackedMatrix> bring(
+      GridSpec spec, int[] groupOf, Tensor codes, Tensor scale, Optional<Tensor> zero) {
+    int rows = codes.rows();
+    byte[] bytes = HostCopies.bytes(codes);
+    MemorySegment scales = onHost(scale);
+    Optional<MemorySegment> zeros = zero.map(QuantizedMatrix::onHost);
+    return () -> Packer.pack(spec.scheme(), spec.bits(), rows, groupOf, bytes, scales, zeros);
   }
 
   private static MemorySegment onHost(Tensor grids) {

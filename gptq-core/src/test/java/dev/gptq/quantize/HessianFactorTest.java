@@ -47,8 +47,13 @@ final class HessianFactorTest {
   void tokensAddUp() {
     Hessian hessian = hessian(2, 1, 2, 3, 4);
     assertThat(HostCopies.floats(hessian.matrix())).containsExactly(10, 14, 14, 20);
+    assertThat(hessian.diagonal()).containsExactly(10, 20);
     hessian.add(matrix(1, 2, -1, 1));
     assertThat(HostCopies.floats(hessian.matrix())).containsExactly(11, 13, 13, 21);
+    assertThat(hessian.diagonal()).containsExactly(11, 21);
+    hessian.add(Hessian.of(backend, matrix(2, 2, 1, 0, 0, 1), 0), false);
+    assertThat(hessian.diagonal()).containsExactly(12, 22);
+    hessian.add(Hessian.of(backend, matrix(2, 2, -1, 0, 0, -1), 0), false);
     assertThat(hessian.tokens()).isEqualTo(3);
     // One output that sums the inputs: 3, 7 and 0.
     assertThat(hessian.meanSquaredOutput(matrix(1, 2, 1, 1)))

@@ -7,12 +7,16 @@ import dev.gptq.backend.Backend;
 import dev.gptq.backend.LaneGroup;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
+import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.Gptq;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantize.Hessian;
 import dev.gptq.quantize.HessianFactor;
+import dev.gptq.quantize.PackingLane;
+import dev.gptq.quantize.QuantizedMatrix;
 import dev.gptq.quantize.Refinement;
+import dev.gptq.quantize.RoundToNearest;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
@@ -22,6 +26,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -137,6 +142,41 @@ public abstract class LaneConformance extends Conformance {
       one.run(List.of(itself, itself), used::add);
     }
     assertThat(used).hasSize(3).containsOnly(backend());
+  }
+
+  /** Their memory is given back, and taken for other things, while codes are still brought. */
+  @Test
+  void packingLanesBringMatricesThatAreGivenBack() {
+    long before = backend().memory().live();
+    try (PackingLane lane = new PackingLane("packing", backend())) {
+      for (Scheme scheme : List.of(Scheme.SYMMETRIC, Scheme.ASYMMETRIC)) {
+        List<PackedMatrix> here;
+        List<CompletableFuture<PackedMatrix>> aside;
+        try (TensorScope scope = backend().newScope()) {
+          QuantizedMatrix matrix =
+              new RoundToNearest(backend(), GridSpec.of(scheme, 4), 16)
+                  .quantize(upload(scope, inputs().normal(37, 48)), scope);
+          List<QuantizedMatrix> parts = List.of(matrix.rows(0, 5), matrix.rows(5, 37));
+          here = parts.stream().map(QuantizedMatrix::pack).toList();
+          aside = lane.start(parts);
+        }
+        try (TensorScope scope = backend().newScope()) {
+          scope.filled(-1, 37, 48);
+          scope.filled(-1, 37, 48);
+          backend().synchronize();
+          for (int i = 0; i < here.size(); i++) {
+            PackedMatrix packed = aside.get(i).join();
+            assertThat(packed.words().mismatch(here.get(i).words())).isEqualTo(-1);
+            assertThat(packed.scales().mismatch(here.get(i).scales())).isEqualTo(-1);
+            assertThat(packed.zeros().isPresent()).isEqualTo(scheme.hasZeroPoint());
+            MemorySegment none = MemorySegment.NULL;
+            MemorySegment expected = here.get(i).zeros().orElse(none);
+            assertThat(packed.zeros().orElse(none).mismatch(expected)).isEqualTo(-1);
+          }
+        }
+      }
+    }
+    assertThat(backend().memory().live()).isEqualTo(before);
   }
 
   @Test

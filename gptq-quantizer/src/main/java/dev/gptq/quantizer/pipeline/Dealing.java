@@ -18,6 +18,11 @@ record Dealing(int devices) {
   /** More devices than that have experts to solve, but no batches. */
   static final int LANES = 8;
 
+  /** Calibration tokens that go through a block together: enough to fill a GPU. */
+  static final int BATCH_TOKENS = 8192;
+
+  private static final int EXPERT_BATCH_TOKENS = 4 * BATCH_TOKENS;
+
   /** The lane of a batch. */
   static int laneOf(int batch) {
     return batch % LANES;
@@ -29,6 +34,27 @@ record Dealing(int devices) {
    * {@linkplain ExpertWave wave}, so that large experts, which are enough work, have one.
    */
   static int lanes(Backend backend, DecoderSpec spec) {
+    int most = Math.max(1, Math.min(backend.lanes(), LANES / backend.devices()));
+    return Math.clamp(alike(spec), 1, most);
+  }
+
+  /**
+   * Calibration tokens that go through a block together. Of a batch that fills a GPU an expert gets
+   * few rows, and the host takes longer to queue its products than a GPU to compute them: where
+   * experts are small batches are larger, as long as there is one for each lane.
+   *
+   * @param windows that are to go through the blocks
+   */
+  static int batchTokens(DecoderSpec spec, List<int[]> windows) {
+    if (alike(spec) < LANES) {
+      return BATCH_TOKENS;
+    }
+    long tokens = windows.stream().mapToLong(window -> window.length).sum();
+    return Math.clamp(tokens / LANES, BATCH_TOKENS, EXPERT_BATCH_TOKENS);
+  }
+
+  /** Hessians of the model's largest expert that members may hold together; 0 without experts. */
+  private static long alike(DecoderSpec spec) {
     long largest =
         spec.blocks().stream()
             .flatMap(block ->
@@ -38,8 +64,7 @@ record Dealing(int devices) {
             .mapToLong(Long::longValue)
             .max()
             .orElse(0);
-    int most = Math.max(1, Math.min(backend.lanes(), LANES / backend.devices()));
-    return largest == 0 ? 1 : Math.clamp(ExpertWave.HESSIAN_BYTES / largest, 1, most);
+    return largest == 0 ? 0 : ExpertWave.HESSIAN_BYTES / largest;
   }
 
   /** Lanes that have batches. */

@@ -13,6 +13,7 @@ import dev.gptq.models.forward.Ends;
 import dev.gptq.models.forward.Registers;
 import dev.gptq.models.forward.RopeTables;
 import dev.gptq.models.forward.WeightSource;
+import dev.gptq.quantize.PackingLane;
 import dev.gptq.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -50,6 +51,9 @@ final class DeviceShares implements AutoCloseable {
   /** Of each device that brings weights while it works, at its first member. */
   private final UpcomingWeights[] upcoming;
 
+  /** Of each such device, where {@link CodesAside} serves the model. */
+  private final PackingLane[] packing;
+
   /**
    * Shares without batches yet.
    *
@@ -70,10 +74,14 @@ final class DeviceShares implements AutoCloseable {
     this.scopes = new DeviceScopes(devices);
     this.shares = new Share[devices.size()];
     this.upcoming = new UpcomingWeights[devices.size()];
+    this.packing = new PackingLane[devices.size()];
     devices.all((device, backend) -> {
       TensorScope scope = scopes.of(device);
       if (weights == Weights.AHEAD && devices.firstOf(device) == device) {
         upcoming[device] = new UpcomingWeights(device, backend, spec, source);
+        if (CodesAside.serves(spec)) {
+          packing[device] = new PackingLane("gptq-packing-" + device, backend);
+        }
       }
       shares[device] =
           new Share(
@@ -231,7 +239,9 @@ final class DeviceShares implements AutoCloseable {
               Optional.ofNullable(original[first]).map(here),
               share.batches(),
               share.lanes(),
-              lane -> new GroupSolver(lane, sources[first], settings, index, own, tokens()));
+              lane ->
+                  new GroupSolver(
+                      lane, sources[first], settings, index, own, tokens(), packing(device)));
     });
     boolean brings = upcoming[0] != null;
     if (brings && index + 1 < spec.blocks().size()) {
@@ -242,6 +252,10 @@ final class DeviceShares implements AutoCloseable {
       ahead.start(() -> shares[0].source().readAhead(spec.blocks().get(next)));
     }
     return Arrays.stream(loaded).filter(Objects::nonNull).toList();
+  }
+
+  private ModuleSolve.Packing packing(int device) {
+    return packing[device] == null ? ModuleSolve.Packing.HERE : packing[device]::start;
   }
 
   /** The source of a block's weights, which knows those that are on the device already. */
@@ -255,6 +269,7 @@ final class DeviceShares implements AutoCloseable {
     try (Holdings all = new Holdings()) {
       all.add(scopes::close);
       all.add(() -> devices.all((device, backend) -> shares[device].lanes().close()));
+      Arrays.stream(packing).filter(Objects::nonNull).forEach(lane -> all.add(lane::close));
       Arrays.stream(upcoming).filter(Objects::nonNull).forEach(weights -> all.add(weights::close));
       all.add(ahead::close);
     }

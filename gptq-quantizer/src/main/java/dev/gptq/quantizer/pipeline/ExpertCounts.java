@@ -98,7 +98,7 @@ public final class ExpertCounts {
     try (TensorScope local = backend.newScope()) {
       Ends ends = new Ends(backend, spec, source, local);
       int first = 0;
-      for (List<int[]> batch : Perplexity.batches(windows, QuantizationJob.BATCH_TOKENS)) {
+      for (List<int[]> batch : Perplexity.batches(windows, Dealing.BATCH_TOKENS)) {
         Registers registers = new Registers(backend, scope);
         ends.embed(batch, registers, local);
         batches.add(

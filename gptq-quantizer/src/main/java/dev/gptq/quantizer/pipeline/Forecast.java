@@ -57,7 +57,8 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
     Forecast kept = of(backend, spec, weights, settings, windows, Activations.KEPT);
     if (kept.memory().tensors() <= room || windows.isEmpty()) {
       return backend.copiesBesideWork()
-          ? kept.within(room, bytesAhead(spec, weights.apply(backend)))
+          ? kept.within(
+              room, bytesAhead(spec, weights.apply(backend)) + CodesAside.bytes(spec, settings))
           : kept;
     }
     Forecast again = of(backend, spec, weights, settings, windows, Activations.COMPUTED_AGAIN);
@@ -73,8 +74,8 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
   }
 
   /**
-   * The same with weights that come ahead, if there is room for so many bytes of them and a
-   * sixteenth stays free, for what is in pieces too small.
+   * The same with weights that come ahead, and codes that go meanwhile, if there is room for so
+   * many bytes of them and a sixteenth stays free, for what is in pieces too small.
    */
   Forecast within(long room, long bytesAhead) {
     MemoryEstimate with = memory.withWeightsAhead(bytesAhead);
@@ -95,7 +96,8 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
       QuantizationSettings settings,
       ImmutableList<int[]> windows,
       Activations activations) {
-    return of(backend, spec, weights, settings, windows, activations, QuantizationJob.BATCH_TOKENS);
+    return of(
+        backend, spec, weights, settings, windows, activations, Dealing.batchTokens(spec, windows));
   }
 
   /** The same with that many calibration tokens, or one window, going through a block together. */

@@ -34,6 +34,7 @@ final class GroupSolver {
   private final int layer;
   private final Block block;
   private final long calibrationTokens;
+  private final ModuleSolve.Packing packing;
 
   /**
    * For one block.
@@ -46,13 +47,15 @@ final class GroupSolver {
       QuantizationSettings settings,
       int layer,
       Block block,
-      long calibrationTokens) {
+      long calibrationTokens,
+      ModuleSolve.Packing packing) {
     this.backend = backend;
     this.source = source;
     this.settings = settings;
     this.layer = layer;
     this.block = block;
     this.calibrationTokens = calibrationTokens;
+    this.packing = packing;
   }
 
   /** Quantizes the modules; they share the input that the statistics are of. */
@@ -101,7 +104,7 @@ final class GroupSolver {
       Optional<InputDrift> drift = statistics.flatMap(InputStatistics::drift);
       Tensor weights = stacked(modules, local);
       ImmutableList<Solved> solved =
-          new ModuleSolve(backend, options)
+          new ModuleSolve(backend, options, packing)
               .solve(
                   modules.stream().map(this::subject).toList(),
                   weights,

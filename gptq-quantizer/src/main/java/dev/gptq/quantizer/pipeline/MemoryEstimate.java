@@ -18,7 +18,8 @@ import dev.gptq.tensor.DType;
  * @param states the residual stream of all calibration tokens of the device, which is there from
  *     the first block to the last
  * @param weights the largest block's weights; where a target needs full precision, twice
- * @param ahead weights as they are stored, which come while a block is worked on
+ * @param ahead weights as they are stored, which come while a block is worked on, and codes that go
+ *     meanwhile
  */
 public record MemoryEstimate(long tensors, long states, long weights, long ahead) {
 

@@ -20,6 +20,8 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Function;
+import java.util.function.Supplier;
+import java.util.stream.IntStream;
 
 /**
  * What makes packed weights and a report of weights, the statistics of their input, and options:
@@ -28,13 +30,30 @@ import java.util.function.Function;
  * other.
  */
 public final class ModuleSolve {
+  /** How quantized matrices, which were waited for, come to the host and are packed. */
+  @FunctionalInterface
+  interface Packing {
+    /** On this thread, which waits until they have come. */
+    Packing HERE = matrices -> matrices.stream().map(QuantizedMatrix::startPacking).toList();
+
+    /** Begins to pack; the matrices may be given back when this returns. */
+    List<CompletableFuture<PackedMatrix>> start(List<QuantizedMatrix> matrices);
+  }
+
   private final Backend backend;
   private final GptqOptions options;
+  private final Packing packing;
 
   /** Solves on a backend or a lane of it. */
   public ModuleSolve(Backend backend, GptqOptions options) {
+    this(backend, options, Packing.HERE);
+  }
+
+  /** The same with results that are packed elsewhere. */
+  ModuleSolve(Backend backend, GptqOptions options, Packing packing) {
     this.backend = backend;
     this.options = options;
+    this.packing = packing;
   }
 
   /**
@@ -88,6 +107,10 @@ public final class ModuleSolve {
       Optional<Function<HessianFactor, Tensor>> target,
       TensorScope scope) {
     long start = System.nanoTime();
+    if (statistics.rounded().isEmpty()) {
+      // What follows is then being computed while columns are put in order.
+      statistics.hessian().orElseThrow().awaitDiagonal();
+    }
     QuantizedMatrix nearest =
         options
             .blocks()
@@ -95,61 +118,91 @@ public final class ModuleSolve {
             .orElseGet(() ->
                 new RoundToNearest(backend, options.grid(), options.groupSize())
                     .quantize(weights, scope));
-    Optional<ImmutableList<OutputErrors>> ofNearest =
+    Optional<Supplier<ImmutableList<OutputErrors>>> ofNearest =
         statistics
             .hessian()
             .map(h ->
                 OutputErrors.ofNearest(
-                    backend, weights, nearest, Lists.transform(modules, Subject::rows), h));
+                    backend, weights, nearest, Lists.transform(modules, Subject::rows), h, scope));
     Optional<Attempt> attempt =
         statistics.rounded().isPresent()
             ? Optional.empty()
             : Optional.of(attempt(modules, weights, statistics, target, scope));
-    backend.synchronize();
-    double shared = (System.nanoTime() - start) / 1e9 / modules.size();
+    boolean told = toldByLoop(statistics, target);
+    List<SolveLoss.Begun> losses =
+        attempt
+            .filter(a -> statistics.rows().isEmpty())
+            .map(a -> losses(a, modules, nearest, statistics, target.isEmpty(), scope))
+            .orElse(ImmutableList.of());
+    // All that is told of the modules was queued; now it is waited for.
+    Optional<ImmutableList<OutputErrors>> errorsOfNearest = ofNearest.map(Supplier::get);
     List<Choice> choices = new ArrayList<>();
     int from = 0;
     for (int i = 0; i < modules.size(); i++) {
       Subject module = modules.get(i);
       int to = from + module.rows();
-      long begin = System.nanoTime();
       QuantizedMatrix rounded = nearest.rows(from, to);
       QuantizedMatrix own =
           attempt.isPresent() ? attempt.get().result().matrix().rows(from, to) : rounded;
-      OutputErrors errors = ofNearest.isPresent() ? ofNearest.get().get(i) : OutputErrors.NONE;
-      SolveLoss loss = SolveLoss.NONE;
+      OutputErrors errors =
+          errorsOfNearest.isPresent() ? errorsOfNearest.get().get(i) : OutputErrors.NONE;
       if (attempt.isPresent()) {
         Hessian hessian = statistics.hessian().orElseThrow();
         // The loop knows the error beside what it was to come close to.
         double error =
-            toldByLoop(statistics, target)
+            told
                 ? attempt.get().result().error(from, to)
                 : OutputErrors.error(backend, weights.rows(from, to), own, hessian);
         errors = errors.withError(error, hessian.tokens());
-        if (statistics.rows().isEmpty()) {
-          Tensor aim = attempt.get().target();
-          loss =
-              new SolveLoss.Measure(backend, hessian, attempt.get().factor(), target.isEmpty())
-                  .of(aim.rows(from, to), own, rounded, errors);
-        }
       }
-      double seconds = shared + (System.nanoTime() - begin) / 1e9;
-      choices.add(new Choice(module, own, rounded, errors, loss, seconds));
+      SolveLoss loss = losses.isEmpty() ? SolveLoss.NONE : losses.get(i).loss(errors);
+      choices.add(new Choice(module, own, rounded, errors, loss));
       from = to;
     }
+    backend.synchronize();
+    double seconds = (System.nanoTime() - start) / 1e9 / modules.size();
     double damp = attempt.map(a -> a.factor().damping()).orElse(Double.NaN);
-    return better(choices).stream()
-        .map(choice ->
+    List<Choice> chosen = better(choices);
+    List<CompletableFuture<PackedMatrix>> packed =
+        packing.start(chosen.stream().map(this::toPack).toList());
+    return IntStream.range(0, chosen.size())
+        .mapToObj(i ->
             new Solved(
-                choice.quantized(),
-                packing(choice.quantized()),
-                report(choice, weights.columns(), statistics, damp)))
+                chosen.get(i).quantized(),
+                packed.get(i),
+                report(chosen.get(i), weights.columns(), statistics, damp, seconds)))
         .collect(ImmutableList.toImmutableList());
   }
 
   /** Nobody reads what a rehearsal packs: one row will do. */
-  private CompletableFuture<PackedMatrix> packing(QuantizedMatrix matrix) {
-    return (backend instanceof Rehearsal ? matrix.rows(0, 1) : matrix).startPacking();
+  private QuantizedMatrix toPack(Choice choice) {
+    return backend instanceof Rehearsal ? choice.quantized().rows(0, 1) : choice.quantized();
+  }
+
+  /** Begins to compute the losses of all modules. */
+  private List<SolveLoss.Begun> losses(
+      Attempt attempt,
+      List<Subject> modules,
+      QuantizedMatrix nearest,
+      Statistics statistics,
+      boolean targetIsWeights,
+      TensorScope scope) {
+    SolveLoss.Measure measure =
+        new SolveLoss.Measure(
+            backend, statistics.hessian().orElseThrow(), attempt.factor(), targetIsWeights);
+    List<SolveLoss.Begun> losses = new ArrayList<>();
+    int from = 0;
+    for (Subject module : modules) {
+      int to = from + module.rows();
+      losses.add(
+          measure.begin(
+              attempt.target().rows(from, to),
+              attempt.result().matrix().rows(from, to),
+              nearest.rows(from, to),
+              scope));
+      from = to;
+    }
+    return losses;
   }
 
   /** What GPTQ made of the modules, what it tried to come close to, and its factor. */
@@ -202,7 +255,6 @@ public final class ModuleSolve {
       QuantizedMatrix nearest,
       OutputErrors errors,
       SolveLoss loss,
-      double seconds,
       String fallback) {
 
     Choice(
@@ -210,9 +262,8 @@ public final class ModuleSolve {
         QuantizedMatrix quantized,
         QuantizedMatrix nearest,
         OutputErrors errors,
-        SolveLoss loss,
-        double seconds) {
-      this(module, quantized, nearest, errors, loss, seconds, "");
+        SolveLoss loss) {
+      this(module, quantized, nearest, errors, loss, "");
     }
 
     Choice rounded(SolveLoss compared) {
@@ -222,7 +273,6 @@ public final class ModuleSolve {
           nearest,
           new OutputErrors(errors.rtn(), errors.rtn(), errors.signal()),
           loss,
-          seconds,
           compared.whyRounded());
     }
   }
@@ -243,7 +293,8 @@ public final class ModuleSolve {
         .toList();
   }
 
-  private ModuleReport report(Choice choice, int columns, Statistics statistics, double damp) {
+  private ModuleReport report(
+      Choice choice, int columns, Statistics statistics, double damp, double seconds) {
     Subject module = choice.module();
     OutputErrors errors = choice.errors();
     return new ModuleReport(
@@ -262,6 +313,6 @@ public final class ModuleSolve {
         damp,
         statistics.hessian().map(Hessian::tokens).orElse(0L),
         statistics.rounded().orElse(choice.fallback()),
-        choice.seconds());
+        seconds);
   }
 }

@@ -10,6 +10,7 @@ import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.List;
+import java.util.function.Supplier;
 import java.util.stream.IntStream;
 
 /**
@@ -28,36 +29,39 @@ public record OutputErrors(double error, double rtn, double signal) {
   public static final OutputErrors NONE = new OutputErrors(Double.NaN, Double.NaN, Double.NaN);
 
   /**
-   * Measures modules that share an input and are rounded to nearest so far, so that both errors are
-   * the same.
+   * Begins to measure modules that share an input and are rounded to nearest so far, so that both
+   * errors are the same.
    *
    * @param weights W of all modules, one below the other, F32, rows × columns
    * @param nearest W rounded to nearest
    * @param rows of each module
+   * @param scope holds the sums until they are asked for
+   * @return waits for the sums
    */
-  static ImmutableList<OutputErrors> ofNearest(
+  static Supplier<ImmutableList<OutputErrors>> ofNearest(
       Backend backend,
       Tensor weights,
       QuantizedMatrix nearest,
       List<Integer> rows,
-      Hessian hessian) {
-    try (TensorScope local = backend.newScope()) {
-      // All sums are queued before the first is waited for.
-      Tensor totals = local.zeros(DType.F64, 2 * rows.size(), 1, Layout.ROW_MAJOR);
-      int from = 0;
-      for (int i = 0; i < rows.size(); i++) {
-        int to = from + rows.get(i);
-        Tensor weight = weights.rows(from, to);
-        addError(backend, weight, nearest.rows(from, to), hessian, totals.rows(2 * i, 2 * i + 1));
-        hessian.addSquaredOutput(weight, totals.rows(2 * i + 1, 2 * i + 2));
-        from = to;
-      }
+      Hessian hessian,
+      TensorScope scope) {
+    Tensor totals = scope.zeros(DType.F64, 2 * rows.size(), 1, Layout.ROW_MAJOR);
+    int from = 0;
+    for (int i = 0; i < rows.size(); i++) {
+      int to = from + rows.get(i);
+      Tensor weight = weights.rows(from, to);
+      addError(backend, weight, nearest.rows(from, to), hessian, totals.rows(2 * i, 2 * i + 1));
+      hessian.addSquaredOutput(weight, totals.rows(2 * i + 1, 2 * i + 2));
+      from = to;
+    }
+    double tokens = hessian.tokens();
+    int modules = rows.size();
+    return () -> {
       double[] sums = HostCopies.doubles(totals);
-      double tokens = hessian.tokens();
-      return IntStream.range(0, rows.size())
+      return IntStream.range(0, modules)
           .mapToObj(i -> new OutputErrors(sums[2 * i], sums[2 * i], sums[2 * i + 1]).over(tokens))
           .collect(ImmutableList.toImmutableList());
-    }
+    };
   }
 
   /** The same beside another quantization, of error {@code tr(A·H·Aᵀ)} over that many tokens. */

@@ -31,9 +31,6 @@ import java.util.Set;
  * The result has the same bits as that of one device.
  */
 public final class QuantizationJob {
-  /** Calibration tokens that go through a block together: enough to fill a GPU. */
-  static final int BATCH_TOKENS = 8192;
-
   private final Backend backend;
   private final DecoderSpec spec;
   private final WeightSource source;
@@ -70,7 +67,7 @@ public final class QuantizationJob {
         listener,
         Activations.KEPT,
         Weights.IN_TURN,
-        BATCH_TOKENS);
+        Dealing.batchTokens(spec, windows));
   }
 
   private QuantizationJob(

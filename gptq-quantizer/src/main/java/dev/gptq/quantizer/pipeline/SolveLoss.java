@@ -49,27 +49,17 @@ record SolveLoss(double quantized, double nearest) {
   record Measure(Backend backend, Hessian hessian, HessianFactor factor, boolean targetIsWeights) {
 
     /**
-     * The losses of one module.
+     * Begins to compute the losses of one module.
      *
      * @param target T, F32, rows × columns
-     * @param errors of the same two results beside the weights
+     * @param scope holds the sums until they are asked for
      */
-    SolveLoss of(
-        Tensor target, QuantizedMatrix quantized, QuantizedMatrix nearest, OutputErrors errors) {
-      try (TensorScope local = backend.newScope()) {
-        // All sums are queued before the first is waited for.
-        Tensor squares = local.zeros(DType.F64, 2, 1, Layout.ROW_MAJOR);
-        Tensor outputs = local.zeros(DType.F64, 2, 1, Layout.ROW_MAJOR);
-        add(target, quantized, squares.rows(0, 1), outputs.rows(0, 1));
-        add(target, nearest, squares.rows(1, 2), outputs.rows(1, 2));
-        double[] damping = HostCopies.doubles(squares);
-        double[] output = HostCopies.doubles(outputs);
-        double tokens = hessian.tokens();
-        double lambda = factor.lambda() / tokens;
-        return new SolveLoss(
-            lambda * damping[0] + (targetIsWeights ? errors.error() : output[0] / tokens),
-            lambda * damping[1] + (targetIsWeights ? errors.rtn() : output[1] / tokens));
-      }
+    Begun begin(
+        Tensor target, QuantizedMatrix quantized, QuantizedMatrix nearest, TensorScope scope) {
+      Tensor sums = scope.zeros(DType.F64, 4, 1, Layout.ROW_MAJOR);
+      add(target, quantized, sums.rows(0, 1), sums.rows(2, 3));
+      add(target, nearest, sums.rows(1, 2), sums.rows(3, 4));
+      return new Begun(this, sums);
     }
 
     private void add(Tensor target, QuantizedMatrix matrix, Tensor squares, Tensor outputs) {
@@ -85,6 +75,30 @@ record SolveLoss(double quantized, double nearest) {
         }
         backend.linalg().addSumOfSquares(difference, squares);
       }
+    }
+  }
+
+  /**
+   * Losses of a module that are being computed.
+   *
+   * @param sums of {@code |D|²} and of {@code tr(D·H·Dᵀ)}, unless that is known, both for GPTQ's
+   *     result and for the weights rounded to nearest
+   */
+  record Begun(Measure measure, Tensor sums) {
+
+    /**
+     * Waits for the losses.
+     *
+     * @param errors of the same two results beside the weights
+     */
+    SolveLoss loss(OutputErrors errors) {
+      double[] sum = HostCopies.doubles(sums);
+      double tokens = measure.hessian().tokens();
+      double lambda = measure.factor().lambda() / tokens;
+      boolean known = measure.targetIsWeights();
+      return new SolveLoss(
+          lambda * sum[0] + (known ? errors.error() : sum[2] / tokens),
+          lambda * sum[1] + (known ? errors.rtn() : sum[3] / tokens));
     }
   }
 }

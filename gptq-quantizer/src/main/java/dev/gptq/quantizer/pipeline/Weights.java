@@ -6,7 +6,8 @@ public enum Weights {
   IN_TURN,
   /**
    * While the block before is worked on, which takes memory for them: as they are stored, those of
-   * one block, and of two where the activation type rounds them.
+   * one block, and of two where the activation type rounds them. Codes go to the host meanwhile,
+   * too, where {@link CodesAside} has them.
    */
   AHEAD
 }

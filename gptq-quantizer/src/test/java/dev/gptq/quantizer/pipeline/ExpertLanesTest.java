@@ -34,6 +34,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -247,6 +248,28 @@ final class ExpertLanesTest {
       assertThat(ExpertWave.end(stretches, 1, steps, gather -> 0, 0)).isEqualTo(11);
       assertThat(ExpertWave.hessianBytes(stretches.get(1), steps)).isEqualTo(4L * 32 * 32);
     }
+  }
+
+  /** Batches of small experts are as large as leave one for each lane, up to four times. */
+  @Test
+  void smallExpertsHaveLargeBatches() throws IOException {
+    try (Model model = Model.open(checkpoint("qwen3-moe"))) {
+      assertThat(Dealing.batchTokens(model.spec(), windows(8, 8192))).isEqualTo(8192);
+      assertThat(Dealing.batchTokens(model.spec(), windows(16, 8192))).isEqualTo(16384);
+      assertThat(Dealing.batchTokens(model.spec(), windows(80, 8192))).isEqualTo(32768);
+      assertThat(CodesAside.serves(model.spec())).isFalse();
+    }
+    try (Model model =
+        Model.open(RandomCheckpoint.write(folder.resolve("dense"), TinyConfigs.json("llama"), 7))) {
+      assertThat(Dealing.batchTokens(model.spec(), windows(80, 8192))).isEqualTo(8192);
+      // Gate and up have 64 rows of 32 inputs each, and a scale and a zero point for 16 of them.
+      assertThat(CodesAside.bytes(model.spec(), settings(Method.GPTQ, Target.PLAIN, true)))
+          .isEqualTo(2 * 64 * (32 + 2 * 8));
+    }
+  }
+
+  private static List<int[]> windows(int count, int length) {
+    return Collections.nCopies(count, new int[length]);
   }
 
   /**
