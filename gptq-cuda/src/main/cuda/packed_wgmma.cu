@@ -173,7 +173,9 @@ struct ChunkReader {
 template <int TOKENS, int STAGES, int TEAMS>
 __device__ inline void multiplyChunks(TokenChunk<TOKENS>* ring, int chunks, int chunksOfGroup,
                                       int team, int warp, int lane, float* c) {
-  static_assert(STAGES % 2 == 0, "pairs of chunks lie side by side");
+  // If a place of the ring went from team to team, one that is ahead could take the end of a phase
+  // for that of the phase but one behind it, which has the same number.
+  static_assert(STAGES % (2 * TEAMS) == 0, "pairs of chunks lie side by side, each place is one team's");
   int chunk = 2 * team;
   if (chunk >= chunks) {
     return;
@@ -322,5 +324,5 @@ __device__ inline void groupMatmulOf(const Boxes& boxes, const Matrix& y, int ch
     groupMatmulOf<tokens, stages, teams, registers>(boxes, y, chunks, chunksOfGroup, firstTile); \
   }
 GROUP_MATMUL(64, 12, 2, 112)
-GROUP_MATMUL(128, 10, 2, 112)
+GROUP_MATMUL(128, 8, 2, 112)
 GROUP_MATMUL(256, 6, 1, 232)

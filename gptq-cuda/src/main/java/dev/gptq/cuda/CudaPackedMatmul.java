@@ -23,11 +23,12 @@ final class CudaPackedMatmul implements PackedMatmul {
   private final PlainMatmul plain;
   private final TiledMatmul tiled;
 
-  CudaPackedMatmul(CudaContext context, DType type) {
+  /** {@code fused}: see {@link TiledMatmul#FUSED}. */
+  CudaPackedMatmul(CudaContext context, DType type, boolean fused) {
     this.context = context;
     this.type = type;
     this.plain = new PlainMatmul(context, type);
-    this.tiled = new TiledMatmul(context);
+    this.tiled = new TiledMatmul(context, fused);
   }
 
   @Override

@@ -53,7 +53,7 @@ final class ManyRows {
 
   private static final ImmutableList<Shape> SHAPES =
       ImmutableList.of(
-          new Shape(64, 12, 2, 560), new Shape(128, 10, 2, 690), new Shape(256, 6, 1, 1100));
+          new Shape(64, 12, 2, 560), new Shape(128, 8, 2, 690), new Shape(256, 6, 1, 1100));
 
   /**
    * Which kernels share the outputs, in groups of {@link #OUTPUTS}: the first ones fill the device

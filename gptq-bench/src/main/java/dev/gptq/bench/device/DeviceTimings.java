@@ -1,17 +1,20 @@
 package dev.gptq.bench.device;
 
+import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.Backends;
 import dev.gptq.grid.GridSearch;
 import dev.gptq.quantize.ColumnOrder;
 import java.io.IOException;
+import java.util.Arrays;
 import java.util.List;
 
 /**
- * Times what docs/benchmarks/h100.md lists: {@code DeviceTimings [BACKEND [GROUP...]]}, groups
- * being {@code layers}, {@code operations} and {@code products}, all of them by default. For
- * backends that queue their work; those of CPUs have benchmarks of their own.
+ * Times what docs/benchmarks/h100.md lists: {@code DeviceTimings [BACKEND [GROUP...]]
+ * [KEY=VALUE...]}, groups being {@code layers}, {@code operations} and {@code products}, all of
+ * them by default, and settings of the backend. For backends that queue their work; those of CPUs
+ * have benchmarks of their own.
  */
 public final class DeviceTimings {
   private static final List<String> GROUPS = List.of("layers", "operations", "products");
@@ -24,13 +27,20 @@ public final class DeviceTimings {
 
   /** Prints the measurements. */
   public static void main(String[] arguments) throws IOException, InterruptedException {
-    List<String> all = List.of(arguments);
+    List<String> all = Arrays.stream(arguments).filter(word -> !word.contains("=")).toList();
+    ImmutableMap<String, String> settings =
+        Arrays.stream(arguments)
+            .filter(word -> word.contains("="))
+            .map(word -> word.split("=", 2))
+            .collect(ImmutableMap.toImmutableMap(pair -> pair[0], pair -> pair[1]));
     List<String> groups = all.size() > 1 ? all.subList(1, all.size()) : GROUPS;
     if (!GROUPS.containsAll(groups)) {
       throw new IllegalArgumentException("groups are " + GROUPS + ", not " + groups);
     }
+    BackendOptions usual = BackendOptions.defaults();
+    BackendOptions options = new BackendOptions(usual.threads(), usual.devices(), settings);
     String name = all.isEmpty() ? "cuda" : all.getFirst();
-    try (Backend backend = Backends.open(name, BackendOptions.defaults(), _ -> {})) {
+    try (Backend backend = Backends.open(name, options, _ -> {})) {
       System.out.println("# " + backend.info());
       printClocks();
       Stopwatch stopwatch = new Stopwatch(backend, System.out, SECONDS_OF_ROUND);
