@@ -78,14 +78,18 @@ public final class PlannedTuning {
     return String.format(
         Locale.ROOT,
         "then tunes %.1f million weights end to end in at most %d steps of %d windows; the text has %d"
-            + " windows, %d tokens, %.3f a weight, of which %d windows are held out",
+            + " windows, %d tokens, %.3f a weight, of which %d windows are held out%s",
         weights / 1e6,
         tuning.steps(),
         Math.min(Tuning.WINDOWS, text.training().size()),
         text.training().size() + text.heldOut().size(),
         text.tokens(),
         (double) text.tokens() / weights,
-        text.heldOut().size());
+        text.heldOut().size(),
+        text.drawn() == 0
+            ? ""
+            : ", and of the others %d copies with some words of the model's own"
+                .formatted(text.drawn()));
   }
 
   /** Bytes of tensors that it takes, by a rehearsal. */

@@ -29,6 +29,7 @@ final class TunedModel {
   private final Decoder decoder;
   private final WeightSource source;
   private final TuningText text;
+  private final ImmutableList<int[]> read;
   private final Answers training;
   private final Answers heldOut;
   private final BackwardPass backward;
@@ -52,7 +53,12 @@ final class TunedModel {
     this.decoder = decoder;
     this.source = source;
     this.text = text;
-    this.training = new Answers(decoder, text.training(), scope);
+    this.read =
+        ImmutableList.<int[]>builder()
+            .addAll(text.training())
+            .addAll(DrawnText.of(decoder, text.training(), text.drawn()))
+            .build();
+    this.training = new Answers(decoder, read, scope);
     this.heldOut = new Answers(decoder, text.heldOut(), scope);
     for (int b = 0; b < decoder.spec().blocks().size(); b++) {
       load(b, modules.apply(b), scope);
@@ -92,15 +98,15 @@ final class TunedModel {
     });
   }
 
-  /** An order in which training windows are taken. */
+  /** An order in which training windows and their copies are taken. */
   WindowOrder order() {
-    return new WindowOrder(text.training().size());
+    return new WindowOrder(read.size());
   }
 
   /**
    * One step; returns the mean divergence before it.
    *
-   * @param windows of the training text
+   * @param windows of the training text, by {@link #order}
    * @param size what offsets move by
    */
   double step(int[] windows, float size) {

@@ -9,12 +9,19 @@ import java.util.List;
  *
  * @param training those that gradients are taken of
  * @param heldOut those that tell when to stop
+ * @param drawn how many copies of the former, with other words of the model's own, are read too:
+ *     see {@link DrawnText}
  */
-public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> heldOut) {
+public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> heldOut, int drawn) {
   private static final int SHARE = 10;
 
   /** Held-out windows at most: each is run through the model again and again. */
   private static final int MOST_HELD_OUT = 64;
+
+  /** Copies at most, and tokens of which there are copies at most, with them: what was tried. */
+  private static final int MOST_DRAWN = 3;
+
+  private static final long MOST_TOKENS = 1 << 20;
 
   /** Checks that there are some. */
   public TuningText {
@@ -33,7 +40,15 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
       boolean last = i + 1 == windows.size() && windows.size() < SHARE;
       (last || i % distance == distance - 1 ? heldOut : training).add(windows.get(i));
     }
-    return new TuningText(training.build(), heldOut.build());
+    return new TuningText(training.build(), heldOut.build(), 0);
+  }
+
+  /** The same with copies in place of what a tuning would read again, where the text is short. */
+  public TuningText drawnFor(Tuning tuning) {
+    long readings = (long) tuning.steps() * Tuning.WINDOWS / training.size();
+    long most = MOST_TOKENS / ((long) training.size() * length());
+    long copies = Math.clamp(Math.min(readings, most) - 1, 0, MOST_DRAWN);
+    return new TuningText(training, heldOut, Math.toIntExact(copies));
   }
 
   /** Windows with which none is taken twice. */
@@ -43,7 +58,7 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
     return (int) Math.min(Integer.MAX_VALUE, training + heldOut);
   }
 
-  /** Tokens of all windows. */
+  /** Tokens of all windows but copies. */
   public long tokens() {
     return (long) (training.size() + heldOut.size()) * length();
   }

@@ -231,10 +231,36 @@ final class TunerTest {
     }
   }
 
+  /** As many as would be read again; most words stay, and the first of a window always does. */
+  @Test
+  void copiesHaveWordsOfTheModelsOwn() throws IOException {
+    quantizeSmall(GRID);
+    TuningText text = TuningText.of(windows).drawnFor(Tuning.of(5));
+    assertThat(text.drawn()).isEqualTo(1);
+    assertThat(TuningText.of(windows).drawnFor(Tuning.of(2)).drawn()).isZero();
+    try (Decoder decoder = model.load(backend)) {
+      ImmutableList<int[]> copies = DrawnText.of(decoder, text.training(), 2);
+      assertThat(copies).hasSize(2 * text.training().size());
+      assertThat(DrawnText.of(decoder, text.training(), 2))
+          .usingRecursiveComparison()
+          .isEqualTo(copies);
+      // Eight windows, eight with words drawn once, and the same eight drawn again.
+      int changed = 0;
+      for (int i = 0; i < 2 * Tuning.WINDOWS; i++) {
+        int[] window = text.training().get(i % Tuning.WINDOWS);
+        assertThat(copies.get(i)[0]).isEqualTo(window[0]);
+        for (int t = 0; t < WINDOW; t++) {
+          changed += copies.get(i)[t] == window[t] ? 0 : 1;
+        }
+      }
+      assertThat(changed).isBetween(1, Tuning.WINDOWS * WINDOW / 2);
+    }
+  }
+
   @Test
   void aRehearsalTakesAsMuchMemoryAsTuning() throws IOException {
     quantizeSmall(GRID);
-    TuningText text = TuningText.of(windows);
+    TuningText text = TuningText.of(windows).drawnFor(Tuning.of(8));
     long foreseen = tuning(Tuning.of(1), text).bytes(backend, model::weights);
     try (Backend fresh = Backends.open(Backends.AUTO, BackendOptions.defaults(), refused -> {})) {
       tuning(Tuning.of(1), text)
