@@ -2,6 +2,7 @@ package dev.gptq.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.gptq.formats.SharedFiles;
 import dev.gptq.formats.gguf.GgufFile;
 import dev.gptq.formats.gguf.GgufShards;
 import dev.gptq.formats.packed.Elements;
@@ -267,5 +268,26 @@ class GgufConvertTest {
     Cli.Outcome split = Cli.run("convert", "--model", four, "--output", file, "--format", "gguf");
     assertThat(split.err()).contains("pre_tokenizer", "cannot be written as GGUF");
     assertThat(file).doesNotExist();
+  }
+
+  @Test
+  void anEmbeddingOfCodesKeepsItsTypeAndSaysSo() {
+    Path source =
+        SharedFiles.bundled("gptq-models/src/test/resources/gguf/llama-gqa-rope3-Q4_0.gguf");
+    Path output = folder.resolve("out.gguf");
+    Cli.Outcome done =
+        Cli.run(
+            "convert",
+            "--model",
+            source,
+            "--output",
+            output,
+            "--format",
+            "gguf",
+            "--embedding-type",
+            "q8_0");
+    assertThat(done.status()).isEqualTo(65);
+    assertThat(done.err()).contains("is quantized already", "leave out --embedding-type");
+    assertThat(output).doesNotExist();
   }
 }

@@ -32,6 +32,7 @@ import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.function.IntUnaryOperator;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 
 /**
  * Writes a quantized model as GGUF, one file or several, for llama.cpp and what is built on it: the
@@ -142,9 +143,23 @@ public final class GgufExport {
                   new BadInputException(
                       folder
                           + " is not quantized; 'gptq quantize' makes a quantized checkpoint of it"));
-      return new GgufExport(model, new Stored(model, quantized), GgufFormat.of(ends))
-          .write(file, shardSize, overwrite);
+      Modules modules = new Stored(model, quantized);
+      requireNumbers(model, modules, ends);
+      return new GgufExport(model, modules, GgufFormat.of(ends)).write(file, shardSize, overwrite);
     }
+  }
+
+  /** Refuses to round an embedding or output layer that consists of codes already. */
+  private static void requireNumbers(Model model, Modules modules, Ends ends) {
+    Stream.of(model.spec().embedding().table(), model.spec().head().matrix())
+        .map(Parameters::module)
+        .filter(module -> ends != Ends.KEEP && modules.find(module).isPresent())
+        .findFirst()
+        .ifPresent(module -> {
+          throw new BadInputException(
+              "%s: %s is quantized already and keeps its type; leave out --embedding-type"
+                  .formatted(model.path(), module));
+        });
   }
 
   private Written write(Path file, OptionalLong shardSize, boolean overwrite) throws IOException {
