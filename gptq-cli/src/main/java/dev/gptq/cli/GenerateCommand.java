@@ -116,7 +116,7 @@ final class GenerateCommand implements Callable<Integer> {
                 + " tokens and leaves no room for more in "
                 + opened.contextInWords());
       }
-      try (Backend backend = backendOption.open(console);
+      try (Backend backend = backendOption.openToGenerate(console);
           Decoder decoder = load(opened, backend)) {
         opened.warnings().forEach(console::warning);
         StreamingDecoder streaming = tokenizer.streaming();

@@ -38,6 +38,17 @@ final class RoundedActivationsTest {
   }
 
   @Test
+  void generationRoundsManyRowsWhereKernelsAreNotJavas() {
+    assertThat(ActivationMode.GENERATION.rounds(true, true)).isTrue();
+    assertThat(ActivationMode.AUTO.rounds(true, true)).isFalse();
+    for (boolean many : new boolean[] {false, true}) {
+      assertThat(ActivationMode.GENERATION.rounds(many, false))
+          .isEqualTo(ActivationMode.AUTO.rounds(many, false));
+    }
+    assertThat(ActivationMode.of(options("generation"))).isEqualTo(ActivationMode.GENERATION);
+  }
+
+  @Test
   void otherWidthsAreNeverRounded() {
     PackedMatrix w = weights(3);
     float[] x = normal(2, 128);

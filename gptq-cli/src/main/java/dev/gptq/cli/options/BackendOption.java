@@ -21,6 +21,9 @@ public final class BackendOption {
   /** No machine has more processors, and thousands of threads could end others' programs. */
   private static final int MOST_THREADS = 1024;
 
+  /** How the CPU backend takes activations. */
+  private static final String ACTIVATIONS = "simd.activations";
+
   @Option(
       names = "--backend",
       paramLabel = "NAME",
@@ -70,12 +73,31 @@ public final class BackendOption {
     return open(console::note);
   }
 
+  /** Opens it to continue text: a CPU backend then reads prompts as it reads what follows. */
+  public Backend openToGenerate(Console console) {
+    BackendOptions given = options();
+    boolean ofCpu = ImmutableSet.of(Backends.AUTO, "simd").contains(name());
+    if (!ofCpu || given.settings().containsKey(ACTIVATIONS)) {
+      return open(given, console::note);
+    }
+    ImmutableMap<String, String> more =
+        ImmutableMap.<String, String>builder()
+            .putAll(given.settings())
+            .put(ACTIVATIONS, "generation")
+            .buildOrThrow();
+    return open(new BackendOptions(given.threads(), given.devices(), more), console::note);
+  }
+
   /** Opens it, and says to others than the console which it is and why others were not taken. */
   public Backend open(Consumer<String> notes) {
+    return open(options(), notes);
+  }
+
+  private Backend open(BackendOptions options, Consumer<String> notes) {
     Backend backend =
         Backends.open(
             name(),
-            options(),
+            options,
             refused -> {
               if (refused.availability() instanceof Availability.Unavailable why) {
                 notes.accept("backend " + refused.name() + " not used: " + why.reason());
