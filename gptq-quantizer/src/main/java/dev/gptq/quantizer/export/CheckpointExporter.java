@@ -173,25 +173,26 @@ public final class CheckpointExporter {
     StoredType type = Descriptions.type(model);
     BlockSpec spec = model.spec().blocks().get(block);
     ImmutableMap<String, KeptModule> kept = work.modules(block);
+    List<PackedModule> modules =
+        spec.linears()
+            .map(spec::nameOf)
+            .filter(kept::containsKey)
+            .map(name -> {
+              KeptModule module = kept.get(name);
+              return new PackedModule(
+                  name,
+                  module.quantized().packed(),
+                  settings.get(name),
+                  module.bias(),
+                  type,
+                  module.file());
+            })
+            .toList();
     return new ExpertStacks(model, format)
         .of(
-            spec
-                .linears()
-                .map(spec::nameOf)
-                .filter(kept::containsKey)
-                .map(name -> {
-                  KeptModule module = kept.get(name);
-                  return new PackedModule(
-                      name,
-                      module.quantized().packed(),
-                      settings.get(name),
-                      module.bias(),
-                      type,
-                      module.file());
-                })
-                .toList()
-                .parallelStream()
-                .map(format::encode)
+            IntStream.range(0, modules.size())
+                .parallel()
+                .mapToObj(i -> format.encode(modules.get(i)))
                 .toList()
                 .stream()
                 .flatMap(List::stream));

@@ -24,6 +24,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.IntStream;
 import java.util.zip.CRC32C;
 
 /**
@@ -84,7 +85,8 @@ final class BlockFiles implements AutoCloseable {
     try (FileChannel out =
         FileChannel.open(
             staging.resolve(DATA), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-      entries = laid.parallelStream().map(module -> module.write(out)).toList();
+      entries =
+          IntStream.range(0, laid.size()).parallel().mapToObj(i -> laid.get(i).write(out)).toList();
       out.force(true);
       bytes = out.size();
     } catch (UncheckedIOException e) {
@@ -210,9 +212,12 @@ final class BlockFiles implements AutoCloseable {
    * file takes down.
    */
   private static void verify(Path data, FileChannel file, Manifest manifest) throws IOException {
+    List<Manifest.Entry> modules = manifest.modules();
     Optional<IOException> first =
-        manifest.modules().parallelStream()
-            .flatMap(module -> failure(data, file, module).stream())
+        IntStream.range(0, modules.size())
+            .parallel()
+            .mapToObj(i -> failure(data, file, modules.get(i)))
+            .flatMap(Optional::stream)
             .findFirst();
     if (first.isPresent()) {
       throw first.get();
