@@ -77,7 +77,7 @@ public final class BackendOption {
   public Backend openToGenerate(Console console) {
     BackendOptions given = options();
     boolean ofCpu = ImmutableSet.of(Backends.AUTO, "simd").contains(name());
-    if (!ofCpu || given.settings().containsKey(ACTIVATIONS)) {
+    if (!ofCpu || given.settings().containsKey(ACTIVATIONS) || !Backends.know(ACTIVATIONS)) {
       return open(given, console::note);
     }
     ImmutableMap<String, String> more =
