@@ -5,51 +5,25 @@ import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gguf.GgufValues;
 import java.util.Optional;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /** All model types that are known in GGUF files. */
 public final class GgufFamilies {
   private static final String ARCHITECTURE = "general.architecture";
 
-  /** Of two with one architecture, the one with experts is that of files which count them. */
-  private static final ImmutableList<GgufFamily> ALL =
+  private static final ImmutableList<GgufFamily> DENSE =
       ImmutableList.of(
-          llamaLike("llama", "LlamaForCausalLM", "llama")
+          GgufLayouts.llamaLike("llama", "LlamaForCausalLM", "llama")
               .pairsNeighbours()
               .bias("attention_bias", "attn_q.bias")
               .bias("mlp_bias", "ffn_gate.bias")
               .build(),
-          llamaLike("mistral", "MistralForCausalLM", "llama").pairsNeighbours().build(),
-          llamaLike("mixtral", "MixtralForCausalLM", "llama")
-              .pairsNeighbours()
-              .without("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
-              .modules("block_sparse_moe.gate", "ffn_gate_inp")
-              .experts("block_sparse_moe.experts.", "w1", "w3", "w2")
-              .whole("expert_count", "num_local_experts")
-              .whole("expert_used_count", "num_experts_per_tok")
-              .build(),
-          llamaLike("qwen2", "Qwen2ForCausalLM", "qwen2").bias("qkv_bias", "attn_q.bias").build(),
-          llamaLike("qwen3", "Qwen3ForCausalLM", "qwen3")
-              .modules("self_attn.q_norm", "attn_q_norm", "self_attn.k_norm", "attn_k_norm")
-              .bias("attention_bias", "attn_q.bias")
-              .build(),
-          qwenExperts(llamaLike("qwen2_moe", "Qwen2MoeForCausalLM", "qwen2moe"))
-              .modules(
-                  "mlp.shared_expert.gate_proj",
-                  "ffn_gate_shexp",
-                  "mlp.shared_expert.up_proj",
-                  "ffn_up_shexp",
-                  "mlp.shared_expert.down_proj",
-                  "ffn_down_shexp",
-                  "mlp.shared_expert_gate",
-                  "ffn_gate_inp_shexp")
-              .whole("expert_shared_feed_forward_length", "shared_expert_intermediate_size")
-              .ownHead()
-              .fixed("norm_topk_prob", false, false)
+          GgufLayouts.llamaLike("mistral", "MistralForCausalLM", "llama").pairsNeighbours().build(),
+          GgufLayouts.llamaLike("qwen2", "Qwen2ForCausalLM", "qwen2")
               .bias("qkv_bias", "attn_q.bias")
               .build(),
-          qwenExperts(llamaLike("qwen3_moe", "Qwen3MoeForCausalLM", "qwen3moe"))
+          GgufLayouts.llamaLike("qwen3", "Qwen3ForCausalLM", "qwen3")
               .modules("self_attn.q_norm", "attn_q_norm", "self_attn.k_norm", "attn_k_norm")
-              .fixed("norm_topk_prob", true, false)
               .bias("attention_bias", "attn_q.bias")
               .build(),
           gemma("gemma2", "Gemma2ForCausalLM", "gemma2")
@@ -61,18 +35,18 @@ public final class GgufFamilies {
               .windows(6)
               .localRope(6)
               .build(),
-          llamaLike("smollm3", "SmolLM3ForCausalLM", "smollm3")
+          GgufLayouts.llamaLike("smollm3", "SmolLM3ForCausalLM", "smollm3")
               .pairsNeighbours()
               .unrotated(4)
               .build(),
-          llamaLike("granite", "GraniteForCausalLM", "granite")
+          GgufLayouts.llamaLike("granite", "GraniteForCausalLM", "granite")
               .pairsNeighbours()
               .real("embedding_scale", "embedding_multiplier", 1)
               .real("residual_scale", "residual_multiplier", 1)
               .real("attention.scale", "attention_multiplier", 1)
               .real("logit_scale", "logits_scaling", 1)
               .build(),
-          llamaLike("olmo2", "Olmo2ForCausalLM", "olmo2")
+          GgufLayouts.llamaLike("olmo2", "Olmo2ForCausalLM", "olmo2")
               .without("input_layernorm")
               .modules(
                   "self_attn.q_norm",
@@ -85,12 +59,12 @@ public final class GgufFamilies {
                   "post_ffw_norm")
               .ownHead()
               .build(),
-          fused(llamaLike("phi3", "Phi3ForCausalLM", "phi3"))
+          fused(GgufLayouts.llamaLike("phi3", "Phi3ForCausalLM", "phi3"))
               .without("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
               .modules("self_attn.qkv_proj", "attn_qkv")
               .whole("rope.scaling.original_context_length", "original_max_position_embeddings")
               .build(),
-          fused(llamaLike("glm4", "Glm4ForCausalLM", "glm4"))
+          fused(GgufLayouts.llamaLike("glm4", "Glm4ForCausalLM", "glm4"))
               .modules(
                   "post_self_attn_layernorm",
                   "post_attention_norm",
@@ -98,6 +72,12 @@ public final class GgufFamilies {
                   "post_ffw_norm")
               .bias("attention_bias", "attn_q.bias")
               .build());
+
+  /** Of two with one architecture, the one with experts is that of files which count them. */
+  private static final ImmutableList<GgufFamily> ALL =
+      Stream.of(DENSE, MixtureFamilies.ALL)
+          .flatMap(ImmutableList::stream)
+          .collect(ImmutableList.toImmutableList());
 
   /** Blocks of the two models whose queries are scaled by the width of the model over its heads. */
   private static final ImmutableList<Integer> WIDE_QUERIES = ImmutableList.of(46, 62);
@@ -109,52 +89,8 @@ public final class GgufFamilies {
     return WIDE_QUERIES.contains(blocks);
   }
 
-  private static GgufFamily.Builder common(String type, String modelClass, String architecture) {
-    return GgufFamily.of(type, modelClass, architecture)
-        .modules(
-            "input_layernorm",
-            "attn_norm",
-            "self_attn.q_proj",
-            "attn_q",
-            "self_attn.k_proj",
-            "attn_k",
-            "self_attn.v_proj",
-            "attn_v",
-            "self_attn.o_proj",
-            "attn_output",
-            "post_attention_layernorm",
-            "ffn_norm",
-            "mlp.gate_proj",
-            "ffn_gate",
-            "mlp.up_proj",
-            "ffn_up",
-            "mlp.down_proj",
-            "ffn_down")
-        .whole("block_count", "num_hidden_layers")
-        .whole("context_length", "max_position_embeddings")
-        .whole("embedding_length", "hidden_size")
-        .whole("feed_forward_length", "intermediate_size")
-        .whole("attention.head_count", "num_attention_heads")
-        .whole("attention.head_count_kv", "num_key_value_heads")
-        .real("attention.layer_norm_rms_epsilon", "rms_norm_eps", 1e-6);
-  }
-
-  private static GgufFamily.Builder llamaLike(String type, String modelClass, String architecture) {
-    return common(type, modelClass, architecture).fixed("hidden_act", "silu", "silu");
-  }
-
-  private static GgufFamily.Builder qwenExperts(GgufFamily.Builder family) {
-    return family
-        .without("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
-        .modules("mlp.gate", "ffn_gate_inp")
-        .experts("mlp.experts.", "gate_proj", "up_proj", "down_proj")
-        .whole("expert_count", "num_experts")
-        .whole("expert_used_count", "num_experts_per_tok")
-        .whole("expert_feed_forward_length", "moe_intermediate_size");
-  }
-
   private static GgufFamily.Builder gemma(String type, String modelClass, String architecture) {
-    return common(type, modelClass, architecture)
+    return GgufLayouts.common(type, modelClass, architecture)
         .normsPlusOne()
         .modules(
             "post_attention_layernorm",

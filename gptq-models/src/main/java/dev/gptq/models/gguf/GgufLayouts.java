@@ -1,0 +1,42 @@
+package dev.gptq.models.gguf;
+
+/** What most families have in common in a GGUF file. */
+final class GgufLayouts {
+  private GgufLayouts() {}
+
+  /** Names and numbers of decoders with gated feed-forward networks and root mean square norms. */
+  static GgufFamily.Builder common(String type, String modelClass, String architecture) {
+    return GgufFamily.of(type, modelClass, architecture)
+        .modules(
+            "input_layernorm",
+            "attn_norm",
+            "self_attn.q_proj",
+            "attn_q",
+            "self_attn.k_proj",
+            "attn_k",
+            "self_attn.v_proj",
+            "attn_v",
+            "self_attn.o_proj",
+            "attn_output",
+            "post_attention_layernorm",
+            "ffn_norm",
+            "mlp.gate_proj",
+            "ffn_gate",
+            "mlp.up_proj",
+            "ffn_up",
+            "mlp.down_proj",
+            "ffn_down")
+        .whole("block_count", "num_hidden_layers")
+        .whole("context_length", "max_position_embeddings")
+        .whole("embedding_length", "hidden_size")
+        .whole("feed_forward_length", "intermediate_size")
+        .whole("attention.head_count", "num_attention_heads")
+        .whole("attention.head_count_kv", "num_key_value_heads")
+        .real("attention.layer_norm_rms_epsilon", "rms_norm_eps", 1e-6);
+  }
+
+  /** The same with SiLU as the activation. */
+  static GgufFamily.Builder llamaLike(String type, String modelClass, String architecture) {
+    return common(type, modelClass, architecture).fixed("hidden_act", "silu", "silu");
+  }
+}
