@@ -12,9 +12,10 @@ import java.util.List;
 /**
  * How far a tuning has come: its looks at the held-out text, and what they say of the steps to
  * come. In step t of N, offsets move by {@code rate·(1 + cos(π·t / N)) / 2}. Where {@value
- * Tuning#PATIENCE} looks in a row gain nothing, what is left of this curve is gone through in a
- * quarter of the steps: states gain most while the rate falls, so that stopping there would give
- * that away.
+ * Tuning#PATIENCE} looks in a row see nothing that is better than after any step before, what is
+ * left of this curve is gone through in a quarter of the steps: states gain most while the rate
+ * falls, so that stopping there would give that away. The state before the first step does not
+ * count in this: large steps leave it for a worse one first and come past it later.
  */
 final class Course {
   private static final int PARTS = 4;
@@ -24,6 +25,10 @@ final class Course {
   private final double rate;
   private final List<TuningOutcome.Look> looks = new ArrayList<>();
   private double best = Double.POSITIVE_INFINITY;
+
+  /** The best after any step. */
+  private double bestTuned = Double.POSITIVE_INFINITY;
+
   private int inVain;
 
   /** The step from which on the rate falls faster, and the one it is 0 in. */
@@ -71,10 +76,14 @@ final class Course {
 
   /** Takes note of a look; returns whether it is the best so far. */
   boolean add(TuningOutcome.Look look) {
-    looks.add(look);
     boolean gained = look.heldOut() < best;
-    inVain = gained ? 0 : inVain + 1;
     best = Math.min(best, look.heldOut());
+    if (!looks.isEmpty()) {
+      boolean goesOn = looks.size() == 1 ? gained : look.heldOut() < bestTuned;
+      inVain = goesOn ? 0 : inVain + 1;
+      bestTuned = Math.min(bestTuned, look.heldOut());
+    }
+    looks.add(look);
     int fall = Math.ceilDiv(tuning.steps(), PARTS);
     if (inVain == Tuning.PATIENCE && look.step() + fall < end) {
       turn = look.step();

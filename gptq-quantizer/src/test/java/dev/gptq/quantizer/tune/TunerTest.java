@@ -129,7 +129,7 @@ final class TunerTest {
     ImmutableMap<String, PackedMatrix> before = store.packed();
     TuningOutcome outcome = tune(Tuning.of(40, 1), TuningText.of(windows), look -> {});
     assertThat(outcome.gained()).isFalse();
-    assertThat(outcome.steps()).isEqualTo(Tuning.PATIENCE + 10);
+    assertThat(outcome.steps()).isBetween(Tuning.PATIENCE + 10, 39);
     store.packed().forEach((name, matrix) -> assertThat(matrix).isSameAs(before.get(name)));
   }
 

@@ -92,6 +92,17 @@ final class TuningTest {
     assertThat(again.isOver(500)).isTrue();
   }
 
+  /** Worse than before the first step, but better with every look. */
+  @Test
+  void stepsThatAreOnTheirWayBackAreNotInVain() {
+    Course course = new Course(Tuning.of(1000, 0.004), 0.004);
+    course.add(look(0, 1));
+    for (int i = 1; i <= 3 * Tuning.PATIENCE; i++) {
+      assertThat(course.add(look(25 * i, 2 - 0.01 * i))).isFalse();
+    }
+    assertThat(course.isOver(999)).isFalse();
+  }
+
   /** Where the rate has nearly fallen already, there is nothing to hasten. */
   @Test
   void theLastQuarterIsNotCutShort() {
