@@ -77,11 +77,12 @@ public final class PlannedTuning {
             .sum();
     return String.format(
         Locale.ROOT,
-        "then tunes %.1f million weights end to end in at most %d steps of %d windows; the text has %d"
+        "then tunes %.1f million weights end to end in at most %d steps of %d windows%s; the text has %d"
             + " windows, %d tokens, %.3f a weight, of which %d windows are held out%s",
         weights / 1e6,
         tuning.steps(),
         Math.min(Tuning.WINDOWS, text.training().size()),
+        tuning.momentum(text) == 0 ? "" : " with a momentum of " + tuning.momentum(text),
         text.training().size() + text.heldOut().size(),
         text.tokens(),
         (double) text.tokens() / weights,
@@ -103,8 +104,12 @@ public final class PlannedTuning {
     long room = backend.memory().most();
     if (needed > room) {
       throw new OutOfMemoryException(
-          "no memory: tuning holds the whole model and takes about %d MiB of tensors, and %s has room for %d MiB. --quality best does without; shorter windows (--seq-len) take less"
-              .formatted(needed >> 20, backend.info().device(), room >> 20));
+          "no memory: tuning holds the whole model and takes about %d MiB of tensors, and %s has room for %d MiB. --quality best does without; shorter windows (--seq-len) take less%s"
+              .formatted(
+                  needed >> 20,
+                  backend.info().device(),
+                  room >> 20,
+                  tuning.momentum(text) == 0 ? "" : ", and so does --tune-momentum 0"));
     }
   }
 

@@ -103,6 +103,7 @@ public final class ModelTuning {
           rehearsal,
           spec,
           weights.apply(rehearsal),
+          tuning,
           text,
           block -> linear -> foreseen(spec.blocks().get(block).nameOf(linear), linear));
     }

@@ -13,13 +13,15 @@ import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /**
- * A quantized matrix with what tuning moves: an offset of each code and a factor of each scale. Of
- * the best state so far there are codes and scales once more.
+ * A quantized matrix with what tuning moves: an offset of each code and a factor of each scale; and
+ * with a momentum β the mean M of gradients that it goes by, M ← β·M + (1 − β)·G. Of the best state
+ * so far there are codes and scales once more.
  */
 final class TunedMatrix {
   private final Backend backend;
@@ -31,6 +33,8 @@ final class TunedMatrix {
   private final Grid grid;
   private final Tensor offsets;
   private final Tensor factors;
+  private final float momentum;
+  private final Optional<Tensor> mean;
   private final QuantizedMatrix best;
 
   private TunedMatrix(
@@ -40,6 +44,8 @@ final class TunedMatrix {
       Grid grid,
       Tensor offsets,
       Tensor factors,
+      float momentum,
+      Optional<Tensor> mean,
       QuantizedMatrix best) {
     this.backend = backend;
     this.dense = dense;
@@ -47,6 +53,8 @@ final class TunedMatrix {
     this.grid = grid;
     this.offsets = offsets;
     this.factors = factors;
+    this.momentum = momentum;
+    this.mean = mean;
     this.best = best;
   }
 
@@ -56,9 +64,15 @@ final class TunedMatrix {
    * @param original the weights before they were quantized, of any real type
    * @param dense of the same shape and the activation type, for the weights that the codes stand
    *     for
+   * @param momentum 0 for none
    */
   static TunedMatrix of(
-      Backend backend, KeptGrid kept, Tensor original, Tensor dense, TensorScope scope) {
+      Backend backend,
+      KeptGrid kept,
+      Tensor original,
+      Tensor dense,
+      double momentum,
+      TensorScope scope) {
     int rows = dense.rows();
     int columns = dense.columns();
     int groups = kept.groups();
@@ -89,6 +103,10 @@ final class TunedMatrix {
             grid,
             scope.columnMajor(DType.F32, rows, columns),
             scope.columnMajor(DType.F32, rows, groups),
+            (float) momentum,
+            momentum == 0
+                ? Optional.empty()
+                : Optional.of(scope.columnMajor(DType.F32, rows, columns)),
             new QuantizedMatrix(
                 scope.columnMajor(DType.U8, rows, columns),
                 new Grid(
@@ -120,6 +138,8 @@ final class TunedMatrix {
       backend.linalg().convert(original, w);
       backend.tuning().beginOffsets(w, codes, grid, offsets);
       backend.linalg().convert(local.filled(1, codes.rows(), grid.groups()), factors);
+      mean.ifPresent(
+          m -> backend.linalg().convert(local.filled(0, codes.rows(), codes.columns()), m));
     }
     show();
     keep();
@@ -131,14 +151,15 @@ final class TunedMatrix {
   }
 
   /**
-   * One step against the gradient {@code outputGradientᵀ·input}.
+   * One step against the gradient {@code outputGradientᵀ·input}, or the mean with those before.
    *
    * @param step what an offset moves by
    */
   void descend(Tensor input, Tensor outputGradient, float step) {
     try (TensorScope local = backend.newScope()) {
-      Tensor gradient = local.columnMajor(DType.F32, codes.rows(), codes.columns());
-      backend.linalg().gemm(1, outputGradient.transposed(), input, 0, gradient);
+      Tensor gradient =
+          mean.orElseGet(() -> local.columnMajor(DType.F32, codes.rows(), codes.columns()));
+      backend.linalg().gemm(1 - momentum, outputGradient.transposed(), input, momentum, gradient);
       float scaleStep = (float) (step * Tuning.SCALES);
       backend.tuning().descend(gradient, codes, grid, step, scaleStep, offsets, factors);
     }
@@ -178,7 +199,8 @@ final class TunedMatrix {
 
   /** The present state and the best. */
   Stream<KeptRows> states() {
-    return Stream.of(offsets, factors, best.codes(), best.grid().scale())
+    return Stream.concat(
+            Stream.of(offsets, factors, best.codes(), best.grid().scale()), mean.stream())
         .map(tensor -> new KeptTensor(backend, tensor));
   }
 }

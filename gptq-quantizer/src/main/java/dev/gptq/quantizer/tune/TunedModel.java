@@ -41,12 +41,14 @@ final class TunedModel {
    * Asks a model with its full precision, and puts quantized weights in place of its own.
    *
    * @param modules the quantized modules of a block by description, asked for once a block
+   * @param momentum of the gradients, 0 for none
    * @param scope owns all tensors
    */
   TunedModel(
       Decoder decoder,
       WeightSource source,
       TuningText text,
+      double momentum,
       IntFunction<Function<LinearSpec, Optional<KeptGrid>>> modules,
       TensorScope scope) {
     this.backend = decoder.backend();
@@ -61,13 +63,16 @@ final class TunedModel {
     this.training = new Answers(decoder, read, scope);
     this.heldOut = new Answers(decoder, text.heldOut(), scope);
     for (int b = 0; b < decoder.spec().blocks().size(); b++) {
-      load(b, modules.apply(b), scope);
+      load(b, modules.apply(b), momentum, scope);
     }
     this.backward = decoder.backward();
   }
 
   private void load(
-      int block, Function<LinearSpec, Optional<KeptGrid>> modules, TensorScope scope) {
+      int block,
+      Function<LinearSpec, Optional<KeptGrid>> modules,
+      double momentum,
+      TensorScope scope) {
     for (LinearSpec linear : block(block).linears().toList()) {
       Optional<KeptGrid> kept = modules.apply(linear);
       if (kept.isPresent()) {
@@ -75,7 +80,8 @@ final class TunedModel {
         Place place = new Place(block, linear);
         try (TensorScope local = backend.newScope()) {
           Tensor original = original(place, local);
-          matrices.put(place, TunedMatrix.of(backend, kept.get(), original, dense, scope));
+          matrices.put(
+              place, TunedMatrix.of(backend, kept.get(), original, dense, momentum, scope));
         }
       }
     }

@@ -10,6 +10,7 @@ import dev.gptq.models.forward.WeightSource;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.tensor.TensorScope;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.function.Function;
 import java.util.function.IntFunction;
@@ -21,9 +22,9 @@ import java.util.function.IntFunction;
  * dev.gptq.backend.TuningOps}). A held-out part of the text is looked at every so often; the state
  * that is best there is kept, and where it stops gaining the {@link Course} is cut short.
  *
- * <p>Memory of the backend: the model's weights, for each of those that are tuned ten bytes more,
- * what the last block of the full-precision model leaves behind for all windows, and a backward
- * pass.
+ * <p>Memory of the backend: the model's weights, for each of those that are tuned ten bytes more
+ * and with a momentum four besides, what the last block of the full-precision model leaves behind
+ * for all windows, and a backward pass.
  */
 public final class Tuner {
   private final Backend backend;
@@ -78,7 +79,8 @@ public final class Tuner {
     long start = System.nanoTime();
     try (Decoder decoder = new Decoder(backend, spec, source);
         TensorScope scope = backend.newScope()) {
-      TunedModel model = new TunedModel(decoder, source, text, modules, scope);
+      TunedModel model =
+          new TunedModel(decoder, source, text, tuning.momentum(text), modules, scope);
       Course course =
           kept(model, states, listener).orElseGet(() -> new Course(tuning, rate(model, listener)));
       run(model, course, states, listener);
@@ -164,14 +166,16 @@ public final class Tuner {
     listener.look(look);
   }
 
-  /** The bytes of tensors that tuning takes, by one step on a rehearsal. */
+  /** The bytes of tensors that a tuning takes, by one step on a rehearsal. */
   public static long bytes(
       Rehearsal rehearsal,
       DecoderSpec spec,
       WeightSource source,
+      Tuning tuning,
       TuningText text,
       IntFunction<Function<LinearSpec, Optional<KeptGrid>>> modules) {
-    new Tuner(rehearsal, spec, source, Tuning.of(1, 1), text)
+    Tuning once = new Tuning(1, OptionalDouble.of(1), OptionalDouble.of(tuning.momentum(text)));
+    new Tuner(rehearsal, spec, source, once, text)
         .run(modules, TuningStates.NONE, look -> {}, (block, tuned) -> {});
     return rehearsal.memory().peak();
   }

@@ -10,8 +10,10 @@ import java.util.OptionalDouble;
  * @param steps at most; those that look for the rate come on top
  * @param rate by how much an offset moves in the first step, in codes; it falls to 0 with the
  *     steps. If empty, one of some that are tried for a few steps
+ * @param momentum the share of the gradients before in what a step goes by, less than 1. If empty,
+ *     {@link #momentum(TuningText)}
  */
-public record Tuning(int steps, OptionalDouble rate) {
+public record Tuning(int steps, OptionalDouble rate, OptionalDouble momentum) {
   /** Steps of {@code --quality max}. */
   public static final int USUAL_STEPS = 1000;
 
@@ -20,6 +22,11 @@ public record Tuning(int steps, OptionalDouble rate) {
 
   /** Each is tried for this part of the steps. */
   private static final int TRIAL = 16;
+
+  /** Of texts that are read less often than this many times. */
+  private static final int MANY_READINGS = 4;
+
+  private static final double USUAL_MOMENTUM = 0.9;
 
   /** What the factor of a scale moves by, as a share of what an offset does. */
   static final double SCALES = 0.1;
@@ -41,21 +48,37 @@ public record Tuning(int steps, OptionalDouble rate) {
             given > 0 && given <= 1,
             "the rate of tuning is more than 0 and at most 1, not %s",
             given));
+    momentum.ifPresent(given ->
+        Preconditions.checkArgument(
+            given >= 0 && given < 1,
+            "the momentum of tuning is at least 0 and less than 1, not %s",
+            given));
   }
 
   /** At a rate that is to be found. */
   public static Tuning of(int steps) {
-    return new Tuning(steps, OptionalDouble.empty());
+    return new Tuning(steps, OptionalDouble.empty(), OptionalDouble.empty());
   }
 
   /** At a given rate. */
   public static Tuning of(int steps, double rate) {
-    return new Tuning(steps, OptionalDouble.of(rate));
+    return new Tuning(steps, OptionalDouble.of(rate), OptionalDouble.empty());
+  }
+
+  /**
+   * The momentum for a text: the one that was given, or {@value #USUAL_MOMENTUM} where the text is
+   * read fewer than {@value #MANY_READINGS} times. A gradient of few windows is mostly noise, and
+   * so is its sign; a mean of several finds what the text has to teach sooner, and a text that is
+   * read again and again is learnt by heart sooner, too.
+   */
+  public double momentum(TuningText text) {
+    return momentum.orElse(
+        (double) steps * WINDOWS < (double) MANY_READINGS * text.read() ? USUAL_MOMENTUM : 0);
   }
 
   /** What a rate is tried with: a short tuning, whose rate falls to 0 as well. */
   Tuning trial(double rate) {
-    return of(Math.ceilDiv(steps, TRIAL), rate);
+    return new Tuning(Math.ceilDiv(steps, TRIAL), OptionalDouble.of(rate), momentum);
   }
 
   /** Steps from one look at the held-out text to the next. */

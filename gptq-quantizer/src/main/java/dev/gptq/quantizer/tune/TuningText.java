@@ -58,6 +58,11 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
     return (int) Math.min(Integer.MAX_VALUE, training + heldOut);
   }
 
+  /** Windows that are read, copies too, before one is read again. */
+  long read() {
+    return (long) training.size() * (1 + drawn);
+  }
+
   /** Tokens of all windows but copies. */
   public long tokens() {
     return (long) (training.size() + heldOut.size()) * length();

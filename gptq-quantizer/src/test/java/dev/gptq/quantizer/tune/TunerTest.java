@@ -29,6 +29,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
@@ -200,6 +201,21 @@ final class TunerTest {
           .forEach((name, matrix) -> assertThat(same(matrix, expected.get(name))).isTrue());
     }
     assertThat(tried).isEmpty();
+  }
+
+  /** The first mean is a tenth of the first gradient, whose signs are the same. */
+  @Test
+  void momentumMakesADifferenceFromTheSecondStepOn() throws IOException {
+    quantizeSmall(GRID);
+    TuningText text = TuningText.of(windows);
+    List<ImmutableList<TuningOutcome.Look>> looks = new ArrayList<>();
+    for (double momentum : new double[] {0, 0.9}) {
+      Tuning how = new Tuning(2, OptionalDouble.of(0.1), OptionalDouble.of(momentum));
+      looks.add(tune(how, text, look -> {}).looks());
+      quantizeAgain();
+    }
+    assertThat(looks.get(1).subList(0, 2)).isEqualTo(looks.get(0).subList(0, 2));
+    assertThat(looks.get(1).get(2)).isNotEqualTo(looks.get(0).get(2));
   }
 
   @Test

@@ -4,9 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.primitives.Ints;
 import java.lang.foreign.MemorySegment;
+import java.util.Collections;
 import java.util.List;
+import java.util.OptionalDouble;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
@@ -90,6 +93,20 @@ final class TuningTest {
     assertThat(again.rate()).isEqualTo(0.004);
     assertThat(again.stepSize(300)).isEqualTo(course.stepSize(300));
     assertThat(again.isOver(500)).isTrue();
+  }
+
+  /** Eight windows a step: four readings of a hundred windows with two copies take 150 steps. */
+  @Test
+  void gradientsAreAveragedWhereTheTextIsReadAFewTimesOnly() {
+    ImmutableList<int[]> windows = ImmutableList.copyOf(Collections.nCopies(100, new int[4]));
+    TuningText text = new TuningText(windows, windows, 2);
+    assertThat(Tuning.of(149).momentum(text)).isEqualTo(0.9);
+    assertThat(Tuning.of(150).momentum(text)).isZero();
+    Tuning given = new Tuning(9, OptionalDouble.empty(), OptionalDouble.of(0.5));
+    assertThat(given.momentum(text)).isEqualTo(0.5);
+    assertThat(given.trial(0.1).momentum(text)).isEqualTo(0.5);
+    assertThatThrownBy(() -> new Tuning(9, OptionalDouble.empty(), OptionalDouble.of(1)))
+        .hasMessageContaining("momentum");
   }
 
   /** Worse than before the first step, but better with every look. */
