@@ -18,8 +18,20 @@ import java.util.Optional;
 public enum Server {
   /** vLLM. */
   VLLM("vLLM", "gptq", "gptq_v2", "compressed-tensors", "awq") {
+    /** Where its gptq and the model's own code do not go together. */
+    private static final ImmutableSet<String> NOT_AS_GPTQ = ImmutableSet.of("glm4", "stablelm");
+
     @Override
     Optional<String> refusalOf(String format, Served what) {
+      if (what.type().equals("gpt_neox")) {
+        return Optional.of("computes wrong numbers for quantized models of GPT-NeoX");
+      }
+      if (format.startsWith("gptq") && NOT_AS_GPTQ.contains(what.type())) {
+        return Optional.of("refuses models of type %s as gptq".formatted(what.type()));
+      }
+      if (format.startsWith("gptq") && what.partialExperts()) {
+        return Optional.of("refuses gptq of mixtures of which experts were left out");
+      }
       if (what.split()) {
         return Optional.of("refuses layers that it fuses of which only parts are quantized");
       }

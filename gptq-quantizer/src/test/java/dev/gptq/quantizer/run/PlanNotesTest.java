@@ -163,7 +163,7 @@ class PlanNotesTest {
         .singleElement()
         .asString()
         .contains("self_attn.o_proj, mlp.down_proj", "qep");
-    for (String parallel : new String[] {"gpt-neox", "gptj", "falcon", "cohere", "phi"}) {
+    for (String parallel : new String[] {"gptj", "falcon", "cohere", "phi"}) {
       assertThat(notes(parallel, residual, NONE, NONE)).as(parallel).isEmpty();
     }
     assertThat(notes("opt-post", residual, NONE, NONE)).isEmpty();
