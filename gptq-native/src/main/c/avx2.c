@@ -20,6 +20,7 @@
 #define FMA(a, b, c) ((floats)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 #define MAX(a, b) ((floats)_mm256_max_ps((__m256)(a), (__m256)(b)))
 #define MIN(a, b) ((floats)_mm256_min_ps((__m256)(a), (__m256)(b)))
+#define QUARTERS(x, step) ((floats)_mm256_loadu2_m128((x) + (step), x))
 #define TOKENS 4
 #define VECTORS 2
 #include "rounded.inc"

@@ -13,6 +13,10 @@
 #define FMA(a, b, c) ((floats)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
 #define MAX(a, b) ((floats)_mm512_max_ps((__m512)(a), (__m512)(b)))
 #define MIN(a, b) ((floats)_mm512_min_ps((__m512)(a), (__m512)(b)))
+#define QUARTERS(x, step)                                                                           \
+  ((floats)_mm512_insertf32x8(                                                                      \
+      _mm512_castps256_ps512(_mm256_loadu2_m128((x) + (step), x)),                                  \
+      _mm256_loadu2_m128((x) + 3 * (step), (x) + 2 * (step)), 1))
 #endif
 #define SIGNED 0
 #define LANES(bits, s) ((ints)(s))

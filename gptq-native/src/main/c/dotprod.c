@@ -13,6 +13,7 @@
 #define START(low, high) (uint32_t)((low) + (high))
 #define MAX(a, b) ((floats)vmaxq_f32((float32x4_t)(a), (float32x4_t)(b)))
 #define MIN(a, b) ((floats)vminq_f32((float32x4_t)(a), (float32x4_t)(b)))
+#define QUARTERS(x, step) ((floats)vld1q_f32(x))
 #define TOKENS 4
 #define VECTORS 4
 #include "rounded.inc"

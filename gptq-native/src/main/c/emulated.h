@@ -5,6 +5,7 @@
 #define DOT(bits, s, u, q) emulated_dot(s, (emulated_ints)(u), (emulated_ints)(q))
 #define FMA(a, b, c) ((floats)emulated_fma((emulated_floats)(a), (emulated_floats)(b), (emulated_floats)(c)))
 #define MAX(a, b) ((floats)emulated_choice((emulated_floats)(a), (emulated_floats)(b), 1))
+#define QUARTERS(x, step) ((floats)emulated_quarters(x, step))
 #define MIN(a, b) ((floats)emulated_choice((emulated_floats)(a), (emulated_floats)(b), -1))
 
 typedef int32_t emulated_ints __attribute__((vector_size(BYTES)));
@@ -32,4 +33,12 @@ static inline emulated_floats emulated_choice(emulated_floats a, emulated_floats
     b[i] = sign * a[i] > sign * b[i] ? a[i] : b[i];
   }
   return b;
+}
+
+static inline emulated_floats emulated_quarters(const float *x, int64_t step) {
+  emulated_floats v = {};
+  for (int i = 0; i < BYTES / 4; i++) {
+    v[i] = x[i / 4 * step + i % 4];
+  }
+  return v;
 }

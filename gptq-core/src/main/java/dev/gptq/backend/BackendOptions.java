@@ -13,9 +13,21 @@ import com.google.common.primitives.Ints;
  * @param devices indices of GPUs, of which the first does what one does alone; none for all that
  *     are like the first of the machine
  * @param settings options of a single backend by name, such as {@code cuda.home}
+ * @param purpose what the backend is opened for, which chooses what no setting says
  */
 public record BackendOptions(
-    int threads, ImmutableList<Integer> devices, ImmutableMap<String, String> settings) {
+    int threads,
+    ImmutableList<Integer> devices,
+    ImmutableMap<String, String> settings,
+    Purpose purpose) {
+
+  /** What counts where a backend can have the one or the other. */
+  public enum Purpose {
+    /** Results as exact as they can be: to quantize, and to say how good a model is. */
+    MEASURE,
+    /** Speed: to continue texts, where no result is compared with another. */
+    GENERATE
+  }
 
   /** Checks the ranges. */
   public BackendOptions {
@@ -27,6 +39,12 @@ public record BackendOptions(
         ImmutableSet.copyOf(devices).size() == devices.size(),
         "a device is named twice: %s",
         devices);
+  }
+
+  /** To measure. */
+  public BackendOptions(
+      int threads, ImmutableList<Integer> devices, ImmutableMap<String, String> settings) {
+    this(threads, devices, settings, Purpose.MEASURE);
   }
 
   /** With one GPU. */
@@ -61,8 +79,13 @@ public record BackendOptions(
     return value;
   }
 
+  /** The same for another purpose. */
+  public BackendOptions with(Purpose another) {
+    return new BackendOptions(threads, devices, settings, another);
+  }
+
   /** The same with another number of threads. */
   public BackendOptions withThreads(int count) {
-    return new BackendOptions(count, devices, settings);
+    return new BackendOptions(count, devices, settings, purpose);
   }
 }

@@ -88,14 +88,6 @@ public final class Backends {
             + "-*.jar) into the lib folder");
   }
 
-  /** Whether one of the backends that are there has a setting; none is asked if it can run. */
-  public static boolean know(String setting) {
-    return find("", BackendOptions.defaults()).stream()
-        .filter(found -> found.provider() != null)
-        .flatMap(found -> found.provider().settings().stream())
-        .anyMatch(known -> known.name().equals(setting));
-  }
-
   private static void checkSettings(
       String name, BackendOptions options, ImmutableList<Found> found) {
     Map<String, BackendSetting> known = new TreeMap<>();

@@ -166,10 +166,7 @@ final class BackendsTest {
 
   @Test
   void settingsThatNobodyUnderstandsAreRefused() throws IOException {
-    assertThat(Backends.know("occupied.mode")).isFalse();
     services(Occupied.class.getName());
-    assertThat(Backends.know("occupied.mode")).isTrue();
-    assertThat(Backends.know("occupied.mood")).isFalse();
     assertThatThrownBy(() -> open(Backends.AUTO, "occupied.mood", "slow"))
         .isInstanceOf(BackendSettingException.class)
         .hasMessage(

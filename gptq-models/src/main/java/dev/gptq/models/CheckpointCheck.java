@@ -13,10 +13,8 @@ import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Parameters;
 import dev.gptq.models.family.Parameters.Parameter;
 import dev.gptq.models.tokenizer.TokenizerSource;
-import dev.gptq.models.tokenizer.Vocabulary;
 import dev.gptq.tensor.DType;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -61,7 +59,7 @@ final class CheckpointCheck {
    * @throws BadInputException for the first thing that is wrong: file, tensor, remedy
    */
   static ImmutableList<String> check(
-      Path folder,
+      Optional<TokenizerSource> tokenizer,
       ModelConfig config,
       DecoderSpec spec,
       Optional<PackedModules> quantization,
@@ -70,15 +68,15 @@ final class CheckpointCheck {
     CheckpointCheck check = new CheckpointCheck(config, spec, quantization, checkpoint);
     Parameters.of(spec).tensors().forEach(check::check);
     check.refuseFurtherBlock();
-    return Stream.concat(check.warnings().stream(), check.tokensWithoutRow(folder).stream())
+    return Stream.concat(check.warnings().stream(), check.tokensWithoutRow(tokenizer).stream())
         .collect(ImmutableList.toImmutableList());
   }
 
   /** A fine-tune may have added tokens and never resized the model; its other tokens are sound. */
-  private Optional<String> tokensWithoutRow(Path folder) throws IOException {
-    Optional<TokenizerSource> tokenizer = TokenizerSource.find(folder);
+  private Optional<String> tokensWithoutRow(Optional<TokenizerSource> tokenizer)
+      throws IOException {
     return tokenizer.isPresent()
-        ? Vocabulary.read(tokenizer.get()).oddity(spec.vocabulary())
+        ? tokenizer.get().vocabulary().oddity(spec.vocabulary())
         : Optional.empty();
   }
 

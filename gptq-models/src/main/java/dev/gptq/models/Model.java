@@ -21,6 +21,7 @@ import dev.gptq.models.forward.Decoder;
 import dev.gptq.models.forward.WeightSource;
 import dev.gptq.models.gguf.GgufSource;
 import dev.gptq.models.tokenizer.Tokenizer;
+import dev.gptq.models.tokenizer.TokenizerSource;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.tensor.DType;
 import java.io.IOException;
@@ -45,6 +46,7 @@ public final class Model implements AutoCloseable {
   private final DecoderSpec spec;
   private final Optional<PackedModules> quantization;
   private final Checkpoint checkpoint;
+  private final Optional<TokenizerSource> tokenizer;
   private final Optional<GgufSource> source;
   private final Set<String> warnings = new LinkedHashSet<>();
 
@@ -55,6 +57,7 @@ public final class Model implements AutoCloseable {
       DecoderSpec spec,
       Optional<PackedModules> quantization,
       Checkpoint checkpoint,
+      Optional<TokenizerSource> tokenizer,
       Optional<GgufSource> source) {
     this.path = path;
     this.folder = folder;
@@ -62,6 +65,7 @@ public final class Model implements AutoCloseable {
     this.spec = spec;
     this.quantization = quantization;
     this.checkpoint = checkpoint;
+    this.tokenizer = tokenizer;
     this.source = source;
   }
 
@@ -83,9 +87,9 @@ public final class Model implements AutoCloseable {
       DecoderSpec spec =
           Families.describe(source.config(), checkpoint)
               .withEndTokens(generationEndTokens(source.folder()));
+      Optional<TokenizerSource> tokenizer = TokenizerSource.find(source.folder());
       ImmutableList<String> oddities =
-          CheckpointCheck.check(
-              source.folder(), source.config(), spec, Optional.empty(), checkpoint);
+          CheckpointCheck.check(tokenizer, source.config(), spec, Optional.empty(), checkpoint);
       Model model =
           new Model(
               path,
@@ -94,6 +98,7 @@ public final class Model implements AutoCloseable {
               spec,
               Optional.empty(),
               checkpoint,
+              tokenizer,
               Optional.of(source));
       model.warnings.addAll(oddities);
       sound = true;
@@ -121,10 +126,12 @@ public final class Model implements AutoCloseable {
       DecoderSpec spec =
           Families.describe(config, decoded).withEndTokens(generationEndTokens(folder));
       Checkpoint checkpoint = SplitExperts.of(decoded, spec, encoding);
+      Optional<TokenizerSource> tokenizer = TokenizerSource.find(folder);
       ImmutableList<String> oddities =
-          CheckpointCheck.check(folder, config, spec, quantization, checkpoint);
+          CheckpointCheck.check(tokenizer, config, spec, quantization, checkpoint);
       Model model =
-          new Model(folder, folder, config, spec, quantization, checkpoint, Optional.empty());
+          new Model(
+              folder, folder, config, spec, quantization, checkpoint, tokenizer, Optional.empty());
       model.warnings.addAll(oddities);
       sound = true;
       return model;
@@ -222,7 +229,7 @@ public final class Model implements AutoCloseable {
 
   /** Its tokenizer; the caller closes it. */
   public Tokenizer tokenizer() throws IOException {
-    return Tokenizer.open(folder, spec.vocabulary());
+    return Tokenizer.open(folder, tokenizer, spec.vocabulary());
   }
 
   /** Its weights for a backend. */

@@ -30,7 +30,7 @@ final class NativeForward implements ForwardKernels {
     require(x, shape.rows(), shape.columns());
     require(gain, 1, size);
     require(y, shape.rows(), shape.columns());
-    run(RMS_NORM, x, gain, NONE, y, shape, size, 0, 0, 0, epsilon);
+    library.forward(level, RMS_NORM, x, gain, NONE, y, shape, size, 0, 0, 0, epsilon);
   }
 
   @Override
@@ -49,7 +49,8 @@ final class NativeForward implements ForwardKernels {
     require(cosine, positions, pairs);
     require(sine, positions, pairs);
     int operation = adjacent ? ROTATE_ADJACENT : ROTATE_HALVES;
-    run(operation, cosine, sine, NONE, x, shape, headSize, pairs, first, length, 0);
+    library.forward(
+        level, operation, cosine, sine, NONE, x, shape, headSize, pairs, first, length, 0);
   }
 
   @Override
@@ -58,14 +59,14 @@ final class NativeForward implements ForwardKernels {
     require(up, shape.rows(), shape.columns());
     require(y, shape.rows(), shape.columns());
     int operation = f == Gate.SILU ? GATE_SILU : GATE_GELU_TANH;
-    run(operation, gate, up, NONE, y, shape, 0, 0, 0, 0, 0);
+    library.forward(level, operation, gate, up, NONE, y, shape, 0, 0, 0, 0, 0);
   }
 
   @Override
   public void add(Rows x, Rows y, Shape shape) {
     require(x, shape.rows(), shape.columns());
     require(y, shape.rows(), shape.columns());
-    run(ADD, x, NONE, NONE, y, shape, 0, 0, 0, 0, 0);
+    library.forward(level, ADD, x, NONE, NONE, y, shape, 0, 0, 0, 0, 0);
   }
 
   @Override
@@ -73,36 +74,32 @@ final class NativeForward implements ForwardKernels {
     require(x, shape.rows(), depth);
     require(w, shape.columns(), depth);
     require(y, shape.rows(), shape.columns());
-    run(PRODUCTS, x, w, NONE, y, shape, depth, 0, 0, 0, alpha);
+    library.forward(level, PRODUCTS, x, w, NONE, y, shape, depth, 0, 0, 0, alpha);
   }
 
   @Override
   public void attention(
-      Rows q, Rows k, Rows v, float scale, int first, int step, int window, Rows y, Shape shape) {
-    if (shape.rows() > QUERIES || shape.columns() > CHANNELS) {
-      throw new IllegalArgumentException("too many queries or channels: " + shape);
+      int heads,
+      Rows q,
+      Rows k,
+      Rows v,
+      float scale,
+      int first,
+      int step,
+      int window,
+      Rows y,
+      Shape shape) {
+    int queries = heads * shape.rows();
+    if (queries > QUERIES || shape.columns() > CHANNELS) {
+      throw new IllegalArgumentException(
+          "too many queries or channels: " + heads + " heads of " + shape);
     }
     int keys = first + (shape.rows() - 1) * step + 1;
-    require(q, shape.rows(), shape.columns());
-    require(k, keys, shape.columns());
-    require(v, keys, shape.columns());
-    require(y, shape.rows(), shape.columns());
-    run(ATTENTION, q, k, v, y, shape, 0, window, first, step, scale);
-  }
-
-  private void run(
-      int operation,
-      Rows a,
-      Rows b,
-      Rows c,
-      Rows y,
-      Shape shape,
-      long n,
-      long m,
-      long first,
-      long step,
-      float factor) {
-    library.forward(level, operation, a, b, c, y, shape, n, m, first, step, factor);
+    require(q, queries, shape.columns());
+    require(k, keys, (long) heads * shape.columns());
+    require(v, keys, (long) heads * shape.columns());
+    require(y, queries, shape.columns());
+    library.forward(level, ATTENTION, q, k, v, y, shape, heads, window, first, step, scale);
   }
 
   private static void require(Rows rows, long count, long columns) {

@@ -66,10 +66,35 @@ final class NativeForwardTest {
       kernels.rotate(part(y, 3), 75, true, b, c, 37, 0, 70, shape);
       kernels.products(0.5f, a, b, COLUMNS, part(y, 4), new Shape(3, 67));
       Shape queries = new Shape(6, 75);
-      kernels.attention(a, b, c, 0.3f, 64, 1, 0, part(y, 5), queries);
-      kernels.attention(a, b, c, 0.3f, 60, 1, 50, at(y, 5 * ROWS + 6), queries);
-      kernels.attention(a, b, c, 0.3f, 69, 0, 0, at(y, 5 * ROWS + 12), queries);
+      kernels.attention(1, a, b, c, 0.3f, 64, 1, 0, part(y, 5), queries);
+      kernels.attention(1, a, b, c, 0.3f, 60, 1, 50, at(y, 5 * ROWS + 6), queries);
+      kernels.attention(1, a, b, c, 0.3f, 69, 0, 0, at(y, 5 * ROWS + 12), queries);
+      kernels.attention(2, a, b, c, 0.3f, 69, 0, 0, at(y, 5 * ROWS + 18), queries);
       return y.segment().toArray(ValueLayout.JAVA_FLOAT);
+    }
+  }
+
+  /** A result depends neither on the other queries of a call nor on the heads beside its own. */
+  @Test
+  void queriesAndHeadsOfACallDoNotMeet() {
+    ForwardKernels kernels = new NativeForward(library(), library().levels().getLast());
+    try (Arena arena = Arena.ofConfined()) {
+      Random random = new Random(8);
+      Rows q = floats(arena, random, 15, 20);
+      Rows k = floats(arena, random, ROWS, 60);
+      Rows v = floats(arena, random, ROWS, 60);
+      Rows together = floats(arena, random, 15, 20);
+      Rows alone = floats(arena, random, 15, 20);
+      kernels.attention(3, q, k, v, 0.3f, 65, 1, 0, together, new Shape(5, 20));
+      for (int i = 0; i < 15; i++) {
+        int column = i / 5 * 20;
+        Rows key = new Rows(k.segment().asSlice(4L * column), 60);
+        Rows value = new Rows(v.segment().asSlice(4L * column), 60);
+        kernels.attention(
+            1, at(q, i), key, value, 0.3f, 65 + i % 5, 0, 0, at(alone, i), new Shape(1, 20));
+      }
+      assertThat(together.segment().toArray(ValueLayout.JAVA_FLOAT))
+          .isEqualTo(alone.segment().toArray(ValueLayout.JAVA_FLOAT));
     }
   }
 
@@ -149,11 +174,11 @@ final class NativeForwardTest {
           .isInstanceOf(IllegalArgumentException.class)
           .hasMessageContaining("4096 bytes");
       assertThatThrownBy(
-              () -> kernels.attention(some, some, some, 1, 32, 0, 0, some, new Shape(1, 32)))
+              () -> kernels.attention(1, some, some, some, 1, 32, 0, 0, some, new Shape(1, 32)))
           .isInstanceOf(IllegalArgumentException.class)
           .hasMessageContaining("4224 bytes");
       assertThatThrownBy(
-              () -> kernels.attention(some, some, some, 1, 0, 0, 0, some, new Shape(1, 257)))
+              () -> kernels.attention(1, some, some, some, 1, 0, 0, 0, some, new Shape(1, 257)))
           .isInstanceOf(IllegalArgumentException.class)
           .hasMessageContaining("too many");
     }

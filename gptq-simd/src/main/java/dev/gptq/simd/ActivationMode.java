@@ -48,11 +48,13 @@ enum ActivationMode {
     return name().toLowerCase(Locale.ROOT);
   }
 
-  /** The mode that the options ask for, AUTO if none or one that does not exist. */
+  /**
+   * The mode that the options ask for, that of their purpose if none or one that does not exist.
+   */
   static ActivationMode of(BackendOptions options) {
     return Optional.ofNullable(options.settings().get(SETTING))
         .flatMap(ActivationMode::of)
-        .orElse(AUTO);
+        .orElse(options.purpose() == BackendOptions.Purpose.GENERATE ? GENERATION : AUTO);
   }
 
   /** The mode of that {@link #id()}. */

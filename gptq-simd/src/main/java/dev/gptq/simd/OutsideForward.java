@@ -7,6 +7,7 @@ import dev.gptq.simd.kernels.ForwardKernels;
 import dev.gptq.simd.kernels.ForwardKernels.Gate;
 import dev.gptq.simd.kernels.ForwardKernels.Rows;
 import dev.gptq.simd.kernels.ForwardKernels.Shape;
+import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 
 /**
@@ -139,18 +140,14 @@ final class OutsideForward {
       return false;
     }
     int queries = q.rows() / sequences;
+    int keys = k.rows() / sequences;
+    int size = spec.headSize();
     if (queries == 1) {
-      execution
-          .pool()
-          .forEach(
-              sequences * spec.keyValueHeads(),
-              (i, worker) -> {
-                int group = i % spec.keyValueHeads();
-                attend(q, k, v, spec, y, i / spec.keyValueHeads(), sequences, group);
-              });
+      attendAtOnePosition(q, k, v, spec, sequences, y);
       return true;
     }
-    int blocks = (queries + ForwardKernels.QUERIES - 1) / ForwardKernels.QUERIES;
+    int rows = Math.min(queries, ForwardKernels.QUERIES);
+    int blocks = (queries + rows - 1) / rows;
     int tasks = sequences * spec.heads();
     execution
         .pool()
@@ -158,69 +155,65 @@ final class OutsideForward {
             blocks * tasks,
             (i, worker) -> {
               // The last queries see the most keys: first come, best balanced.
-              int from = (blocks - 1 - i / tasks) * ForwardKernels.QUERIES;
-              int rest = i % tasks;
-              attend(q, k, v, spec, y, rest / spec.heads(), sequences, rest % spec.heads(), from);
+              int from = (blocks - 1 - i / tasks) * rows;
+              int sequence = i % tasks / spec.heads();
+              int head = i % spec.heads();
+              int row = sequence * queries + from;
+              int key = sequence * keys;
+              int shared = head / share * size;
+              kernels
+                  .get()
+                  .attention(
+                      1,
+                      new Rows(at(q, row, head * size), q.rowStride()),
+                      new Rows(at(k, key, shared), k.rowStride()),
+                      new Rows(at(v, key, shared), v.rowStride()),
+                      spec.scale(),
+                      keys - queries + from,
+                      1,
+                      spec.window(),
+                      new Rows(at(y, row, head * size), y.rowStride()),
+                      new Shape(Math.min(rows, queries - from), size));
             });
     return true;
   }
 
-  /** The heads that share keys, as queries of one position. */
-  private void attend(
-      Matrix q,
-      Matrix k,
-      Matrix v,
-      AttentionSpec spec,
-      Matrix y,
-      int sequence,
-      int sequences,
-      int group) {
+  /**
+   * One query of each sequence: heads that share keys are rows of a head of keys, and a worker
+   * takes as many of these in one call as there are for it, since they lie side by side.
+   */
+  private void attendAtOnePosition(
+      Matrix q, Matrix k, Matrix v, AttentionSpec spec, int sequences, Matrix y) {
     int size = spec.headSize();
     int share = spec.heads() / spec.keyValueHeads();
-    int column = group * share * size;
     int keys = k.rows() / sequences;
-    kernels
-        .get()
-        .attention(
-            new Rows(rows(q.columns(column, column + size), sequence).segment(), size),
-            rows(k.columns(group * size, (group + 1) * size), sequence * keys),
-            rows(v.columns(group * size, (group + 1) * size), sequence * keys),
-            spec.scale(),
-            keys - 1,
-            0,
-            spec.window(),
-            new Rows(rows(y.columns(column, column + size), sequence).segment(), size),
-            new Shape(share, size));
-  }
-
-  /** Queries of a sequence from a row on, of one head. */
-  private void attend(
-      Matrix q,
-      Matrix k,
-      Matrix v,
-      AttentionSpec spec,
-      Matrix y,
-      int sequence,
-      int sequences,
-      int head,
-      int from) {
-    int size = spec.headSize();
-    int queries = q.rows() / sequences;
-    int keys = k.rows() / sequences;
-    int shared = head / (spec.heads() / spec.keyValueHeads()) * size;
-    int row = sequence * queries + from;
-    kernels
-        .get()
-        .attention(
-            rows(q.columns(head * size, (head + 1) * size), row),
-            rows(k.columns(shared, shared + size), sequence * keys),
-            rows(v.columns(shared, shared + size), sequence * keys),
-            spec.scale(),
-            keys - queries + from,
-            1,
-            spec.window(),
-            rows(y.columns(head * size, (head + 1) * size), row),
-            new Shape(Math.min(ForwardKernels.QUERIES, queries - from), size));
+    int workers = execution.pool().workers();
+    int step =
+        Math.clamp(
+            (spec.keyValueHeads() + workers - 1) / workers, 1, ForwardKernels.QUERIES / share);
+    int parts = (spec.keyValueHeads() + step - 1) / step;
+    execution
+        .pool()
+        .forEach(
+            sequences * parts,
+            (i, worker) -> {
+              int sequence = i / parts;
+              int head = i % parts * step;
+              int column = head * share * size;
+              kernels
+                  .get()
+                  .attention(
+                      Math.min(step, spec.keyValueHeads() - head),
+                      new Rows(at(q, sequence, column), size),
+                      new Rows(at(k, sequence * keys, head * size), k.rowStride()),
+                      new Rows(at(v, sequence * keys, head * size), v.rowStride()),
+                      spec.scale(),
+                      keys - 1,
+                      0,
+                      spec.window(),
+                      new Rows(at(y, sequence, column), size),
+                      new Shape(share, size));
+            });
   }
 
   private boolean serves(Matrix a, Matrix b, Matrix c) {
@@ -228,6 +221,11 @@ final class OutsideForward {
   }
 
   private static Rows rows(Matrix m, int from) {
-    return new Rows(m.segment().asSlice(m.at(from, 0)), m.rowStride());
+    return new Rows(at(m, from, 0), m.rowStride());
+  }
+
+  /** Memory from an element on. */
+  private static MemorySegment at(Matrix m, int row, int column) {
+    return m.segment().asSlice(m.at(row, column));
   }
 }

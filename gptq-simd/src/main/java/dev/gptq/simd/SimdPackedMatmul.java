@@ -25,6 +25,9 @@ final class SimdPackedMatmul implements PackedMatmul {
   // Bytes of weights of a task: enough to pay for handing it out.
   private static final long GRAIN = 1 << 14;
 
+  // Tasks of an operation for each worker, at most: enough for one that is late.
+  private static final int TASKS = 4;
+
   // Bytes of weights of a task of many rows, which read all of the rounded rows each.
   private static final long MANY_ROWS_GRAIN = 1 << 17;
 
@@ -126,9 +129,13 @@ final class SimdPackedMatmul implements PackedMatmul {
           }
         });
     MemorySegment out = from(y, 0);
+    // An output is the same in whichever task it is: alone, a worker takes all of them in one.
+    int workers = execution.pool().workers();
+    int tasks = workers == 1 ? 1 : TASKS * workers;
+    int least = tilesOf(tokens < MANY_ROWS ? GRAIN : MANY_ROWS_GRAIN, w);
     execution.forRanges(
         w.tiles(),
-        tilesOf(tokens < MANY_ROWS ? GRAIN : MANY_ROWS_GRAIN, w),
+        Math.max(least, (w.tiles() + tasks - 1) / tasks),
         (from, to) -> kernels.multiply(weights, from, to, rows, tokens, out, y.rowStride()));
   }
 

@@ -46,6 +46,11 @@ final class RoundedActivationsTest {
           .isEqualTo(ActivationMode.AUTO.rounds(many, false));
     }
     assertThat(ActivationMode.of(options("generation"))).isEqualTo(ActivationMode.GENERATION);
+    BackendOptions generate = BackendOptions.defaults().with(BackendOptions.Purpose.GENERATE);
+    assertThat(ActivationMode.of(generate)).isEqualTo(ActivationMode.GENERATION);
+    assertThat(ActivationMode.of(BackendOptions.defaults())).isEqualTo(ActivationMode.AUTO);
+    assertThat(ActivationMode.of(options("int8").with(BackendOptions.Purpose.GENERATE)))
+        .isEqualTo(ActivationMode.INT8);
   }
 
   @Test

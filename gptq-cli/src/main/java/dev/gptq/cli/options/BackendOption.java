@@ -21,9 +21,6 @@ public final class BackendOption {
   /** No machine has more processors, and thousands of threads could end others' programs. */
   private static final int MOST_THREADS = 1024;
 
-  /** How the CPU backend takes activations. */
-  private static final String ACTIVATIONS = "simd.activations";
-
   @Option(
       names = "--backend",
       paramLabel = "NAME",
@@ -75,17 +72,7 @@ public final class BackendOption {
 
   /** Opens it to continue text: a CPU backend then reads prompts as it reads what follows. */
   public Backend openToGenerate(Console console) {
-    BackendOptions given = options();
-    boolean ofCpu = ImmutableSet.of(Backends.AUTO, "simd").contains(name());
-    if (!ofCpu || given.settings().containsKey(ACTIVATIONS) || !Backends.know(ACTIVATIONS)) {
-      return open(given, console::note);
-    }
-    ImmutableMap<String, String> more =
-        ImmutableMap.<String, String>builder()
-            .putAll(given.settings())
-            .put(ACTIVATIONS, "generation")
-            .buildOrThrow();
-    return open(new BackendOptions(given.threads(), given.devices(), more), console::note);
+    return open(options().with(BackendOptions.Purpose.GENERATE), console::note);
   }
 
   /** Opens it, and says to others than the console which it is and why others were not taken. */

@@ -4,6 +4,7 @@ import dev.gptq.backend.Backend;
 import dev.gptq.models.family.Step;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
@@ -92,6 +93,11 @@ public final class Registers implements AutoCloseable {
   /** Whether the activation has no rows. */
   public boolean isEmpty(String name) {
     return empty.contains(name);
+  }
+
+  /** Whether one of some activations has no rows. */
+  boolean isAnyEmpty(Set<String> names) {
+    return !Collections.disjoint(empty, names);
   }
 
   /** The activation of that name. */

@@ -38,7 +38,7 @@ final class StepRunner {
 
   /** Computes a step, unless it is one of an expert that no token chose. */
   void run(Step step) {
-    if (step.reads().stream().anyMatch(registers::isEmpty)) {
+    if (registers.isAnyEmpty(step.reads())) {
       step.defines().forEach(registers::defineEmpty);
       return;
     }

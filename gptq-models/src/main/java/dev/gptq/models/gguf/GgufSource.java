@@ -15,6 +15,7 @@ import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.models.config.ModelConfig;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -49,7 +50,9 @@ public final class GgufSource implements AutoCloseable {
     this.config = ModelConfig.of(JsonConfig.of(file.file(), json));
     this.tensors = named();
     write(ModelConfig.FILE, json);
-    write("tokenizer.json", GgufTokens.of(file.values()));
+    try (OutputStream tokenizer = Files.newOutputStream(folder.resolve("tokenizer.json"))) {
+      GgufTokens.write(file.values(), tokenizer);
+    }
     write("tokenizer_config.json", GgufTokens.configuration(file.values()));
     ObjectNode generation = JsonMapper.shared().createObjectNode();
     var ends = generation.putArray("eos_token_id");

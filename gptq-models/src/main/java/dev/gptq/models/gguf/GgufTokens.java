@@ -5,10 +5,17 @@ import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gguf.GgufValues;
 import dev.gptq.models.tokenizer.TokenizerParts;
 import dev.gptq.models.tokenizer.TokenizerParts.Token;
+import java.io.OutputStream;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.function.BiConsumer;
+import java.util.function.Consumer;
+import tools.jackson.core.JsonGenerator;
+import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
@@ -19,7 +26,11 @@ import tools.jackson.databind.node.ObjectNode;
  * merged.
  */
 final class GgufTokens {
+  /** Shows all pairs of pieces that become one, the first to be merged first. */
+  private interface Merges extends Consumer<BiConsumer<String, String>> {}
+
   private static final String PREFIX = "tokenizer.ggml.";
+  private static final String MODEL = "model";
   private static final String SPACE = TokenizerParts.SPACE;
 
   private static final int NORMAL = 1;
@@ -40,31 +51,80 @@ final class GgufTokens {
     this.types = values.numbers(PREFIX + "token_type").orElse(ImmutableList.of());
   }
 
-  /** Throws {@link BadInputException} if it is of another kind, or damaged. */
-  static ObjectNode of(GgufValues values) {
-    return new GgufTokens(values).build();
+  /**
+   * Writes it, number by number: a tree of hundreds of thousands of nodes takes a start of seconds.
+   *
+   * @throws BadInputException if it is of another kind, or damaged
+   */
+  static void write(GgufValues values, OutputStream out) {
+    GgufTokens tokens = new GgufTokens(values);
+    ObjectNode root = tokens.json.createObjectNode().put("version", "1.0");
+    Merges merges = tokens.build(root);
+    try (JsonGenerator generator = tokens.json.createGenerator(out)) {
+      generator.writeStartObject();
+      for (Map.Entry<String, JsonNode> entry : root.properties()) {
+        generator.writeName(entry.getKey());
+        if (entry.getKey().equals(MODEL)) {
+          tokens.write((ObjectNode) entry.getValue(), merges, generator);
+        } else {
+          generator.writeTree(entry.getValue());
+        }
+      }
+      generator.writeEndObject();
+    }
   }
 
-  private ObjectNode build() {
+  /** The model, and behind it its vocabulary and its merges. */
+  private void write(ObjectNode model, Merges merges, JsonGenerator generator) {
+    generator.writeStartObject();
+    for (Map.Entry<String, JsonNode> entry : model.properties()) {
+      generator.writeName(entry.getKey());
+      generator.writeTree(entry.getValue());
+    }
+    generator.writeName("vocab");
+    generator.writeStartObject();
+    Set<String> known = new HashSet<>(2 * tokens.size());
+    for (int id = 0; id < tokens.size(); id++) {
+      if (isThere(id)) {
+        if (!known.add(tokens.get(id))) {
+          throw damaged("the token '%s' is there twice".formatted(tokens.get(id)));
+        }
+        generator.writeName(tokens.get(id));
+        generator.writeNumber(id);
+      }
+    }
+    generator.writeEndObject();
+    generator.writeName("merges");
+    generator.writeStartArray();
+    merges.accept((left, right) -> {
+      generator.writeStartArray();
+      generator.writeString(left);
+      generator.writeString(right);
+      generator.writeEndArray();
+    });
+    generator.writeEndArray();
+    generator.writeEndObject();
+  }
+
+  /** Adds all but vocabulary and merges, and returns these. */
+  private Merges build(ObjectNode root) {
     String model = values.text(PREFIX + "model").orElseThrow(() -> missing("model"));
     if (!types.isEmpty() && types.size() != tokens.size()) {
       throw damaged("it has %d tokens and types of %d".formatted(tokens.size(), types.size()));
     }
-    ObjectNode root = json.createObjectNode().put("version", "1.0");
     root.putNull("truncation").putNull("padding");
     root.set("added_tokens", added());
-    switch (model) {
+    return switch (model) {
       case "gpt2" -> byteLevel(root);
       case "llama" -> sentencePiece(root);
       default ->
           throw new BadInputException(
               "%s: a tokenizer of the kind '%s' cannot be read; gpt2 and llama can"
                   .formatted(values.file(), model));
-    }
-    return root;
+    };
   }
 
-  private void byteLevel(ObjectNode root) {
+  private Merges byteLevel(ObjectNode root) {
     String name = values.text(PREFIX + "pre").orElse("default");
     Splits.Split split =
         Splits.find(name)
@@ -84,18 +144,21 @@ final class GgufTokens {
         .put("add_prefix_space", true)
         .put("trim_offsets", true)
         .put("use_regex", true);
-    ObjectNode bpe = model(root, split.whole(), false);
-    ArrayNode merges = bpe.putArray("merges");
-    for (String merge : values.texts(PREFIX + "merges").orElseThrow(() -> missing("merges"))) {
-      int space = merge.indexOf(' ', 1);
-      if (space < 0) {
-        throw damaged("the merge '%s' has no two parts".formatted(merge));
+    model(root, split.whole(), false);
+    ImmutableList<String> pairs =
+        values.texts(PREFIX + "merges").orElseThrow(() -> missing("merges"));
+    return each -> {
+      for (String merge : pairs) {
+        int space = merge.indexOf(' ', 1);
+        if (space < 0) {
+          throw damaged("the merge '%s' has no two parts".formatted(merge));
+        }
+        each.accept(merge.substring(0, space), merge.substring(space + 1));
       }
-      merges.addArray().add(merge.substring(0, space)).add(merge.substring(space + 1));
-    }
+    };
   }
 
-  private void sentencePiece(ObjectNode root) {
+  private Merges sentencePiece(ObjectNode root) {
     boolean prefix = values.truth(PREFIX + "add_space_prefix").orElse(true);
     ObjectNode normalizer = root.putObject("normalizer").put("type", "Sequence");
     ArrayNode steps = normalizer.putArray("normalizers");
@@ -112,12 +175,12 @@ final class GgufTokens {
     if (prefix) {
       back.addObject().put("type", "Strip").put("content", " ").put("start", 1).put("stop", 0);
     }
-    ObjectNode bpe = model(root, false, true);
-    merge(bpe.putArray("merges"));
+    model(root, false, true);
+    return scored();
   }
 
-  private ObjectNode model(ObjectNode root, boolean whole, boolean pieces) {
-    ObjectNode bpe = root.putObject("model").put("type", "BPE");
+  private void model(ObjectNode root, boolean whole, boolean pieces) {
+    ObjectNode bpe = root.putObject(MODEL).put("type", "BPE");
     bpe.putNull("dropout");
     if (pieces) {
       bpe.put("unk_token", tokens.get(unknown()));
@@ -126,16 +189,6 @@ final class GgufTokens {
     }
     bpe.putNull("continuing_subword_prefix").putNull("end_of_word_suffix");
     bpe.put("fuse_unk", pieces).put("byte_fallback", pieces).put("ignore_merges", whole);
-    ObjectNode vocabulary = bpe.putObject("vocab");
-    for (int id = 0; id < tokens.size(); id++) {
-      if (isThere(id) && vocabulary.has(tokens.get(id))) {
-        throw damaged("the token '%s' is there twice".formatted(tokens.get(id)));
-      }
-      if (isThere(id)) {
-        vocabulary.put(tokens.get(id), id);
-      }
-    }
-    return bpe;
   }
 
   private int unknown() {
@@ -205,7 +258,7 @@ final class GgufTokens {
     return id;
   }
 
-  private void merge(ArrayNode merges) {
+  private Merges scored() {
     ImmutableList<Number> scores =
         values.numbers(PREFIX + "scores").orElseThrow(() -> missing("scores"));
     if (scores.size() != tokens.size()) {
@@ -217,7 +270,7 @@ final class GgufTokens {
         ids.putIfAbsent(tokens.get(id), id);
       }
     }
-    TokenizerParts.merge(merges, ids, id -> scores.get(id).floatValue());
+    return each -> TokenizerParts.merge(each, ids, id -> scores.get(id).floatValue());
   }
 
   private BadInputException missing(String key) {

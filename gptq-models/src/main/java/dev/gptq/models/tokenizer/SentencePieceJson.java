@@ -217,6 +217,7 @@ final class SentencePieceJson {
     }
     // Tokens that are not in the vocabulary would get other ids than those they ask for.
     added.forEach((id, token) -> vocabulary.put(token.path("content").asString(""), id));
-    TokenizerParts.merge(json.putArray("merges"), ids, id -> model.pieces().get(id).score());
+    TokenizerParts.merge(
+        TokenizerParts.into(json.putArray("merges")), ids, id -> model.pieces().get(id).score());
   }
 }

@@ -129,7 +129,7 @@ final class Tekken {
     for (int rank = 0; rank < count; rank++) {
       vocabulary.put(tokens[rank], rank + special);
     }
-    TokenizerParts.merge(bpe.putArray("merges"), ids, id -> -id);
+    TokenizerParts.merge(TokenizerParts.into(bpe.putArray("merges")), ids, id -> -id);
   }
 
   private int rank(JsonNode token, int end) {

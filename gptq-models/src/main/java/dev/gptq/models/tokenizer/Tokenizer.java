@@ -10,6 +10,7 @@ import java.io.InputStream;
 import java.lang.ref.Reference;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Optional;
 
 /**
  * Text to token ids and back, as {@code tokenizer.json} says, or what stands for it, without
@@ -43,14 +44,19 @@ public final class Tokenizer implements AutoCloseable {
    * tokens and never resized the model.
    */
   public static Tokenizer open(Path folder, int rows) throws IOException {
+    return open(folder, TokenizerSource.find(folder), rows);
+  }
+
+  /** The same where what describes the tokenizer has been looked for. */
+  public static Tokenizer open(Path folder, Optional<TokenizerSource> found, int rows)
+      throws IOException {
     TokenizerSource source =
-        TokenizerSource.find(folder)
-            .orElseThrow(() ->
-                new BadInputException(
-                    folder.resolve(Vocabulary.FILE)
-                        + " is missing; copy it from the original model, or its tekken.json or"
-                        + " tokenizer.model"));
-    Vocabulary vocabulary = Vocabulary.read(source);
+        found.orElseThrow(() ->
+            new BadInputException(
+                folder.resolve(Vocabulary.FILE)
+                    + " is missing; copy it from the original model, or its tekken.json or"
+                    + " tokenizer.model"));
+    Vocabulary vocabulary = source.vocabulary();
     return new Tokenizer(load(source), vocabulary, rows);
   }
 

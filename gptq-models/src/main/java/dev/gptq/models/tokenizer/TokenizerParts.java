@@ -5,6 +5,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.BiConsumer;
 import java.util.function.IntToDoubleFunction;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
@@ -99,16 +100,23 @@ public final class TokenizerParts {
     entry.putArray("tokens").add(text);
   }
 
+  /** Adds pairs of pieces to a list. */
+  static BiConsumer<String, String> into(ArrayNode merges) {
+    return (left, right) -> merges.addArray().add(left).add(right);
+  }
+
   /** Two pieces that become one, by the score of that one. */
   private record Merge(String left, String right, double score, int leftId, int rightId) {}
 
   /**
-   * Adds all ways in which two pieces make a third one, those with the highest score first.
+   * Shows all ways in which two pieces make a third one, those with the highest score first.
    *
+   * @param merges hears of the pieces, the left one first
    * @param ids the pieces
    * @param score of the piece of that id
    */
-  public static void merge(ArrayNode merges, Map<String, Integer> ids, IntToDoubleFunction score) {
+  public static void merge(
+      BiConsumer<String, String> merges, Map<String, Integer> ids, IntToDoubleFunction score) {
     List<Merge> found = new ArrayList<>();
     for (Map.Entry<String, Integer> piece : ids.entrySet()) {
       String text = piece.getKey();
@@ -127,7 +135,7 @@ public final class TokenizerParts {
             .thenComparingInt(Merge::leftId)
             .thenComparingInt(Merge::rightId));
     for (Merge merge : found) {
-      merges.addArray().add(merge.left()).add(merge.right());
+      merges.accept(merge.left(), merge.right());
     }
   }
 }

@@ -21,6 +21,7 @@ public final class TokenizerSource {
 
   private final Path file;
   private final Optional<byte[]> converted;
+  private Vocabulary vocabulary;
 
   private TokenizerSource(Path file, Optional<byte[]> converted) {
     this.file = file;
@@ -58,6 +59,18 @@ public final class TokenizerSource {
     return converted.isPresent()
         ? JsonConfig.of(file, (ObjectNode) JsonMapper.shared().readTree(converted.get()))
         : JsonConfig.read(file);
+  }
+
+  /**
+   * The ids that it knows; a vocabulary has megabytes, so it is read once.
+   *
+   * @throws dev.gptq.formats.BadInputException as {@link Vocabulary#read} says
+   */
+  public synchronized Vocabulary vocabulary() throws IOException {
+    if (vocabulary == null) {
+      vocabulary = Vocabulary.read(this);
+    }
+    return vocabulary;
   }
 
   /** Whether it had to be made. */

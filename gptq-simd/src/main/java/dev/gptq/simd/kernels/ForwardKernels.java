@@ -77,17 +77,29 @@ public interface ForwardKernels {
   void products(float alpha, Rows x, Rows w, int depth, Rows y, Shape shape);
 
   /**
-   * Causal attention of some queries of one head, {@code y ← Σ_j e^(s_j)·v_j / Σ_j e^(s_j)} with
-   * {@code s_j = scale·q·k_j}.
+   * Causal attention of some queries of each of some heads of keys, {@code y ← Σ_j e^(s_j)·v_j /
+   * Σ_j e^(s_j)} with {@code s_j = scale·q·k_j}.
    *
-   * @param k keys of the head, from position 0 on
+   * @param heads of keys; those of the next head begin as many columns further in k and v as a head
+   *     has channels, its queries and their results behind the rows of this one
+   * @param k keys of the first head, from position 0 on
    * @param v values, likewise
    * @param first position of the first query; it sees this key and those before it
    * @param step positions from one query to the next: 1, or 0 where queries are heads that share
    *     keys
    * @param window the last keys that a query sees; 0 for all
-   * @param shape at most {@link #QUERIES} queries of at most {@link #CHANNELS} channels
+   * @param shape queries of a head, of at most {@link #CHANNELS} channels; of all heads at most
+   *     {@link #QUERIES}
    */
   void attention(
-      Rows q, Rows k, Rows v, float scale, int first, int step, int window, Rows y, Shape shape);
+      int heads,
+      Rows q,
+      Rows k,
+      Rows v,
+      float scale,
+      int first,
+      int step,
+      int window,
+      Rows y,
+      Shape shape);
 }
