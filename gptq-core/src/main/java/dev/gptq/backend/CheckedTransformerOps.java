@@ -50,7 +50,7 @@ record CheckedTransformerOps(TransformerOps delegate, DType activation) implemen
         .shape("sine", sine, cosine.rows(), cosine.columns())
         .that(
             firstPosition >= 0 && firstPosition + x.rows() / sequences <= cosine.rows(),
-            "positions " + firstPosition + " on exceed the table of " + cosine.rows());
+            () -> "positions " + firstPosition + " on exceed the table of " + cosine.rows());
     delegate.rope(x, headSize, pairs, cosine, sine, firstPosition, sequences);
   }
 
@@ -268,6 +268,6 @@ record CheckedTransformerOps(TransformerOps delegate, DType activation) implemen
   private static Shapes sequences(Shapes shapes, Tensor x, int sequences) {
     return shapes.that(
         sequences > 0 && x.rows() % sequences == 0,
-        sequences + " sequences do not divide " + x.rows() + " rows");
+        () -> sequences + " sequences do not divide " + x.rows() + " rows");
   }
 }

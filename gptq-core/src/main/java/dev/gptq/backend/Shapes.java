@@ -3,6 +3,7 @@ package dev.gptq.backend;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
+import java.util.function.Supplier;
 
 /** Argument checks whose messages name the operation, the argument and what was expected. */
 final class Shapes {
@@ -81,6 +82,11 @@ final class Shapes {
       throw error(message);
     }
     return this;
+  }
+
+  /** The same with a message that is put together when it is needed. */
+  Shapes that(boolean condition, Supplier<String> message) {
+    return condition ? this : that(false, message.get());
   }
 
   private Shapes layout(String name, Tensor t, Layout layout) {
