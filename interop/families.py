@@ -28,6 +28,7 @@ COMMON = dict(
 EXPERTS = dict(num_experts_per_tok=2, moe_intermediate_size=256, decoder_sparse_step=1)
 NORMS = dict(layer_types=["sliding_attention", "full_attention"], sliding_window=64)
 
+# Of what all have in common, ... leaves something out.
 FAMILIES = {
     "llama": dict(kind="LlamaConfig"),
     "mistral": dict(kind="MistralConfig", sliding_window=64),
@@ -43,10 +44,22 @@ FAMILIES = {
     "stablelm": dict(kind="StableLmConfig"),
     "starcoder2": dict(kind="Starcoder2Config"),
     "cohere": dict(kind="CohereConfig", tie_word_embeddings=True, logit_scale=1.0),
+    "cohere2": dict(
+        kind="Cohere2Config", num_hidden_layers=4, tie_word_embeddings=True, logit_scale=1.0, sliding_window=64
+    ),
     "exaone4": dict(kind="Exaone4Config", **NORMS),
+    "exaone4-full": dict(kind="Exaone4Config", sliding_window=None, layer_types=["full_attention"] * 2),
     "seed-oss": dict(kind="SeedOssConfig"),
     "ernie4.5": dict(kind="Ernie4_5Config"),
     "gpt-neox": dict(kind="GPTNeoXConfig", intermediate_size=1024),
+    "olmo": dict(kind="OlmoConfig", clip_qkv=0.5),
+    "phi": dict(kind="PhiConfig"),
+    "gpt2": dict(kind="GPT2Config", tie_word_embeddings=True),
+    "nemotron": dict(kind="NemotronConfig"),
+    "gemma": dict(kind="GemmaConfig", tie_word_embeddings=True),
+    "falcon": dict(kind="FalconConfig", new_decoder_architecture=False, tie_word_embeddings=True, head_dim=...),
+    "falcon-new": dict(kind="FalconConfig", new_decoder_architecture=True, num_kv_heads=4, head_dim=...),
+    "bloom": dict(kind="BloomConfig", tie_word_embeddings=True),
     "opt": dict(kind="OPTConfig", ffn_dim=512, word_embed_proj_dim=256),
     "mixtral": dict(kind="MixtralConfig", num_local_experts=4, num_experts_per_tok=2, sliding_window=None),
     "qwen2-moe": dict(kind="Qwen2MoeConfig", num_experts=4, shared_expert_intermediate_size=256, **EXPERTS),
@@ -69,7 +82,8 @@ def main():
             continue
         torch.manual_seed(0)
         more = dict(more)
-        config = getattr(transformers, more.pop("kind"))(**{**COMMON, **more})
+        kind = getattr(transformers, more.pop("kind"))
+        config = kind(**{key: value for key, value in {**COMMON, **more}.items() if value is not ...})
         model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
         with torch.no_grad():
             # Norms and biases begin as ones and zeros, of which a wrong one would not show.

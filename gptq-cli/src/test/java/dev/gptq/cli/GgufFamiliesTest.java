@@ -10,6 +10,7 @@ import dev.gptq.formats.packed.Elements;
 import dev.gptq.formats.packed.PackedModules;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.Model;
+import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Parameters;
 import dev.gptq.models.gguf.GgufSource;
 import dev.gptq.models.tokenizer.Tokenizer;
@@ -19,6 +20,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -49,7 +51,8 @@ class GgufFamiliesTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"gemma3", "phi3", "smollm3", "olmo2", "qwen2-moe"})
+  @ValueSource(
+      strings = {"gemma3", "phi3", "smollm3", "olmo2", "qwen2-moe", "gpt-neox", "gpt2", "bloom"})
   void familiesGoThereAndBack(String name) throws IOException {
     Path output = folder.resolve("q");
     Cli.Outcome done =
@@ -71,16 +74,16 @@ class GgufFamiliesTest {
         Model ours = Model.open(file)) {
       PackedModules modules = theirs.quantization().orElseThrow();
       assertThat(ours.config().modelType()).isEqualTo(theirs.config().modelType());
-      for (String tensor : Parameters.of(theirs.spec()).tensors().keySet()) {
+      for (Map.Entry<String, Parameters.Parameter> parameter :
+          Parameters.of(theirs.spec()).tensors().entrySet()) {
+        String tensor = parameter.getKey();
         StoredTensor read = ours.checkpoint().require(tensor);
         String module = Parameters.module(tensor);
         if (tensor.endsWith(".weight") && modules.has(module)) {
           PackedMatrix matrix = modules.read(module).matrix();
-          float[] weights = new float[matrix.rows() * matrix.columns()];
-          for (int i = 0; i < weights.length; i++) {
-            weights[i] = matrix.weight(i / matrix.columns(), i % matrix.columns());
-          }
-          assertThat(floats(read)).as(tensor).isEqualTo(weights);
+          assertThat(floats(read))
+              .as(tensor)
+              .isEqualTo(weights(matrix, parameter.getValue().linear().orElseThrow().storage()));
         } else {
           assertThat(floats(read))
               .as(tensor)
@@ -88,6 +91,19 @@ class GgufFamiliesTest {
         }
       }
     }
+  }
+
+  private static float[] weights(PackedMatrix matrix, LinearSpec.Storage storage) {
+    boolean turned = storage == LinearSpec.Storage.IN_OUT;
+    int columns = turned ? matrix.rows() : matrix.columns();
+    float[] weights = new float[matrix.rows() * matrix.columns()];
+    for (int i = 0; i < weights.length; i++) {
+      weights[i] =
+          turned
+              ? matrix.weight(i % columns, i / columns)
+              : matrix.weight(i / columns, i % columns);
+    }
+    return weights;
   }
 
   private static float[] floats(StoredTensor tensor) {

@@ -38,6 +38,19 @@ record GgufArray(int type, int count, GgufCursor bytes) {
     return Optional.of(numbers.build());
   }
 
+  /** Its elements if they are truth values. */
+  Optional<ImmutableList<Boolean>> truths() {
+    GgufCursor cursor = bytes.copy();
+    ImmutableList.Builder<Boolean> truths = ImmutableList.builderWithExpectedSize(count);
+    for (int i = 0; i < count; i++) {
+      if (!(cursor.scalar(type, "a list") instanceof Boolean truth)) {
+        return Optional.empty();
+      }
+      truths.add(truth);
+    }
+    return Optional.of(truths.build());
+  }
+
   @Override
   public String toString() {
     return "a list of " + count;

@@ -66,6 +66,11 @@ public final class GgufValues {
     return list(key, "a list of numbers", GgufArray::numbers);
   }
 
+  /** The truth values of a list under a key, if there is one. */
+  public Optional<ImmutableList<Boolean>> truths(String key) {
+    return list(key, "a list of truth values", GgufArray::truths);
+  }
+
   /** Whether there is a list under a key. */
   public boolean isList(String key) {
     return values.get(key) instanceof GgufArray;

@@ -58,8 +58,8 @@ public final class Families {
     return Ints.saturatedCast(count);
   }
 
-  /** The description of a model by its configuration alone. */
-  static DecoderSpec describe(ModelConfig config) {
+  /** The description of a model by its configuration alone, with the names of a language model. */
+  public static DecoderSpec describe(ModelConfig config) {
     ModelConfig text = config.text();
     return find(text).describe(text);
   }

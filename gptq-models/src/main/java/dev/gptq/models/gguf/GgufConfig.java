@@ -42,19 +42,19 @@ final class GgufConfig {
     json.putArray("architectures").add(family.modelClass());
     json.put("model_type", family.modelType());
     for (GgufFamily.Setting setting : family.settings()) {
-      if (setting.whole()) {
-        whole(setting.key()).ifPresent(value -> json.put(setting.name(), value));
-      } else {
-        real(setting.key()).ifPresent(value -> json.put(setting.name(), value));
+      switch (setting.kind()) {
+        case WHOLE -> whole(setting.key()).ifPresent(value -> json.put(setting.name(), value));
+        case REAL -> real(setting.key()).ifPresent(value -> json.put(setting.name(), value));
+        case TRUTH -> truth(setting.key()).ifPresent(value -> json.put(setting.name(), value));
       }
     }
     for (GgufFamily.Fixed fixed : family.fixed()) {
-      json.set(fixed.name(), JsonMapper.shared().valueToTree(fixed.value()));
+      json.set(fixed.name(), JsonMapper.shared().valueToTree(fixed.values().getFirst()));
     }
-    family
-        .biases()
-        .forEach((name, tensor) ->
-            json.put(name, file.tensors().containsKey(GgufFamily.BLOCKS + "0." + tensor)));
+    for (GgufFamily.Switch one : family.switches()) {
+      boolean there = file.tensors().containsKey(GgufFamily.BLOCKS + "0." + one.tensor());
+      json.put(one.name(), there == one.there());
+    }
     json.put("vocab_size", require("token_embd.weight").shape().getFirst());
     json.put("tie_word_embeddings", !file.tensors().containsKey("output.weight"));
     whole("attention.key_length").ifPresent(size -> json.put("head_dim", size));
@@ -101,6 +101,10 @@ final class GgufConfig {
         .map(number -> Double.parseDouble(Float.toString(number.floatValue())));
   }
 
+  private Optional<Boolean> truth(String name) {
+    return values.truth(family.architecture() + "." + name);
+  }
+
   private int required(String name) {
     return whole(name)
         .orElseThrow(() ->
@@ -118,24 +122,48 @@ final class GgufConfig {
     }
     int layers = required("block_count");
     json.put("sliding_window", window.orElse(4096));
-    int width =
-        GgufFamilies.hasWideQueries(layers)
-            ? required("embedding_length") / required("attention.head_count")
-            : required("attention.key_length");
-    json.put("query_pre_attn_scalar", width);
-    int period = whole("attention.sliding_window_pattern").orElse(family.windows());
+    if (family.has(GgufFamily.Trait.QUERY_SCALAR)) {
+      int width =
+          GgufFamilies.hasWideQueries(layers)
+              ? required("embedding_length") / required("attention.head_count")
+              : required("attention.key_length");
+      json.put("query_pre_attn_scalar", width);
+    }
+    ImmutableList<Boolean> windowed = windowed(layers);
     ArrayNode types = json.putArray("layer_types");
     for (int layer = 0; layer < layers; layer++) {
-      types.add((layer + 1) % period == 0 ? "full_attention" : "sliding_attention");
+      types.add(windowed.get(layer) ? "sliding_attention" : "full_attention");
     }
   }
 
+  /** Which layers have a window: a list says it, or a period, or the architecture. */
+  private ImmutableList<Boolean> windowed(int layers) {
+    String name = "attention.sliding_window_pattern";
+    String key = family.architecture() + "." + name;
+    if (!values.isList(key)) {
+      int period = whole(name).orElse(family.windows());
+      return IntStream.range(0, layers)
+          .mapToObj(layer -> (layer + 1) % period != 0)
+          .collect(ImmutableList.toImmutableList());
+    }
+    ImmutableList<Boolean> list = values.truths(key).orElseThrow();
+    if (list.size() != layers) {
+      throw new BadInputException(
+          "%s: '%s' has %d values for %d blocks; download the file again"
+              .formatted(file.file(), key, list.size(), layers));
+    }
+    return list;
+  }
+
   private void rotary() {
+    if (family.unrotated() == 1) {
+      return;
+    }
     ObjectNode rope = JsonMapper.shared().createObjectNode();
     rope.put("rope_theta", real("rope.freq_base").orElse(10_000.0));
     int head = headDim();
     int rotated = whole("rope.dimension_count").orElse(head);
-    if (rotated != head) {
+    if (rotated != head || family.has(GgufFamily.Trait.PARTLY_ROTATED)) {
       rope.put("partial_rotary_factor", (double) rotated / head);
     }
     scaling(rope);

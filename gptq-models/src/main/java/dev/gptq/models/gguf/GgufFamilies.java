@@ -2,8 +2,8 @@ package dev.gptq.models.gguf;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.gguf.GgufFile;
 import dev.gptq.formats.gguf.GgufValues;
-import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -75,7 +75,7 @@ public final class GgufFamilies {
 
   /** Of two with one architecture, the one with experts is that of files which count them. */
   private static final ImmutableList<GgufFamily> ALL =
-      Stream.of(DENSE, MixtureFamilies.ALL)
+      Stream.of(DENSE, LlamaRelatives.ALL, LayerNormFamilies.ALL, MixtureFamilies.ALL)
           .flatMap(ImmutableList::stream)
           .collect(ImmutableList.toImmutableList());
 
@@ -99,6 +99,7 @@ public final class GgufFamilies {
             "ffn_norm",
             "post_feedforward_layernorm",
             "post_ffw_norm")
+        .trait(GgufFamily.Trait.QUERY_SCALAR)
         .real("final_logit_softcapping", "final_logit_softcapping")
         .fixed("hidden_activation", "gelu_pytorch_tanh", "gelu_pytorch_tanh");
   }
@@ -108,18 +109,25 @@ public final class GgufFamilies {
     return family.without("mlp.gate_proj", "mlp.up_proj").modules("mlp.gate_up_proj", "ffn_up");
   }
 
-  /** That of a {@code model_type}, if it is known. */
-  public static Optional<GgufFamily> find(String modelType) {
-    return ALL.stream().filter(family -> family.modelType().equals(modelType)).findFirst();
+  /**
+   * Those of a {@code model_type} and of so many blocks: none if it is not known; several if they
+   * differ in what llama.cpp takes for granted.
+   */
+  public static ImmutableList<GgufFamily> find(String modelType, int blocks) {
+    return ALL.stream()
+        .filter(family -> family.modelType().equals(modelType))
+        .filter(family -> family.blocks().contains(blocks))
+        .collect(ImmutableList.toImmutableList());
   }
 
   /** All model types, for messages. */
   public static String modelTypes() {
-    return ALL.stream().map(GgufFamily::modelType).collect(Collectors.joining(", "));
+    return ALL.stream().map(GgufFamily::modelType).distinct().collect(Collectors.joining(", "));
   }
 
   /** That of a file; throws {@link BadInputException} if it is not known. */
-  static GgufFamily of(GgufValues values) {
+  static GgufFamily of(GgufFile file) {
+    GgufValues values = file.values();
     String architecture =
         values
             .text(ARCHITECTURE)
@@ -128,9 +136,14 @@ public final class GgufFamilies {
                     "%s: '%s' is missing; is the file a model?"
                         .formatted(values.file(), ARCHITECTURE)));
     boolean experts = values.integer(architecture + ".expert_count").orElse(0) > 0;
+    int blocks = values.integer(architecture + ".block_count").orElse(0);
     return ALL.stream()
         .filter(family -> family.architecture().equals(architecture))
         .filter(family -> family.experts().isEmpty() != experts)
+        .filter(family -> family.blocks().contains(blocks))
+        .filter(family ->
+            family.marker().isEmpty()
+                || file.tensors().containsKey(GgufFamily.BLOCKS + "0." + family.marker()))
         .findFirst()
         .orElseThrow(() ->
             new BadInputException(

@@ -2,10 +2,11 @@ package dev.gptq.models.gguf;
 
 import com.google.common.collect.ImmutableBiMap;
 import com.google.common.collect.ImmutableList;
-import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSet;
+import com.google.common.collect.Range;
 import java.util.HashMap;
 import java.util.Map;
-import java.util.OptionalDouble;
+import java.util.Optional;
 
 /**
  * How models of one type stand in a GGUF file: what belongs together under which names, and what
@@ -14,65 +15,117 @@ import java.util.OptionalDouble;
  * @param modelType {@code model_type} in {@code config.json}
  * @param modelClass its class in transformers
  * @param architecture its name in a file, with which keys begin
- * @param pairsNeighbours whether the two channels of queries and keys that turn together lie side
- *     by side in the file, and half a head apart in the checkpoint
- * @param normsPlusOne whether a file stores the gains of norms plus one
+ * @param traits what holds of it, or does not
+ * @param layers what begins the name of a block in a checkpoint
+ * @param ends names outside of blocks: in the checkpoint, and in the file
  * @param modules names below a block: in the checkpoint, and in the file below {@code blk.N}
  * @param experts what begins the names of experts in a checkpoint; empty if there are none
  * @param expertModules names behind the number of an expert, and those of the file
  * @param settings what is copied between {@code config.json} and a file
  * @param fixed what a file cannot say
- * @param biases switches of {@code config.json} that follow from tensors of the file
+ * @param switches those of {@code config.json} that follow from tensors of the file
  * @param windows 0 if all layers see all positions; else every so manieth does and others have a
  *     window
  * @param localRope 0 if all layers are rotated alike; else every so manieth has frequencies of its
  *     own
  * @param unrotated 0 if all layers are rotated; else every so manieth is not
- * @param ownHead whether a file has an output layer even where it is the embedding
+ * @param blocks how many blocks those have that are of this kind
+ * @param marker a tensor below a block by which files of this kind are known from others of the
+ *     architecture; empty if there is none
  */
 public record GgufFamily(
     String modelType,
     String modelClass,
     String architecture,
-    boolean pairsNeighbours,
-    boolean normsPlusOne,
+    ImmutableSet<Trait> traits,
+    String layers,
+    ImmutableBiMap<String, String> ends,
     ImmutableBiMap<String, String> modules,
     String experts,
     ImmutableBiMap<String, String> expertModules,
     ImmutableList<Setting> settings,
     ImmutableList<Fixed> fixed,
-    ImmutableMap<String, String> biases,
+    ImmutableList<Switch> switches,
     int windows,
     int localRope,
     int unrotated,
-    boolean ownHead) {
+    Range<Integer> blocks,
+    String marker) {
+
+  /** What holds of some families. */
+  public enum Trait {
+    /**
+     * The two channels of queries and keys that turn together lie side by side in the file, and
+     * half a head apart in the checkpoint.
+     */
+    PAIRS_NEIGHBOURS,
+    /** A file stores the gains of norms plus one. */
+    NORMS_PLUS_ONE,
+    /** A file has an output layer even where it is the embedding. */
+    OWN_HEAD,
+    /** Scores are scaled by {@code query_pre_attn_scalar}, which a file does not say. */
+    QUERY_SCALAR,
+    /** A configuration that does not say so rotates heads in part. */
+    PARTLY_ROTATED,
+    /** Heads have as many channels together as the model has features. */
+    WHOLE_HEADS,
+    /** Each frequency can be divided by a factor of its own. */
+    ROPE_FACTORS
+  }
+
+  /** Kinds of settings. */
+  public enum Kind {
+    /** An integer. */
+    WHOLE,
+    /** A real number. */
+    REAL,
+    /** True or false. */
+    TRUTH
+  }
 
   /**
-   * A number under a key of a file, behind the name of the architecture and a dot, and under a key
+   * A value under a key of a file, behind the name of the architecture and a dot, and under a key
    * of {@code config.json}.
    *
-   * @param whole whether it is an integer
+   * @param names keys of {@code config.json}, of which the first is written
+   * @param kind what the value is
    * @param fallback what stands in a file where a configuration does not say it
    */
-  public record Setting(String key, String name, boolean whole, OptionalDouble fallback) {}
+  public record Setting(
+      String key, ImmutableList<String> names, Kind kind, Optional<Object> fallback) {
+    /** The key of {@code config.json} that is written. */
+    public String name() {
+      return names.getFirst();
+    }
+  }
 
   /**
-   * What llama.cpp takes for granted: the one value that a key of {@code config.json} may have.
+   * What llama.cpp takes for granted: the values that a key of {@code config.json} may have.
    *
+   * @param values of which the first is what a file is read as
    * @param absent what a configuration means that does not have the key
    */
-  public record Fixed(String name, Object value, Object absent) {}
+  public record Fixed(String name, ImmutableList<Object> values, Object absent) {}
 
-  /** Names outside of blocks: in the checkpoint, and in the file. */
-  public static final ImmutableBiMap<String, String> ENDS =
+  /**
+   * A switch of {@code config.json}.
+   *
+   * @param tensor one below a block, named as in the file
+   * @param there whether it is on where the first block has the tensor, or where it has not
+   */
+  public record Switch(String name, String tensor, boolean there) {}
+
+  private static final ImmutableBiMap<String, String> ENDS =
       ImmutableBiMap.of(
           "model.embed_tokens", "token_embd", "model.norm", "output_norm", "lm_head", "output");
 
-  /** What begins the name of a block in a checkpoint. */
-  public static final String LAYERS = "model.layers.";
-
   /** What begins the name of a block in a file. */
   public static final String BLOCKS = "blk.";
+
+  /** Whether a trait holds of it. */
+  public boolean has(Trait trait) {
+    return traits.contains(trait);
+  }
 
   static Builder of(String modelType, String modelClass, String architecture) {
     return new Builder(modelType, modelClass, architecture);
@@ -83,32 +136,56 @@ public record GgufFamily(
     private final String modelType;
     private final String modelClass;
     private final String architecture;
-    private boolean pairsNeighbours;
-    private boolean normsPlusOne;
+    private final ImmutableSet.Builder<Trait> traits = ImmutableSet.builder();
+    private String layers = "model.layers.";
+    private ImmutableBiMap<String, String> ends = ENDS;
     private final Map<String, String> modules = new HashMap<>();
     private String experts = "";
     private final Map<String, String> expertModules = new HashMap<>();
     private final ImmutableList.Builder<Setting> settings = ImmutableList.builder();
     private final ImmutableList.Builder<Fixed> fixed = ImmutableList.builder();
-    private final ImmutableMap.Builder<String, String> biases = ImmutableMap.builder();
+    private final ImmutableList.Builder<Switch> switches = ImmutableList.builder();
     private int windows;
     private int localRope;
     private int unrotated;
-    private boolean ownHead;
+    private Range<Integer> blocks = Range.all();
+    private String marker = "";
 
     private Builder(String modelType, String modelClass, String architecture) {
       this.modelType = modelType;
       this.modelClass = modelClass;
       this.architecture = architecture;
+      if (architecture.equals("llama")) {
+        traits.add(Trait.ROPE_FACTORS);
+      }
     }
 
     Builder pairsNeighbours() {
-      pairsNeighbours = true;
-      return this;
+      return trait(Trait.PAIRS_NEIGHBOURS);
     }
 
     Builder normsPlusOne() {
-      normsPlusOne = true;
+      return trait(Trait.NORMS_PLUS_ONE);
+    }
+
+    Builder trait(Trait trait) {
+      traits.add(trait);
+      return this;
+    }
+
+    /** What begins the name of a block in a checkpoint. */
+    Builder layers(String prefix) {
+      layers = prefix;
+      return this;
+    }
+
+    /** Pairs of names outside of blocks: in the checkpoint, in the file. */
+    Builder ends(String... pairs) {
+      ImmutableBiMap.Builder<String, String> names = ImmutableBiMap.builder();
+      for (int i = 0; i < pairs.length; i += 2) {
+        names.put(pairs[i], pairs[i + 1]);
+      }
+      ends = names.buildOrThrow();
       return this;
     }
 
@@ -136,29 +213,57 @@ public record GgufFamily(
       return this;
     }
 
-    Builder whole(String key, String name) {
-      settings.add(new Setting(key, name, true, OptionalDouble.empty()));
-      return this;
+    /** An integer, under the first of some names that a configuration has. */
+    Builder whole(String key, String... names) {
+      return setting(key, Kind.WHOLE, Optional.empty(), names);
     }
 
-    Builder real(String key, String name) {
-      settings.add(new Setting(key, name, false, OptionalDouble.empty()));
-      return this;
+    Builder real(String key, String... names) {
+      return setting(key, Kind.REAL, Optional.empty(), names);
     }
 
     Builder real(String key, String name, double fallback) {
-      settings.add(new Setting(key, name, false, OptionalDouble.of(fallback)));
+      return setting(key, Kind.REAL, Optional.of(fallback), name);
+    }
+
+    Builder truth(String key, String name, boolean fallback) {
+      return setting(key, Kind.TRUTH, Optional.of(fallback), name);
+    }
+
+    private Builder setting(String key, Kind kind, Optional<Object> fallback, String... names) {
+      settings.add(new Setting(key, ImmutableList.copyOf(names), kind, fallback));
       return this;
     }
 
     Builder fixed(String name, Object value, Object absent) {
-      fixed.add(new Fixed(name, value, absent));
+      return oneOf(name, absent, value);
+    }
+
+    /** A key with some values that llama.cpp takes for the same. */
+    Builder oneOf(String name, Object absent, Object... values) {
+      fixed.add(new Fixed(name, ImmutableList.copyOf(values), absent));
       return this;
     }
 
     /** A switch that is on where the first block has a tensor, named as in the file. */
     Builder bias(String name, String tensor) {
-      biases.put(name, tensor);
+      switches.add(new Switch(name, tensor, true));
+      return this;
+    }
+
+    /** A switch that is on where the first block lacks a tensor, named as in the file. */
+    Builder lack(String name, String tensor) {
+      switches.add(new Switch(name, tensor, false));
+      return this;
+    }
+
+    Builder blocks(Range<Integer> range) {
+      blocks = range;
+      return this;
+    }
+
+    Builder marker(String tensor) {
+      marker = tensor;
       return this;
     }
 
@@ -178,8 +283,7 @@ public record GgufFamily(
     }
 
     Builder ownHead() {
-      ownHead = true;
-      return this;
+      return trait(Trait.OWN_HEAD);
     }
 
     GgufFamily build() {
@@ -187,18 +291,20 @@ public record GgufFamily(
           modelType,
           modelClass,
           architecture,
-          pairsNeighbours,
-          normsPlusOne,
+          traits.build(),
+          layers,
+          ends,
           ImmutableBiMap.copyOf(modules),
           experts,
           ImmutableBiMap.copyOf(expertModules),
           settings.build(),
           fixed.build(),
-          biases.buildOrThrow(),
+          switches.build(),
           windows,
           localRope,
           unrotated,
-          ownHead);
+          blocks,
+          marker);
     }
   }
 }

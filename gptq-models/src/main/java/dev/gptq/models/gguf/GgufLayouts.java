@@ -6,6 +6,12 @@ final class GgufLayouts {
 
   /** Names and numbers of decoders with gated feed-forward networks and root mean square norms. */
   static GgufFamily.Builder common(String type, String modelClass, String architecture) {
+    return shaped(type, modelClass, architecture)
+        .real("attention.layer_norm_rms_epsilon", "rms_norm_eps", 1e-6);
+  }
+
+  /** The same names and numbers whatever the norms. */
+  static GgufFamily.Builder shaped(String type, String modelClass, String architecture) {
     return GgufFamily.of(type, modelClass, architecture)
         .modules(
             "input_layernorm",
@@ -31,8 +37,7 @@ final class GgufLayouts {
         .whole("embedding_length", "hidden_size")
         .whole("feed_forward_length", "intermediate_size")
         .whole("attention.head_count", "num_attention_heads")
-        .whole("attention.head_count_kv", "num_key_value_heads")
-        .real("attention.layer_norm_rms_epsilon", "rms_norm_eps", 1e-6);
+        .whole("attention.head_count_kv", "num_key_value_heads");
   }
 
   /** The same with SiLU as the activation. */

@@ -14,7 +14,7 @@ import java.util.regex.Pattern;
  */
 public record GgufPlace(String name, String stem, int expert) {
   private static final String ROUTER = "ffn_gate_inp";
-  private static final Pattern BLOCK = Pattern.compile("model\\.layers\\.(\\d+)\\.(.*)");
+  private static final Pattern BLOCK = Pattern.compile("(\\d+)\\.(.*)");
   private static final Pattern EXPERT = Pattern.compile("(\\d+)\\.(\\w+)");
 
   /** The place of a tensor in files of a family, if it has one. */
@@ -22,22 +22,23 @@ public record GgufPlace(String name, String stem, int expert) {
     int dot = tensor.lastIndexOf('.');
     String module = tensor.substring(0, dot);
     String suffix = tensor.substring(dot);
-    Matcher block = BLOCK.matcher(module);
+    boolean below = module.startsWith(family.layers());
+    Matcher block = BLOCK.matcher(below ? module.substring(family.layers().length()) : "");
     if (!block.matches()) {
-      return Optional.ofNullable(GgufFamily.ENDS.get(module))
+      return Optional.ofNullable(family.ends().get(module))
           .map(name -> new GgufPlace(name + suffix, name, -1));
     }
     String prefix = GgufFamily.BLOCKS + block.group(1) + ".";
-    String below = block.group(2);
-    if (!family.experts().isEmpty() && below.startsWith(family.experts())) {
-      Matcher expert = EXPERT.matcher(below.substring(family.experts().length()));
+    String name = block.group(2);
+    if (!family.experts().isEmpty() && name.startsWith(family.experts())) {
+      Matcher expert = EXPERT.matcher(name.substring(family.experts().length()));
       return expert.matches()
           ? Optional.ofNullable(family.expertModules().get(expert.group(2)))
               .map(stem ->
                   new GgufPlace(prefix + stem + suffix, stem, Integer.parseInt(expert.group(1))))
           : Optional.empty();
     }
-    return Optional.ofNullable(family.modules().get(below))
+    return Optional.ofNullable(family.modules().get(name))
         .map(stem -> new GgufPlace(prefix + stem + suffix, stem, -1));
   }
 
@@ -54,6 +55,11 @@ public record GgufPlace(String name, String stem, int expert) {
   /** Whether it is the gain of a norm. */
   public boolean isNorm() {
     return stem.endsWith("norm");
+  }
+
+  /** Whether it is a table of positions. */
+  public boolean isPositions() {
+    return stem.equals("position_embd");
   }
 
   /** Whether it is the embedding or the output layer. */

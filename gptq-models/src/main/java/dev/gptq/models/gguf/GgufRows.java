@@ -1,8 +1,6 @@
 package dev.gptq.models.gguf;
 
 import com.google.common.collect.ImmutableSet;
-import dev.gptq.formats.BadInputException;
-import dev.gptq.formats.gguf.GgufStored;
 
 /** Where rows of a checkpoint stand in a file. Tensors are named as in the file, below a block. */
 public final class GgufRows {
@@ -36,11 +34,5 @@ public final class GgufRows {
     int channel = row % headDim;
     int half = headDim / 2;
     return row - channel + channel % half * 2 + channel / half;
-  }
-
-  static BadInputException noHeads(GgufStored tensor, int headDim) {
-    return new BadInputException(
-        "%s: tensor '%s' of shape %s has no whole heads of %d channels; download the file again"
-            .formatted(tensor.file(), tensor.name(), tensor.shape(), headDim));
   }
 }

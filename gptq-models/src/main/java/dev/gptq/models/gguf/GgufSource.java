@@ -4,6 +4,7 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.io.MoreFiles;
 import com.google.common.io.RecursiveDeleteOption;
+import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gguf.GgufFile;
 import dev.gptq.formats.gguf.GgufStored;
 import dev.gptq.formats.json.JsonConfig;
@@ -14,6 +15,8 @@ import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.models.config.ModelConfig;
+import dev.gptq.models.family.Families;
+import dev.gptq.models.family.Parameters;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
@@ -34,12 +37,14 @@ import tools.jackson.databind.node.ObjectNode;
  * folder is temporary and deleted on closing.
  */
 public final class GgufSource implements AutoCloseable {
+  private static final String WEIGHT = ".weight";
   private static final Pattern BLOCK = Pattern.compile("blk\\.(\\d+)\\.([^.]+)(\\.[^.]+)");
 
   private final GgufFile file;
   private final GgufFamily family;
   private final ModelConfig config;
   private final Path folder;
+  private final GgufOrder order;
   private final ImmutableMap<String, GgufStored> tensors;
 
   private GgufSource(GgufFile file, GgufFamily family, Path folder) throws IOException {
@@ -48,7 +53,6 @@ public final class GgufSource implements AutoCloseable {
     this.folder = folder;
     ObjectNode json = GgufConfig.of(file, family);
     this.config = ModelConfig.of(JsonConfig.of(file.file(), json));
-    this.tensors = named();
     write(ModelConfig.FILE, json);
     try (OutputStream tokenizer = Files.newOutputStream(folder.resolve("tokenizer.json"))) {
       GgufTokens.write(file.values(), tokenizer);
@@ -58,6 +62,17 @@ public final class GgufSource implements AutoCloseable {
     var ends = generation.putArray("eos_token_id");
     GgufTokens.ends(file.values()).forEach(ends::add);
     write("generation_config.json", generation);
+    ImmutableMap<String, GgufStored> named = named();
+    ImmutableMap.Builder<String, StoredTensor> shapes = ImmutableMap.builder();
+    named.forEach((name, tensor) -> shapes.put(name, tensor.decoded(name)));
+    this.order =
+        GgufOrder.of(
+            family,
+            Families.describe(config, file.seenAs(shapes.buildOrThrow())),
+            config.headDim());
+    ImmutableMap.Builder<String, GgufStored> ordered = ImmutableMap.builder();
+    named.forEach((name, tensor) -> ordered.put(name, ordered(name, tensor)));
+    this.tensors = ordered.buildOrThrow();
   }
 
   /**
@@ -71,7 +86,7 @@ public final class GgufSource implements AutoCloseable {
     Path folder = null;
     boolean opened = false;
     try {
-      GgufFamily family = GgufFamilies.of(file.values());
+      GgufFamily family = GgufFamilies.of(file);
       folder = Files.createTempDirectory("gptq-gguf");
       GgufSource source = new GgufSource(file, family, folder);
       opened = true;
@@ -114,8 +129,9 @@ public final class GgufSource implements AutoCloseable {
     ImmutableMap.Builder<String, StoredTensor> decoded = ImmutableMap.builder();
     tensors.forEach((name, tensor) -> {
       StoredTensor stored = tensor.decoded(name);
-      boolean shifted = family.normsPlusOne() && name.endsWith("norm.weight");
-      decoded.put(name, shifted ? minusOne(stored) : stored);
+      boolean shifted = family.has(GgufFamily.Trait.NORMS_PLUS_ONE) && name.endsWith("norm.weight");
+      boolean turned = name.endsWith(WEIGHT) && order.isTransposed(Parameters.module(name));
+      decoded.put(name, shifted ? minusOne(stored) : turned ? transposed(stored) : stored);
     });
     return file.seenAs(decoded.buildOrThrow());
   }
@@ -125,25 +141,25 @@ public final class GgufSource implements AutoCloseable {
     return new PackedLinears() {
       @Override
       public boolean has(String module) {
-        GgufStored tensor = tensors.get(module + ".weight");
+        GgufStored tensor = tensors.get(module + WEIGHT);
         return tensor != null && tensor.isPacked();
       }
 
       @Override
       public StoredLinear read(String module) {
-        return new StoredLinear(tensors.get(module + ".weight").packed(), ImmutableList.of());
+        return new StoredLinear(tensors.get(module + WEIGHT).packed(), ImmutableList.of());
       }
     };
   }
 
   /** What the file calls the blocks of a module, if it has it. */
   public Optional<String> blockType(String module) {
-    return Optional.ofNullable(tensors.get(module + ".weight")).map(tensor -> tensor.type().name());
+    return Optional.ofNullable(tensors.get(module + WEIGHT)).map(tensor -> tensor.type().name());
   }
 
   /** Bytes that a matrix of {@link #linears} takes, if it is one. */
   public OptionalLong packedBytes(String module) {
-    GgufStored tensor = tensors.get(module + ".weight");
+    GgufStored tensor = tensors.get(module + WEIGHT);
     return tensor != null && tensor.isPacked()
         ? OptionalLong.of(tensor.packedBytes())
         : OptionalLong.empty();
@@ -164,6 +180,23 @@ public final class GgufSource implements AutoCloseable {
         });
   }
 
+  private static StoredTensor transposed(StoredTensor matrix) {
+    int rows = matrix.rows();
+    int columns = matrix.columns();
+    return StoredTensor.computed(
+        matrix.name(),
+        StoredType.F32,
+        matrix.shape().reverse(),
+        matrix.file(),
+        () -> {
+          float[] weights = new float[Math.multiplyExact(rows, columns)];
+          for (int i = 0; i < weights.length; i++) {
+            weights[i] = Elements.get(matrix, (long) i % rows * columns + i / rows);
+          }
+          return Elements.toSegment(weights);
+        });
+  }
+
   /** The tensors by their names in a checkpoint; what has no place there keeps its name. */
   private ImmutableMap<String, GgufStored> named() {
     Map<String, GgufStored> named = new LinkedHashMap<>();
@@ -173,7 +206,7 @@ public final class GgufSource implements AutoCloseable {
         named.put(outside(tensor.name()), tensor);
         continue;
       }
-      String prefix = GgufFamily.LAYERS + block.group(1) + ".";
+      String prefix = family.layers() + block.group(1) + ".";
       String stem = block.group(2);
       String expert = family.expertModules().inverse().get(stem);
       if (expert != null && tensor.shape().size() == 3) {
@@ -181,8 +214,10 @@ public final class GgufSource implements AutoCloseable {
           named.put(prefix + family.experts() + i + "." + expert + block.group(3), tensor.part(i));
         }
       } else if (family.modules().inverse().containsKey(stem)) {
+        boolean row = GgufRows.isVector(stem) && tensor.shape().size() == 1;
         named.put(
-            prefix + family.modules().inverse().get(stem) + block.group(3), ordered(stem, tensor));
+            prefix + family.modules().inverse().get(stem) + block.group(3),
+            row ? tensor.asRow() : tensor);
       } else {
         named.put(tensor.name(), tensor);
       }
@@ -191,26 +226,26 @@ public final class GgufSource implements AutoCloseable {
     return ImmutableMap.copyOf(named);
   }
 
-  private static String outside(String name) {
+  private String outside(String name) {
     int dot = name.lastIndexOf('.');
-    String module = dot < 0 ? null : GgufFamily.ENDS.inverse().get(name.substring(0, dot));
+    String module = dot < 0 ? null : family.ends().inverse().get(name.substring(0, dot));
     return module == null ? name : module + name.substring(dot);
   }
 
-  /** Rows of rotated heads where the model has them; vectors that are rows of one matrix. */
-  private GgufStored ordered(String stem, GgufStored tensor) {
-    if (GgufRows.isVector(stem) && tensor.shape().size() == 1) {
-      return tensor.asRow();
-    }
-    if (!family.pairsNeighbours() || !GgufRows.isRotated(stem)) {
+  /** With rows where the model has them. */
+  private GgufStored ordered(String name, GgufStored tensor) {
+    Optional<GgufOrder.Rows> rows =
+        order.rows(name.substring(0, Math.max(0, name.lastIndexOf('.'))));
+    if (rows.isEmpty()) {
       return tensor;
     }
-    int rows = Math.toIntExact(tensor.shape().getFirst());
-    int size = config.headDim();
-    if (rows % size != 0 || size % 2 != 0) {
-      throw GgufRows.noHeads(tensor, size);
+    int count = Math.toIntExact(tensor.shape().getFirst());
+    if (!rows.get().fits(count)) {
+      throw new BadInputException(
+          "%s: tensor '%s' of shape %s has no whole heads of %d channels; download the file again"
+              .formatted(tensor.file(), tensor.name(), tensor.shape(), config.headDim()));
     }
-    return tensor.gathered(rows, row -> GgufRows.inFile(row, size));
+    return tensor.gathered(count, rows.get()::inFile);
   }
 
   @Override

@@ -168,8 +168,7 @@ public final class GgufExport {
       add(parameter.getKey());
     }
     if (description.repeatsEmbedding()) {
-      addPlain(
-          model.checkpoint().require(model.spec().embedding().table()), GgufPlace.outputLayer());
+      addPlain(model.spec().embedding().table(), GgufPlace.outputLayer());
     }
     description.stretches().ifPresent(this::addStretches);
     GgufMetadata metadata = new GgufMetadata();
@@ -222,7 +221,7 @@ public final class GgufExport {
       addPacked(Parameters.module(name), matrix.get(), place);
       packed++;
     } else {
-      addPlain(model.checkpoint().require(name), place);
+      addPlain(name, place);
     }
   }
 
@@ -248,17 +247,18 @@ public final class GgufExport {
         place,
         type,
         ImmutableList.of((long) matrix.rows(), (long) matrix.columns()),
-        () -> GgufBlocks.encode(module, modules.find(module).orElseThrow(), type, order(place)));
+        () -> GgufBlocks.encode(module, modules.find(module).orElseThrow(), type, order(module)));
   }
 
-  private void addPlain(StoredTensor stored, GgufPlace place) {
+  private void addPlain(String name, GgufPlace place) {
+    StoredTensor stored = model.checkpoint().require(name);
     boolean vector = stored.shape().size() == 1;
-    if (vector || place.isRouter()) {
+    if (vector || place.isRouter() || place.isNorm() || place.isPositions()) {
       ImmutableList<Long> shape =
           GgufRows.isVector(place.stem())
               ? ImmutableList.of(stored.shape().getLast())
               : stored.shape();
-      add(place, GgufType.F32, shape, () -> floats(stored, place));
+      add(place, GgufType.F32, shape, () -> floats(stored, name, place));
       return;
     }
     Optional<GgufType> rounded =
@@ -273,7 +273,13 @@ public final class GgufExport {
                 new BadInputException(
                     "%s: tensor %s is neither F32, F16 nor BF16"
                         .formatted(stored.file(), stored.describe())));
-    add(place, type, stored.shape(), () -> rows(stored, place));
+    String module = Parameters.module(name);
+    boolean transposed = description.order().isTransposed(module);
+    add(
+        place,
+        type,
+        transposed ? stored.shape().reverse() : stored.shape(),
+        () -> transposed ? columns(stored, order(module)) : rows(stored, order(module)));
   }
 
   private void add(
@@ -301,16 +307,16 @@ public final class GgufExport {
   }
 
   /** The row of the model that stands in each row of the file. */
-  private IntUnaryOperator order(GgufPlace place) {
-    int size = description.headDim();
-    return GgufRows.isRotated(place.stem()) && description.pairsNeighbours()
-        ? row -> GgufRows.inCheckpoint(row, size)
-        : row -> row;
+  private IntUnaryOperator order(String module) {
+    return description
+        .order()
+        .rows(module)
+        .<IntUnaryOperator>map(rows -> rows::inCheckpoint)
+        .orElse(row -> row);
   }
 
-  private MemorySegment rows(StoredTensor stored, GgufPlace place) {
+  private static MemorySegment rows(StoredTensor stored, IntUnaryOperator order) {
     MemorySegment source = stored.data();
-    IntUnaryOperator order = order(place);
     long bytes = source.byteSize() / stored.rows();
     MemorySegment rows = Arena.ofAuto().allocate(source.byteSize(), 8);
     for (int row = 0; row < stored.rows(); row++) {
@@ -319,9 +325,31 @@ public final class GgufExport {
     return rows;
   }
 
-  private MemorySegment floats(StoredTensor stored, GgufPlace place) {
-    IntUnaryOperator order = order(place);
-    float shift = place.isNorm() ? description.normShift() : 0;
+  /** The columns of a matrix as rows. */
+  private static MemorySegment columns(StoredTensor stored, IntUnaryOperator order) {
+    MemorySegment source = stored.data();
+    int rows = stored.rows();
+    int columns = stored.columns();
+    long bytes = source.byteSize() / rows / columns;
+    MemorySegment turned = Arena.ofAuto().allocate(source.byteSize(), 8);
+    for (int column = 0; column < columns; column++) {
+      int from = order.applyAsInt(column);
+      for (int row = 0; row < rows; row++) {
+        MemorySegment.copy(
+            source,
+            ((long) row * columns + from) * bytes,
+            turned,
+            ((long) column * rows + row) * bytes,
+            bytes);
+      }
+    }
+    return turned;
+  }
+
+  private MemorySegment floats(StoredTensor stored, String name, GgufPlace place) {
+    boolean weight = name.endsWith(".weight");
+    float shift = place.isNorm() && weight ? description.normShift() : 0;
+    IntUnaryOperator order = order(name.substring(0, name.lastIndexOf('.')));
     int count = Math.toIntExact(stored.elements());
     float[] floats = new float[count];
     for (int i = 0; i < count; i++) {

@@ -1,35 +1,49 @@
 package dev.gptq.quantizer.gguf;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.Streams;
 import com.google.common.primitives.ImmutableDoubleArray;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gguf.GgufMetadata;
 import dev.gptq.models.Model;
 import dev.gptq.models.config.ModelConfig;
+import dev.gptq.models.family.Families;
+import dev.gptq.models.family.Parameters;
 import dev.gptq.models.family.RopeSpec;
 import dev.gptq.models.family.Step;
 import dev.gptq.models.gguf.GgufFamilies;
 import dev.gptq.models.gguf.GgufFamily;
+import dev.gptq.models.gguf.GgufOrder;
 import dev.gptq.models.gguf.GgufPlace;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /** What a GGUF file says of a model's architecture. */
 final class GgufModel {
-  private static final String LLAMA = "llama";
-
   private final Model model;
   private final ModelConfig config;
   private final GgufFamily family;
+  private final ImmutableMap<String, String> names;
+  private final GgufOrder order;
 
   private GgufModel(Model model, ModelConfig config, GgufFamily family) {
     this.model = model;
     this.config = config;
     this.family = family;
+    this.order = GgufOrder.of(family, model.spec(), config.headDim());
+    // A checkpoint of a bare decoder has other names than that of a language model.
+    ImmutableMap.Builder<String, String> usual = ImmutableMap.builder();
+    Streams.forEachPair(
+        Parameters.of(model.spec()).tensors().keySet().stream(),
+        Parameters.of(Families.describe(config)).tensors().keySet().stream(),
+        usual::put);
+    this.names = usual.buildOrThrow();
   }
 
   /**
@@ -38,25 +52,61 @@ final class GgufModel {
    */
   static GgufModel of(Model model) {
     ModelConfig config = model.config().text();
+    ImmutableList<GgufFamily> kinds =
+        GgufFamilies.find(config.modelType(), model.spec().blocks().size());
+    if (kinds.isEmpty()) {
+      throw new BadInputException(
+          "%s: models of the type %s cannot be written as GGUF; these can: %s"
+              .formatted(config.file(), config.modelType(), GgufFamilies.modelTypes()));
+    }
     GgufFamily family =
-        GgufFamilies.find(config.modelType())
-            .orElseThrow(() ->
-                new BadInputException(
-                    "%s: models of the type %s cannot be written as GGUF; these can: %s"
-                        .formatted(config.file(), config.modelType(), GgufFamilies.modelTypes())));
+        kinds.stream()
+            .filter(kind -> kind.fixed().stream().allMatch(fixed -> wrong(config, fixed).isEmpty()))
+            .findFirst()
+            .orElse(kinds.getLast());
     GgufModel result = new GgufModel(model, config, family);
     result.check();
     return result;
   }
 
+  /** What a key has that it must not have. */
+  private static Optional<String> wrong(ModelConfig config, GgufFamily.Fixed fixed) {
+    JsonMapper json = JsonMapper.shared();
+    JsonNode found = config.find(fixed.name()).orElse(json.valueToTree(fixed.absent()));
+    ImmutableList<JsonNode> wanted =
+        fixed.values().stream()
+            .map(value -> json.<JsonNode>valueToTree(value))
+            .collect(ImmutableList.toImmutableList());
+    return wanted.contains(found)
+        ? Optional.empty()
+        : Optional.of(
+            "%s is %s and not %s"
+                .formatted(
+                    fixed.name(),
+                    found,
+                    wanted.stream().map(JsonNode::toString).collect(Collectors.joining(" or "))));
+  }
+
+  private Step.Attention attention() {
+    return model.spec().blocks().stream()
+        .flatMap(block -> block.steps().stream())
+        .filter(Step.Attention.class::isInstance)
+        .map(Step.Attention.class::cast)
+        .findFirst()
+        .orElseThrow();
+  }
+
   private void check() {
     for (GgufFamily.Fixed fixed : family.fixed()) {
-      JsonNode wanted = JsonMapper.shared().valueToTree(fixed.value());
-      JsonNode found =
-          config.find(fixed.name()).orElse(JsonMapper.shared().valueToTree(fixed.absent()));
-      if (!found.equals(wanted)) {
-        throw refused("%s is %s and not %s".formatted(fixed.name(), found, wanted));
-      }
+      wrong(config, fixed)
+          .ifPresent(what -> {
+            throw refused(what);
+          });
+    }
+    int heads = attention().spec().heads();
+    boolean whole = heads * config.headDim() == model.spec().hidden();
+    if (family.has(GgufFamily.Trait.WHOLE_HEADS) && !whole) {
+      throw refused("head_dim is %d with %d heads".formatted(config.headDim(), heads));
     }
     int blocks = model.spec().blocks().size();
     for (int layer = 0; layer < blocks; layer++) {
@@ -73,17 +123,25 @@ final class GgufModel {
             "positions of layer %d are %srotated".formatted(layer, rotated ? "" : "not "));
       }
     }
+    if (family.unrotated() != 1) {
+      checkRope();
+    }
+    if (family.has(GgufFamily.Trait.QUERY_SCALAR)) {
+      checkScores(blocks);
+    }
+  }
+
+  private void checkRope() {
     RopeSpec rope = rope();
     if (rope.factor() != 1 || rope.beyond().isPresent()) {
       throw refused("rotary positions are of the type " + config.rope().type());
     }
-    if (family.pairsNeighbours() && rotated() != config.headDim()) {
+    if (pairsNeighbours() && rotated() != config.headDim()) {
       throw refused("heads are rotated in part");
     }
-    if (stretches().isPresent() && !family.architecture().equals(LLAMA)) {
+    if (stretches().isPresent() && !family.has(GgufFamily.Trait.ROPE_FACTORS)) {
       throw refused("rotary positions are of the type " + config.rope().type());
     }
-    checkScores(blocks);
   }
 
   /** A window as long as the context is none. */
@@ -101,7 +159,7 @@ final class GgufModel {
 
   /** Gemma's scores are scaled by the size of a head, but for the two widest models. */
   private void checkScores(int blocks) {
-    if (family.windows() > 0 && config.has("query_pre_attn_scalar")) {
+    if (config.has("query_pre_attn_scalar")) {
       int scalar = (int) config.doubleValue("query_pre_attn_scalar");
       boolean wide = GgufFamilies.hasWideQueries(blocks);
       int taken =
@@ -158,32 +216,34 @@ final class GgufModel {
 
   /** The place of a tensor, if it has one. */
   Optional<GgufPlace> place(String tensor) {
-    return GgufPlace.find(family, tensor);
+    return Optional.ofNullable(names.get(tensor)).flatMap(name -> GgufPlace.find(family, name));
   }
 
-  /** Channels of a head. */
-  int headDim() {
-    return config.headDim();
+  /** How matrices stand in the file. */
+  GgufOrder order() {
+    return order;
   }
 
-  /** Whether the two channels that turn together lie side by side. */
-  boolean pairsNeighbours() {
-    return family.pairsNeighbours();
+  private boolean pairsNeighbours() {
+    return family.has(GgufFamily.Trait.PAIRS_NEIGHBOURS);
   }
 
   /** Whether the file has an output layer although the model has none of its own. */
   boolean repeatsEmbedding() {
-    return family.ownHead()
+    return family.has(GgufFamily.Trait.OWN_HEAD)
         && model.spec().head().matrix().equals(model.spec().embedding().table());
   }
 
   /** What is added to the gains of norms. */
   float normShift() {
-    return family.normsPlusOne() ? 1 : 0;
+    return family.has(GgufFamily.Trait.NORMS_PLUS_ONE) ? 1 : 0;
   }
 
   /** By what each frequency is divided, unless all are by one. */
   Optional<float[]> stretches() {
+    if (family.unrotated() == 1) {
+      return Optional.empty();
+    }
     ImmutableDoubleArray frequencies = rope().frequencies();
     float[] stretches = new float[frequencies.length()];
     boolean plain = true;
@@ -199,16 +259,19 @@ final class GgufModel {
   void describe(GgufMetadata metadata) {
     String a = family.architecture() + ".";
     for (GgufFamily.Setting setting : family.settings()) {
-      if (setting.whole()) {
-        metadata.put(a + setting.key(), whole(setting.name()));
-      } else {
-        real(setting).ifPresent(value -> metadata.put(a + setting.key(), (float) value));
+      String key = a + setting.key();
+      switch (setting.kind()) {
+        case WHOLE -> metadata.put(key, whole(setting));
+        case REAL -> real(setting).ifPresent(value -> metadata.put(key, value.floatValue()));
+        case TRUTH -> truth(setting).ifPresent(value -> metadata.put(key, value.booleanValue()));
       }
     }
     metadata.put(a + "attention.key_length", config.headDim());
     metadata.put(a + "attention.value_length", config.headDim());
-    metadata.put(a + "rope.freq_base", (float) theta());
-    metadata.put(a + "rope.dimension_count", rotated());
+    if (family.unrotated() != 1) {
+      metadata.put(a + "rope.freq_base", (float) theta());
+      metadata.put(a + "rope.dimension_count", rotated());
+    }
     metadata.put(a + "vocab_size", model.spec().vocabulary());
     if (family.windows() > 0) {
       metadata.put(a + "attention.sliding_window", config.intValue("sliding_window"));
@@ -227,19 +290,39 @@ final class GgufModel {
         : config.doubleValue("rope_local_base_freq", 1e4);
   }
 
-  private int whole(String name) {
-    return switch (name) {
-      case "num_hidden_layers" -> model.spec().blocks().size();
-      case "max_position_embeddings" -> model.spec().context();
-      case "num_key_value_heads" -> config.heads(name, config.heads("num_attention_heads"));
-      case "num_experts" -> config.anyInt(name, "num_local_experts");
-      case "original_max_position_embeddings" -> config.intValue(name, model.spec().context());
-      default -> config.intValue(name);
+  private int whole(GgufFamily.Setting setting) {
+    String name = setting.name();
+    return switch (setting.key()) {
+      case "block_count" -> model.spec().blocks().size();
+      case "context_length" -> model.spec().context();
+      case "attention.head_count" -> attention().spec().heads();
+      case "attention.head_count_kv" -> attention().spec().keyValueHeads();
+      case "feed_forward_length" -> inner(setting);
+      case "expert_count" -> config.anyInt(name, "num_local_experts");
+      case "rope.scaling.original_context_length" -> config.intValue(name, model.spec().context());
+      default -> config.anyInt(setting.names().toArray(String[]::new));
     };
   }
 
-  private OptionalDouble real(GgufFamily.Setting setting) {
-    OptionalDouble value = config.optionalDouble(setting.name());
-    return value.isPresent() ? value : setting.fallback();
+  /** Older models have a feed-forward layer four times as wide as the model. */
+  private int inner(GgufFamily.Setting setting) {
+    String name = setting.name();
+    return config.has(name) ? config.intValue(name) : 4 * model.spec().hidden();
+  }
+
+  private Optional<Double> real(GgufFamily.Setting setting) {
+    for (String name : setting.names()) {
+      OptionalDouble value = config.optionalDouble(name);
+      if (value.isPresent()) {
+        return Optional.of(value.getAsDouble());
+      }
+    }
+    return setting.fallback().map(Double.class::cast);
+  }
+
+  private Optional<Boolean> truth(GgufFamily.Setting setting) {
+    return config.has(setting.name())
+        ? Optional.of(config.booleanValue(setting.name(), false))
+        : setting.fallback().map(Boolean.class::cast);
   }
 }

@@ -1,6 +1,7 @@
 package dev.gptq.quantizer.gguf;
 
 import com.google.common.collect.ImmutableMap;
+import dev.gptq.backend.AttentionSpec;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gguf.GgufType;
 import dev.gptq.grid.SuperBlock;
@@ -8,6 +9,7 @@ import dev.gptq.models.Model;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
+import dev.gptq.models.family.Step;
 import dev.gptq.models.gguf.GgufPlace;
 import java.util.Optional;
 import java.util.function.Predicate;
@@ -61,13 +63,19 @@ public enum Mixture {
   record Traits(int blocks, int experts, int queriesPerKey) {
     static Traits of(Model model) {
       ModelConfig config = model.config().text();
-      int heads = config.heads("num_attention_heads");
+      AttentionSpec attention =
+          model.spec().blocks().stream()
+              .flatMap(block -> block.steps().stream())
+              .filter(Step.Attention.class::isInstance)
+              .map(step -> ((Step.Attention) step).spec())
+              .findFirst()
+              .orElseThrow();
       return new Traits(
           model.spec().blocks().size(),
           config.has("num_experts") || config.has("num_local_experts")
               ? config.anyInt("num_experts", "num_local_experts")
               : 0,
-          heads / config.heads("num_key_value_heads", heads));
+          attention.heads() / attention.keyValueHeads());
     }
 
     /** The models of 70 billion weights have eight queries for a key, and values are small. */
