@@ -52,6 +52,8 @@ FAMILIES = {
     "seed-oss": dict(kind="SeedOssConfig"),
     "ernie4.5": dict(kind="Ernie4_5Config"),
     "gpt-neox": dict(kind="GPTNeoXConfig", intermediate_size=1024),
+    "arcee": dict(kind="ArceeConfig"),
+    "hunyuan": dict(kind="HunYuanDenseV1Config"),
     "olmo": dict(kind="OlmoConfig", clip_qkv=0.5),
     "phi": dict(kind="PhiConfig"),
     "gpt2": dict(kind="GPT2Config", tie_word_embeddings=True),

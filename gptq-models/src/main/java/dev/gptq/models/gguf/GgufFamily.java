@@ -223,7 +223,11 @@ public record GgufFamily(
     }
 
     Builder real(String key, String name, double fallback) {
-      return setting(key, Kind.REAL, Optional.of(fallback), name);
+      return real(key, fallback, name);
+    }
+
+    Builder real(String key, double fallback, String... names) {
+      return setting(key, Kind.REAL, Optional.of(fallback), names);
     }
 
     Builder truth(String key, String name, boolean fallback) {

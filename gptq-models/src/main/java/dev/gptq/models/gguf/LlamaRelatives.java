@@ -25,7 +25,15 @@ final class LlamaRelatives {
           GgufLayouts.llamaLike("ernie4_5", "Ernie4_5ForCausalLM", "ernie4_5")
               .fixed("use_bias", false, false)
               .build(),
-          gemma());
+          gemma(),
+          exaone3(),
+          arcee(),
+          hunyuan(),
+          GgufLayouts.llamaLike("internlm3", "InternLM3ForCausalLM", "llama")
+              .pairsNeighbours()
+              .fixed("bias", false, false)
+              .fixed("qkv_bias", false, false)
+              .build());
 
   private static GgufFamily.Builder exaone4() {
     return GgufLayouts.llamaLike("exaone4", "Exaone4ForCausalLM", "exaone4")
@@ -51,6 +59,66 @@ final class LlamaRelatives {
         .normsPlusOne()
         .fixed("hidden_activation", "gelu_pytorch_tanh", "gelu_pytorch_tanh")
         .oneOf("hidden_act", "gelu_pytorch_tanh", "gelu_pytorch_tanh", "gelu", "gelu_new")
+        .fixed("attention_bias", false, false)
+        .build();
+  }
+
+  /** GPT-2's names; settings as the newest transformers write them, or as published files do. */
+  private static GgufFamily exaone3() {
+    return GgufFamily.of("exaone", "ExaoneForCausalLM", "exaone")
+        .layers("transformer.h.")
+        .ends(
+            "transformer.wte", "token_embd", "transformer.ln_f", "output_norm", "lm_head", "output")
+        .modules(
+            "ln_1",
+            "attn_norm",
+            "attn.attention.q_proj",
+            "attn_q",
+            "attn.attention.k_proj",
+            "attn_k",
+            "attn.attention.v_proj",
+            "attn_v",
+            "attn.attention.out_proj",
+            "attn_output",
+            "ln_2",
+            "ffn_norm",
+            "mlp.c_fc_0",
+            "ffn_gate",
+            "mlp.c_fc_1",
+            "ffn_up",
+            "mlp.c_proj",
+            "ffn_down")
+        .whole("block_count", "num_hidden_layers", "num_layers")
+        .whole("context_length", "max_position_embeddings")
+        .whole("embedding_length", "hidden_size")
+        .whole("feed_forward_length", "intermediate_size")
+        .whole("attention.head_count", "num_attention_heads")
+        .whole("attention.head_count_kv", "num_key_value_heads")
+        .real("attention.layer_norm_rms_epsilon", 1e-5, "rms_norm_eps", "layer_norm_epsilon")
+        .fixed("hidden_act", "silu", "silu")
+        .fixed("activation_function", "silu", "silu")
+        .fixed("attention_bias", false, false)
+        .fixed("mlp_bias", false, false)
+        .trait(Trait.ROPE_FACTORS)
+        .build();
+  }
+
+  private static GgufFamily arcee() {
+    return GgufLayouts.common("arcee", "ArceeForCausalLM", "arcee")
+        .pairsNeighbours()
+        .without("mlp.gate_proj")
+        .fixed("hidden_act", "relu2", "relu2")
+        .fixed("attention_bias", false, false)
+        .fixed("mlp_bias", false, false)
+        .trait(Trait.ROPE_FACTORS)
+        .build();
+  }
+
+  /** The base of the frequencies is written as stretched. */
+  private static GgufFamily hunyuan() {
+    return GgufLayouts.llamaLike("hunyuan_v1_dense", "HunYuanDenseV1ForCausalLM", "hunyuan-dense")
+        .modules(
+            "self_attn.query_layernorm", "attn_q_norm", "self_attn.key_layernorm", "attn_k_norm")
         .fixed("attention_bias", false, false)
         .build();
   }

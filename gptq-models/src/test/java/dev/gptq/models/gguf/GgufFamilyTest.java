@@ -38,6 +38,8 @@ class GgufFamilyTest {
     "olmo-clip, olmo, blk.0.attn_q.weight",
     "seed-oss-small, seed_oss, blk.0.post_attention_norm.weight",
     "ernie4_5-small, ernie4_5, blk.0.ffn_gate.weight",
+    "exaone, exaone, blk.0.ffn_gate.weight",
+    "arcee, arcee, blk.0.ffn_up.weight",
   })
   void eachTensorHasAPlaceOfItsOwn(String checkpoint, String architecture, String one)
       throws IOException {

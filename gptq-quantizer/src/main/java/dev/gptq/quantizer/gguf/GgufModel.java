@@ -8,6 +8,7 @@ import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gguf.GgufMetadata;
 import dev.gptq.models.Model;
 import dev.gptq.models.config.ModelConfig;
+import dev.gptq.models.config.RopeParameters;
 import dev.gptq.models.family.Families;
 import dev.gptq.models.family.Parameters;
 import dev.gptq.models.family.RopeSpec;
@@ -206,7 +207,10 @@ final class GgufModel {
   }
 
   private double theta() {
-    return family.localRope() > 0 ? config.rope("full_attention").theta() : config.rope().theta();
+    RopeParameters rope = family.localRope() > 0 ? config.rope("full_attention") : config.rope();
+    double size = config.headDim();
+    double alpha = rope.type().equals("dynamic") ? rope.alpha().orElse(1) : 1;
+    return rope.theta() * Math.pow(alpha, size / (size - 2));
   }
 
   /** Its name in the file. */
