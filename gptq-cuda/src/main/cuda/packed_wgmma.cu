@@ -31,20 +31,33 @@ struct alignas(1024) TokenChunk {
   Words x[TOKENS * TILE_IN / 8];
   Words words[TEAM_WARPS][32];
   u32 grids[GROUP_OUT];
-  PhaseBarrier filled;
-  PhaseBarrier emptied;
+};
+
+/**
+ * Places for chunks, and the barriers that say when each is filled and emptied. Barriers lie apart:
+ * the memory of the chunks is used again for sums at the end, and that of a barrier must not be
+ * while it is one. Where other processes take turns on the GPU, barriers are put back.
+ */
+template <int TOKENS, int STAGES>
+struct Ring {
+  TokenChunk<TOKENS> chunks[STAGES];
+  PhaseBarrier filled[STAGES];
+  PhaseBarrier emptied[STAGES];
 
   __device__ void init() {
-    filled.init(1);
-    emptied.init(TEAM_WARPS);
+    for (int s = 0; s < STAGES; s++) {
+      filled[s].init(1);
+      emptied[s].init(TEAM_WARPS);
+    }
+    PhaseBarrier::publish();
   }
 
-  /** Starts the copies for rows of x from `first` and outputs from 16·tile. */
-  __device__ void fill(const Boxes& boxes, int first, int tile, int chunk, int group) {
-    filled.arriveExpecting(BYTES);
-    startBoxCopy(x, boxes.x, chunk * TILE_IN, first, filled);
-    startBoxCopy(words, boxes.words, chunk * 32 * 4, tile, filled);
-    startBoxCopy(grids, boxes.grids, tile * TILE_OUT, group, filled);
+  /** Starts the copies for rows of x from `first` and outputs from 16·tile to a place. */
+  __device__ void fill(int s, const Boxes& boxes, int first, int tile, int chunk, int group) {
+    filled[s].arriveExpecting(TokenChunk<TOKENS>::BYTES);
+    startBoxCopy(chunks[s].x, boxes.x, chunk * TILE_IN, first, filled[s]);
+    startBoxCopy(chunks[s].words, boxes.words, chunk * 32 * 4, tile, filled[s]);
+    startBoxCopy(chunks[s].grids, boxes.grids, tile * TILE_OUT, group, filled[s]);
   }
 };
 
@@ -113,55 +126,57 @@ struct Unpacking {
   }
 };
 
-/** The chunks of a warp, from the ring into its sums. */
-template <int TOKENS>
+/** The chunks of a warp, from the ring into its sums; `now` and `before` are places, or −1. */
+template <int TOKENS, int STAGES>
 struct ChunkReader {
   Unpacking<TOKENS> a;
-  TokenChunk<TOKENS>* now;
-  TokenChunk<TOKENS>* before;
+  Ring<TOKENS, STAGES>& ring;
+  int now;
+  int before = -1;
   int warp;
   int lane;
 
-  __device__ void begin(TokenChunk<TOKENS>* first) {
-    now = first;
-    before = nullptr;
-    now->filled.await(0);
-    a.readWords(*now, warp, lane);
-    a.readGrids(*now, warp, lane);
+  __device__ ChunkReader(Ring<TOKENS, STAGES>& ring, int first, int warp, int lane)
+      : ring(ring), now(first), warp(warp), lane(lane) {
+    ring.filled[now].await(0);
+    a.readWords(ring.chunks[now], warp, lane);
+    a.readGrids(ring.chunks[now], warp, lane);
     a.unpack(0);
     a.unpack(1);
   }
 
   /** Multiplies the chunk, whose first two steps are unpacked, and unpacks those of the next. */
-  __device__ void advance(TokenChunk<TOKENS>* next, int phase, bool otherGroup, float* c) {
-    a.multiply(*now, 0, c);
+  __device__ void advance(int next, int phase, bool otherGroup, float* c) {
+    const TokenChunk<TOKENS>& chunk = ring.chunks[now];
+    a.multiply(chunk, 0, c);
     a.unpack(2);
-    a.multiply(*now, 1, c);
+    a.multiply(chunk, 1, c);
     // The last step of the chunk before is done.
-    if (before && lane == 0) {
-      before->emptied.arrive();
+    if (before >= 0 && lane == 0) {
+      ring.emptied[before].arrive();
     }
     a.unpack(3);
-    a.multiply(*now, 2, c);
-    next->filled.await(phase);
-    a.readWords(*next, warp, lane);
+    a.multiply(chunk, 2, c);
+    ring.filled[next].await(phase);
+    a.readWords(ring.chunks[next], warp, lane);
     if (otherGroup) {
-      a.readGrids(*next, warp, lane);
+      a.readGrids(ring.chunks[next], warp, lane);
     }
     a.unpack(0);
-    a.multiply(*now, 3, c);
+    a.multiply(chunk, 3, c);
     a.unpack(1);
     before = now;
     now = next;
   }
 
   __device__ void end(float* c) {
-    a.multiply(*now, 0, c);
+    const TokenChunk<TOKENS>& chunk = ring.chunks[now];
+    a.multiply(chunk, 0, c);
     a.unpack(2);
-    a.multiply(*now, 1, c);
+    a.multiply(chunk, 1, c);
     a.unpack(3);
-    a.multiply(*now, 2, c);
-    a.multiply(*now, 3, c);
+    a.multiply(chunk, 2, c);
+    a.multiply(chunk, 3, c);
     awaitProducts<0>();
   }
 };
@@ -171,7 +186,7 @@ struct ChunkReader {
  * groups of 128 inputs and never lie across the ring's end, then those after the other teams' two.
  */
 template <int TOKENS, int STAGES, int TEAMS>
-__device__ inline void multiplyChunks(TokenChunk<TOKENS>* ring, int chunks, int chunksOfGroup,
+__device__ inline void multiplyChunks(Ring<TOKENS, STAGES>& ring, int chunks, int chunksOfGroup,
                                       int team, int warp, int lane, float* c) {
   // If a place of the ring went from team to team, one that is ahead could take the end of a phase
   // for that of the phase but one behind it, which has the same number.
@@ -180,10 +195,7 @@ __device__ inline void multiplyChunks(TokenChunk<TOKENS>* ring, int chunks, int 
   if (chunk >= chunks) {
     return;
   }
-  ChunkReader<TOKENS> reader;
-  reader.warp = warp;
-  reader.lane = lane;
-  reader.begin(ring + chunk);
+  ChunkReader<TOKENS, STAGES> reader(ring, chunk, warp, lane);
   int phase = 0;
   while (chunk + 1 < chunks) {
     reader.advance(reader.now + 1, phase, chunksOfGroup & 1, c);
@@ -191,8 +203,8 @@ __device__ inline void multiplyChunks(TokenChunk<TOKENS>* ring, int chunks, int 
     if (chunk >= chunks) {
       break;
     }
-    TokenChunk<TOKENS>* next = reader.now + 2 * TEAMS - 1;
-    if (next >= ring + STAGES) {
+    int next = reader.now + 2 * TEAMS - 1;
+    if (next >= STAGES) {
       next -= STAGES;
       phase ^= 1;
     }
@@ -219,7 +231,7 @@ struct Place {
   }
 };
 
-/** What the teams exchange at the end, where the ring was. */
+/** What the teams exchange at the end, where the chunks were. */
 template <int TOKENS>
 struct Exchange {
   u16 rows[TOKENS][GROUP_OUT + 8];
@@ -279,13 +291,14 @@ __device__ inline void storeRows(Exchange<TOKENS>& exchange, const Place<TOKENS>
 template <int TOKENS, int STAGES, int TEAMS, int REGISTERS>
 __device__ inline void groupMatmulOf(const Boxes& boxes, const Matrix& y, int chunks,
                                      int chunksOfGroup, int firstTile) {
-  DYNAMIC_SHARED(TokenChunk<TOKENS>, ring);
+  static_assert(sizeof(Exchange<TOKENS>) <= STAGES * sizeof(TokenChunk<TOKENS>),
+                "sums lie where chunks were, and not over the barriers");
+  using RingOf = Ring<TOKENS, STAGES>;
+  DYNAMIC_SHARED(RingOf, shared);
+  RingOf& ring = *shared;
   Place<TOKENS> place(y.rows, firstTile);
   if (threadIdx.x == 0) {
-    for (int s = 0; s < STAGES; s++) {
-      ring[s].init();
-    }
-    PhaseBarrier::publish();
+    ring.init();
   }
   __syncthreads();
   if (threadIdx.x >= TEAMS * TEAM_THREADS) {
@@ -294,8 +307,8 @@ __device__ inline void groupMatmulOf(const Boxes& boxes, const Matrix& y, int ch
       int slot = 0;
       int phase = 1;
       for (int chunk = 0; chunk < chunks; chunk++) {
-        ring[slot].emptied.await(phase);
-        ring[slot].fill(boxes, place.first, place.tile, chunk, chunk / chunksOfGroup);
+        ring.emptied[slot].await(phase);
+        ring.fill(slot, boxes, place.first, place.tile, chunk, chunk / chunksOfGroup);
         if (++slot == STAGES) {
           slot = 0;
           phase ^= 1;
@@ -311,7 +324,7 @@ __device__ inline void groupMatmulOf(const Boxes& boxes, const Matrix& y, int ch
     multiplyChunks<TOKENS, STAGES, TEAMS>(ring, chunks, chunksOfGroup, team, warp, lane, c);
     // All chunks have been used.
     syncFirst<TEAMS * TEAM_THREADS>();
-    Exchange<TOKENS>& exchange = *reinterpret_cast<Exchange<TOKENS>*>(ring);
+    Exchange<TOKENS>& exchange = *reinterpret_cast<Exchange<TOKENS>*>(ring.chunks);
     addTeams<TOKENS, TEAMS>(exchange, team, c);
     storeRows<TOKENS, TEAMS>(exchange, place, team, warp, lane, c, y);
   }

@@ -15,6 +15,8 @@ final class ManyRows {
 
   private static final int WORDS_OF_TILE = 128;
   private static final int ALIGNMENT = 1024;
+
+  /** Bytes of the two barriers of a chunk. */
   private static final int BARRIERS = 16;
 
   /** Cycles that a launch and each further wave of blocks take besides their chunks, on an H100. */
@@ -40,14 +42,14 @@ final class ManyRows {
       return groups == 0 ? 0 : LAUNCH_CYCLES + waves * (WAVE_CYCLES + (long) chunks * cycles);
     }
 
-    /** STAGES of TokenChunk. */
+    /** Ring, of which the barriers are rounded up to its alignment. */
     int sharedBytes() {
-      int bytes =
+      int chunk =
           tokens * TiledMatmul.TILE_IN * Short.BYTES
               + OUTPUTS * TiledMatmul.TILE_IN / 2
-              + OUTPUTS * Integer.BYTES
-              + BARRIERS;
-      return stages * Math.ceilDiv(bytes, ALIGNMENT) * ALIGNMENT;
+              + OUTPUTS * Integer.BYTES;
+      return stages * Math.ceilDiv(chunk, ALIGNMENT) * ALIGNMENT
+          + Math.ceilDiv(stages * BARRIERS, ALIGNMENT) * ALIGNMENT;
     }
   }
 
