@@ -42,7 +42,6 @@ final class CudaBackend implements Backend {
   private final CudaDevices devices;
   private final CudaScope root;
   private final DType activationType;
-  private final boolean fused;
   private final int lanes;
   private final boolean isLane;
   private final CudaLinearAlgebra linalg;
@@ -65,29 +64,26 @@ final class CudaBackend implements Backend {
   static CudaBackend open(BackendOptions options, BackendInfo info, CudaDevices devices) {
     DType activations = activationType(options);
     int lanes = options.positive(LANES, DEFAULT_LANES);
-    return new CudaBackend(
-        devices.open(0), devices, activations, fused(options), info, lanes, false);
+    return new CudaBackend(devices.open(0), devices, activations, info, lanes, false);
   }
 
   private CudaBackend(
       CudaContext context,
       CudaDevices devices,
       DType activationType,
-      boolean fused,
       BackendInfo info,
       int lanes,
       boolean isLane) {
     this.context = context;
     this.devices = devices;
     this.activationType = activationType;
-    this.fused = fused;
     this.info = info;
     this.lanes = lanes;
     this.isLane = isLane;
     this.root = new CudaScope(context);
     this.linalg = new CudaLinearAlgebra(context);
     this.quantization = new CudaQuantizationOps(context, linalg);
-    this.packed = new CudaPackedMatmul(context, activationType, fused);
+    this.packed = new CudaPackedMatmul(context, activationType);
     this.transformer = new CudaTransformerOps(context, activationType);
     this.gradients = new CudaGradientOps(context, activationType);
     this.tuning = new CudaTuningOps(context);
@@ -113,10 +109,6 @@ final class CudaBackend implements Backend {
 
   private static BackendInfo info(CudaPlatform platform) {
     return new BackendInfo(CudaBackendProvider.NAME, platform.device().name(), platform.features());
-  }
-
-  private static boolean fused(BackendOptions options) {
-    return Boolean.parseBoolean(options.settings().get(TiledMatmul.FUSED));
   }
 
   static DType activationType(BackendOptions options) {
@@ -191,7 +183,7 @@ final class CudaBackend implements Backend {
   }
 
   private CudaBackend lane(CudaContext own) {
-    return new CudaBackend(own, devices, activationType, fused, info, 1, true);
+    return new CudaBackend(own, devices, activationType, info, 1, true);
   }
 
   @Override
@@ -206,7 +198,7 @@ final class CudaBackend implements Backend {
 
   @Override
   public Backend newDevice(int index) {
-    return new CudaBackend(devices.open(index), devices, activationType, fused, info, lanes, false);
+    return new CudaBackend(devices.open(index), devices, activationType, info, lanes, false);
   }
 
   @Override
@@ -219,8 +211,7 @@ final class CudaBackend implements Backend {
   public Rehearsal rehearsal() {
     Footprint footprint = new Footprint();
     return new Rehearsal(
-        new CudaBackend(
-            context.rehearsal(footprint), devices, activationType, fused, info, lanes, false),
+        new CudaBackend(context.rehearsal(footprint), devices, activationType, info, lanes, false),
         footprint);
   }
 

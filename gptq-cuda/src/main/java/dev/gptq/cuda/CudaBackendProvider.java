@@ -31,7 +31,6 @@ public final class CudaBackendProvider implements BackendProvider {
     return ImmutableList.of(
         BackendSetting.oneOf(CudaBackend.ACTIVATIONS, "bf16", "f32"),
         BackendSetting.positive(CudaBackend.LANES),
-        BackendSetting.oneOf(TiledMatmul.FUSED, "true", "false"),
         BackendSetting.oneOf(CudaQueue.SYNCHRONOUS, "true", "false"),
         BackendSetting.text(CudaFolders.SETTING, "the folder of a CUDA installation"));
   }

@@ -23,12 +23,11 @@ final class CudaPackedMatmul implements PackedMatmul {
   private final PlainMatmul plain;
   private final TiledMatmul tiled;
 
-  /** {@code fused}: see {@link TiledMatmul#FUSED}. */
-  CudaPackedMatmul(CudaContext context, DType type, boolean fused) {
+  CudaPackedMatmul(CudaContext context, DType type) {
     this.context = context;
     this.type = type;
     this.plain = new PlainMatmul(context, type);
-    this.tiled = new TiledMatmul(context, fused);
+    this.tiled = new TiledMatmul(context);
   }
 
   @Override

@@ -5,14 +5,10 @@ import dev.gptq.tensor.Layout;
 
 /**
  * Products of bfloat16 activations with {@link TiledWeights}. Few rows: a kernel that reads each
- * weight once. More rows: cuBLAS on unpacked slices of them, or with the setting {@value #FUSED} on
- * Hopper a kernel that unpacks the weights on their way to the tensor cores. That is the faster
- * one, but gives NaN now and then where other processes take turns on the GPU.
+ * weight once. More rows: on Hopper a kernel that unpacks the weights on their way to the tensor
+ * cores, elsewhere cuBLAS on unpacked slices of them.
  */
 final class TiledMatmul {
-  /** The setting. */
-  static final String FUSED = "cuda.fused";
-
   /** TILE_OUT and TILE_IN of packed_tiles.cuh. */
   static final int TILE_OUT = 16;
 
@@ -38,15 +34,13 @@ final class TiledMatmul {
   private final MatrixProducts products;
   private final FewRows fewRows;
   private final ManyRows manyRows;
-  private final boolean fused;
 
-  TiledMatmul(CudaContext context, boolean fused) {
+  TiledMatmul(CudaContext context) {
     this.context = context;
     this.kernels = context.kernels();
     this.products = new MatrixProducts(context, SplitProducts.ALL);
     this.fewRows = new FewRows(context);
     this.manyRows = new ManyRows(context);
-    this.fused = fused;
   }
 
   /** Queues the bringing of plain words, scales and zero points into tiles. */
@@ -74,7 +68,7 @@ final class TiledMatmul {
   }
 
   void matmul(CudaTensor x, TiledWeights w, CudaTensor y) {
-    boolean many = fused && x.rows() > MOST_FEW_ROWS && manyRows.isSuited();
+    boolean many = x.rows() > MOST_FEW_ROWS && manyRows.isSuited();
     if (!many && x.rows() >= DENSE_FROM) {
       dense(x, w, y);
       return;

@@ -9,10 +9,6 @@ final class Subjects {
   private static final BackendOptions FLOATS =
       new BackendOptions(1, 0, ImmutableMap.of(CudaBackend.ACTIVATIONS, "f32"));
 
-  /** With the kernels that unpack weights on their way to the tensor cores. */
-  static final BackendOptions FUSED =
-      new BackendOptions(1, 0, ImmutableMap.of(TiledMatmul.FUSED, "true"));
-
   private Subjects() {}
 
   static BackendUnderTest gpu() {
@@ -21,10 +17,6 @@ final class Subjects {
 
   static BackendUnderTest gpuWithFloats() {
     return new BackendUnderTest(new CudaBackendProvider(), FLOATS);
-  }
-
-  static BackendUnderTest fusedGpu() {
-    return new BackendUnderTest(new CudaBackendProvider(), FUSED);
   }
 
   static BackendUnderTest emulated() {

@@ -3,6 +3,7 @@ package dev.gptq.cuda;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gptq.backend.Backend;
+import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.PackedWeights;
 import dev.gptq.grid.Scheme;
 import dev.gptq.pack.BitStream;
@@ -79,7 +80,7 @@ final class TiledMatmulTest {
           Float.intBitsToFloat(Float.floatToRawIntBits((float) random.nextGaussian()) & 0xffff0000);
     }
     EmulatedDriver driver = EmulatedDriver.of(HostKernels.library().orElseThrow(), capability);
-    try (Backend backend = EmulatedProvider.backend(driver, Subjects.FUSED);
+    try (Backend backend = EmulatedProvider.backend(driver, BackendOptions.defaults());
         TensorScope scope = backend.newScope()) {
       PackedWeights weights =
           backend.packed().prepare(packed(scheme, out, in, groups, codes, scales, zeros), scope);
