@@ -16,7 +16,7 @@ import sys
 import threading
 from datetime import date
 
-from families import FAMILIES
+from families import FAMILIES, GGUF_ONLY
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -276,6 +276,8 @@ def main():
     for name in FAMILIES if asked.families != "none" else ():
         if re.search(asked.families, name):
             settings = FAMILY_SETTINGS + (MIXTURE_SETTINGS if "moe" in name or name == "mixtral" else [])
+            if name in GGUF_ONLY:
+                settings = [(setting, "gguf", words) for setting, formats, words in settings if "gguf" in formats]
             items += [(os.path.join(families, name), setting) for setting in settings]
     part, parts = map(int, asked.part.split("/"))
     items = items[part - 1 :: parts]

@@ -27,6 +27,20 @@ COMMON = dict(
 )
 EXPERTS = dict(num_experts_per_tok=2, moe_intermediate_size=256, decoder_sparse_step=1)
 NORMS = dict(layer_types=["sliding_attention", "full_attention"], sliding_window=64)
+LATENT = dict(
+    num_key_value_heads=8,
+    kv_lora_rank=256,
+    qk_nope_head_dim=32,
+    qk_rope_head_dim=32,
+    v_head_dim=32,
+    n_routed_experts=4,
+    n_shared_experts=1,
+    n_group=1,
+    topk_group=1,
+    first_k_dense_replace=1,
+    routed_scaling_factor=1.5,
+    **EXPERTS,
+)
 
 # Of what all have in common, ... leaves something out.
 FAMILIES = {
@@ -69,7 +83,77 @@ FAMILIES = {
     "glm4-moe": dict(
         kind="Glm4MoeConfig", n_routed_experts=4, n_group=1, topk_group=1, first_k_dense_replace=1, **EXPERTS
     ),
+    "gpt-oss": dict(kind="GptOssConfig", num_local_experts=4, **EXPERTS, **NORMS),
+    "deepseek-v2": dict(kind="DeepseekV2Config", topk_method="greedy", q_lora_rank=128, **LATENT),
+    "deepseek-v3": dict(kind="DeepseekV3Config", q_lora_rank=128, **LATENT),
+    "olmo-moe": dict(
+        kind="OlmoeConfig", num_experts=4, num_experts_per_tok=2, intermediate_size=256, num_key_value_heads=8
+    ),
+    "granite-moe": dict(
+        kind="GraniteMoeConfig",
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        intermediate_size=256,
+        attention_multiplier=0.2,
+        embedding_multiplier=3.0,
+        residual_multiplier=0.5,
+        logits_scaling=2.0,
+    ),
+    "ernie4.5-moe": dict(
+        kind="Ernie4_5_MoeConfig",
+        intermediate_size=1024,
+        moe_num_experts=4,
+        moe_k=2,
+        moe_intermediate_size=256,
+        moe_num_shared_experts=1,
+        moe_layer_start_index=1,
+    ),
+    "dots1-moe": dict(
+        kind="Dots1Config", num_key_value_heads=8, n_routed_experts=4, n_shared_experts=1, n_group=1, topk_group=1, first_k_dense_replace=1, **EXPERTS
+    ),
+    "minimax-m2-moe": dict(kind="MiniMaxM2Config", num_local_experts=4, num_experts_per_tok=2, rotary_dim=16),
+    "afmoe": dict(
+        kind="AfmoeConfig",
+        num_experts=4,
+        num_local_experts=4,
+        num_shared_experts=1,
+        num_dense_layers=1,
+        num_hidden_layers=4,
+        sliding_window=64,
+        route_scale=1.5,
+        mup_enabled=True,
+        **EXPERTS,
+    ),
+    "lfm2": dict(kind="Lfm2Config", layer_types=["conv", "full_attention"]),
+    "lfm2-moe": dict(
+        kind="Lfm2MoeConfig", tie_word_embeddings=True, layer_types=["conv", "full_attention"], num_experts=4, num_dense_layers=1, **EXPERTS
+    ),
 }
+
+# Families that are only compared with llama.cpp: what other programs make of their experts, sinks and latents was not looked at.
+GGUF_ONLY = [
+    "gpt-oss",
+    "deepseek-v2",
+    "deepseek-v3",
+    "olmo-moe",
+    "granite-moe",
+    "ernie4.5-moe",
+    "dots1-moe",
+    "minimax-m2-moe",
+    "afmoe",
+    "lfm2",
+    "lfm2-moe",
+]
+
+
+def spread(model):
+    """Norms and biases begin as ones and zeros, of which a wrong one would not show."""
+    import torch
+
+    with torch.no_grad():
+        for _, value in [*model.named_parameters(), *model.named_buffers()]:
+            if value.numel() == value.shape[-1:].numel() and value.is_floating_point():
+                value.add_(torch.randn_like(value) * 0.1)
 
 
 def main():
@@ -87,11 +171,7 @@ def main():
         kind = getattr(transformers, more.pop("kind"))
         config = kind(**{key: value for key, value in {**COMMON, **more}.items() if value is not ...})
         model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        with torch.no_grad():
-            # Norms and biases begin as ones and zeros, of which a wrong one would not show.
-            for key, value in model.named_parameters():
-                if value.dim() == 1:
-                    value.add_(torch.randn_like(value) * 0.1)
+        spread(model)
         model.to(torch.bfloat16).save_pretrained(os.path.join(folder, name))
         for file in ("tokenizer.json", "tokenizer_config.json"):
             shutil.copy(os.path.join(TINY, file), os.path.join(folder, name, file))

@@ -52,7 +52,9 @@ class GgufFamiliesTest {
 
   @ParameterizedTest
   @ValueSource(
-      strings = {"gemma3", "phi3", "smollm3", "olmo2", "qwen2-moe", "gpt-neox", "gpt2", "bloom"})
+      strings = {
+        "gemma3", "phi3", "smollm3", "olmo2", "qwen2-moe", "gpt-oss", "gpt-neox", "gpt2", "bloom"
+      })
   void familiesGoThereAndBack(String name) throws IOException {
     Path output = folder.resolve("q");
     Cli.Outcome done =

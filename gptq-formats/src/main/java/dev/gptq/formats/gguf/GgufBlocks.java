@@ -39,13 +39,19 @@ public final class GgufBlocks {
    */
   public static MemorySegment encode(
       String module, PackedMatrix matrix, GgufType type, IntUnaryOperator rowOf) {
-    return new GgufBlocks(module, matrix, type).encode(rowOf);
+    return encode(module, matrix, type, matrix.rows(), rowOf);
   }
 
-  private MemorySegment encode(IntUnaryOperator rowOf) {
+  /** The same for some rows only, so many. */
+  public static MemorySegment encode(
+      String module, PackedMatrix matrix, GgufType type, int rows, IntUnaryOperator rowOf) {
+    return new GgufBlocks(module, matrix, type).encode(rows, rowOf);
+  }
+
+  private MemorySegment encode(int rows, IntUnaryOperator rowOf) {
     long rowBytes = type.bytes(matrix.columns());
-    MemorySegment blocks = Arena.ofAuto().allocate(rowBytes * matrix.rows(), 8);
-    IntStream.range(0, matrix.rows())
+    MemorySegment blocks = Arena.ofAuto().allocate(rowBytes * rows, 8);
+    IntStream.range(0, rows)
         .parallel()
         .forEach(row -> row(blocks.asSlice(row * rowBytes, rowBytes), rowOf.applyAsInt(row)));
     return blocks;

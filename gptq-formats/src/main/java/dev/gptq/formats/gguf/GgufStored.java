@@ -52,6 +52,12 @@ public record GgufStored(
     return new GgufStored(name, type, ImmutableList.of(1L, shape.getFirst()), file, data);
   }
 
+  /** A matrix, features × width, as features × 1 × width. */
+  public GgufStored asKernel() {
+    return new GgufStored(
+        name, type, ImmutableList.of(shape.getFirst(), 1L, shape.getLast()), file, data);
+  }
+
   /** One of the tensors that lie one behind the other along the first dimension. */
   public GgufStored part(int index) {
     Preconditions.checkElementIndex(index, Math.toIntExact(shape.getFirst()));

@@ -19,6 +19,7 @@ import tools.jackson.databind.node.ObjectNode;
 
 /** The {@code config.json} that the entries and tensors of a GGUF file stand for. */
 final class GgufConfig {
+  private static final String KEY_HEADS = "attention.head_count_kv";
   private static final String STRETCHES = "rope_freqs.weight";
   private static final String ROTARY = "rope_parameters";
 
@@ -42,28 +43,73 @@ final class GgufConfig {
     json.putArray("architectures").add(family.modelClass());
     json.put("model_type", family.modelType());
     for (GgufFamily.Setting setting : family.settings()) {
+      if (family.has(GgufFamily.Trait.SHORT_CONVOLUTIONS) && setting.key().equals(KEY_HEADS)) {
+        continue;
+      }
       switch (setting.kind()) {
         case WHOLE -> whole(setting.key()).ifPresent(value -> json.put(setting.name(), value));
         case REAL -> real(setting.key()).ifPresent(value -> json.put(setting.name(), value));
         case TRUTH -> truth(setting.key()).ifPresent(value -> json.put(setting.name(), value));
+        case PRODUCT -> {}
       }
     }
     for (GgufFamily.Fixed fixed : family.fixed()) {
       json.set(fixed.name(), JsonMapper.shared().valueToTree(fixed.values().getFirst()));
     }
+    // Blocks that predict further tokens stand behind the others and are counted.
+    whole("nextn_predict_layers")
+        .filter(more -> more > 0)
+        .ifPresent(more -> json.put("num_hidden_layers", required("block_count") - more));
     for (GgufFamily.Switch one : family.switches()) {
       boolean there = file.tensors().containsKey(GgufFamily.BLOCKS + "0." + one.tensor());
       json.put(one.name(), there == one.there());
     }
     json.put("vocab_size", require("token_embd.weight").shape().getFirst());
     json.put("tie_word_embeddings", !file.tensors().containsKey("output.weight"));
-    whole("attention.key_length").ifPresent(size -> json.put("head_dim", size));
+    if (family.has(GgufFamily.Trait.SHORT_CONVOLUTIONS)) {
+      convolutions();
+    }
+    if (family.has(GgufFamily.Trait.LATENT)) {
+      latent();
+    } else {
+      whole("attention.key_length").ifPresent(size -> json.put("head_dim", size));
+    }
     special("bos_token_id");
     special("eos_token_id");
     special("pad_token_id");
     windows();
     rotary();
     return json;
+  }
+
+  /** Blocks with heads of keys have attention. */
+  private void convolutions() {
+    String key = family.architecture() + "." + KEY_HEADS;
+    ImmutableList<Number> heads =
+        values
+            .numbers(key)
+            .orElseThrow(
+                () -> new BadInputException("%s: '%s' is missing".formatted(file.file(), key)));
+    ArrayNode types = json.putArray("layer_types");
+    for (Number count : heads) {
+      types.add(count.intValue() == 0 ? "conv" : "full_attention");
+    }
+    json.put("num_key_value_heads", heads.stream().mapToInt(Number::intValue).max().orElse(0));
+    json.put("block_auto_adjust_ff_dim", false);
+  }
+
+  /** Files say as the size of a key that of the latent, but older ones that of a head. */
+  private void latent() {
+    int rotated = required("rope.dimension_count");
+    int key = whole("attention.key_length_mla").orElseGet(() -> required("attention.key_length"));
+    int value =
+        whole("attention.value_length_mla").orElseGet(() -> required("attention.value_length"));
+    json.put("num_key_value_heads", required("attention.head_count"));
+    json.put("head_dim", rotated);
+    json.put("qk_rope_head_dim", rotated);
+    json.put("qk_nope_head_dim", key - rotated);
+    json.put("v_head_dim", value);
+    whole("attention.q_lora_rank").ifPresent(rank -> json.put("q_lora_rank", rank));
   }
 
   private void special(String name) {
@@ -161,8 +207,8 @@ final class GgufConfig {
     }
     ObjectNode rope = JsonMapper.shared().createObjectNode();
     rope.put("rope_theta", real("rope.freq_base").orElse(10_000.0));
-    int head = headDim();
-    int rotated = whole("rope.dimension_count").orElse(head);
+    int rotated = whole("rope.dimension_count").orElseGet(this::headDim);
+    int head = family.has(GgufFamily.Trait.LATENT) ? rotated : headDim();
     if (rotated != head || family.has(GgufFamily.Trait.PARTLY_ROTATED)) {
       rope.put("partial_rotary_factor", (double) rotated / head);
     }
@@ -199,12 +245,27 @@ final class GgufConfig {
       rope.put("rope_type", type);
       rope.put("factor", real("rope.scaling.factor").orElse(1.0));
       original.ifPresent(size -> rope.put("original_max_position_embeddings", size));
+      yarn(rope);
     } else if (type.equals("none") || type.equals("longrope")) {
       rope.put("rope_type", "default");
     } else {
       throw new BadInputException(
           "%s: rotary positions of the type %s cannot be read; none, linear, yarn and longrope can"
               .formatted(file.file(), type));
+    }
+  }
+
+  private void yarn(ObjectNode rope) {
+    real("rope.scaling.yarn_beta_fast").ifPresent(beta -> rope.put("beta_fast", beta));
+    real("rope.scaling.yarn_beta_slow").ifPresent(beta -> rope.put("beta_slow", beta));
+    if (family.has(GgufFamily.Trait.FRACTIONAL_YARN)) {
+      rope.put("truncate", false);
+    }
+    if (family.has(GgufFamily.Trait.LATENT)) {
+      double scale = real("rope.scaling.yarn_log_multiplier").orElse(0.0) * 10;
+      float rounded = (float) scale;
+      rope.put("mscale", Double.parseDouble(Float.toString(rounded == 0 ? 1 : rounded)));
+      rope.put("mscale_all_dim", Double.parseDouble(Float.toString(rounded)));
     }
   }
 

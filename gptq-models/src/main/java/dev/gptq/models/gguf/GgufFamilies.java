@@ -4,6 +4,8 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gguf.GgufFile;
 import dev.gptq.formats.gguf.GgufValues;
+import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -75,7 +77,12 @@ public final class GgufFamilies {
 
   /** Of two with one architecture, the one with experts is that of files which count them. */
   private static final ImmutableList<GgufFamily> ALL =
-      Stream.of(DENSE, LlamaRelatives.ALL, LayerNormFamilies.ALL, MixtureFamilies.ALL)
+      Stream.of(
+              DENSE,
+              LlamaRelatives.ALL,
+              LayerNormFamilies.ALL,
+              MixtureFamilies.ALL,
+              HybridFamilies.ALL)
           .flatMap(ImmutableList::stream)
           .collect(ImmutableList.toImmutableList());
 
@@ -137,9 +144,18 @@ public final class GgufFamilies {
                         .formatted(values.file(), ARCHITECTURE)));
     boolean experts = values.integer(architecture + ".expert_count").orElse(0) > 0;
     int blocks = values.integer(architecture + ".block_count").orElse(0);
-    return ALL.stream()
-        .filter(family -> family.architecture().equals(architecture))
-        .filter(family -> family.experts().isEmpty() != experts)
+    ImmutableList<GgufFamily> named =
+        ALL.stream()
+            .filter(family -> family.architecture().equals(architecture))
+            .filter(family -> family.experts().isEmpty() != experts)
+            .collect(ImmutableList.toImmutableList());
+    if (!named.isEmpty() && named.stream().allMatch(family -> other(family, values).isPresent())) {
+      throw new BadInputException(
+          "%s: %s, which cannot be read"
+              .formatted(values.file(), other(named.getFirst(), values).orElseThrow()));
+    }
+    return named.stream()
+        .filter(family -> other(family, values).isEmpty())
         .filter(family -> family.blocks().contains(blocks))
         .filter(family ->
             family.marker().isEmpty()
@@ -156,5 +172,22 @@ public final class GgufFamilies {
                             .map(GgufFamily::architecture)
                             .distinct()
                             .collect(Collectors.joining(", ")))));
+  }
+
+  /** What a file says in place of what all of a family say. */
+  private static Optional<String> other(GgufFamily family, GgufValues values) {
+    return family.constants().entrySet().stream()
+        .map(constant -> Map.entry(family.architecture() + "." + constant.getKey(), constant))
+        .filter(entry -> {
+          int wanted = entry.getValue().getValue();
+          return values.integer(entry.getKey()).orElse(wanted) != wanted;
+        })
+        .findFirst()
+        .map(entry ->
+            "'%s' is %d and not %d"
+                .formatted(
+                    entry.getKey(),
+                    values.integer(entry.getKey()).orElseThrow(),
+                    entry.getValue().getValue()));
   }
 }

@@ -2,6 +2,7 @@ package dev.gptq.models.gguf;
 
 import com.google.common.collect.ImmutableBiMap;
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import com.google.common.collect.Range;
 import java.util.HashMap;
@@ -19,10 +20,12 @@ import java.util.Optional;
  * @param layers what begins the name of a block in a checkpoint
  * @param ends names outside of blocks: in the checkpoint, and in the file
  * @param modules names below a block: in the checkpoint, and in the file below {@code blk.N}
+ * @param tensors the same of tensors that are no weights or biases of modules, with their endings
  * @param experts what begins the names of experts in a checkpoint; empty if there are none
  * @param expertModules names behind the number of an expert, and those of the file
  * @param settings what is copied between {@code config.json} and a file
  * @param fixed what a file cannot say
+ * @param constants whole numbers that a file says, behind the name of the architecture and a dot
  * @param switches those of {@code config.json} that follow from tensors of the file
  * @param windows 0 if all layers see all positions; else every so manieth does and others have a
  *     window
@@ -41,10 +44,12 @@ public record GgufFamily(
     String layers,
     ImmutableBiMap<String, String> ends,
     ImmutableBiMap<String, String> modules,
+    ImmutableBiMap<String, String> tensors,
     String experts,
     ImmutableBiMap<String, String> expertModules,
     ImmutableList<Setting> settings,
     ImmutableList<Fixed> fixed,
+    ImmutableMap<String, Integer> constants,
     ImmutableList<Switch> switches,
     int windows,
     int localRope,
@@ -70,7 +75,17 @@ public record GgufFamily(
     /** Heads have as many channels together as the model has features. */
     WHOLE_HEADS,
     /** Each frequency can be divided by a factor of its own. */
-    ROPE_FACTORS
+    ROPE_FACTORS,
+    /** There are as many heads of keys and values as of queries. */
+    SINGLE_KEYS,
+    /** Rotary positions can be stretched as YaRN does. */
+    YARN,
+    /** YaRN interpolates between channels that are no whole numbers, which a file does not say. */
+    FRACTIONAL_YARN,
+    /** Blocks without heads of keys have gated short convolutions in place of attention. */
+    SHORT_CONVOLUTIONS,
+    /** Keys and values come from a latent; the matrix that makes them is two in a file. */
+    LATENT
   }
 
   /** Kinds of settings. */
@@ -80,7 +95,9 @@ public record GgufFamily(
     /** A real number. */
     REAL,
     /** True or false. */
-    TRUTH
+    TRUTH,
+    /** The product of several integers of a configuration, which is not read. */
+    PRODUCT
   }
 
   /**
@@ -140,10 +157,12 @@ public record GgufFamily(
     private String layers = "model.layers.";
     private ImmutableBiMap<String, String> ends = ENDS;
     private final Map<String, String> modules = new HashMap<>();
+    private final Map<String, String> tensors = new HashMap<>();
     private String experts = "";
     private final Map<String, String> expertModules = new HashMap<>();
     private final ImmutableList.Builder<Setting> settings = ImmutableList.builder();
     private final ImmutableList.Builder<Fixed> fixed = ImmutableList.builder();
+    private final ImmutableMap.Builder<String, Integer> constants = ImmutableMap.builder();
     private final ImmutableList.Builder<Switch> switches = ImmutableList.builder();
     private int windows;
     private int localRope;
@@ -197,6 +216,12 @@ public record GgufFamily(
       return this;
     }
 
+    /** A name of a tensor that is no weight or bias of a module: in the checkpoint, in the file. */
+    Builder tensor(String name, String inFile) {
+      tensors.put(name, inFile);
+      return this;
+    }
+
     Builder without(String... names) {
       for (String name : names) {
         modules.remove(name);
@@ -216,6 +241,21 @@ public record GgufFamily(
     /** An integer, under the first of some names that a configuration has. */
     Builder whole(String key, String... names) {
       return setting(key, Kind.WHOLE, Optional.empty(), names);
+    }
+
+    Builder whole(String key, String name, int fallback) {
+      return setting(key, Kind.WHOLE, Optional.of(fallback), name);
+    }
+
+    /** A number that is several of a configuration multiplied. */
+    Builder product(String key, String... names) {
+      return setting(key, Kind.PRODUCT, Optional.empty(), names);
+    }
+
+    /** A whole number that every file says. */
+    Builder constant(String key, int value) {
+      constants.put(key, value);
+      return this;
     }
 
     Builder real(String key, String... names) {
@@ -299,10 +339,12 @@ public record GgufFamily(
           layers,
           ends,
           ImmutableBiMap.copyOf(modules),
+          ImmutableBiMap.copyOf(tensors),
           experts,
           ImmutableBiMap.copyOf(expertModules),
           settings.build(),
           fixed.build(),
+          constants.buildOrThrow(),
           switches.build(),
           windows,
           localRope,

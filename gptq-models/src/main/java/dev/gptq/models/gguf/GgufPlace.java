@@ -14,6 +14,7 @@ import java.util.regex.Pattern;
  */
 public record GgufPlace(String name, String stem, int expert) {
   private static final String ROUTER = "ffn_gate_inp";
+  private static final String CORRECTION = "exp_probs_b";
   private static final Pattern BLOCK = Pattern.compile("(\\d+)\\.(.*)");
   private static final Pattern EXPERT = Pattern.compile("(\\d+)\\.(\\w+)");
 
@@ -30,6 +31,11 @@ public record GgufPlace(String name, String stem, int expert) {
     }
     String prefix = GgufFamily.BLOCKS + block.group(1) + ".";
     String name = block.group(2);
+    String whole = family.tensors().get(name + suffix);
+    if (whole != null) {
+      return Optional.of(
+          new GgufPlace(prefix + whole, whole.substring(0, whole.lastIndexOf('.')), -1));
+    }
     if (!family.experts().isEmpty() && name.startsWith(family.experts())) {
       Matcher expert = EXPERT.matcher(name.substring(family.experts().length()));
       return expert.matches()
@@ -47,14 +53,23 @@ public record GgufPlace(String name, String stem, int expert) {
     return new GgufPlace("output.weight", "output", -1);
   }
 
-  /** Whether it is a matrix that chooses experts. */
+  /** Whether it is a matrix that chooses experts, or what its choice is corrected by. */
   public boolean isRouter() {
-    return stem.startsWith(ROUTER);
+    return stem.startsWith(ROUTER) || stem.equals(CORRECTION);
   }
 
   /** Whether it is the gain of a norm. */
   public boolean isNorm() {
     return stem.endsWith("norm");
+  }
+
+  /** Whether it is the kernel of a convolution, features × width in a file. */
+  public boolean isConvolution() {
+    return isConvolution(stem);
+  }
+
+  static boolean isConvolution(String stem) {
+    return stem.equals("shortconv.conv");
   }
 
   /** Whether it is a table of positions. */

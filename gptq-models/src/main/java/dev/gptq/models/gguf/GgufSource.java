@@ -38,7 +38,7 @@ import tools.jackson.databind.node.ObjectNode;
  */
 public final class GgufSource implements AutoCloseable {
   private static final String WEIGHT = ".weight";
-  private static final Pattern BLOCK = Pattern.compile("blk\\.(\\d+)\\.([^.]+)(\\.[^.]+)");
+  private static final Pattern BLOCK = Pattern.compile("blk\\.(\\d+)\\.(.+)(\\.[^.]+)");
 
   private final GgufFile file;
   private final GgufFamily family;
@@ -133,7 +133,8 @@ public final class GgufSource implements AutoCloseable {
       boolean turned = name.endsWith(WEIGHT) && order.isTransposed(Parameters.module(name));
       decoded.put(name, shifted ? minusOne(stored) : turned ? transposed(stored) : stored);
     });
-    return file.seenAs(decoded.buildOrThrow());
+    ImmutableMap<String, StoredTensor> all = decoded.buildOrThrow();
+    return file.seenAs(family.has(GgufFamily.Trait.LATENT) ? LatentHalves.joined(all) : all);
   }
 
   /** The matrices of codes, by module. They are valid as long as the checkpoint. */
@@ -208,22 +209,32 @@ public final class GgufSource implements AutoCloseable {
       }
       String prefix = family.layers() + block.group(1) + ".";
       String stem = block.group(2);
+      String whole = family.tensors().inverse().get(stem + block.group(3));
       String expert = family.expertModules().inverse().get(stem);
-      if (expert != null && tensor.shape().size() == 3) {
+      int dimensions = block.group(3).equals(WEIGHT) ? 3 : 2;
+      if (whole != null) {
+        named.put(prefix + whole, tensor);
+      } else if (expert != null && tensor.shape().size() == dimensions) {
         for (int i = 0; i < tensor.shape().getFirst(); i++) {
           named.put(prefix + family.experts() + i + "." + expert + block.group(3), tensor.part(i));
         }
       } else if (family.modules().inverse().containsKey(stem)) {
-        boolean row = GgufRows.isVector(stem) && tensor.shape().size() == 1;
         named.put(
-            prefix + family.modules().inverse().get(stem) + block.group(3),
-            row ? tensor.asRow() : tensor);
+            prefix + family.modules().inverse().get(stem) + block.group(3), shaped(stem, tensor));
       } else {
         named.put(tensor.name(), tensor);
       }
     }
     named.keySet().removeIf(name -> name.startsWith("rope_"));
     return ImmutableMap.copyOf(named);
+  }
+
+  private static GgufStored shaped(String stem, GgufStored tensor) {
+    if (GgufRows.isVector(stem) && tensor.shape().size() == 1) {
+      return tensor.asRow();
+    }
+    boolean kernel = GgufPlace.isConvolution(stem) && tensor.shape().size() == 2;
+    return kernel ? tensor.asKernel() : tensor;
   }
 
   private String outside(String name) {

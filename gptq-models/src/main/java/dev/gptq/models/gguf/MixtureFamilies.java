@@ -1,9 +1,21 @@
 package dev.gptq.models.gguf;
 
 import com.google.common.collect.ImmutableList;
+import dev.gptq.models.gguf.GgufFamily.Trait;
 
 /** Families with experts. */
 final class MixtureFamilies {
+  /** How scores of experts become weights, by llama.cpp's numbers. */
+  private static final int SOFTMAX = 1;
+
+  static final int SIGMOID = 2;
+
+  private static final String[] SHARED = {
+    "mlp.shared_experts.gate_proj", "ffn_gate_shexp",
+    "mlp.shared_experts.up_proj", "ffn_up_shexp",
+    "mlp.shared_experts.down_proj", "ffn_down_shexp"
+  };
+
   static final ImmutableList<GgufFamily> ALL =
       ImmutableList.of(
           GgufLayouts.llamaLike("mixtral", "MixtralForCausalLM", "llama")
@@ -33,17 +45,202 @@ final class MixtureFamilies {
               .modules("self_attn.q_norm", "attn_q_norm", "self_attn.k_norm", "attn_k_norm")
               .fixed("norm_topk_prob", true, false)
               .bias("attention_bias", "attn_q.bias")
+              .build(),
+          sigmoid("glm4_moe", "Glm4MoeForCausalLM", "glm4moe")
+              .without("post_attention_layernorm")
+              .modules("post_attention_layernorm", "post_attention_norm")
+              .truth("expert_weights_norm", "norm_topk_prob", true)
+              .trait(Trait.PARTLY_ROTATED)
+              .bias("use_qk_norm", "attn_q_norm.weight")
+              .bias("attention_bias", "attn_q.bias")
+              .ownHead()
+              .build(),
+          sigmoid("dots1", "Dots1ForCausalLM", "dots1")
+              .truth("expert_weights_norm", "norm_topk_prob", false)
+              .trait(Trait.SINGLE_KEYS)
+              .fixed("attention_bias", false, false)
+              .ownHead()
+              .build(),
+          plainExperts(GgufLayouts.shaped("olmoe", "OlmoeForCausalLM", "olmoe"))
+              .real("attention.layer_norm_rms_epsilon", "rms_norm_eps", 1e-5)
+              .fixed("hidden_act", "silu", "silu")
+              .modules("self_attn.q_norm", "attn_q_norm", "self_attn.k_norm", "attn_k_norm")
+              .fixed("norm_topk_prob", false, false)
+              .fixed("attention_bias", false, false)
+              .trait(Trait.WHOLE_HEADS)
+              .trait(Trait.SINGLE_KEYS)
+              .ownHead()
+              .build(),
+          GgufLayouts.llamaLike("granitemoe", "GraniteMoeForCausalLM", "granitemoe")
+              .pairsNeighbours()
+              .without("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+              .modules("block_sparse_moe.router.layer", "ffn_gate_inp")
+              .experts("block_sparse_moe.experts.", "w1", "w3", "w2")
+              .whole("expert_count", "num_local_experts")
+              .whole("expert_used_count", "num_experts_per_tok")
+              .real("embedding_scale", "embedding_multiplier", 1)
+              .real("residual_scale", "residual_multiplier", 1)
+              .real("attention.scale", "attention_multiplier", 1)
+              .real("logit_scale", "logits_scaling", 1)
+              .fixed("attention_bias", false, false)
+              .build(),
+          GgufLayouts.llamaLike("ernie4_5_moe", "Ernie4_5_MoeForCausalLM", "ernie4_5-moe")
+              .modules("mlp.gate", "ffn_gate_inp")
+              .modules(SHARED)
+              .tensor("mlp.moe_statics.e_score_correction_bias", "exp_probs_b.bias")
+              .experts("mlp.experts.", "gate_proj", "up_proj", "down_proj")
+              .whole("expert_count", "moe_num_experts", "num_experts")
+              .whole("expert_used_count", "moe_k", "num_experts_per_tok")
+              .whole("expert_feed_forward_length", "moe_intermediate_size")
+              .whole("expert_shared_count", "moe_num_shared_experts", 2)
+              .product(
+                  "expert_shared_feed_forward_length",
+                  "moe_num_shared_experts",
+                  "moe_intermediate_size")
+              .whole("leading_dense_block_count", "moe_layer_start_index")
+              .constant("interleave_moe_layer_step", 1)
+              .fixed("use_bias", false, false)
+              .build(),
+          GgufLayouts.llamaLike("minimax_m2", "MiniMaxM2ForCausalLM", "minimax-m2")
+              .without("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+              .modules("self_attn.q_norm", "attn_q_norm", "self_attn.k_norm", "attn_k_norm")
+              .modules("block_sparse_moe.gate", "ffn_gate_inp")
+              .tensor("block_sparse_moe.e_score_correction_bias", "exp_probs_b.bias")
+              .experts("block_sparse_moe.experts.", "w1", "w3", "w2")
+              .whole("expert_count", "num_local_experts", "num_experts")
+              .whole("expert_used_count", "num_experts_per_tok")
+              .whole("expert_feed_forward_length", "intermediate_size")
+              .constant("expert_gating_func", SIGMOID)
+              .ownHead()
+              .build(),
+          GgufLayouts.llamaLike("afmoe", "AfmoeForCausalLM", "afmoe")
+              .modules(
+                  "self_attn.q_norm",
+                  "attn_q_norm",
+                  "self_attn.k_norm",
+                  "attn_k_norm",
+                  "self_attn.gate_proj",
+                  "attn_gate",
+                  "post_attention_layernorm",
+                  "post_attention_norm",
+                  "pre_mlp_layernorm",
+                  "ffn_norm",
+                  "post_mlp_layernorm",
+                  "post_ffw_norm",
+                  "mlp.router.gate",
+                  "ffn_gate_inp")
+              .modules(SHARED)
+              .tensor("mlp.expert_bias", "exp_probs_b.bias")
+              .experts("mlp.experts.", "gate_proj", "up_proj", "down_proj")
+              .whole("expert_count", "num_experts")
+              .whole("expert_used_count", "num_experts_per_tok")
+              .whole("expert_feed_forward_length", "moe_intermediate_size")
+              .whole("expert_shared_count", "num_shared_experts", 2)
+              .whole("leading_dense_block_count", "num_dense_layers")
+              .real("expert_weights_scale", "route_scale", 1)
+              .truth("expert_weights_norm", "route_norm", true)
+              .constant("expert_gating_func", SIGMOID)
+              .fixed("route_norm", true, true)
+              .fixed("mup_enabled", true, false)
+              .fixed("attention_bias", false, false)
+              .windows(4)
+              .unrotated(4)
+              .build(),
+          GgufLayouts.common("gpt_oss", "GptOssForCausalLM", "gpt-oss")
+              .without("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+              .modules(
+                  "post_attention_layernorm", "post_attention_norm", "mlp.router", "ffn_gate_inp")
+              .tensor("self_attn.sinks", "attn_sinks.weight")
+              .experts("mlp.experts.", "gate_proj", "up_proj", "down_proj")
+              .whole("expert_count", "num_local_experts", "num_experts")
+              .whole("expert_used_count", "num_experts_per_tok")
+              .whole("expert_feed_forward_length", "intermediate_size")
+              .fixed("attention_bias", true, true)
+              .fixed("swiglu_alpha", 1.702, 1.702)
+              .oneOf("swiglu_limit", 7.0, 7.0, 7)
+              .trait(Trait.YARN)
+              .trait(Trait.FRACTIONAL_YARN)
+              .windows(2)
+              .ownHead()
+              .build(),
+          latent("deepseek_v2", "DeepseekV2ForCausalLM")
+              .constant("expert_gating_func", SOFTMAX)
+              .constant("expert_group_count", 1)
+              .constant("expert_group_used_count", 1)
+              .fixed("topk_method", "greedy", "greedy")
+              .fixed("mlp_bias", false, false)
+              .build(),
+          latent("deepseek_v3", "DeepseekV3ForCausalLM")
+              .tensor("mlp.gate.e_score_correction_bias", "exp_probs_b.bias")
+              .constant("expert_gating_func", SIGMOID)
+              .whole("expert_group_count", "n_group", 1)
+              .whole("expert_group_used_count", "topk_group", 1)
+              .truth("expert_weights_norm", "norm_topk_prob", true)
+              .fixed("rope_interleave", true, true)
               .build());
 
   private MixtureFamilies() {}
 
+  /** Experts as DeepSeek V3 has them, with attention as in Qwen 3. */
+  private static GgufFamily.Builder sigmoid(String type, String modelClass, String architecture) {
+    return deepSeekExperts(GgufLayouts.llamaLike(type, modelClass, architecture))
+        .modules("self_attn.q_norm", "attn_q_norm", "self_attn.k_norm", "attn_k_norm")
+        .tensor("mlp.gate.e_score_correction_bias", "exp_probs_b.bias")
+        .whole("expert_group_count", "n_group", 1)
+        .whole("expert_group_used_count", "topk_group", 1)
+        .constant("expert_gating_func", SIGMOID);
+  }
+
+  private static GgufFamily.Builder deepSeekExperts(GgufFamily.Builder family) {
+    return family
+        .modules("mlp.gate", "ffn_gate_inp")
+        .modules(SHARED)
+        .experts("mlp.experts.", "gate_proj", "up_proj", "down_proj")
+        .whole("expert_count", "n_routed_experts")
+        .whole("expert_used_count", "num_experts_per_tok")
+        .whole("expert_feed_forward_length", "moe_intermediate_size")
+        .whole("expert_shared_count", "n_shared_experts", 1)
+        .whole("leading_dense_block_count", "first_k_dense_replace")
+        .real("expert_weights_scale", "routed_scaling_factor", 1);
+  }
+
+  /** Keys and values from a latent, queries from another. */
+  private static GgufFamily.Builder latent(String type, String modelClass) {
+    return deepSeekExperts(GgufLayouts.llamaLike(type, modelClass, "deepseek2"))
+        .without("self_attn.k_proj", "self_attn.v_proj")
+        .modules(
+            "self_attn.q_a_proj",
+            "attn_q_a",
+            "self_attn.q_a_layernorm",
+            "attn_q_a_norm",
+            "self_attn.q_b_proj",
+            "attn_q_b",
+            "self_attn.kv_a_proj_with_mqa",
+            "attn_kv_a_mqa",
+            "self_attn.kv_a_layernorm",
+            "attn_kv_a_norm",
+            "self_attn.kv_b_proj",
+            "attn_kv_b",
+            "self_attn.k_b_proj",
+            "attn_k_b",
+            "self_attn.v_b_proj",
+            "attn_v_b")
+        .whole("attention.kv_lora_rank", "kv_lora_rank")
+        .fixed("attention_bias", false, false)
+        .trait(Trait.LATENT)
+        .trait(Trait.YARN);
+  }
+
   private static GgufFamily.Builder qwenExperts(GgufFamily.Builder family) {
+    return plainExperts(family).whole("expert_feed_forward_length", "moe_intermediate_size");
+  }
+
+  private static GgufFamily.Builder plainExperts(GgufFamily.Builder family) {
     return family
         .without("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
         .modules("mlp.gate", "ffn_gate_inp")
         .experts("mlp.experts.", "gate_proj", "up_proj", "down_proj")
         .whole("expert_count", "num_experts")
-        .whole("expert_used_count", "num_experts_per_tok")
-        .whole("expert_feed_forward_length", "moe_intermediate_size");
+        .whole("expert_used_count", "num_experts_per_tok");
   }
 }

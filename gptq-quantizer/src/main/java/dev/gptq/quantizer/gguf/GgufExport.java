@@ -13,11 +13,13 @@ import dev.gptq.formats.packed.Elements;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.packed.PackedLinears;
 import dev.gptq.formats.safetensors.StoredTensor;
+import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.Parameters;
 import dev.gptq.models.family.Parameters.Parameter;
 import dev.gptq.models.gguf.GgufPlace;
 import dev.gptq.models.gguf.GgufRows;
+import dev.gptq.models.gguf.LatentHalves;
 import dev.gptq.pack.PackedMatrix;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -217,7 +219,12 @@ public final class GgufExport {
     GgufPlace place = place(model, description, name);
     Optional<PackedMatrix> matrix =
         name.endsWith(".weight") ? modules.find(Parameters.module(name)) : Optional.empty();
-    if (matrix.isPresent()) {
+    Optional<LatentHalves> halves = description.latent(name);
+    if (halves.isPresent()) {
+      addKeys(name, matrix, place, halves.get());
+      addValues(name, matrix, place, halves.get());
+      packed += matrix.isPresent() ? 1 : 0;
+    } else if (matrix.isPresent()) {
       addPacked(Parameters.module(name), matrix.get(), place);
       packed++;
     } else {
@@ -234,14 +241,104 @@ public final class GgufExport {
                     .formatted(model.path(), name, description.architecture())));
   }
 
-  private void addPacked(String module, PackedMatrix matrix, GgufPlace place) {
+  /** Keys of a latent: their groups would lie across the rows of the file, so they are decoded. */
+  private void addKeys(
+      String name, Optional<PackedMatrix> matrix, GgufPlace place, LatentHalves halves) {
+    String module = Parameters.module(name);
+    int latent =
+        matrix.map(PackedMatrix::columns).orElseGet(() -> model.checkpoint().require(name).columns());
+    GgufType type = matrix.isPresent() ? GgufType.F16 : plainType(model.checkpoint().require(name));
+    add(
+        new GgufPlace(LatentHalves.keys(place.name()), "attn_k_b", -1),
+        type,
+        ImmutableList.of((long) halves.heads(), (long) latent, (long) halves.still()),
+        () -> {
+          Optional<PackedMatrix> codes = modules.find(module);
+          return codes.isPresent()
+              ? keys(halves, latent, codes.get())
+              : keys(halves, latent, model.checkpoint().require(name));
+        });
+  }
+
+  private static MemorySegment keys(LatentHalves halves, int latent, PackedMatrix matrix) {
+    MemorySegment keys =
+        Arena.ofAuto().allocate((long) Short.BYTES * halves.heads() * latent * halves.still(), 8);
+    long at = 0;
+    for (int head = 0; head < halves.heads(); head++) {
+      for (int column = 0; column < latent; column++) {
+        for (int channel = 0; channel < halves.still(); channel++) {
+          float weight = matrix.weight(halves.keyRow(head, channel), column);
+          Elements.put(keys, StoredType.F16, at++, weight);
+        }
+      }
+    }
+    return keys;
+  }
+
+  private static MemorySegment keys(LatentHalves halves, int latent, StoredTensor stored) {
+    MemorySegment source = stored.data();
+    long bytes = source.byteSize() / stored.elements();
+    MemorySegment keys =
+        Arena.ofAuto().allocate(bytes * halves.heads() * latent * halves.still(), 8);
+    long at = 0;
+    for (int head = 0; head < halves.heads(); head++) {
+      for (int column = 0; column < latent; column++) {
+        for (int channel = 0; channel < halves.still(); channel++) {
+          long from = (long) halves.keyRow(head, channel) * latent + column;
+          MemorySegment.copy(source, from * bytes, keys, at * bytes, bytes);
+          at++;
+        }
+      }
+    }
+    return keys;
+  }
+
+  private void addValues(
+      String name, Optional<PackedMatrix> matrix, GgufPlace place, LatentHalves halves) {
+    String module = Parameters.module(name);
+    GgufPlace values = new GgufPlace(LatentHalves.values(place.name()), "attn_v_b", -1);
+    int rows = halves.heads() * halves.value();
+    if (matrix.isPresent()) {
+      GgufType type = packedType(module, matrix.get());
+      int columns = matrix.get().columns();
+      weights.merge(type, (long) rows * columns, Long::sum);
+      add(
+          values,
+          type,
+          ImmutableList.of((long) halves.heads(), (long) halves.value(), (long) columns),
+          () ->
+              GgufBlocks.encode(
+                  module, modules.find(module).orElseThrow(), type, rows, halves::valueRow));
+      return;
+    }
+    StoredTensor stored = model.checkpoint().require(name);
+    add(
+        values,
+        plainType(stored),
+        ImmutableList.of((long) halves.heads(), (long) halves.value(), (long) stored.columns()),
+        () -> rows(model.checkpoint().require(name), rows, halves::valueRow));
+  }
+
+  private GgufType packedType(String module, PackedMatrix matrix) {
     ModuleSettings settings = ModuleSettings.of(matrix);
     Optional<GgufType> given = modules.type(module).or(() -> GgufType.of(matrix));
     Optional<String> refusal = GgufType.refusal(settings, matrix.columns());
     if (given.isEmpty() && refusal.isPresent()) {
       throw new BadInputException("%s: %s: GGUF %s".formatted(model.path(), module, refusal.get()));
     }
-    GgufType type = given.orElseGet(() -> GgufType.of(settings));
+    return given.orElseGet(() -> GgufType.of(settings));
+  }
+
+  private static GgufType plainType(StoredTensor stored) {
+    return GgufType.of(stored.type())
+        .orElseThrow(() ->
+            new BadInputException(
+                "%s: tensor %s is neither F32, F16 nor BF16"
+                    .formatted(stored.file(), stored.describe())));
+  }
+
+  private void addPacked(String module, PackedMatrix matrix, GgufPlace place) {
+    GgufType type = packedType(module, matrix);
     weights.merge(type, (long) matrix.rows() * matrix.columns(), Long::sum);
     add(
         place,
@@ -253,6 +350,12 @@ public final class GgufExport {
   private void addPlain(String name, GgufPlace place) {
     StoredTensor stored = model.checkpoint().require(name);
     boolean vector = stored.shape().size() == 1;
+    if (place.isConvolution()) {
+      ImmutableList<Long> shape =
+          ImmutableList.of(stored.shape().getFirst(), stored.shape().getLast());
+      add(place, GgufType.F32, shape, () -> floats(stored, name, place));
+      return;
+    }
     if (vector || place.isRouter() || place.isNorm() || place.isPositions()) {
       ImmutableList<Long> shape =
           GgufRows.isVector(place.stem())
@@ -267,19 +370,17 @@ public final class GgufExport {
       add(place, rounded.get(), stored.shape(), () -> GgufRounding.of(stored, rounded.get()));
       return;
     }
-    GgufType type =
-        GgufType.of(stored.type())
-            .orElseThrow(() ->
-                new BadInputException(
-                    "%s: tensor %s is neither F32, F16 nor BF16"
-                        .formatted(stored.file(), stored.describe())));
+    GgufType type = plainType(stored);
     String module = Parameters.module(name);
     boolean transposed = description.order().isTransposed(module);
     add(
         place,
         type,
         transposed ? stored.shape().reverse() : stored.shape(),
-        () -> transposed ? columns(stored, order(module)) : rows(stored, order(module)));
+        () ->
+            transposed
+                ? columns(stored, order(module))
+                : rows(stored, stored.rows(), order(module)));
   }
 
   private void add(
@@ -315,11 +416,11 @@ public final class GgufExport {
         .orElse(row -> row);
   }
 
-  private static MemorySegment rows(StoredTensor stored, IntUnaryOperator order) {
+  private static MemorySegment rows(StoredTensor stored, int count, IntUnaryOperator order) {
     MemorySegment source = stored.data();
     long bytes = source.byteSize() / stored.rows();
-    MemorySegment rows = Arena.ofAuto().allocate(source.byteSize(), 8);
-    for (int row = 0; row < stored.rows(); row++) {
+    MemorySegment rows = Arena.ofAuto().allocate(bytes * count, 8);
+    for (int row = 0; row < count; row++) {
       MemorySegment.copy(source, order.applyAsInt(row) * bytes, rows, row * bytes, bytes);
     }
     return rows;

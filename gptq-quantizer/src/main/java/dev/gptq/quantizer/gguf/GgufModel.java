@@ -9,7 +9,9 @@ import dev.gptq.formats.gguf.GgufMetadata;
 import dev.gptq.models.Model;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.config.RopeParameters;
+import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.Families;
+import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Parameters;
 import dev.gptq.models.family.RopeSpec;
 import dev.gptq.models.family.Step;
@@ -17,6 +19,7 @@ import dev.gptq.models.gguf.GgufFamilies;
 import dev.gptq.models.gguf.GgufFamily;
 import dev.gptq.models.gguf.GgufOrder;
 import dev.gptq.models.gguf.GgufPlace;
+import dev.gptq.models.gguf.LatentHalves;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -27,6 +30,12 @@ import tools.jackson.databind.json.JsonMapper;
 
 /** What a GGUF file says of a model's architecture. */
 final class GgufModel {
+  private static final String KEY_HEADS = "attention.head_count_kv";
+  private static final String LEADING_DENSE = "leading_dense_block_count";
+
+  /** Blocks of the models whose queries have no latent. */
+  private static final ImmutableList<Integer> LITE = ImmutableList.of(26, 27);
+
   private final Model model;
   private final ModelConfig config;
   private final GgufFamily family;
@@ -109,6 +118,10 @@ final class GgufModel {
     if (family.has(GgufFamily.Trait.WHOLE_HEADS) && !whole) {
       throw refused("head_dim is %d with %d heads".formatted(config.headDim(), heads));
     }
+    int keys = attention().spec().keyValueHeads();
+    if (family.has(GgufFamily.Trait.SINGLE_KEYS) && heads != keys) {
+      throw refused("%d heads of keys are for %d of queries".formatted(keys, heads));
+    }
     int blocks = model.spec().blocks().size();
     for (int layer = 0; layer < blocks; layer++) {
       boolean windowed = family.windows() > 0 && (layer + 1) % family.windows() != 0;
@@ -119,7 +132,7 @@ final class GgufModel {
         }
       }
       boolean rotated = !ropes(layer).isEmpty();
-      if (rotated == (family.unrotated() > 0 && (layer + 1) % family.unrotated() == 0)) {
+      if (attends(model.spec().blocks().get(layer)) && rotated == (family.unrotated() > 0 && (layer + 1) % family.unrotated() == 0)) {
         throw refused(
             "positions of layer %d are %srotated".formatted(layer, rotated ? "" : "not "));
       }
@@ -127,13 +140,56 @@ final class GgufModel {
     if (family.unrotated() != 1) {
       checkRope();
     }
+    if (!family.experts().isEmpty()) {
+      checkExperts();
+    }
+    if (family.has(GgufFamily.Trait.LATENT)) {
+      checkLatent();
+    }
     if (family.has(GgufFamily.Trait.QUERY_SCALAR)) {
       checkScores(blocks);
     }
   }
 
+  /** Behind the blocks that have none, of which there may be none, all have experts. */
+  private void checkExperts() {
+    int dense = leadingDense();
+    boolean counted =
+        family.settings().stream().anyMatch(setting -> setting.key().equals(LEADING_DENSE));
+    int others = (int) model.spec().blocks().stream().filter(b -> !b.hasExperts()).count();
+    if (others != dense || (dense > 0 && !counted)) {
+      throw refused("some blocks have experts and some have not");
+    }
+  }
+
+  private int leadingDense() {
+    return (int)
+        model.spec().blocks().stream().takeWhile(block -> !block.hasExperts()).count();
+  }
+
+  private boolean isYarn() {
+    return family.has(GgufFamily.Trait.YARN) && config.rope().type().equals("yarn");
+  }
+
+  /** llama.cpp takes the factor on cosine and sine for the usual one, and latents have none. */
+  private void checkYarn(RopeSpec rope) {
+    RopeParameters said = config.rope();
+    boolean latent = family.has(GgufFamily.Trait.LATENT);
+    double usual = latent ? 1 : 1 + 0.1 * Math.log(said.factor());
+    if (Math.abs(rope.factor() - usual) > 1e-6) {
+      throw refused("the factor on cosine and sine is %s and not %s".formatted(rope.factor(), usual));
+    }
+    if (said.truncate() == family.has(GgufFamily.Trait.FRACTIONAL_YARN)) {
+      throw refused("truncate is " + said.truncate());
+    }
+  }
+
   private void checkRope() {
     RopeSpec rope = rope();
+    if (isYarn()) {
+      checkYarn(rope);
+      return;
+    }
     if (rope.factor() != 1 || rope.beyond().isPresent()) {
       throw refused("rotary positions are of the type " + config.rope().type());
     }
@@ -245,7 +301,7 @@ final class GgufModel {
 
   /** By what each frequency is divided, unless all are by one. */
   Optional<float[]> stretches() {
-    if (family.unrotated() == 1) {
+    if (family.unrotated() == 1 || isYarn()) {
       return Optional.empty();
     }
     ImmutableDoubleArray frequencies = rope().frequencies();
@@ -264,14 +320,27 @@ final class GgufModel {
     String a = family.architecture() + ".";
     for (GgufFamily.Setting setting : family.settings()) {
       String key = a + setting.key();
+      if (setting.key().equals(KEY_HEADS) && !model.spec().blocks().stream().allMatch(this::attends)) {
+        metadata.putInts(key, keyHeads());
+        continue;
+      }
       switch (setting.kind()) {
         case WHOLE -> metadata.put(key, whole(setting));
         case REAL -> real(setting).ifPresent(value -> metadata.put(key, value.floatValue()));
         case TRUTH -> truth(setting).ifPresent(value -> metadata.put(key, value.booleanValue()));
+        case PRODUCT -> product(setting).ifPresent(value -> metadata.put(key, value.intValue()));
       }
     }
-    metadata.put(a + "attention.key_length", config.headDim());
-    metadata.put(a + "attention.value_length", config.headDim());
+    family.constants().forEach((key, value) -> metadata.put(a + key, value.intValue()));
+    if (family.has(GgufFamily.Trait.LATENT)) {
+      describeLatent(metadata, a);
+    } else {
+      metadata.put(a + "attention.key_length", config.headDim());
+      metadata.put(a + "attention.value_length", config.headDim());
+    }
+    if (isYarn()) {
+      describeYarn(metadata, a + "rope.scaling.");
+    }
     if (family.unrotated() != 1) {
       metadata.put(a + "rope.freq_base", (float) theta());
       metadata.put(a + "rope.dimension_count", rotated());
@@ -283,6 +352,58 @@ final class GgufModel {
     if (family.localRope() > 0) {
       metadata.put(a + "rope.freq_base_swa", (float) localTheta());
     }
+  }
+
+  /** Where queries have no latent llama.cpp knows the models by their blocks and tokens. */
+  private void checkLatent() {
+    boolean known =
+        LITE.contains(model.spec().blocks().size())
+            || (model.spec().blocks().size() == 48 && model.spec().vocabulary() == 128_256);
+    boolean has = config.optionalInt("q_lora_rank").isPresent();
+    if (has == known) {
+      throw refused(
+          "q_lora_rank is %s with %d blocks"
+              .formatted(has ? "there" : "absent", model.spec().blocks().size()));
+    }
+  }
+
+  /** llama.cpp sees one head of keys and values, the latent. */
+  private void describeLatent(GgufMetadata metadata, String a) {
+    int latent = config.intValue("kv_lora_rank");
+    int rotated = config.intValue("qk_rope_head_dim");
+    config
+        .optionalInt("q_lora_rank")
+        .ifPresent(rank -> metadata.put(a + "attention.q_lora_rank", rank));
+    metadata.put(a + "attention.key_length", latent + rotated);
+    metadata.put(a + "attention.value_length", latent);
+    metadata.put(a + "attention.key_length_mla", config.intValue("qk_nope_head_dim") + rotated);
+    metadata.put(a + "attention.value_length_mla", config.intValue("v_head_dim"));
+  }
+
+  private void describeYarn(GgufMetadata metadata, String prefix) {
+    RopeParameters rope = config.rope();
+    metadata.put(prefix + "type", "yarn");
+    metadata.put(prefix + "factor", (float) rope.factor());
+    metadata.put(
+        prefix + "original_context_length",
+        rope.originalMaxPosition().orElse(model.spec().context()));
+    metadata.put(prefix + "yarn_beta_fast", (float) rope.betaFast());
+    metadata.put(prefix + "yarn_beta_slow", (float) rope.betaSlow());
+    if (family.has(GgufFamily.Trait.LATENT) && rope.mscaleAllDim() != 0) {
+      metadata.put(prefix + "yarn_log_multiplier", (float) (0.1 * rope.mscaleAllDim()));
+    }
+  }
+
+  /** How keys and values are made from a latent, if they are. */
+  Optional<LatentHalves> latent(String tensor) {
+    return family.has(GgufFamily.Trait.LATENT)
+            && tensor.endsWith(LatentHalves.MODULE + ".weight")
+        ? Optional.of(
+            new LatentHalves(
+                config.heads("num_attention_heads"),
+                config.intValue("qk_nope_head_dim"),
+                config.intValue("v_head_dim")))
+        : Optional.empty();
   }
 
   private double localTheta() {
@@ -300,17 +421,55 @@ final class GgufModel {
       case "block_count" -> model.spec().blocks().size();
       case "context_length" -> model.spec().context();
       case "attention.head_count" -> attention().spec().heads();
-      case "attention.head_count_kv" -> attention().spec().keyValueHeads();
+      case KEY_HEADS ->
+          family.has(GgufFamily.Trait.LATENT) ? 1 : attention().spec().keyValueHeads();
+      case LEADING_DENSE -> leadingDense();
       case "feed_forward_length" -> inner(setting);
-      case "expert_count" -> config.anyInt(name, "num_local_experts");
-      case "rope.scaling.original_context_length" -> config.intValue(name, model.spec().context());
-      default -> config.anyInt(setting.names().toArray(String[]::new));
+      case "expert_count" -> config.anyInt(with(setting.names(), "num_local_experts"));
+      case "rope.scaling.original_context_length" ->
+          config.intValue(name, model.spec().context());
+      default ->
+          setting.fallback().isPresent() && !config.has(name)
+              ? (Integer) setting.fallback().get()
+              : config.anyInt(setting.names().toArray(String[]::new));
     };
+  }
+
+  private static String[] with(ImmutableList<String> names, String more) {
+    return ImmutableList.<String>builder().addAll(names).add(more).build().toArray(String[]::new);
+  }
+
+  /** A product of which no factor is absent or zero. */
+  private Optional<Integer> product(GgufFamily.Setting setting) {
+    int product =
+        setting.names().stream()
+            .mapToInt(name -> config.intValue(name, 0))
+            .reduce(1, Math::multiplyExact);
+    return Optional.of(product).filter(value -> value > 0);
+  }
+
+  private boolean attends(BlockSpec block) {
+    return block.steps().stream().anyMatch(Step.Attention.class::isInstance);
+  }
+
+  /** Heads of keys of each block, none where something else is in place of attention. */
+  private ImmutableList<Integer> keyHeads() {
+    return model.spec().blocks().stream()
+        .map(block -> attends(block) ? attention().spec().keyValueHeads() : 0)
+        .collect(ImmutableList.toImmutableList());
   }
 
   /** Older models have a feed-forward layer four times as wide as the model. */
   private int inner(GgufFamily.Setting setting) {
     String name = setting.name();
+    if (family.has(GgufFamily.Trait.SHORT_CONVOLUTIONS)) {
+      return model.spec().blocks().stream()
+          .flatMap(BlockSpec::linears)
+          .filter(linear -> "ffn_up".equals(family.modules().get(linear.module())))
+          .findFirst()
+          .map(LinearSpec::outputs)
+          .orElseGet(() -> config.intValue(name));
+    }
     return config.has(name) ? config.intValue(name) : 4 * model.spec().hidden();
   }
 
