@@ -5,6 +5,7 @@
 #include "convert.cu"
 #include "cross_entropy.cu"
 #include "diagonal.cu"
+#include "divergence.cu"
 #include "gather.cu"
 #include "norm.cu"
 #include "packed_mma.cu"

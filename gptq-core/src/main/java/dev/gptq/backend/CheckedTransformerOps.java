@@ -243,6 +243,21 @@ record CheckedTransformerOps(TransformerOps delegate, DType activation) implemen
     delegate.crossEntropy(logits, targets, loss);
   }
 
+  @Override
+  public void divergence(Tensor logits, Tensor base, Tensor targets, Tensor found) {
+    Shapes.of("divergence")
+        .type("logits", logits, DType.F32)
+        .rowMajor("logits", logits)
+        .type("base", base, DType.F32)
+        .rowMajor("base", base)
+        .shape("base", base, logits.rows(), logits.columns())
+        .index("targets", targets, logits.rows())
+        .type("found", found, DType.F32)
+        .rowMajor("found", found)
+        .shape("found", found, 4, logits.rows());
+    delegate.divergence(logits, base, targets, found);
+  }
+
   private static void states(Shapes shapes, Tensor q, Tensor state, int sequences, int heads) {
     shapes
         .type("state", state, DType.F32)

@@ -183,4 +183,27 @@ public interface TransformerOps {
    * activation type, targets I32 1 × t, loss F32 1 × t.
    */
   void crossEntropy(Tensor logits, Tensor targets, Tensor loss);
+
+  /**
+   * How predictions differ from those of another model, position by position: with {@code p =
+   * softmax(base[t])}, {@code q = softmax(logits[t])} and {@code n = targets[t]}
+   *
+   * <pre>
+   *   found[0][t] ← Σ p·ln(p / q), without the terms of p = 0
+   *   found[1][t] ← −ln p_n
+   *   found[2][t] ← ln(p_n / q_n)
+   *   found[3][t] ← 1 if the first of the largest elements is the same in both, else 0
+   * </pre>
+   *
+   * <p>The first is accurate in proportion to itself, and the third in proportion to the first and
+   * to what sets apart the differences of logits: both would be lost in logarithms of sums, which
+   * cancel where predictions are near. NaN among the logits makes the first and the third NaN, and
+   * among those of the base the second.
+   *
+   * @param logits F32, t × vocabulary; an element may be −∞, for p = 0
+   * @param base F32, t × vocabulary
+   * @param targets I32, 1 × t
+   * @param found out, F32, 4 × t
+   */
+  void divergence(Tensor logits, Tensor base, Tensor targets, Tensor found);
 }

@@ -318,6 +318,52 @@ final class ReferenceTransformerOps implements TransformerOps {
     RowArrays.store(losses, loss);
   }
 
+  @Override
+  public void divergence(Tensor logits, Tensor base, Tensor targets, Tensor found) {
+    int n = logits.columns();
+    float[] l = RowArrays.load(logits);
+    float[] b = RowArrays.load(base);
+    int[] target = RowArrays.loadInts(targets);
+    int count = target.length;
+    float[] values = new float[4 * count];
+    for (int t = 0; t < count; t++) {
+      int from = t * n;
+      int top = first(l, from, n);
+      int topOfBase = first(b, from, n);
+      double ln = lnSum(l, from, n, l[top]);
+      double lnOfBase = lnSum(b, from, n, b[topOfBase]);
+      double divergence = 0;
+      for (int i = from; i < from + n; i++) {
+        double lnP = b[i] - lnOfBase;
+        double p = Math.exp(lnP);
+        divergence += p == 0 ? 0 : p * (lnP - (l[i] - ln));
+      }
+      double loss = lnOfBase - b[from + target[t]];
+      values[t] = (float) divergence;
+      values[count + t] = (float) loss;
+      values[2 * count + t] = (float) (ln - l[from + target[t]] - loss);
+      values[3 * count + t] = top == topOfBase ? 1 : 0;
+    }
+    RowArrays.store(values, found);
+  }
+
+  /** The first of the largest elements. */
+  private static int first(float[] x, int from, int count) {
+    int first = from;
+    for (int i = from + 1; i < from + count; i++) {
+      first = x[i] > x[first] ? i : first;
+    }
+    return first;
+  }
+
+  private static double lnSum(float[] x, int from, int count, double most) {
+    double sum = 0;
+    for (int i = from; i < from + count; i++) {
+      sum += Math.exp(x[i] - most);
+    }
+    return Math.log(sum) + most;
+  }
+
   private static void map(Tensor x, DoubleUnaryOperator f, Tensor y) {
     float[] v = RowArrays.load(x);
     for (int i = 0; i < v.length; i++) {

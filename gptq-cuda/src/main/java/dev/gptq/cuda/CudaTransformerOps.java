@@ -361,6 +361,24 @@ final class CudaTransformerOps implements TransformerOps {
     }
   }
 
+  @Override
+  public void divergence(Tensor logits, Tensor base, Tensor targets, Tensor found) {
+    CudaTensor t = context.tensor(logits);
+    kernels
+        .arguments()
+        .add(t)
+        .add(context.tensor(base))
+        .add(context.tensor(targets))
+        .add(context.tensor(found));
+    if (!t.isEmpty()) {
+      kernels.launch(
+          KernelImages.TOLERANT,
+          "divergence",
+          Geometry.of(t.rows(), reducingThreads(t.columns())),
+          "divergence");
+    }
+  }
+
   static int reducingThreads(int elements) {
     int warps = Math.ceilDiv(elements, WARP * ELEMENTS_A_THREAD);
     return WARP * Math.clamp(warps, 1, MAX_THREADS / WARP);

@@ -81,7 +81,7 @@ final class SimdGradientOps implements GradientOps {
         l,
         (from, to) -> {
           for (int t = from; t < to; t++) {
-            float value = (float) DivergenceRow.run(l, b, d, t);
+            float value = (float) DivergenceGradientRow.run(l, b, d, t);
             out.segment().set(Lanes.FLOAT, out.at(0, t), value);
           }
         });

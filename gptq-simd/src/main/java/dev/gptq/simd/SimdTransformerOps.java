@@ -282,6 +282,21 @@ final class SimdTransformerOps implements TransformerOps {
         });
   }
 
+  @Override
+  public void divergence(Tensor logits, Tensor base, Tensor targets, Tensor found) {
+    Matrix l = Activations.rows("logits", logits);
+    Matrix b = Activations.rows("base", base);
+    Matrix out = Activations.rows("found", found);
+    int[] target = Indices.of(targets);
+    forRows(
+        l,
+        (from, to) -> {
+          for (int t = from; t < to; t++) {
+            DivergenceRow.run(l, b, target[t], out, t);
+          }
+        });
+  }
+
   private void forRows(Matrix m, Execution.Range body) {
     int step = Math.max(1, GRAIN / Math.max(1, m.columns()));
     execution.forRanges(m.rows(), step, body);

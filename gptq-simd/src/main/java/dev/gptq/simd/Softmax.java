@@ -25,6 +25,22 @@ final class Softmax {
     return most;
   }
 
+  /** The index of the first of the floats that equals {@code value}, {@code count} if none does. */
+  static int first(MemorySegment segment, long offset, int count, float value) {
+    int j = 0;
+    for (; j <= count - Lanes.COUNT; j += Lanes.COUNT) {
+      VectorMask<Float> same =
+          Lanes.load(segment, offset + 4L * j).compare(VectorOperators.EQ, value);
+      if (same.anyTrue()) {
+        return j + same.firstTrue();
+      }
+    }
+    while (j < count && segment.get(Lanes.FLOAT, offset + 4L * j) != value) {
+      j++;
+    }
+    return j;
+  }
+
   /** {@code Σ e^(x − shift)}; every partial sum has at most 64 terms before it is widened. */
   static double sumExp(MemorySegment segment, long offset, int count, float shift) {
     double total = 0;

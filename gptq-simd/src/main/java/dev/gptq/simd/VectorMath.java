@@ -69,12 +69,22 @@ final class VectorMath {
 
   /** {@code (e^r − 1 − r)/r²}: the Taylor series, whose rest is under 1e-8 with e^r to r⁷. */
   private static FloatVector series(FloatVector r) {
-    FloatVector p = constant(1f / 5040);
-    p = p.fma(r, constant(1f / 720));
+    return series(constant(1f / 5040), r);
+  }
+
+  /** The same with {@code last} for 1/5040 and what follows. */
+  private static FloatVector series(FloatVector last, FloatVector r) {
+    FloatVector p = last.fma(r, constant(1f / 720));
     p = p.fma(r, constant(1f / 120));
     p = p.fma(r, constant(1f / 24));
     p = p.fma(r, constant(1f / 6));
     return p.fma(r, constant(0.5f));
+  }
+
+  /** {@code (e^u − 1 − u)/u²} for |u| ≤ ½: the Taylor series, whose rest is under 1e-8. */
+  static FloatVector excessOverSquare(FloatVector u) {
+    FloatVector p = constant(1f / 362880).fma(u, constant(1f / 40320));
+    return series(p.fma(u, constant(1f / 5040)), u);
   }
 
   /** {@code 2^n} for integral lanes. */

@@ -142,6 +142,9 @@ final class ThreadsTest {
     Tensor targets = scope.upload(new int[TOKENS]);
     backend.transformer().crossEntropy(narrow, targets, loss);
     digests.put("crossEntropy", hash(loss));
+    Tensor found = scope.rowMajor(DType.F32, 4, TOKENS);
+    backend.transformer().divergence(narrow, x.columns(0, FEATURES - 3), targets, found);
+    digests.put("divergence", hash(found));
     backend.gradients().rmsNormGradient(x, gain, 1e-5f, x, y);
     digests.put("rmsNormGradient", hash(y));
     backend.gradients().layerNormGradient(x, gain, 1e-5f, x, y);

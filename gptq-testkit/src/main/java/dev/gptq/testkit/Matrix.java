@@ -108,6 +108,13 @@ final class Matrix {
     return new Matrix(type, layout, rows, columns, Arrays.stream(values).map(Math::abs).toArray());
   }
 
+  /** The differences of the elements from those of another matrix, rounded to the type. */
+  Matrix minus(Matrix other) {
+    double[] differences = values.clone();
+    Arrays.setAll(differences, i -> values[i] - other.values[i]);
+    return new Matrix(type, layout, rows, columns, differences);
+  }
+
   /** Index of an element in memory order. */
   int index(int row, int column) {
     return layout == Layout.ROW_MAJOR ? row * columns + column : column * rows + row;

@@ -466,4 +466,64 @@ public abstract class TransformerConformance extends Conformance {
       }
     }
   }
+
+  /**
+   * Predictions from as near as those of 8 bits to such that have nothing to do with each other.
+   */
+  @Test
+  void divergence() {
+    for (int[] s : new int[][] {{1, 1}, {1, 2}, {3, 7}, {5, 33}, {17, 129}, {2, 5003}}) {
+      for (double noise : new double[] {0, 1e-4, 0.01, 0.3, 2, 30}) {
+        Matrix base = inputs().normal(F32, s[0], s[1], 3, 4);
+        divergence(base, base.minus(inputs().normal(F32, s[0], s[1], 0.125, noise)), s);
+      }
+    }
+  }
+
+  /** Tokens that one of the models, or both, can never predict. */
+  @Test
+  void divergenceOfImpossibleTokens() {
+    int[] shape = {4, 77};
+    Matrix base = inputs().normal(F32, 4, 77, 0, 3);
+    Matrix logits = base.minus(inputs().normal(F32, 4, 77, 0, 0.1));
+    for (int t = 0; t < 4; t++) {
+      int from = 77 * t;
+      base.values()[from + 3] = Double.NEGATIVE_INFINITY;
+      base.values()[from + 76] = Double.NEGATIVE_INFINITY;
+      logits.values()[from + 76] = Double.NEGATIVE_INFINITY;
+    }
+    logits.values()[2 * 77 + 5] = Double.NEGATIVE_INFINITY;
+    divergence(base, logits, shape);
+  }
+
+  private void divergence(Matrix base, Matrix logits, int[] s) {
+    Matrix targets = inputs().indices(s[0], Math.min(s[1], 3));
+    double change = largestFinite(logits.minus(base));
+    Operation operation =
+        activations("divergence by " + change + " of " + base)
+            .in("logits", logits)
+            .in("base", base)
+            .in("targets", targets)
+            .out("found", F32, ROW_MAJOR, 4, s[0]);
+    Operation.Call call =
+        (backend, t, scope) ->
+            backend
+                .transformer()
+                .divergence(t.get("logits"), t.get("base"), t.get("targets"), t.get("found"));
+    Matrix found = operation.expect(call).get("found");
+    double[] magnitude = new double[4 * s[0]];
+    double largest = largestFinite(base) + largestFinite(logits);
+    for (int t = 0; t < s[0]; t++) {
+      // The oracle's own rounding shows where the divergence is next to nothing.
+      double divergence = found.at(0, t) + 1e-8;
+      magnitude[t] = divergence;
+      magnitude[s[0] + t] = 1 + largest;
+      magnitude[2 * s[0] + t] = change + (divergence < 0.4 ? divergence : 1 + largest);
+    }
+    operation.isWithin(Tolerance.dot(s[1]), Matrix.of(4, s[0], magnitude), call);
+  }
+
+  private static double largestFinite(Matrix m) {
+    return Arrays.stream(m.values()).filter(Double::isFinite).map(Math::abs).max().orElse(0);
+  }
 }

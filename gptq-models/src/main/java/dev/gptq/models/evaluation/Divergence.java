@@ -8,6 +8,7 @@ import dev.gptq.models.forward.TextModel;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.IntConsumer;
+import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 
 /**
@@ -36,9 +37,6 @@ public record Divergence(
   public static final ImmutableDoubleArray PERCENTILES =
       ImmutableDoubleArray.of(0.1, 1, 50, 99, 99.9);
 
-  /** Logits of both models that are held on the host at a time. */
-  private static final int HELD = 1 << 24;
-
   /** A mean and its standard error, positions taken as independent. */
   public record Estimate(double mean, double standardError) {
     private static Estimate of(double[] values) {
@@ -51,86 +49,47 @@ public record Divergence(
   /** What is known of each position. */
   static final class Positions {
     private final int length;
-    private final int vocabulary;
     private final double[] kl;
     private final double[] same;
     private final double[] change;
     private final double[] baseLoss;
-    private final double[] loss;
+    private final double[] lossChange;
     private int windows;
 
-    Positions(int count, int length, int vocabulary) {
+    Positions(int count, int length) {
       this.length = length;
-      this.vocabulary = vocabulary;
       kl = new double[count];
       same = new double[count];
       change = new double[count];
       baseLoss = new double[count];
-      loss = new double[count];
+      lossChange = new double[count];
     }
 
     /** Compares what two models make of the next windows. */
-    void compare(List<int[]> batch, Predictions.Part base, Predictions.Part model) {
+    void compare(List<int[]> batch, Outputs base, Outputs model) {
       int first = windows;
-      int tokens = batch.size() * length;
-      int chunk = Math.max(1, HELD / vocabulary);
-      for (int from = 0; from < tokens; from += chunk) {
-        int start = from;
-        int to = Math.min(from + chunk, tokens);
-        float[] baseLogits = base.of(from, to);
-        float[] logits = model.of(from, to);
-        IntStream.range(from, to)
-            .parallel()
-            .filter(t -> t % length + 1 < length)
-            .forEach(t ->
-                compare(
-                    (first + t / length) * (length - 1) + t % length,
-                    batch.get(t / length)[t % length + 1],
-                    baseLogits,
-                    logits,
-                    (t - start) * vocabulary));
-      }
+      model.compare(
+          base,
+          (position, divergence, ofBase, more, sameTop) -> {
+            int window = first + position / length;
+            Sound.require(ofBase, "the model that is compared with", window);
+            Sound.require(more, "the model", window);
+            Sound.require(divergence, "the model", window);
+            int i = window * (length - 1) + position % length;
+            kl[i] = divergence;
+            baseLoss[i] = ofBase;
+            lossChange[i] = more;
+            same[i] = sameTop ? 1 : 0;
+            change[i] = Math.exp(-ofBase) * Math.expm1(-more);
+          });
       windows += batch.size();
-      for (int i = first * (length - 1); i < windows * (length - 1); i++) {
-        Sound.require(baseLoss[i], "the model that is compared with", i / (length - 1));
-        Sound.require(loss[i], "the model", i / (length - 1));
-        Sound.require(kl[i], "the model", i / (length - 1));
-      }
     }
 
-    /** Compares two rows of logits. */
-    private void compare(int position, int next, float[] base, float[] model, int from) {
-      int top = from;
-      int baseTop = from;
-      for (int i = from + 1; i < from + vocabulary; i++) {
-        baseTop = base[i] > base[baseTop] ? i : baseTop;
-        top = model[i] > model[top] ? i : top;
-      }
-      double baseSum = 0;
-      double sum = 0;
-      double weighted = 0;
-      for (int i = from; i < from + vocabulary; i++) {
-        double p = Math.exp((double) base[i] - base[baseTop]);
-        baseSum += p;
-        weighted += p * (((double) base[i] - base[baseTop]) - ((double) model[i] - model[top]));
-        sum += Math.exp((double) model[i] - model[top]);
-      }
-      double lnBase = Math.log(baseSum);
-      double ln = Math.log(sum);
-      kl[position] = weighted / baseSum - lnBase + ln;
-      same[position] = baseTop == top ? 1 : 0;
-      baseLoss[position] = lnBase - ((double) base[from + next] - base[baseTop]);
-      loss[position] = ln - ((double) model[from + next] - model[top]);
-      change[position] = Math.exp(-loss[position]) - Math.exp(-baseLoss[position]);
-    }
-
-    private static double perplexity(double[] losses, String whose) {
-      return Sound.require(Math.exp(Arrays.stream(losses).average().orElseThrow()), whose);
+    private static double perplexity(DoubleStream losses, String whose) {
+      return Sound.require(Math.exp(losses.average().orElseThrow()), whose);
     }
 
     Divergence summary() {
-      double[] difference = new double[loss.length];
-      Arrays.setAll(difference, i -> loss[i] - baseLoss[i]);
       double[] sorted = change.clone();
       Arrays.sort(sorted);
       ImmutableDoubleArray.Builder percentiles = ImmutableDoubleArray.builder();
@@ -138,12 +97,14 @@ public record Divergence(
           p -> percentiles.add(sorted[(int) Math.rint(p / 100 * (sorted.length - 1))]));
       return new Divergence(
           Estimate.of(kl),
-          Estimate.of(difference),
+          Estimate.of(lossChange),
           Estimate.of(same),
           Math.sqrt(Arrays.stream(change).map(c -> c * c).average().orElseThrow()),
           percentiles.build(),
-          perplexity(loss, "the model"),
-          perplexity(baseLoss, "the model that is compared with"));
+          perplexity(
+              IntStream.range(0, baseLoss.length).mapToDouble(i -> baseLoss[i] + lossChange[i]),
+              "the model"),
+          perplexity(Arrays.stream(baseLoss), "the model that is compared with"));
     }
   }
 
@@ -164,8 +125,7 @@ public record Divergence(
         model.spec().vocabulary());
     int length = windows.getFirst().length;
     Preconditions.checkArgument(length > 1, "a window of one token predicts nothing");
-    Positions positions =
-        new Positions(Math.multiplyExact(windows.size(), length - 1), length, vocabulary);
+    Positions positions = new Positions(Math.multiplyExact(windows.size(), length - 1), length);
     List<List<int[]>> batches = Perplexity.batches(windows);
     BothProgress both = new BothProgress(progress);
     try (TextModel.Reading baseReading = base.read(batches, both::base);
@@ -173,7 +133,7 @@ public record Divergence(
       for (List<int[]> batch : batches) {
         try (Outputs baseOutputs = baseReading.next();
             Outputs outputs = reading.next()) {
-          positions.compare(batch, baseOutputs::logits, outputs::logits);
+          positions.compare(batch, baseOutputs, outputs);
         }
       }
     }

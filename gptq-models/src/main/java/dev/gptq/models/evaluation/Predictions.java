@@ -3,66 +3,65 @@ package dev.gptq.models.evaluation;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.models.forward.Outputs;
 import dev.gptq.models.forward.TextModel;
-import java.util.Arrays;
 import java.util.List;
 
 /**
- * The logits of a model for a few windows of text, kept on the host so that changes to the model
- * can be compared with what it was.
+ * What a model predicts for a few windows of text, kept so that changes to its blocks can be
+ * compared with what it was: of each token what the last block leaves behind, of which logits are
+ * made anew by the model's head, which must stay as it is.
  */
-public final class Predictions {
-  private final int vocabulary;
-  private final ImmutableList<Batch> batches;
+public final class Predictions implements AutoCloseable {
+  private final List<List<int[]>> batches;
+  private final TextModel.Reading reading;
+  private final ImmutableList<Outputs> outputs;
 
-  private Predictions(int vocabulary, ImmutableList<Batch> batches) {
-    this.vocabulary = vocabulary;
+  private Predictions(
+      List<List<int[]>> batches, TextModel.Reading reading, ImmutableList<Outputs> outputs) {
     this.batches = batches;
-  }
-
-  private record Batch(List<int[]> windows, Part logits) {}
-
-  /** Logits of positions from … to−1 of a batch: positions × vocabulary. */
-  interface Part {
-    float[] of(int from, int to);
+    this.reading = reading;
+    this.outputs = outputs;
   }
 
   /**
-   * Runs a model. Takes {@code 4·windows·length·vocabulary} bytes.
+   * Runs a model, which must not be closed before what is returned.
    *
    * @param windows of equal length
    */
   public static Predictions of(TextModel model, ImmutableList<int[]> windows) {
-    int vocabulary = model.spec().vocabulary();
     List<List<int[]>> batches = Perplexity.batches(windows);
-    ImmutableList.Builder<Batch> kept = ImmutableList.builder();
-    try (TextModel.Reading reading = model.read(batches, done -> {})) {
-      for (List<int[]> batch : batches) {
-        try (Outputs outputs = reading.next()) {
-          float[] all = outputs.logits(0, batch.size() * batch.getFirst().length);
-          kept.add(
-              new Batch(
-                  batch,
-                  (from, to) -> Arrays.copyOfRange(all, from * vocabulary, to * vocabulary)));
-        }
+    TextModel.Reading reading = model.read(batches, done -> {});
+    boolean read = false;
+    try {
+      ImmutableList<Outputs> outputs =
+          batches.stream().map(_ -> reading.next()).collect(ImmutableList.toImmutableList());
+      read = true;
+      return new Predictions(batches, reading, outputs);
+    } finally {
+      if (!read) {
+        reading.close();
       }
     }
-    return new Predictions(vocabulary, kept.build());
   }
 
   /** The mean KL divergence of a model from these predictions. */
   public double divergence(TextModel model) {
-    int length = batches.getFirst().windows().getFirst().length;
-    int windows = batches.stream().mapToInt(batch -> batch.windows().size()).sum();
+    int length = batches.getFirst().getFirst().length;
+    int windows = batches.stream().mapToInt(List::size).sum();
     Divergence.Positions positions =
-        new Divergence.Positions(Math.multiplyExact(windows, length - 1), length, vocabulary);
-    try (TextModel.Reading reading =
-        model.read(batches.stream().map(Batch::windows).toList(), done -> {})) {
-      for (Batch batch : batches) {
-        try (Outputs outputs = reading.next()) {
-          positions.compare(batch.windows(), batch.logits(), outputs::logits);
+        new Divergence.Positions(Math.multiplyExact(windows, length - 1), length);
+    try (TextModel.Reading now = model.read(batches, done -> {})) {
+      for (int i = 0; i < batches.size(); i++) {
+        try (Outputs changed = now.next()) {
+          positions.compare(batches.get(i), outputs.get(i), changed);
         }
       }
     }
     return positions.summary().kl().mean();
+  }
+
+  @Override
+  public void close() {
+    outputs.forEach(Outputs::close);
+    reading.close();
   }
 }

@@ -126,6 +126,22 @@ public final class Ends {
     }
   }
 
+  /** Tokens. */
+  int vocabulary() {
+    return head.rows();
+  }
+
+  /** The tokens after positions from … to−1, 0 where a window ends. */
+  static int[] next(List<int[]> windows, int from, int to) {
+    int length = windows.getFirst().length;
+    int[] next = new int[to - from];
+    for (int t = from; t < to; t++) {
+      int[] window = windows.get(t / length);
+      next[t - from] = t % length + 1 < length ? window[t % length + 1] : 0;
+    }
+    return next;
+  }
+
   /** The loss at every position, 0 where a window ends; the residual stream is left as it is. */
   float[] losses(List<int[]> windows, Registers registers) {
     Tensor x = registers.get(Step.RESIDUAL);
@@ -134,15 +150,10 @@ public final class Ends {
     forRuns(
         x.rows(),
         (from, to) -> {
-          int[] next = new int[to - from];
-          for (int t = from; t < to; t++) {
-            int[] window = windows.get(t / length);
-            next[t - from] = t % length + 1 < length ? window[t % length + 1] : 0;
-          }
           try (TensorScope local = backend.newScope()) {
             Tensor logits = project(x.rows(from, to), local);
             Tensor loss = local.rowMajor(DType.F32, 1, to - from);
-            backend.transformer().crossEntropy(logits, local.upload(next), loss);
+            backend.transformer().crossEntropy(logits, local.upload(next(windows, from, to)), loss);
             System.arraycopy(HostCopies.floats(loss), 0, losses, from, to - from);
           }
         });

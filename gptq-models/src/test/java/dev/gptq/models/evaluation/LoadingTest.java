@@ -69,7 +69,9 @@ final class LoadingTest {
       assertThat(divergence.kl().mean()).isZero();
       assertThat(divergence.topOneAgreement().mean()).isEqualTo(1);
       assertThat(done).isSorted().last().isEqualTo(WINDOWS);
-      assertThat(Predictions.of(blocks, windows.subList(0, 2)).divergence(whole)).isZero();
+      try (Predictions kept = Predictions.of(blocks, windows.subList(0, 2))) {
+        assertThat(kept.divergence(whole)).isZero();
+      }
     }
   }
 

@@ -25,8 +25,8 @@ public final class Sensitivity implements AutoCloseable {
   private static final int MOST_WINDOWS = 8;
   private static final int MOST_TOKENS = 512;
 
-  /** Logits that are kept, which a large vocabulary reaches with few windows. */
-  private static final long HELD = 1L << 27;
+  /** Logits of a measurement, which a large vocabulary reaches with few windows. */
+  private static final long LOGITS = 1L << 27;
 
   private final Backend backend;
   private final Decoder decoder;
@@ -42,7 +42,7 @@ public final class Sensitivity implements AutoCloseable {
     this.backend = backend;
     this.decoder = new Decoder(backend, spec, source);
     int length = Math.min(MOST_TOKENS, windows.getFirst().length);
-    long fit = HELD / spec.vocabulary() / length;
+    long fit = LOGITS / spec.vocabulary() / length;
     this.predictions =
         Predictions.of(
             decoder,
@@ -78,6 +78,7 @@ public final class Sensitivity implements AutoCloseable {
 
   @Override
   public void close() {
+    predictions.close();
     decoder.close();
   }
 }

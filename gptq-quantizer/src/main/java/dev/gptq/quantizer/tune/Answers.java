@@ -82,11 +82,15 @@ final class Answers {
         Tensor base = decoder.logitsOf(stream.rows(from, from + logits.rows()), local);
         Tensor divergence = local.rowMajor(DType.F32, 1, logits.rows());
         backend.gradients().divergenceGradient(logits, base, divergence, dLogits);
-        int position = from;
-        for (float each : HostCopies.floats(divergence)) {
-          sums[position / some.getFirst().length] += each;
-          position++;
-        }
+        add(from, divergence);
+      }
+    }
+
+    private void add(int from, Tensor divergences) {
+      int position = from;
+      for (float each : HostCopies.floats(divergences)) {
+        sums[position / some.getFirst().length] += each;
+        position++;
       }
     }
 
@@ -100,10 +104,15 @@ final class Answers {
           now.rows(),
           (from, to) -> {
             try (TensorScope local = backend.newScope()) {
-              Tensor logits = decoder.logitsOf(now.rows(from, to), local);
-              Tensor unused =
-                  local.rowMajor(backend.activationType(), logits.rows(), logits.columns());
-              compare(logits, from, unused);
+              Tensor found = local.rowMajor(DType.F32, 4, to - from);
+              backend
+                  .transformer()
+                  .divergence(
+                      decoder.logitsOf(now.rows(from, to), local),
+                      decoder.logitsOf(stream.rows(from, to), local),
+                      local.upload(new int[to - from]),
+                      found);
+              add(from, found.rows(0, 1));
             }
           });
       return Arrays.stream(sums).map(sum -> sum / some.getFirst().length).toArray();
