@@ -128,8 +128,9 @@ final class CompareCommand implements Callable<Integer> {
   public Integer call() throws Exception {
     Console console = output.console(spec);
     ImmutableList<GptqOptions> algorithms = settings();
-    try (Model opened = Model.open(model.folder(console))) {
-      opened.requireFullPrecision();
+    try (Model stored = Model.open(model.folder(console))) {
+      stored.quantization().ifPresent(codes -> console.warning(again(codes.base().bits())));
+      Model opened = stored.asSource();
       ImmutableList<Comparison.Row> rows = rows(algorithms, opened, console);
       ImmutableList<int[]> measured =
           TextOptions.text(HubFiles.text(text, console), calibration, windows)
@@ -174,6 +175,13 @@ final class CompareCommand implements Callable<Integer> {
       }
     }
     return ExitStatus.DONE;
+  }
+
+  private String again(int bits) {
+    return ("%s is quantized already, to %d bits. What its codes stand for is taken for full precision,"
+            + " so that each line is a second quantization of it; how far the first is from the original"
+            + " says 'gptq eval --model %s --against ORIGINAL'")
+        .formatted(model.name(), bits, model.name());
   }
 
   /** The tuning, where all rows can be tuned. */

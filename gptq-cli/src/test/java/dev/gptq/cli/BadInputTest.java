@@ -14,6 +14,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import tools.jackson.databind.JsonNode;
 
 /** What goes wrong gets one clear message, its exit status, and leaves nothing half-written. */
 final class BadInputTest {
@@ -152,11 +153,44 @@ final class BadInputTest {
         .isZero();
     model = once;
     assertRefused(65, "quantized already");
-    Path text = Files.writeString(folder.resolve("text.txt"), "a text");
     Cli.Outcome compared =
-        Cli.run("compare", "--model", model, "--text", text, "--calibration", text);
-    assertThat(compared.status()).as(compared.err()).isEqualTo(65);
-    assertThat(compared.err()).contains("quantized already");
+        Cli.run(
+            "compare",
+            "--model",
+            model,
+            "--text",
+            Cli.EVALUATION,
+            "--windows",
+            "1",
+            "--seq-len",
+            "32",
+            "--method",
+            "rtn",
+            "--bits",
+            "8,3",
+            "--group-size",
+            "128",
+            "--json");
+    assertThat(compared.status()).as(compared.err()).isZero();
+    assertThat(compared.err()).contains("quantized already, to 4 bits", "second quantization");
+    JsonNode rows = compared.json().required("results");
+    assertThat(rows.get(0).required("kl").asDouble()).isBetween(1e-8, 1e-2);
+    assertThat(rows.get(1).required("kl").asDouble())
+        .isGreaterThan(10 * rows.get(0).required("kl").asDouble());
+    Cli.Outcome evaluated =
+        Cli.run(
+            "eval",
+            "--model",
+            model,
+            "--text",
+            Cli.EVALUATION,
+            "--windows",
+            "1",
+            "--seq-len",
+            "32",
+            "--json");
+    assertThat(compared.json().required("full_precision").asDouble())
+        .isEqualTo(evaluated.json().required("perplexity").asDouble());
   }
 
   @Test

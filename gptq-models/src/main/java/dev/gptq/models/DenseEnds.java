@@ -2,7 +2,6 @@ package dev.gptq.models;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
-import dev.gptq.formats.packed.Elements;
 import dev.gptq.formats.packed.Format;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.formats.packed.PackedModules;
@@ -10,14 +9,10 @@ import dev.gptq.formats.packed.StoredLinear;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
-import dev.gptq.host.NativeHeap;
 import dev.gptq.pack.PackedMatrix;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
-import java.util.stream.IntStream;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
@@ -69,21 +64,7 @@ record DenseEnds(Checkpoint checkpoint, Optional<PackedModules> quantization) {
         StoredType.F32,
         ImmutableList.of((long) shape.rows(), (long) shape.columns()),
         part.file(),
-        () -> values(modules.read(module).matrix()));
-  }
-
-  private static MemorySegment values(PackedMatrix matrix) {
-    long columns = matrix.columns();
-    long bytes = Float.BYTES * columns * matrix.rows();
-    MemorySegment values = NativeHeap.allocate(bytes, 64, Arena.ofAuto());
-    IntStream.range(0, matrix.rows())
-        .parallel()
-        .forEach(o -> {
-          for (int i = 0; i < columns; i++) {
-            values.setAtIndex(Elements.FLOAT, o * columns + i, matrix.weight(o, i));
-          }
-        });
-    return values.asReadOnly();
+        () -> DecodedLinears.values(modules.read(module).matrix(), false));
   }
 
   /** Packed modules without some of them. */

@@ -45,10 +45,14 @@ public final class Model implements AutoCloseable {
   private final ModelConfig config;
   private final DecoderSpec spec;
   private final Optional<PackedModules> quantization;
+  private final Optional<Codes> packed;
   private final Checkpoint checkpoint;
   private final Optional<TokenizerSource> tokenizer;
   private final Optional<GgufSource> source;
   private final Set<String> warnings = new LinkedHashSet<>();
+
+  /** Quantized modules, and the tensors that they are read from. */
+  private record Codes(PackedModules modules, Checkpoint tensors) {}
 
   private Model(
       Path path,
@@ -56,6 +60,7 @@ public final class Model implements AutoCloseable {
       ModelConfig config,
       DecoderSpec spec,
       Optional<PackedModules> quantization,
+      Optional<Codes> packed,
       Checkpoint checkpoint,
       Optional<TokenizerSource> tokenizer,
       Optional<GgufSource> source) {
@@ -64,6 +69,7 @@ public final class Model implements AutoCloseable {
     this.config = config;
     this.spec = spec;
     this.quantization = quantization;
+    this.packed = packed;
     this.checkpoint = checkpoint;
     this.tokenizer = tokenizer;
     this.source = source;
@@ -96,6 +102,7 @@ public final class Model implements AutoCloseable {
               source.folder(),
               source.config(),
               spec,
+              Optional.empty(),
               Optional.empty(),
               checkpoint,
               tokenizer,
@@ -131,7 +138,15 @@ public final class Model implements AutoCloseable {
           CheckpointCheck.check(tokenizer, config, spec, quantization, checkpoint);
       Model model =
           new Model(
-              folder, folder, config, spec, quantization, checkpoint, tokenizer, Optional.empty());
+              folder,
+              folder,
+              config,
+              spec,
+              quantization,
+              quantization.map(modules -> new Codes(modules, checkpoint)),
+              checkpoint,
+              tokenizer,
+              Optional.empty());
       model.warnings.addAll(oddities);
       sound = true;
       return model;
@@ -202,6 +217,25 @@ public final class Model implements AutoCloseable {
     }
   }
 
+  /**
+   * This model as one that can be quantized: of a quantized one, what its codes stand for are its
+   * weights, which it runs with as they are stored. Closing one of the two closes both.
+   */
+  public Model asSource() {
+    return quantization.isEmpty()
+        ? this
+        : new Model(
+            path,
+            folder,
+            config,
+            spec,
+            Optional.empty(),
+            packed,
+            DecodedLinears.of(checkpoint, quantization.get(), spec),
+            tokenizer,
+            source);
+  }
+
   /** Its quantized modules, if it has any. */
   public Optional<PackedModules> quantization() {
     return quantization;
@@ -212,9 +246,7 @@ public final class Model implements AutoCloseable {
    * GGUF file; empty for a model that has none.
    */
   public Optional<PackedLinears> codes() {
-    return source.isPresent()
-        ? Optional.of(source.get().linears())
-        : quantization.map(PackedLinears.class::cast);
+    return source.isPresent() ? Optional.of(source.get().linears()) : packed.map(Codes::modules);
   }
 
   /** What a GGUF file calls the blocks of a module; empty in all other models. */
@@ -242,7 +274,7 @@ public final class Model implements AutoCloseable {
     return new WeightSource(backend, checkpoint, quantization, replaced, warnings::add);
   }
 
-  /** The same to run the model with: what a GGUF file holds as codes is multiplied as such. */
+  /** The same to run the model with: what is stored as codes is multiplied as such. */
   public WeightSource storedWeights(Backend backend, ImmutableMap<String, PackedMatrix> replaced) {
     return new WeightSource(backend, checkpoint, codes(), replaced, warnings::add);
   }
@@ -252,12 +284,12 @@ public final class Model implements AutoCloseable {
     if (source.isPresent()) {
       return source.get().packedBytes(module);
     }
-    if (quantization.isEmpty() || !quantization.get().has(module)) {
+    if (packed.isEmpty() || !packed.get().modules().has(module)) {
       return OptionalLong.empty();
     }
     return OptionalLong.of(
-        quantization.get().format().parts().stream()
-            .flatMap(part -> checkpoint.find(module + "." + part).stream())
+        packed.get().modules().format().parts().stream()
+            .flatMap(part -> packed.get().tensors().find(module + "." + part).stream())
             .mapToLong(StoredTensor::byteSize)
             .sum());
   }

@@ -211,6 +211,12 @@ class ArchitectureQuantizationTest {
             logits(written, ImmutableMap.of()),
             logits(model, packed.buildOrThrow()),
             2e-3f);
+        assertThat(written.asSource().quantization()).isEmpty();
+        Closeness.assertClose(
+            "logits of what codes stand for",
+            logits(written.asSource(), ImmutableMap.of()),
+            logits(written, ImmutableMap.of()),
+            1e-4f);
       }
     }
   }
