@@ -144,7 +144,8 @@ public final class GgufExport {
               .orElseThrow(() ->
                   new BadInputException(
                       folder
-                          + " is not quantized; 'gptq quantize' makes a quantized checkpoint of it"));
+                          + " is not quantized; 'gptq quantize' makes a quantized checkpoint of"
+                          + " it"));
       Modules modules = new Stored(model, quantized);
       requireNumbers(model, modules, ends);
       return new GgufExport(model, modules, GgufFormat.of(ends)).write(file, shardSize, overwrite);
@@ -246,7 +247,9 @@ public final class GgufExport {
       String name, Optional<PackedMatrix> matrix, GgufPlace place, LatentHalves halves) {
     String module = Parameters.module(name);
     int latent =
-        matrix.map(PackedMatrix::columns).orElseGet(() -> model.checkpoint().require(name).columns());
+        matrix
+            .map(PackedMatrix::columns)
+            .orElseGet(() -> model.checkpoint().require(name).columns());
     GgufType type = matrix.isPresent() ? GgufType.F16 : plainType(model.checkpoint().require(name));
     add(
         new GgufPlace(LatentHalves.keys(place.name()), "attn_k_b", -1),

@@ -132,7 +132,8 @@ final class GgufModel {
         }
       }
       boolean rotated = !ropes(layer).isEmpty();
-      if (attends(model.spec().blocks().get(layer)) && rotated == (family.unrotated() > 0 && (layer + 1) % family.unrotated() == 0)) {
+      if (attends(model.spec().blocks().get(layer))
+          && rotated == (family.unrotated() > 0 && (layer + 1) % family.unrotated() == 0)) {
         throw refused(
             "positions of layer %d are %srotated".formatted(layer, rotated ? "" : "not "));
       }
@@ -163,8 +164,7 @@ final class GgufModel {
   }
 
   private int leadingDense() {
-    return (int)
-        model.spec().blocks().stream().takeWhile(block -> !block.hasExperts()).count();
+    return (int) model.spec().blocks().stream().takeWhile(block -> !block.hasExperts()).count();
   }
 
   private boolean isYarn() {
@@ -177,7 +177,8 @@ final class GgufModel {
     boolean latent = family.has(GgufFamily.Trait.LATENT);
     double usual = latent ? 1 : 1 + 0.1 * Math.log(said.factor());
     if (Math.abs(rope.factor() - usual) > 1e-6) {
-      throw refused("the factor on cosine and sine is %s and not %s".formatted(rope.factor(), usual));
+      throw refused(
+          "the factor on cosine and sine is %s and not %s".formatted(rope.factor(), usual));
     }
     if (said.truncate() == family.has(GgufFamily.Trait.FRACTIONAL_YARN)) {
       throw refused("truncate is " + said.truncate());
@@ -320,7 +321,8 @@ final class GgufModel {
     String a = family.architecture() + ".";
     for (GgufFamily.Setting setting : family.settings()) {
       String key = a + setting.key();
-      if (setting.key().equals(KEY_HEADS) && !model.spec().blocks().stream().allMatch(this::attends)) {
+      if (setting.key().equals(KEY_HEADS)
+          && !model.spec().blocks().stream().allMatch(this::attends)) {
         metadata.putInts(key, keyHeads());
         continue;
       }
@@ -396,8 +398,7 @@ final class GgufModel {
 
   /** How keys and values are made from a latent, if they are. */
   Optional<LatentHalves> latent(String tensor) {
-    return family.has(GgufFamily.Trait.LATENT)
-            && tensor.endsWith(LatentHalves.MODULE + ".weight")
+    return family.has(GgufFamily.Trait.LATENT) && tensor.endsWith(LatentHalves.MODULE + ".weight")
         ? Optional.of(
             new LatentHalves(
                 config.heads("num_attention_heads"),
@@ -426,8 +427,7 @@ final class GgufModel {
       case LEADING_DENSE -> leadingDense();
       case "feed_forward_length" -> inner(setting);
       case "expert_count" -> config.anyInt(with(setting.names(), "num_local_experts"));
-      case "rope.scaling.original_context_length" ->
-          config.intValue(name, model.spec().context());
+      case "rope.scaling.original_context_length" -> config.intValue(name, model.spec().context());
       default ->
           setting.fallback().isPresent() && !config.has(name)
               ? (Integer) setting.fallback().get()
