@@ -53,7 +53,15 @@ class GgufFamiliesTest {
   @ParameterizedTest
   @ValueSource(
       strings = {
-        "gemma3", "phi3", "smollm3", "olmo2", "qwen2-moe", "gpt-oss", "gpt-neox", "gpt2", "bloom"
+        "gemma3",
+        "phi3",
+        "smollm3",
+        "olmo2",
+        "qwen2-moe",
+        "gpt-oss",
+        "gpt-neox",
+        "gpt2",
+        "bloom"
       })
   void familiesGoThereAndBack(String name) throws IOException {
     Path output = folder.resolve("q");
