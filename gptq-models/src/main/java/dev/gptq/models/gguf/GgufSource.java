@@ -19,6 +19,7 @@ import dev.gptq.models.family.Families;
 import dev.gptq.models.family.Parameters;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -190,9 +191,13 @@ public final class GgufSource implements AutoCloseable {
         matrix.shape().reverse(),
         matrix.file(),
         () -> {
+          // Decoded once, not for each element.
+          MemorySegment data = matrix.data();
+          StoredTensor decoded =
+              new StoredTensor(matrix.name(), matrix.type(), matrix.shape(), matrix.file(), data);
           float[] weights = new float[Math.multiplyExact(rows, columns)];
           for (int i = 0; i < weights.length; i++) {
-            weights[i] = Elements.get(matrix, (long) i % rows * columns + i / rows);
+            weights[i] = Elements.get(decoded, (long) i % rows * columns + i / rows);
           }
           return Elements.toSegment(weights);
         });
