@@ -18,7 +18,7 @@ import java.util.Optional;
 public enum Server {
   /** vLLM. */
   VLLM("vLLM", "gptq", "gptq_v2", "compressed-tensors", "awq") {
-    /** Where its gptq and the model's own code do not go together. */
+    // Where its gptq and the model's own code do not go together.
     private static final ImmutableSet<String> NOT_AS_GPTQ = ImmutableSet.of("glm4", "stablelm");
 
     @Override
