@@ -41,6 +41,10 @@ LATENT = dict(
     routed_scaling_factor=1.5,
     **EXPERTS,
 )
+YARN = dict(
+    full_attention=dict(rope_type="yarn", rope_theta=5e5, factor=8.0, original_max_position_embeddings=64),
+    sliding_attention=dict(rope_type="default", rope_theta=5e5),
+)
 
 # Of what all have in common, ... leaves something out.
 FAMILIES = {
@@ -51,10 +55,13 @@ FAMILIES = {
     "gemma2": dict(kind="Gemma2Config", query_pre_attn_scalar=32, tie_word_embeddings=True, **NORMS),
     "gemma3": dict(kind="Gemma3TextConfig", query_pre_attn_scalar=32, tie_word_embeddings=True, **NORMS),
     "phi3": dict(kind="Phi3Config"),
+    "glm": dict(kind="GlmConfig", partial_rotary_factor=0.5),
     "glm4": dict(kind="Glm4Config", partial_rotary_factor=0.5),
     "smollm3": dict(kind="SmolLM3Config"),
     "granite": dict(kind="GraniteConfig"),
     "olmo2": dict(kind="Olmo2Config"),
+    "olmo3": dict(kind="Olmo3Config", num_hidden_layers=4, sliding_window=64),
+    "olmo3-yarn": dict(kind="Olmo3Config", num_hidden_layers=4, sliding_window=64, rope_parameters=YARN),
     "stablelm": dict(kind="StableLmConfig"),
     "starcoder2": dict(kind="Starcoder2Config"),
     "cohere": dict(kind="CohereConfig", tie_word_embeddings=True, logit_scale=1.0),
@@ -130,8 +137,11 @@ FAMILIES = {
     ),
 }
 
-# Families that are only compared with llama.cpp: what other programs make of their experts, sinks and latents was not looked at.
+# Families that are only compared with llama.cpp: what other programs make of their experts, sinks, latents and windows was not looked at.
 GGUF_ONLY = [
+    "glm",
+    "olmo3",
+    "olmo3-yarn",
     "gpt-oss",
     "deepseek-v2",
     "deepseek-v3",

@@ -56,7 +56,7 @@ class GgufFamiliesTest {
         "gemma3",
         "phi3",
         "smollm3",
-        "olmo2",
+        "olmo3",
         "qwen2-moe",
         "gpt-oss",
         "gpt-neox",

@@ -71,6 +71,8 @@ final class GgufConfig {
     }
     if (family.has(GgufFamily.Trait.LATENT)) {
       latent();
+    } else if (family.has(GgufFamily.Trait.STATED_HEADS)) {
+      json.put("head_dim", headDim());
     } else {
       whole("attention.key_length").ifPresent(size -> json.put("head_dim", size));
     }
@@ -206,7 +208,8 @@ final class GgufConfig {
       return;
     }
     ObjectNode rope = JsonMapper.shared().createObjectNode();
-    rope.put("rope_theta", real("rope.freq_base").orElse(10_000.0));
+    double theta = real("rope.freq_base").orElse(10_000.0);
+    rope.put("rope_theta", theta);
     int rotated = whole("rope.dimension_count").orElseGet(this::headDim);
     int head = family.has(GgufFamily.Trait.LATENT) ? rotated : headDim();
     if (rotated != head || family.has(GgufFamily.Trait.PARTLY_ROTATED)) {
@@ -219,7 +222,8 @@ final class GgufConfig {
       both.set("full_attention", rope);
       both.putObject("sliding_attention")
           .put("rope_type", "default")
-          .put("rope_theta", local.orElse(10_000.0));
+          .put(
+              "rope_theta", local.orElse(family.has(GgufFamily.Trait.ONE_BASE) ? theta : 10_000.0));
     } else {
       json.set(ROTARY, rope);
     }

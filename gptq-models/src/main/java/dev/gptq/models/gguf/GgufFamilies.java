@@ -48,31 +48,26 @@ public final class GgufFamilies {
               .real("attention.scale", "attention_multiplier", 1)
               .real("logit_scale", "logits_scaling", 1)
               .build(),
-          GgufLayouts.llamaLike("olmo2", "Olmo2ForCausalLM", "olmo2")
-              .without("input_layernorm")
-              .modules(
-                  "self_attn.q_norm",
-                  "attn_q_norm",
-                  "self_attn.k_norm",
-                  "attn_k_norm",
-                  "post_attention_layernorm",
-                  "post_attention_norm",
-                  "post_feedforward_layernorm",
-                  "post_ffw_norm")
-              .ownHead()
+          olmo("olmo3", "Olmo3ForCausalLM")
+              .windows(4)
+              .localRope(4)
+              .trait(GgufFamily.Trait.ONE_BASE)
+              .trait(GgufFamily.Trait.YARN)
+              .marker("attention.sliding_window")
               .build(),
+          olmo("olmo2", "Olmo2ForCausalLM").build(),
           fused(GgufLayouts.llamaLike("phi3", "Phi3ForCausalLM", "phi3"))
               .without("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
               .modules("self_attn.qkv_proj", "attn_qkv")
               .whole("rope.scaling.original_context_length", "original_max_position_embeddings")
               .build(),
-          fused(GgufLayouts.llamaLike("glm4", "Glm4ForCausalLM", "glm4"))
+          glm("glm", "GlmForCausalLM", "chatglm").trait(GgufFamily.Trait.WHOLE_HEADS).build(),
+          glm("glm4", "Glm4ForCausalLM", "glm4")
               .modules(
                   "post_self_attn_layernorm",
                   "post_attention_norm",
                   "post_mlp_layernorm",
                   "post_ffw_norm")
-              .bias("attention_bias", "attn_q.bias")
               .build());
 
   /** Of two with one architecture, the one with experts is that of files which count them. */
@@ -109,6 +104,31 @@ public final class GgufFamilies {
         .trait(GgufFamily.Trait.QUERY_SCALAR)
         .real("final_logit_softcapping", "final_logit_softcapping")
         .fixed("hidden_activation", "gelu_pytorch_tanh", "gelu_pytorch_tanh");
+  }
+
+  /** Norms behind attention and feed-forward only, and of all queries and all keys together. */
+  private static GgufFamily.Builder olmo(String type, String modelClass) {
+    return GgufLayouts.llamaLike(type, modelClass, "olmo2")
+        .without("input_layernorm")
+        .modules(
+            "self_attn.q_norm",
+            "attn_q_norm",
+            "self_attn.k_norm",
+            "attn_k_norm",
+            "post_attention_layernorm",
+            "post_attention_norm",
+            "post_feedforward_layernorm",
+            "post_ffw_norm")
+        .fixed("attention_bias", false, false)
+        .trait(GgufFamily.Trait.WHOLE_HEADS)
+        .ownHead();
+  }
+
+  private static GgufFamily.Builder glm(String type, String modelClass, String architecture) {
+    return fused(GgufLayouts.llamaLike(type, modelClass, architecture))
+        .bias("attention_bias", "attn_q.bias")
+        .trait(GgufFamily.Trait.STATED_HEADS)
+        .trait(GgufFamily.Trait.PARTLY_ROTATED);
   }
 
   /** Gate and up projection are one matrix. */
@@ -157,9 +177,7 @@ public final class GgufFamilies {
     return named.stream()
         .filter(family -> other(family, values).isEmpty())
         .filter(family -> family.blocks().contains(blocks))
-        .filter(family ->
-            family.marker().isEmpty()
-                || file.tensors().containsKey(GgufFamily.BLOCKS + "0." + family.marker()))
+        .filter(family -> isMarked(family, file))
         .findFirst()
         .orElseThrow(() ->
             new BadInputException(
@@ -172,6 +190,14 @@ public final class GgufFamilies {
                             .map(GgufFamily::architecture)
                             .distinct()
                             .collect(Collectors.joining(", ")))));
+  }
+
+  /** Whether a file has what those of a family are known by. */
+  private static boolean isMarked(GgufFamily family, GgufFile file) {
+    String marker = family.marker();
+    return marker.isEmpty()
+        || file.tensors().containsKey(GgufFamily.BLOCKS + "0." + marker)
+        || file.values().integer(family.architecture() + "." + marker).orElse(0) > 0;
   }
 
   /** What a file says in place of what all of a family say. */

@@ -33,8 +33,8 @@ import java.util.Optional;
  *     own
  * @param unrotated 0 if all layers are rotated; else every so manieth is not
  * @param blocks how many blocks those have that are of this kind
- * @param marker a tensor below a block by which files of this kind are known from others of the
- *     architecture; empty if there is none
+ * @param marker a tensor below a block, or a positive number behind the name of the architecture,
+ *     by which files of this kind are known from others of the architecture; empty if there is none
  */
 public record GgufFamily(
     String modelType,
@@ -74,6 +74,13 @@ public record GgufFamily(
     PARTLY_ROTATED,
     /** Heads have as many channels together as the model has features. */
     WHOLE_HEADS,
+    /**
+     * A configuration that does not say how wide heads are means a number, and a file the width of
+     * the model over the heads.
+     */
+    STATED_HEADS,
+    /** Layers with a window turn by the base of the others, and are not stretched. */
+    ONE_BASE,
     /** Each frequency can be divided by a factor of its own. */
     ROPE_FACTORS,
     /** There are as many heads of keys and values as of queries. */
@@ -306,8 +313,8 @@ public record GgufFamily(
       return this;
     }
 
-    Builder marker(String tensor) {
-      marker = tensor;
+    Builder marker(String name) {
+      marker = name;
       return this;
     }
 

@@ -4,20 +4,36 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.SharedFiles;
+import dev.gptq.formats.gguf.GgufFile;
+import dev.gptq.formats.gguf.GgufMetadata;
+import dev.gptq.formats.gguf.GgufTensor;
+import dev.gptq.formats.gguf.GgufType;
+import dev.gptq.formats.gguf.GgufWriter;
+import dev.gptq.formats.json.JsonConfig;
+import dev.gptq.formats.packed.Elements;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.Families;
 import dev.gptq.models.family.Parameters;
+import dev.gptq.models.family.TinyConfigs;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.ObjectNode;
 
 class GgufFamilyTest {
+  @TempDir Path folder;
+
   private static ModelConfig config(String checkpoint) throws IOException {
     return ModelConfig.read(SharedFiles.architecture(checkpoint)).text();
   }
@@ -43,7 +59,25 @@ class GgufFamilyTest {
   })
   void eachTensorHasAPlaceOfItsOwn(String checkpoint, String architecture, String one)
       throws IOException {
-    ModelConfig config = config(checkpoint);
+    assertThat(places(config(checkpoint), architecture)).contains(one, "token_embd.weight");
+  }
+
+  /** The one GLM-4 is the other without norms behind attention and feed-forward. */
+  @Test
+  void bothKindsOfGlmHavePlaces() {
+    ObjectNode json = TinyConfigs.json("glm4");
+    assertThat(places(config(json), "glm4")).contains("blk.1.post_ffw_norm.weight");
+    assertThat(places(config(json.put("model_type", "glm")), "chatglm"))
+        .contains("blk.1.attn_q.bias", "blk.1.ffn_up.weight", "blk.1.ffn_norm.weight")
+        .doesNotContain("blk.1.post_ffw_norm.weight");
+  }
+
+  private static ModelConfig config(ObjectNode json) {
+    return ModelConfig.of(JsonConfig.of(Path.of(ModelConfig.FILE), json));
+  }
+
+  /** The places of all tensors, of which each has its own. */
+  private static Set<String> places(ModelConfig config, String architecture) {
     DecoderSpec spec = Families.describe(config);
     GgufFamily family = family(config, spec);
     assertThat(family.architecture()).isEqualTo(architecture);
@@ -56,7 +90,46 @@ class GgufFamilyTest {
         assertThat(places.add(place.get().name())).as(tensor).isTrue();
       }
     }
-    assertThat(places).contains(one, "token_embd.weight");
+    return places;
+  }
+
+  /** What a file does not say is what llama.cpp takes for it. */
+  @Test
+  void aFileThatSaysLittleIsReadAsLlamaCppReadsIt() throws IOException {
+    JsonNode glm = read("chatglm", Map.of());
+    assertThat(glm.path("model_type").asString()).isEqualTo("glm");
+    assertThat(glm.path("head_dim").asInt()).isEqualTo(16);
+    assertThat(glm.path("attention_bias").asBoolean()).isFalse();
+    assertThat(glm.at("/rope_parameters/partial_rotary_factor").asDouble()).isEqualTo(1);
+    assertThat(read("olmo2", Map.of()).path("model_type").asString()).isEqualTo("olmo2");
+    JsonNode olmo = read("olmo2", Map.of("attention.sliding_window", 8, "rope.freq_base", 500));
+    assertThat(olmo.path("model_type").asString()).isEqualTo("olmo3");
+    assertThat(olmo.path("sliding_window").asInt()).isEqualTo(8);
+    assertThat(olmo.path("layer_types").values().stream().map(JsonNode::asString))
+        .containsExactly(
+            "sliding_attention", "sliding_attention", "sliding_attention", "full_attention");
+    assertThat(olmo.at("/rope_parameters/sliding_attention/rope_theta").asDouble()).isEqualTo(500);
+  }
+
+  /** The configuration of four blocks with four heads of 16 channels. */
+  private JsonNode read(String architecture, Map<String, Integer> more) throws IOException {
+    GgufMetadata metadata = new GgufMetadata();
+    metadata.put("general.architecture", architecture);
+    metadata.put(architecture + ".block_count", 4);
+    metadata.put(architecture + ".embedding_length", 64);
+    metadata.put(architecture + ".attention.head_count", 4);
+    more.forEach((key, value) -> metadata.put(architecture + "." + key, value.intValue()));
+    GgufTensor embedding =
+        new GgufTensor(
+            "token_embd.weight",
+            GgufType.F32,
+            ImmutableList.of(1L, 2L),
+            ImmutableList.of(() -> Elements.toSegment(new float[] {1, 2})));
+    Path path = folder.resolve(architecture + more.size() + ".gguf");
+    GgufWriter.write(path, metadata, List.of(embedding), false);
+    try (GgufFile file = GgufFile.open(path)) {
+      return GgufConfig.of(file, GgufFamilies.of(file));
+    }
   }
 
   /** Rows are queries, keys and values of all heads in the file, of one head in the checkpoint. */

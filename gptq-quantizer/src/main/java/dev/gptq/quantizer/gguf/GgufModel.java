@@ -14,6 +14,7 @@ import dev.gptq.models.family.Families;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Parameters;
 import dev.gptq.models.family.RopeSpec;
+import dev.gptq.models.family.Ropes;
 import dev.gptq.models.family.Step;
 import dev.gptq.models.gguf.GgufFamilies;
 import dev.gptq.models.gguf.GgufFamily;
@@ -168,12 +169,17 @@ final class GgufModel {
   }
 
   private boolean isYarn() {
-    return family.has(GgufFamily.Trait.YARN) && config.rope().type().equals("yarn");
+    return family.has(GgufFamily.Trait.YARN) && saidRope().type().equals("yarn");
+  }
+
+  /** What the configuration says of layers that see everything. */
+  private RopeParameters saidRope() {
+    return family.localRope() > 0 ? config.rope("full_attention") : config.rope();
   }
 
   /** llama.cpp takes the factor on cosine and sine for the usual one, and latents have none. */
   private void checkYarn(RopeSpec rope) {
-    RopeParameters said = config.rope();
+    RopeParameters said = saidRope();
     boolean latent = family.has(GgufFamily.Trait.LATENT);
     double usual = latent ? 1 : 1 + 0.1 * Math.log(said.factor());
     if (Math.abs(rope.factor() - usual) > 1e-6) {
@@ -187,19 +193,36 @@ final class GgufModel {
 
   private void checkRope() {
     RopeSpec rope = rope();
+    if (family.has(GgufFamily.Trait.ONE_BASE)) {
+      checkLocalRope();
+    }
     if (isYarn()) {
       checkYarn(rope);
       return;
     }
     if (rope.factor() != 1 || rope.beyond().isPresent()) {
-      throw refused("rotary positions are of the type " + config.rope().type());
+      throw refused("rotary positions are of the type " + saidRope().type());
     }
     if (pairsNeighbours() && rotated() != config.headDim()) {
       throw refused("heads are rotated in part");
     }
     if (stretches().isPresent() && !family.has(GgufFamily.Trait.ROPE_FACTORS)) {
-      throw refused("rotary positions are of the type " + config.rope().type());
+      throw refused("rotary positions are of the type " + saidRope().type());
     }
+  }
+
+  private void checkLocalRope() {
+    ImmutableList<RopeSpec> plain = ImmutableList.of(Ropes.plain(theta(), config.headDim()));
+    for (int layer = 0; layer < model.spec().blocks().size(); layer++) {
+      if (isLocal(layer) && !ropes(layer).equals(plain)) {
+        throw refused(
+            "rotary positions of layers with a window are not plain ones of the base " + theta());
+      }
+    }
+  }
+
+  private boolean isLocal(int layer) {
+    return family.localRope() > 0 && (layer + 1) % family.localRope() != 0;
   }
 
   /** A window as long as the context is none. */
@@ -248,7 +271,7 @@ final class GgufModel {
   private RopeSpec rope() {
     List<RopeSpec> all =
         IntStream.range(0, model.spec().blocks().size())
-            .filter(layer -> family.localRope() == 0 || (layer + 1) % family.localRope() == 0)
+            .filter(layer -> !isLocal(layer))
             .boxed()
             .flatMap(layer -> ropes(layer).stream())
             .distinct()
@@ -264,7 +287,7 @@ final class GgufModel {
   }
 
   private double theta() {
-    RopeParameters rope = family.localRope() > 0 ? config.rope("full_attention") : config.rope();
+    RopeParameters rope = saidRope();
     double size = config.headDim();
     double alpha = rope.type().equals("dynamic") ? rope.alpha().orElse(1) : 1;
     return rope.theta() * Math.pow(alpha, size / (size - 2));
@@ -383,7 +406,7 @@ final class GgufModel {
   }
 
   private void describeYarn(GgufMetadata metadata, String prefix) {
-    RopeParameters rope = config.rope();
+    RopeParameters rope = saidRope();
     metadata.put(prefix + "type", "yarn");
     metadata.put(prefix + "factor", (float) rope.factor());
     metadata.put(
@@ -408,6 +431,9 @@ final class GgufModel {
   }
 
   private double localTheta() {
+    if (family.has(GgufFamily.Trait.ONE_BASE)) {
+      return theta();
+    }
     return config
             .section("rope_parameters")
             .flatMap(all -> all.section("sliding_attention"))
