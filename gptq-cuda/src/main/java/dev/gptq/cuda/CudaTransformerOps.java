@@ -352,13 +352,7 @@ final class CudaTransformerOps implements TransformerOps {
   public void crossEntropy(Tensor logits, Tensor targets, Tensor loss) {
     CudaTensor t = context.tensor(logits);
     kernels.arguments().add(t).add(context.tensor(targets)).add(context.tensor(loss));
-    if (!t.isEmpty()) {
-      kernels.launch(
-          KernelImages.TOLERANT,
-          "crossEntropy",
-          Geometry.of(t.rows(), reducingThreads(t.columns())),
-          "crossEntropy");
-    }
+    reducing("crossEntropy", t);
   }
 
   @Override
@@ -370,12 +364,14 @@ final class CudaTransformerOps implements TransformerOps {
         .add(context.tensor(base))
         .add(context.tensor(targets))
         .add(context.tensor(found));
+    reducing("divergence", t);
+  }
+
+  /** Queues a kernel for each row of a tensor. */
+  private void reducing(String operation, CudaTensor t) {
     if (!t.isEmpty()) {
-      kernels.launch(
-          KernelImages.TOLERANT,
-          "divergence",
-          Geometry.of(t.rows(), reducingThreads(t.columns())),
-          "divergence");
+      Geometry rows = Geometry.of(t.rows(), reducingThreads(t.columns()));
+      kernels.launch(KernelImages.TOLERANT, operation, rows, operation);
     }
   }
 

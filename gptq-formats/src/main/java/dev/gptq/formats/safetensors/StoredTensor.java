@@ -90,6 +90,14 @@ public final class StoredTensor {
   }
 
   /**
+   * The same with its elements at hand. {@link #data} of one that is computed does so each time:
+   * who reads it element by element asks for this first.
+   */
+  public StoredTensor once() {
+    return new StoredTensor(name(), type(), shape(), file(), data());
+  }
+
+  /**
    * Brings the elements from the disk into the system's cache if they lie in a mapped file, and
    * takes as long as that does. What is computed is not.
    */

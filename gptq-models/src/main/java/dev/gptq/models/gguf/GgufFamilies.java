@@ -106,21 +106,10 @@ public final class GgufFamilies {
         .fixed("hidden_activation", "gelu_pytorch_tanh", "gelu_pytorch_tanh");
   }
 
-  /** Norms behind attention and feed-forward only, and of all queries and all keys together. */
+  /** Norms of all queries and all keys together. */
   private static GgufFamily.Builder olmo(String type, String modelClass) {
-    return GgufLayouts.llamaLike(type, modelClass, "olmo2")
-        .without("input_layernorm")
-        .modules(
-            "self_attn.q_norm",
-            "attn_q_norm",
-            "self_attn.k_norm",
-            "attn_k_norm",
-            "post_attention_layernorm",
-            "post_attention_norm",
-            "post_feedforward_layernorm",
-            "post_ffw_norm")
+    return GgufLayouts.normsBehind(type, modelClass, "olmo2")
         .fixed("attention_bias", false, false)
-        .trait(GgufFamily.Trait.WHOLE_HEADS)
         .ownHead();
   }
 

@@ -44,4 +44,20 @@ final class GgufLayouts {
   static GgufFamily.Builder llamaLike(String type, String modelClass, String architecture) {
     return common(type, modelClass, architecture).fixed("hidden_act", "silu", "silu");
   }
+
+  /** The same with norms of queries and keys, and behind attention and feed-forward only. */
+  static GgufFamily.Builder normsBehind(String type, String modelClass, String architecture) {
+    return llamaLike(type, modelClass, architecture)
+        .without("input_layernorm")
+        .modules(
+            "self_attn.q_norm",
+            "attn_q_norm",
+            "self_attn.k_norm",
+            "attn_k_norm",
+            "post_attention_layernorm",
+            "post_attention_norm",
+            "post_feedforward_layernorm",
+            "post_ffw_norm")
+        .trait(GgufFamily.Trait.WHOLE_HEADS);
+  }
 }

@@ -19,7 +19,6 @@ import dev.gptq.models.family.Families;
 import dev.gptq.models.family.Parameters;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -174,9 +173,10 @@ public final class GgufSource implements AutoCloseable {
         norm.shape(),
         norm.file(),
         () -> {
+          StoredTensor decoded = norm.once();
           float[] gains = new float[Math.toIntExact(norm.elements())];
           for (int i = 0; i < gains.length; i++) {
-            gains[i] = Elements.get(norm, i) - 1;
+            gains[i] = Elements.get(decoded, i) - 1;
           }
           return Elements.toSegment(gains);
         });
@@ -191,10 +191,7 @@ public final class GgufSource implements AutoCloseable {
         matrix.shape().reverse(),
         matrix.file(),
         () -> {
-          // Decoded once, not for each element.
-          MemorySegment data = matrix.data();
-          StoredTensor decoded =
-              new StoredTensor(matrix.name(), matrix.type(), matrix.shape(), matrix.file(), data);
+          StoredTensor decoded = matrix.once();
           float[] weights = new float[Math.multiplyExact(rows, columns)];
           for (int i = 0; i < weights.length; i++) {
             weights[i] = Elements.get(decoded, (long) i % rows * columns + i / rows);

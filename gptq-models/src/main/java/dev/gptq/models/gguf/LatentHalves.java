@@ -85,8 +85,8 @@ public record LatentHalves(int heads, int still, int value) {
 
   private float[] joined(StoredTensor keys, StoredTensor values, int latent) {
     float[] weights = new float[Math.multiplyExact(heads * (still + value), latent)];
-    StoredTensor keysOnce = once(keys);
-    StoredTensor valuesOnce = once(values);
+    StoredTensor keysOnce = keys.once();
+    StoredTensor valuesOnce = values.once();
     for (int head = 0; head < heads; head++) {
       for (int column = 0; column < latent; column++) {
         long from = ((long) head * latent + column) * still;
@@ -102,11 +102,5 @@ public record LatentHalves(int heads, int still, int value) {
       }
     }
     return weights;
-  }
-
-  /** With its elements decoded, not to be decoded for each. */
-  private static StoredTensor once(StoredTensor tensor) {
-    return new StoredTensor(
-        tensor.name(), tensor.type(), tensor.shape(), tensor.file(), tensor.data());
   }
 }

@@ -36,19 +36,8 @@ final class LlamaRelatives {
               .build());
 
   private static GgufFamily.Builder exaone4() {
-    return GgufLayouts.llamaLike("exaone4", "Exaone4ForCausalLM", "exaone4")
-        .without("input_layernorm")
-        .modules(
-            "self_attn.q_norm",
-            "attn_q_norm",
-            "self_attn.k_norm",
-            "attn_k_norm",
-            "post_attention_layernorm",
-            "post_attention_norm",
-            "post_feedforward_layernorm",
-            "post_ffw_norm")
-        .trait(Trait.ROPE_FACTORS)
-        .trait(Trait.WHOLE_HEADS);
+    return GgufLayouts.normsBehind("exaone4", "Exaone4ForCausalLM", "exaone4")
+        .trait(Trait.ROPE_FACTORS);
   }
 
   /** The output layer is always the embedding. */
