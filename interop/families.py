@@ -41,6 +41,16 @@ LATENT = dict(
     routed_scaling_factor=1.5,
     **EXPERTS,
 )
+LATENT_YARN = dict(
+    rope_type="yarn",
+    rope_theta=1e4,
+    factor=8.0,
+    original_max_position_embeddings=64,
+    beta_fast=32.0,
+    beta_slow=1.0,
+    mscale=1.0,
+    mscale_all_dim=1.0,
+)
 YARN = dict(
     full_attention=dict(rope_type="yarn", rope_theta=5e5, factor=8.0, original_max_position_embeddings=64),
     sliding_attention=dict(rope_type="default", rope_theta=5e5),
@@ -131,6 +141,53 @@ FAMILIES = {
         mup_enabled=True,
         **EXPERTS,
     ),
+    "ministral3": dict(kind="Ministral3Config", rope_parameters=dict(LATENT_YARN, llama_4_scaling_beta=0.3)),
+    "hunyuan-moe": dict(
+        kind="HunYuanMoEV1Config", num_experts=4, moe_topk=2, num_shared_expert=1, intermediate_size=256
+    ),
+    "exaone-moe": dict(
+        kind="ExaoneMoeConfig",
+        num_hidden_layers=4,
+        num_experts=4,
+        num_shared_experts=1,
+        sliding_window=64,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"],
+        mlp_layer_types=["dense", "sparse", "sparse", "sparse"],
+        n_group=1,
+        topk_group=1,
+        **EXPERTS,
+    ),
+    "cohere2-moe": dict(
+        kind="Cohere2MoeConfig",
+        num_hidden_layers=4,
+        num_experts=4,
+        num_shared_experts=1,
+        intermediate_size=256,
+        first_k_dense_replace=1,
+        prefix_dense_intermediate_size=512,
+        expert_selection_fn="sigmoid",
+        sliding_window=64,
+        logit_scale=1.0,
+        tie_word_embeddings=True,
+        num_experts_per_tok=2,
+    ),
+    "glm4-moe-lite": dict(kind="Glm4MoeLiteConfig", q_lora_rank=128, **LATENT),
+    "youtu": dict(kind="YoutuConfig", q_lora_rank=128, **{k: v for k, v in LATENT.items() if "expert" not in k and "first" not in k}),
+    "solar-open": dict(kind="SolarOpenConfig", n_routed_experts=4, n_shared_experts=1, n_group=1, topk_group=1, **EXPERTS),
+    "deepseek-v2-lite": dict(
+        kind="DeepseekV2Config",
+        topk_method="greedy",
+        num_hidden_layers=26,
+        q_lora_rank=None,
+        rope_parameters=dict(LATENT_YARN, mscale=0.707, mscale_all_dim=0.707),
+        **LATENT,
+    ),
+    "deepseek-v3-groups": dict(
+        kind="DeepseekV3Config",
+        q_lora_rank=128,
+        rope_parameters=LATENT_YARN,
+        **{**LATENT, "n_routed_experts": 16, "n_group": 4, "topk_group": 2},
+    ),
     "lfm2": dict(kind="Lfm2Config", layer_types=["conv", "full_attention"]),
     "lfm2-moe": dict(
         kind="Lfm2MoeConfig", tie_word_embeddings=True, layer_types=["conv", "full_attention"], num_experts=4, num_dense_layers=1, **EXPERTS
@@ -153,6 +210,15 @@ GGUF_ONLY = [
     "afmoe",
     "lfm2",
     "lfm2-moe",
+    "ministral3",
+    "hunyuan-moe",
+    "exaone-moe",
+    "cohere2-moe",
+    "glm4-moe-lite",
+    "youtu",
+    "solar-open",
+    "deepseek-v2-lite",
+    "deepseek-v3-groups",
 ]
 
 

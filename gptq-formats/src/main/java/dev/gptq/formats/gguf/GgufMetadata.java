@@ -76,6 +76,12 @@ public final class GgufMetadata {
     values.forEach(value -> u32(bytes, Float.floatToRawIntBits(value)));
   }
 
+  /** Adds a list of truth values. */
+  public void putTruths(String key, List<Boolean> values) {
+    array(key, BOOL, values.size());
+    values.forEach(value -> bytes.write(value ? 1 : 0));
+  }
+
   int count() {
     return keys.size();
   }

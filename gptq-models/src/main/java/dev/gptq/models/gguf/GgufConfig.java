@@ -216,6 +216,11 @@ final class GgufConfig {
       rope.put("partial_rotary_factor", (double) rotated / head);
     }
     scaling(rope);
+    if (family.has(GgufFamily.Trait.TEMPERED)) {
+      real("attention.temperature_scale")
+          .filter(scale -> scale != 0)
+          .ifPresent(scale -> rope.put("llama_4_scaling_beta", scale));
+    }
     Optional<Double> local = real("rope.freq_base_swa");
     if (family.localRope() > 0) {
       ObjectNode both = json.putObject(ROTARY);
@@ -265,9 +270,11 @@ final class GgufConfig {
     if (family.has(GgufFamily.Trait.FRACTIONAL_YARN)) {
       rope.put("truncate", false);
     }
-    if (family.has(GgufFamily.Trait.LATENT)) {
-      double scale = real("rope.scaling.yarn_log_multiplier").orElse(0.0) * 10;
-      float rounded = (float) scale;
+    boolean latent = family.has(GgufFamily.Trait.LATENT);
+    Optional<Double> multiplier =
+        real("rope.scaling.yarn_log_multiplier").filter(value -> value != 0);
+    if (latent || (family.has(GgufFamily.Trait.TEMPERED) && multiplier.isPresent())) {
+      float rounded = (float) (multiplier.orElse(0.0) * (latent ? 10 : 1));
       rope.put("mscale", Double.parseDouble(Float.toString(rounded == 0 ? 1 : rounded)));
       rope.put("mscale_all_dim", Double.parseDouble(Float.toString(rounded)));
     }

@@ -4,7 +4,6 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gguf.GgufFile;
 import dev.gptq.formats.gguf.GgufValues;
-import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -12,6 +11,7 @@ import java.util.stream.Stream;
 /** All model types that are known in GGUF files. */
 public final class GgufFamilies {
   private static final String ARCHITECTURE = "general.architecture";
+  private static final String CORRECTION = ".exp_probs_b.bias";
 
   private static final ImmutableList<GgufFamily> DENSE =
       ImmutableList.of(
@@ -21,6 +21,14 @@ public final class GgufFamilies {
               .bias("mlp_bias", "ffn_gate.bias")
               .build(),
           GgufLayouts.llamaLike("mistral", "MistralForCausalLM", "llama").pairsNeighbours().build(),
+          GgufLayouts.llamaLike("ministral", "MinistralForCausalLM", "llama")
+              .pairsNeighbours()
+              .build(),
+          GgufLayouts.llamaLike("ministral3", "Ministral3ForCausalLM", "mistral3")
+              .pairsNeighbours()
+              .trait(GgufFamily.Trait.TEMPERED)
+              .trait(GgufFamily.Trait.YARN)
+              .build(),
           GgufLayouts.llamaLike("qwen2", "Qwen2ForCausalLM", "qwen2")
               .bias("qkv_bias", "attn_q.bias")
               .build(),
@@ -77,6 +85,7 @@ public final class GgufFamilies {
               LlamaRelatives.ALL,
               LayerNormFamilies.ALL,
               MixtureFamilies.ALL,
+              LatentFamilies.ALL,
               HybridFamilies.ALL)
           .flatMap(ImmutableList::stream)
           .collect(ImmutableList.toImmutableList());
@@ -158,13 +167,13 @@ public final class GgufFamilies {
             .filter(family -> family.architecture().equals(architecture))
             .filter(family -> family.experts().isEmpty() != experts)
             .collect(ImmutableList.toImmutableList());
-    if (!named.isEmpty() && named.stream().allMatch(family -> other(family, values).isPresent())) {
+    if (!named.isEmpty() && named.stream().allMatch(family -> other(family, file).isPresent())) {
       throw new BadInputException(
           "%s: %s, which cannot be read"
-              .formatted(values.file(), other(named.getFirst(), values).orElseThrow()));
+              .formatted(values.file(), other(named.getFirst(), file).orElseThrow()));
     }
     return named.stream()
-        .filter(family -> other(family, values).isEmpty())
+        .filter(family -> other(family, file).isEmpty())
         .filter(family -> family.blocks().contains(blocks))
         .filter(family -> isMarked(family, file))
         .findFirst()
@@ -190,19 +199,26 @@ public final class GgufFamilies {
   }
 
   /** What a file says in place of what all of a family say. */
-  private static Optional<String> other(GgufFamily family, GgufValues values) {
+  private static Optional<String> other(GgufFamily family, GgufFile file) {
     return family.constants().entrySet().stream()
-        .map(constant -> Map.entry(family.architecture() + "." + constant.getKey(), constant))
-        .filter(entry -> {
-          int wanted = entry.getValue().getValue();
-          return values.integer(entry.getKey()).orElse(wanted) != wanted;
+        .flatMap(constant -> {
+          String key = family.architecture() + "." + constant.getKey();
+          int wanted = constant.getValue();
+          int found = file.values().integer(key).orElseGet(() -> unsaid(file, key, wanted));
+          return found == wanted
+              ? Stream.empty()
+              : Stream.of("'%s' is %d and not %d".formatted(key, found, wanted));
         })
-        .findFirst()
-        .map(entry ->
-            "'%s' is %d and not %d"
-                .formatted(
-                    entry.getKey(),
-                    values.integer(entry.getKey()).orElseThrow(),
-                    entry.getValue().getValue()));
+        .findFirst();
+  }
+
+  /**
+   * Files that do not say how scores of experts become weights, but correct them: by the sigmoid.
+   */
+  private static int unsaid(GgufFile file, String key, int wanted) {
+    boolean corrected =
+        key.endsWith(MixtureFamilies.GATING)
+            && file.tensors().keySet().stream().anyMatch(name -> name.endsWith(CORRECTION));
+    return corrected ? MixtureFamilies.SIGMOID : wanted;
   }
 }

@@ -6,6 +6,7 @@ import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import com.google.common.collect.Range;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
 
@@ -92,7 +93,13 @@ public record GgufFamily(
     /** Blocks without heads of keys have gated short convolutions in place of attention. */
     SHORT_CONVOLUTIONS,
     /** Keys and values come from a latent; the matrix that makes them is two in a file. */
-    LATENT
+    LATENT,
+    /** Queries may grow with their positions. */
+    TEMPERED,
+    /** A file lists which layers have a window; those without are not rotated. */
+    LISTED_WINDOWS,
+    /** Layers before those with experts are rotated also where they have no window. */
+    ROTATED_DENSE
   }
 
   /** Kinds of settings. */
@@ -167,7 +174,7 @@ public record GgufFamily(
     private final Map<String, String> tensors = new HashMap<>();
     private String experts = "";
     private final Map<String, String> expertModules = new HashMap<>();
-    private final ImmutableList.Builder<Setting> settings = ImmutableList.builder();
+    private final Map<String, Setting> settings = new LinkedHashMap<>();
     private final ImmutableList.Builder<Fixed> fixed = ImmutableList.builder();
     private final ImmutableMap.Builder<String, Integer> constants = ImmutableMap.builder();
     private final ImmutableList.Builder<Switch> switches = ImmutableList.builder();
@@ -282,7 +289,7 @@ public record GgufFamily(
     }
 
     private Builder setting(String key, Kind kind, Optional<Object> fallback, String... names) {
-      settings.add(new Setting(key, ImmutableList.copyOf(names), kind, fallback));
+      settings.put(key, new Setting(key, ImmutableList.copyOf(names), kind, fallback));
       return this;
     }
 
@@ -349,7 +356,7 @@ public record GgufFamily(
           ImmutableBiMap.copyOf(tensors),
           experts,
           ImmutableBiMap.copyOf(expertModules),
-          settings.build(),
+          ImmutableList.copyOf(settings.values()),
           fixed.build(),
           constants.buildOrThrow(),
           switches.build(),

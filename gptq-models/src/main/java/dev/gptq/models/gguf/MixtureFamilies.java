@@ -6,9 +6,11 @@ import dev.gptq.models.gguf.GgufFamily.Trait;
 /** Families with experts. */
 final class MixtureFamilies {
   /** How scores of experts become weights, by llama.cpp's numbers. */
-  private static final int SOFTMAX = 1;
+  static final int SOFTMAX = 1;
 
   static final int SIGMOID = 2;
+
+  static final String GATING = "expert_gating_func";
 
   private static final String[] SHARED = {
     "mlp.shared_experts.gate_proj", "ffn_gate_shexp",
@@ -46,15 +48,8 @@ final class MixtureFamilies {
               .fixed("norm_topk_prob", true, false)
               .bias("attention_bias", "attn_q.bias")
               .build(),
-          sigmoid("glm4_moe", "Glm4MoeForCausalLM", "glm4moe")
-              .without("post_attention_layernorm")
-              .modules("post_attention_layernorm", "post_attention_norm")
-              .truth("expert_weights_norm", "norm_topk_prob", true)
-              .trait(Trait.PARTLY_ROTATED)
-              .bias("use_qk_norm", "attn_q_norm.weight")
-              .bias("attention_bias", "attn_q.bias")
-              .ownHead()
-              .build(),
+          glm("glm4_moe", "Glm4MoeForCausalLM"),
+          glm("solar_open", "SolarOpenForCausalLM"),
           sigmoid("dots1", "Dots1ForCausalLM", "dots1")
               .truth("expert_weights_norm", "norm_topk_prob", false)
               .trait(Trait.SINGLE_KEYS)
@@ -110,7 +105,7 @@ final class MixtureFamilies {
               .whole("expert_count", "num_local_experts", "num_experts")
               .whole("expert_used_count", "num_experts_per_tok")
               .whole("expert_feed_forward_length", "intermediate_size")
-              .constant("expert_gating_func", SIGMOID)
+              .constant(GATING, SIGMOID)
               .ownHead()
               .build(),
           GgufLayouts.llamaLike("afmoe", "AfmoeForCausalLM", "afmoe")
@@ -139,7 +134,7 @@ final class MixtureFamilies {
               .whole("leading_dense_block_count", "num_dense_layers")
               .real("expert_weights_scale", "route_scale", 1)
               .truth("expert_weights_norm", "route_norm", true)
-              .constant("expert_gating_func", SIGMOID)
+              .constant(GATING, SIGMOID)
               .fixed("route_norm", true, true)
               .fixed("mup_enabled", true, false)
               .fixed("attention_bias", false, false)
@@ -163,21 +158,33 @@ final class MixtureFamilies {
               .windows(2)
               .ownHead()
               .build(),
-          latent("deepseek_v2", "DeepseekV2ForCausalLM")
-              .constant("expert_gating_func", SOFTMAX)
-              .constant("expert_group_count", 1)
-              .constant("expert_group_used_count", 1)
-              .fixed("topk_method", "greedy", "greedy")
-              .fixed("mlp_bias", false, false)
+          GgufLayouts.llamaLike("hunyuan_v1_moe", "HunYuanMoEV1ForCausalLM", "hunyuan-moe")
+              .without("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+              .modules(
+                  "self_attn.query_layernorm",
+                  "attn_q_norm",
+                  "self_attn.key_layernorm",
+                  "attn_k_norm",
+                  "mlp.gate.wg",
+                  "ffn_gate_inp",
+                  "mlp.shared_mlp.gate_proj",
+                  "ffn_gate_shexp",
+                  "mlp.shared_mlp.up_proj",
+                  "ffn_up_shexp",
+                  "mlp.shared_mlp.down_proj",
+                  "ffn_down_shexp")
+              .experts("mlp.experts.", "gate_proj", "up_proj", "down_proj")
+              .real("attention.layer_norm_rms_epsilon", "rms_norm_eps", 1e-5)
+              .whole("expert_count", "num_experts")
+              .whole("expert_used_count", "moe_topk", 1)
+              .whole("expert_feed_forward_length", "intermediate_size")
+              .whole("expert_shared_feed_forward_length", "intermediate_size")
+              .constant("expert_shared_count", 1)
+              .fixed("attention_bias", false, false)
               .build(),
-          latent("deepseek_v3", "DeepseekV3ForCausalLM")
-              .tensor("mlp.gate.e_score_correction_bias", "exp_probs_b.bias")
-              .constant("expert_gating_func", SIGMOID)
-              .whole("expert_group_count", "n_group", 1)
-              .whole("expert_group_used_count", "topk_group", 1)
-              .truth("expert_weights_norm", "norm_topk_prob", true)
-              .fixed("rope_interleave", true, true)
-              .build());
+          exaone(),
+          command(SIGMOID, "sigmoid").build(),
+          command(SOFTMAX, "softmax").fixed("norm_topk_prob", true, true).build());
 
   private MixtureFamilies() {}
 
@@ -188,10 +195,10 @@ final class MixtureFamilies {
         .tensor("mlp.gate.e_score_correction_bias", "exp_probs_b.bias")
         .whole("expert_group_count", "n_group", 1)
         .whole("expert_group_used_count", "topk_group", 1)
-        .constant("expert_gating_func", SIGMOID);
+        .constant(GATING, SIGMOID);
   }
 
-  private static GgufFamily.Builder deepSeekExperts(GgufFamily.Builder family) {
+  static GgufFamily.Builder deepSeekExperts(GgufFamily.Builder family) {
     return family
         .modules("mlp.gate", "ffn_gate_inp")
         .modules(SHARED)
@@ -204,31 +211,65 @@ final class MixtureFamilies {
         .real("expert_weights_scale", "routed_scaling_factor", 1);
   }
 
-  /** Keys and values from a latent, queries from another. */
-  private static GgufFamily.Builder latent(String type, String modelClass) {
-    return deepSeekExperts(GgufLayouts.llamaLike(type, modelClass, "deepseek2"))
-        .without("self_attn.k_proj", "self_attn.v_proj")
-        .modules(
-            "self_attn.q_a_proj",
-            "attn_q_a",
-            "self_attn.q_a_layernorm",
-            "attn_q_a_norm",
-            "self_attn.q_b_proj",
-            "attn_q_b",
-            "self_attn.kv_a_proj_with_mqa",
-            "attn_kv_a_mqa",
-            "self_attn.kv_a_layernorm",
-            "attn_kv_a_norm",
-            "self_attn.kv_b_proj",
-            "attn_kv_b",
-            "self_attn.k_b_proj",
-            "attn_k_b",
-            "self_attn.v_b_proj",
-            "attn_v_b")
-        .whole("attention.kv_lora_rank", "kv_lora_rank")
+  private static GgufFamily glm(String type, String modelClass) {
+    return sigmoid(type, modelClass, "glm4moe")
+        .modules("post_attention_layernorm", "post_attention_norm")
+        .truth("expert_weights_norm", "norm_topk_prob", true)
+        .trait(Trait.PARTLY_ROTATED)
+        .bias("use_qk_norm", "attn_q_norm.weight")
+        .bias("attention_bias", "attn_q.bias")
+        .ownHead()
+        .build();
+  }
+
+  /** Which layers see everything, and are not rotated, a file lists. */
+  private static GgufFamily exaone() {
+    return deepSeekExperts(
+            GgufLayouts.llamaLike("exaone_moe", "ExaoneMoeForCausalLM", "exaone-moe"))
+        .modules("self_attn.q_norm", "attn_q_norm", "self_attn.k_norm", "attn_k_norm")
+        .tensor("mlp.e_score_correction_bias", "exp_probs_b.bias")
+        .real("attention.layer_norm_rms_epsilon", "rms_norm_eps", 1e-5)
+        .whole("expert_count", "num_experts", 64)
+        .whole("expert_shared_count", "num_shared_experts", 1)
+        .product("expert_shared_feed_forward_length", "num_shared_experts", "moe_intermediate_size")
+        .real("expert_weights_scale", "routed_scaling_factor", 2.5)
+        .truth("expert_weights_norm", "norm_topk_prob", true)
+        .whole("expert_group_count", "n_group", 1)
+        .whole("expert_group_used_count", "topk_group", 1)
+        .constant(GATING, SIGMOID)
+        .windows(4)
+        .trait(Trait.LISTED_WINDOWS)
+        .trait(Trait.ROPE_FACTORS)
+        .ownHead()
+        .build();
+  }
+
+  /** Norms with means or without; what all tokens take is averaged with the experts. */
+  private static GgufFamily.Builder command(int gating, String scores) {
+    return GgufLayouts.shaped("cohere2_moe", "Cohere2MoeForCausalLM", "cohere2moe")
+        .without("post_attention_layernorm")
+        .modules("mlp.gate", "ffn_gate_inp")
+        .modules(SHARED)
+        .experts("mlp.experts.", "gate_proj", "up_proj", "down_proj")
+        .real("attention.layer_norm_epsilon", "layer_norm_eps", 1e-5)
+        .real("attention.layer_norm_rms_epsilon", "rms_norm_eps")
+        .real("logit_scale", "logit_scale", 0.0625)
+        .whole("feed_forward_length", "prefix_dense_intermediate_size", "intermediate_size")
+        .whole("expert_count", "num_experts")
+        .whole("expert_used_count", "num_experts_per_tok", 2)
+        .whole("expert_feed_forward_length", "intermediate_size")
+        .whole("expert_shared_count", "num_shared_experts", 0)
+        .product("expert_shared_feed_forward_length", "num_shared_experts", "intermediate_size")
+        .whole("leading_dense_block_count", "first_k_dense_replace")
+        .truth("expert_weights_norm", "norm_topk_prob", true)
+        .constant(GATING, gating)
+        .fixed("expert_selection_fn", scores, "softmax")
+        .fixed("shared_expert_combination_strategy", "average", "average")
+        .fixed("hidden_act", "silu", "silu")
         .fixed("attention_bias", false, false)
-        .trait(Trait.LATENT)
-        .trait(Trait.YARN);
+        .windows(4)
+        .trait(Trait.LISTED_WINDOWS)
+        .trait(Trait.ROTATED_DENSE);
   }
 
   private static GgufFamily.Builder qwenExperts(GgufFamily.Builder family) {

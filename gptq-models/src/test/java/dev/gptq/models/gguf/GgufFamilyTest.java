@@ -111,13 +111,34 @@ class GgufFamilyTest {
     assertThat(olmo.at("/rope_parameters/sliding_attention/rope_theta").asDouble()).isEqualTo(500);
   }
 
+  /** By what queries grow, and the factor on cosine and sine that llama.cpp makes of one number. */
+  @Test
+  void queriesThatGrowAreReadWithTheScaleOfYarn() throws IOException {
+    JsonNode mistral =
+        read(
+            "mistral3",
+            "yarn",
+            Map.of("attention.temperature_scale", 3, "rope.scaling.yarn_log_multiplier", 1));
+    assertThat(mistral.path("model_type").asString()).isEqualTo("ministral3");
+    assertThat(mistral.at("/rope_parameters/llama_4_scaling_beta").asDouble()).isEqualTo(3);
+    assertThat(mistral.at("/rope_parameters/rope_type").asString()).isEqualTo("yarn");
+    assertThat(mistral.at("/rope_parameters/mscale").asDouble()).isEqualTo(1);
+    assertThat(mistral.at("/rope_parameters/mscale_all_dim").asDouble()).isEqualTo(1);
+  }
+
   /** The configuration of four blocks with four heads of 16 channels. */
   private JsonNode read(String architecture, Map<String, Integer> more) throws IOException {
+    return read(architecture, "none", more);
+  }
+
+  private JsonNode read(String architecture, String scaling, Map<String, Integer> more)
+      throws IOException {
     GgufMetadata metadata = new GgufMetadata();
     metadata.put("general.architecture", architecture);
     metadata.put(architecture + ".block_count", 4);
     metadata.put(architecture + ".embedding_length", 64);
     metadata.put(architecture + ".attention.head_count", 4);
+    metadata.put(architecture + ".rope.scaling.type", scaling);
     more.forEach((key, value) -> metadata.put(architecture + "." + key, value.intValue()));
     GgufTensor embedding =
         new GgufTensor(

@@ -33,6 +33,14 @@ class MixtureFamiliesTest {
     "ernie4_5-moe-small, ernie4_5-moe, mlp.shared_experts.up_proj.weight, ffn_up_shexp.weight, -1",
     "minimax-m2-small, minimax-m2, block_sparse_moe.gate.weight, ffn_gate_inp.weight, -1",
     "afmoe, afmoe, self_attn.gate_proj.weight, attn_gate.weight, -1",
+    "hunyuan-moe, hunyuan-moe, mlp.shared_mlp.up_proj.weight, ffn_up_shexp.weight, -1",
+    "k-exaone, exaone-moe, mlp.e_score_correction_bias, exp_probs_b.bias, -1",
+    "cohere2-moe, cohere2moe, mlp.experts.1.gate_proj.weight, ffn_gate_exps.weight, 1",
+    "solar-open, glm4moe, post_attention_layernorm.weight, post_attention_norm.weight, -1",
+    "glm4-moe-lite, deepseek2, self_attn.kv_a_layernorm.weight, attn_kv_a_norm.weight, -1",
+    "mistral4, mistral4, self_attn.q_b_proj.weight, attn_q_b.weight, -1",
+    "youtu, deepseek2, mlp.up_proj.weight, ffn_up.weight, -1",
+    "ministral3, mistral3, self_attn.q_proj.weight, attn_q.weight, -1",
     "lfm2-moe, lfm2moe, feed_forward.experts.0.w2.weight, ffn_down_exps.weight, 0",
   })
   void eachTensorHasAPlace(

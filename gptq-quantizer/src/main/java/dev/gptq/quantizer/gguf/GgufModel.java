@@ -123,6 +123,37 @@ final class GgufModel {
     if (family.has(GgufFamily.Trait.SINGLE_KEYS) && heads != keys) {
       throw refused("%d heads of keys are for %d of queries".formatted(keys, heads));
     }
+    if (!family.has(GgufFamily.Trait.TEMPERED) && Temperature.of(model.spec()).isPresent()) {
+      throw refused("queries grow with their positions");
+    }
+    if (family.has(GgufFamily.Trait.LISTED_WINDOWS)) {
+      windows()
+          .refusal(family, model.spec())
+          .ifPresent(what -> {
+            throw refused(what);
+          });
+    } else {
+      checkLayers();
+    }
+    if (family.unrotated() != 1) {
+      checkRope();
+    }
+    if (!family.experts().isEmpty()) {
+      checkExperts();
+    }
+    if (family.has(GgufFamily.Trait.LATENT)) {
+      checkLatent();
+    }
+    if (family.has(GgufFamily.Trait.QUERY_SCALAR)) {
+      checkScores(model.spec().blocks().size());
+    }
+  }
+
+  private ListedWindows windows() {
+    return ListedWindows.of(model.spec());
+  }
+
+  private void checkLayers() {
     int blocks = model.spec().blocks().size();
     for (int layer = 0; layer < blocks; layer++) {
       boolean windowed = family.windows() > 0 && (layer + 1) % family.windows() != 0;
@@ -138,18 +169,6 @@ final class GgufModel {
         throw refused(
             "positions of layer %d are %srotated".formatted(layer, rotated ? "" : "not "));
       }
-    }
-    if (family.unrotated() != 1) {
-      checkRope();
-    }
-    if (!family.experts().isEmpty()) {
-      checkExperts();
-    }
-    if (family.has(GgufFamily.Trait.LATENT)) {
-      checkLatent();
-    }
-    if (family.has(GgufFamily.Trait.QUERY_SCALAR)) {
-      checkScores(blocks);
     }
   }
 
@@ -180,15 +199,33 @@ final class GgufModel {
   /** llama.cpp takes the factor on cosine and sine for the usual one, and latents have none. */
   private void checkYarn(RopeSpec rope) {
     RopeParameters said = saidRope();
-    boolean latent = family.has(GgufFamily.Trait.LATENT);
-    double usual = latent ? 1 : 1 + 0.1 * Math.log(said.factor());
+    double usual = usualFactor(said);
     if (Math.abs(rope.factor() - usual) > 1e-6) {
       throw refused(
           "the factor on cosine and sine is %s and not %s".formatted(rope.factor(), usual));
     }
+    if (family.has(GgufFamily.Trait.LATENT)) {
+      boolean own = family.architecture().equals("deepseek2");
+      if (own ? said.mscaleAllDim() == 0 : said.mscaleAllDim() != 1) {
+        throw refused("mscale_all_dim is " + said.mscaleAllDim());
+      }
+    }
     if (said.truncate() == family.has(GgufFamily.Trait.FRACTIONAL_YARN)) {
       throw refused("truncate is " + said.truncate());
     }
+  }
+
+  private double usualFactor(RopeParameters said) {
+    if (family.has(GgufFamily.Trait.LATENT)) {
+      return 1;
+    }
+    double usual = 1 + 0.1 * Math.log(said.factor());
+    return saysYarnScale(said) ? usual / (1 + said.mscaleAllDim() * (usual - 1)) : usual;
+  }
+
+  /** Whether a file says by what the factor on cosine and sine is divided. */
+  private boolean saysYarnScale(RopeParameters said) {
+    return family.has(GgufFamily.Trait.TEMPERED) && said.mscaleAllDim() != 0;
   }
 
   private void checkRope() {
@@ -366,12 +403,18 @@ final class GgufModel {
     if (isYarn()) {
       describeYarn(metadata, a + "rope.scaling.");
     }
+    if (family.has(GgufFamily.Trait.TEMPERED)) {
+      Temperature.of(model.spec()).ifPresent(temper -> Temperature.describe(temper, metadata, a));
+    }
     if (family.unrotated() != 1) {
       metadata.put(a + "rope.freq_base", (float) theta());
       metadata.put(a + "rope.dimension_count", rotated());
     }
     metadata.put(a + "vocab_size", model.spec().vocabulary());
-    if (family.windows() > 0) {
+    if (family.has(GgufFamily.Trait.LISTED_WINDOWS)) {
+      metadata.put(a + "attention.sliding_window", windows().size(model.spec().context()));
+      metadata.putTruths(a + "attention.sliding_window_pattern", windows().sliding());
+    } else if (family.windows() > 0) {
       metadata.put(a + "attention.sliding_window", config.intValue("sliding_window"));
     }
     if (family.localRope() > 0) {
@@ -414,8 +457,9 @@ final class GgufModel {
         rope.originalMaxPosition().orElse(model.spec().context()));
     metadata.put(prefix + "yarn_beta_fast", (float) rope.betaFast());
     metadata.put(prefix + "yarn_beta_slow", (float) rope.betaSlow());
-    if (family.has(GgufFamily.Trait.LATENT) && rope.mscaleAllDim() != 0) {
-      metadata.put(prefix + "yarn_log_multiplier", (float) (0.1 * rope.mscaleAllDim()));
+    if (saysYarnScale(rope)) {
+      double part = family.has(GgufFamily.Trait.LATENT) ? 0.1 : 1;
+      metadata.put(prefix + "yarn_log_multiplier", (float) (part * rope.mscaleAllDim()));
     }
   }
 
@@ -496,7 +540,11 @@ final class GgufModel {
           .map(LinearSpec::outputs)
           .orElseGet(() -> config.intValue(name));
     }
-    return config.has(name) ? config.intValue(name) : 4 * model.spec().hidden();
+    return setting.names().stream()
+        .filter(config::has)
+        .findFirst()
+        .map(config::intValue)
+        .orElseGet(() -> 4 * model.spec().hidden());
   }
 
   private Optional<Double> real(GgufFamily.Setting setting) {

@@ -1,0 +1,87 @@
+package dev.gptq.models.gguf;
+
+import com.google.common.collect.ImmutableList;
+import dev.gptq.models.gguf.GgufFamily.Trait;
+
+/**
+ * Families whose keys and values come from a latent. DeepSeek's relatives are files of its
+ * architecture, and are read as DeepSeek.
+ */
+final class LatentFamilies {
+  private static final String V3 = "DeepseekV3ForCausalLM";
+
+  static final ImmutableList<GgufFamily> ALL =
+      ImmutableList.of(
+          mixture("deepseek_v2", "DeepseekV2ForCausalLM", "deepseek2")
+              .constant(MixtureFamilies.GATING, MixtureFamilies.SOFTMAX)
+              .constant("expert_group_count", 1)
+              .constant("expert_group_used_count", 1)
+              .fixed("topk_method", "greedy", "greedy")
+              .fixed("mlp_bias", false, false)
+              .build(),
+          sigmoid("deepseek_v3", V3).build(),
+          sigmoid("kimi_k2", V3).build(),
+          sigmoid("glm4_moe_lite", "Glm4MoeLiteForCausalLM").build(),
+          dense(),
+          mixture("mistral4", "Mistral4ForCausalLM", "mistral4")
+              .constant(MixtureFamilies.GATING, MixtureFamilies.SOFTMAX)
+              .whole("expert_group_count", "n_group", 1)
+              .whole("expert_group_used_count", "topk_group", 1)
+              .truth("expert_weights_norm", "norm_topk_prob", true)
+              .fixed("rope_interleave", true, true)
+              .build());
+
+  private LatentFamilies() {}
+
+  private static GgufFamily.Builder mixture(String type, String modelClass, String architecture) {
+    return MixtureFamilies.deepSeekExperts(latent(type, modelClass, architecture));
+  }
+
+  private static GgufFamily.Builder sigmoid(String type, String modelClass) {
+    return mixture(type, modelClass, "deepseek2")
+        .tensor("mlp.gate.e_score_correction_bias", "exp_probs_b.bias")
+        .constant(MixtureFamilies.GATING, MixtureFamilies.SIGMOID)
+        .whole("expert_group_count", "n_group", 1)
+        .whole("expert_group_used_count", "topk_group", 1)
+        .truth("expert_weights_norm", "norm_topk_prob", true)
+        .fixed("rope_interleave", true, true);
+  }
+
+  /** Youtu: without experts, of which a file has to say something all the same. */
+  private static GgufFamily dense() {
+    return latent("youtu", "YoutuForCausalLM", "deepseek2")
+        .whole("leading_dense_block_count", "first_k_dense_replace")
+        .whole("expert_feed_forward_length", "intermediate_size")
+        .constant("expert_shared_count", 0)
+        .fixed("rope_interleave", true, true)
+        .build();
+  }
+
+  /** Queries may come from another. */
+  private static GgufFamily.Builder latent(String type, String modelClass, String architecture) {
+    return GgufLayouts.llamaLike(type, modelClass, architecture)
+        .without("self_attn.k_proj", "self_attn.v_proj")
+        .modules(
+            "self_attn.q_a_proj",
+            "attn_q_a",
+            "self_attn.q_a_layernorm",
+            "attn_q_a_norm",
+            "self_attn.q_b_proj",
+            "attn_q_b",
+            "self_attn.kv_a_proj_with_mqa",
+            "attn_kv_a_mqa",
+            "self_attn.kv_a_layernorm",
+            "attn_kv_a_norm",
+            "self_attn.kv_b_proj",
+            "attn_kv_b",
+            "self_attn.k_b_proj",
+            "attn_k_b",
+            "self_attn.v_b_proj",
+            "attn_v_b")
+        .whole("attention.kv_lora_rank", "kv_lora_rank")
+        .fixed("attention_bias", false, false)
+        .trait(Trait.LATENT)
+        .trait(Trait.TEMPERED)
+        .trait(Trait.YARN);
+  }
+}
