@@ -44,6 +44,18 @@ public record AttentionSpec(
         keyValueHeads);
   }
 
+  /** The same with so many times the heads: that of several sequences side by side. */
+  public AttentionSpec times(int sequences) {
+    return new AttentionSpec(
+        Math.multiplyExact(heads, sequences),
+        Math.multiplyExact(keyValueHeads, sequences),
+        headSize,
+        scale,
+        window,
+        softCap,
+        alibi);
+  }
+
   /** What is added for each position: {@code alibi·2^(−8(i+1)/n)} for a power of two n of heads. */
   public float alibiSlope(int head) {
     int n = Integer.highestOneBit(heads);

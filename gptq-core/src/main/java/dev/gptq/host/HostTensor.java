@@ -1,5 +1,6 @@
 package dev.gptq.host;
 
+import com.google.common.base.Preconditions;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
@@ -136,6 +137,20 @@ public final class HostTensor implements Tensor {
   @Override
   public Tensor transposed() {
     return new HostTensor(scope, block, offset, type, columns, rows, layout.transposed(), stride);
+  }
+
+  @Override
+  public Tensor reshaped(int newRows, int newColumns) {
+    Preconditions.checkArgument(
+        layout == Layout.ROW_MAJOR
+            && (stride == columns || rows == 1)
+            && (long) newRows * newColumns == elements(),
+        "%s, with %s elements from row to row, cannot become %s x %s",
+        this,
+        stride,
+        newRows,
+        newColumns);
+    return new HostTensor(scope, block, offset, type, newRows, newColumns, layout);
   }
 
   @Override

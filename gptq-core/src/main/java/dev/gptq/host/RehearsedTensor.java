@@ -1,5 +1,6 @@
 package dev.gptq.host;
 
+import com.google.common.base.Preconditions;
 import dev.gptq.backend.Rehearsal;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
@@ -25,6 +26,17 @@ record RehearsedTensor(DType type, int rows, int columns, Layout layout) impleme
   @Override
   public Tensor transposed() {
     return new RehearsedTensor(type, columns, rows, layout.transposed());
+  }
+
+  @Override
+  public Tensor reshaped(int newRows, int newColumns) {
+    Preconditions.checkArgument(
+        layout == Layout.ROW_MAJOR && (long) newRows * newColumns == elements(),
+        "%s cannot become %s x %s",
+        this,
+        newRows,
+        newColumns);
+    return new RehearsedTensor(type, newRows, newColumns, layout);
   }
 
   @Override

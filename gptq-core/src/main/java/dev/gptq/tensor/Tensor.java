@@ -34,6 +34,14 @@ public interface Tensor {
   Tensor transposed();
 
   /**
+   * The same elements in the same order, row by row, in rows of another length: a view.
+   *
+   * @throws IllegalArgumentException unless rows are contiguous, one lies right behind the other,
+   *     and there are as many elements
+   */
+  Tensor reshaped(int rows, int columns);
+
+  /**
    * Copies all elements to {@code host}, densely, in this tensor's own layout. Waits for queued
    * work first. {@code host} holds at least {@link #byteSize()} bytes.
    */

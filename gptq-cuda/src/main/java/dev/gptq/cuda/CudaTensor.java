@@ -1,5 +1,6 @@
 package dev.gptq.cuda;
 
+import com.google.common.base.Preconditions;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
@@ -112,6 +113,18 @@ final class CudaTensor implements Tensor {
   @Override
   public CudaTensor transposed() {
     return new CudaTensor(scope, address, type, columns, rows, layout.transposed(), stride);
+  }
+
+  @Override
+  public CudaTensor reshaped(int newRows, int newColumns) {
+    Preconditions.checkArgument(
+        isRowMajor() && (isDense() || rows == 1) && (long) newRows * newColumns == elements(),
+        "%s, with %s elements from row to row, cannot become %s x %s",
+        this,
+        stride,
+        newRows,
+        newColumns);
+    return dense(scope, address, type, newRows, newColumns, layout);
   }
 
   @Override

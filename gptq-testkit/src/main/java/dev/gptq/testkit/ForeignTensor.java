@@ -28,6 +28,11 @@ record ForeignTensor(DType type, int rows, int columns, Layout layout) implement
   }
 
   @Override
+  public Tensor reshaped(int newRows, int newColumns) {
+    return new ForeignTensor(type, newRows, newColumns, layout);
+  }
+
+  @Override
   public void copyTo(MemorySegment host) {
     throw new UnsupportedOperationException("a foreign tensor has no contents");
   }

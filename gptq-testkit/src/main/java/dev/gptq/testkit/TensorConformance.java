@@ -113,6 +113,29 @@ public abstract class TensorConformance extends Conformance {
   }
 
   @Test
+  void rowsOfAnotherLengthHaveTheSameElements() {
+    Matrix m = random(DType.F32, Layout.ROW_MAJOR, 6, 10);
+    try (TensorScope scope = backend().newScope()) {
+      Tensor whole = upload(scope, m);
+      Tensor middle = whole.rows(1, 4).reshaped(15, 2);
+      assertThat(middle.rows()).isEqualTo(15);
+      assertThat(download(middle)).isEqualTo(part(m, 1, 4, 0, 10).bytes());
+      assertThat(download(whole.rows(2, 3).columns(4, 8).reshaped(2, 2)))
+          .isEqualTo(part(m, 2, 3, 4, 8).bytes());
+      assertThat(download(middle.reshaped(5, 6).rows(1, 2))).isEqualTo(download(middle.rows(3, 6)));
+      backend().linalg().convert(scope.zeros(DType.F32, 1, 2, Layout.ROW_MAJOR), middle.rows(0, 1));
+      m.values()[10] = 0;
+      m.values()[11] = 0;
+      assertContents(whole, m);
+      assertThatThrownBy(() -> whole.reshaped(7, 9)).isInstanceOf(IllegalArgumentException.class);
+      assertThatThrownBy(() -> whole.transposed().reshaped(6, 10))
+          .isInstanceOf(IllegalArgumentException.class);
+      assertThatThrownBy(() -> whole.columns(0, 5).reshaped(5, 6))
+          .isInstanceOf(IllegalArgumentException.class);
+    }
+  }
+
+  @Test
   void viewsOutsideTheTensorAreRejected() {
     try (TensorScope scope = backend().newScope()) {
       Tensor t = scope.zeros(DType.F32, 4, 6, Layout.ROW_MAJOR);

@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.OptionalInt;
 import java.util.stream.Stream;
 import picocli.CommandLine.Option;
 
@@ -50,25 +51,39 @@ public final class TuneOptions {
               + " weight more (default: 0.9 where the text is read fewer than four times, else 0)")
   private Double momentum;
 
+  @Option(
+      names = "--tune-written",
+      paramLabel = "N",
+      description =
+          "windows that the full-precision model writes itself, each from 16 tokens of the text on, to be"
+              + " tuned with beside the text; 0 for none (default: 512, and no more than the text has too"
+              + " few for all steps)")
+  private Integer written;
+
   /**
    * The tuning that was asked for.
    *
    * @param preset whether the quality tunes by itself
    */
   public Optional<Tuning> tuning(boolean preset) {
-    if (steps == null && rate == null && momentum == null) {
+    if (steps == null && rate == null && momentum == null && written == null) {
       return Optional.empty();
     }
     if (steps == null && !preset) {
-      throw new UsageException(
-          (rate == null ? "--tune-momentum" : "--tune-rate")
-              + " is for --tune and --quality max; add one of them");
+      String first =
+          rate != null ? "--tune-rate" : momentum != null ? "--tune-momentum" : "--tune-written";
+      throw new UsageException(first + " is for --tune and --quality max; add one of them");
     }
     try {
       return Optional.of(
-          new Tuning(steps == null ? Tuning.USUAL_STEPS : steps, given(rate), given(momentum)));
+          new Tuning(
+              steps == null ? Tuning.USUAL_STEPS : steps,
+              given(rate),
+              given(momentum),
+              written == null ? OptionalInt.empty() : OptionalInt.of(written)));
     } catch (IllegalArgumentException e) {
-      throw new UsageException("--tune, --tune-rate, --tune-momentum: " + e.getMessage());
+      throw new UsageException(
+          "--tune, --tune-rate, --tune-momentum, --tune-written: " + e.getMessage());
     }
   }
 

@@ -19,6 +19,7 @@ final class TuningReportTest {
               new TuningOutcome.Look(25, 0.75, 0.25),
               new TuningOutcome.Look(50, 0.125, 0.375)),
           1000,
+          0,
           2000,
           1);
 

@@ -15,6 +15,7 @@ import dev.gptq.tensor.TensorScope;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.Queue;
@@ -207,12 +208,34 @@ public final class Decoder implements TextModel {
 
   /** A sequence of this model to continue, of at most {@code capacity} tokens. */
   public Sequence newSequence(int capacity) {
+    checkCapacity(capacity);
+    return new Sequence(capacity);
+  }
+
+  private void checkCapacity(int capacity) {
     Preconditions.checkArgument(
         capacity <= spec.context(),
         "%s tokens exceed the model's context of %s",
         capacity,
         spec.context());
-    return new Sequence(capacity);
+  }
+
+  /**
+   * Sequences of this model to continue side by side, of at most {@code capacity} tokens each.
+   *
+   * @throws IllegalArgumentException if the model has convolutions, which go on one sequence at a
+   *     time only
+   */
+  public Sequences newSequences(int count, int capacity) {
+    checkCapacity(capacity);
+    Preconditions.checkArgument(count > 0, "no sequences");
+    Preconditions.checkArgument(
+        spec.blocks().stream()
+            .flatMap(block -> block.steps().stream())
+            .noneMatch(Step.Convolve.class::isInstance),
+        "%s models have convolutions: they continue one sequence at a time",
+        spec.family());
+    return new Sequences(count, capacity);
   }
 
   @Override
@@ -229,10 +252,7 @@ public final class Decoder implements TextModel {
 
     private Sequence(int capacity) {
       this.capacity = capacity;
-      this.caches =
-          blocks.stream()
-              .map(block -> new KeyValueCache(backend, memory, capacity))
-              .collect(ImmutableList.toImmutableList());
+      this.caches = caches(memory, capacity);
     }
 
     /** Appends tokens and returns the logits that follow the last of them. */
@@ -242,13 +262,7 @@ public final class Decoder implements TextModel {
           length + tokens.length <= capacity, "the sequence is full at %s tokens", capacity);
       try (TensorScope local = backend.newScope();
           Registers registers = new Registers(backend, local)) {
-        Pass opening = new Pass(1, length, Optional.empty(), Optional.empty());
-        ends.embed(List.of(tokens), registers, opening, local);
-        for (int i = 0; i < blocks.size(); i++) {
-          blocks
-              .get(i)
-              .run(registers, new Pass(1, length, Optional.empty(), Optional.of(caches.get(i))));
-        }
+        goOn(ImmutableList.of(tokens), length, caches, registers, local);
         length += tokens.length;
         Tensor logits = ends.lastLogits(registers, local);
         float[] values = new float[spec.vocabulary()];
@@ -270,6 +284,67 @@ public final class Decoder implements TextModel {
     @Override
     public void close() {
       memory.close();
+    }
+  }
+
+  /** Several sequences of equal length with the keys and values of their positions so far. */
+  public final class Sequences implements AutoCloseable {
+    private final TensorScope memory = scope.child();
+    private final ImmutableList<KeyValueCache> caches;
+    private final int count;
+    private final int capacity;
+    private int length;
+
+    private Sequences(int count, int capacity) {
+      this.count = count;
+      this.capacity = capacity;
+      this.caches = caches(memory, capacity);
+    }
+
+    /**
+     * Appends a token to each.
+     *
+     * @param tokens as many as there are sequences
+     * @param result owns the logits that follow, F32, sequences × vocabulary
+     */
+    public Tensor append(int[] tokens, TensorScope result) {
+      Preconditions.checkArgument(
+          tokens.length == count, "%s tokens for %s sequences", tokens.length, count);
+      Preconditions.checkState(length < capacity, "the sequences are full at %s tokens", capacity);
+      try (TensorScope local = backend.newScope();
+          Registers registers = new Registers(backend, local)) {
+        List<int[]> windows = Arrays.stream(tokens).mapToObj(token -> new int[] {token}).toList();
+        goOn(windows, length, caches, registers, local);
+        length++;
+        return ends.logits(registers, result);
+      }
+    }
+
+    @Override
+    public void close() {
+      memory.close();
+    }
+  }
+
+  private ImmutableList<KeyValueCache> caches(TensorScope memory, int capacity) {
+    return blocks.stream()
+        .map(block -> new KeyValueCache(backend, memory, capacity))
+        .collect(ImmutableList.toImmutableList());
+  }
+
+  /** Takes tokens behind the last block, with what caches hold of the positions before. */
+  private void goOn(
+      List<int[]> windows,
+      int position,
+      List<KeyValueCache> caches,
+      Registers registers,
+      TensorScope local) {
+    int sequences = windows.size();
+    Pass opening = new Pass(sequences, position, Optional.empty(), Optional.empty());
+    ends.embed(windows, registers, opening, local);
+    for (int i = 0; i < blocks.size(); i++) {
+      Optional<KeyValueCache> cache = Optional.of(caches.get(i));
+      blocks.get(i).run(registers, new Pass(sequences, position, Optional.empty(), cache));
     }
   }
 

@@ -9,7 +9,10 @@ import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.Map;
 
-/** The keys, values and states of one block for all positions of one sequence so far. */
+/**
+ * The keys, values and states of one block for all positions so far of one sequence, or of several
+ * that go on side by side.
+ */
 final class KeyValueCache {
   private final Backend backend;
   private final TensorScope scope;
@@ -44,5 +47,17 @@ final class KeyValueCache {
         stored.computeIfAbsent(name, key -> scope.rowMajor(rows.type(), capacity, rows.columns()));
     backend.linalg().convert(rows, all.rows(first, first + rows.rows()));
     return all.rows(0, first + rows.rows());
+  }
+
+  /**
+   * Stores one row of each of several sequences, all of the same position, and returns those of all
+   * positions so far: positions × (sequences·columns).
+   */
+  Tensor appendBeside(String name, Tensor rows, int position) {
+    int width = Math.multiplyExact(rows.rows(), rows.columns());
+    Tensor all = stored.computeIfAbsent(name, key -> scope.rowMajor(rows.type(), capacity, width));
+    Tensor place = all.rows(position, position + 1).reshaped(rows.rows(), rows.columns());
+    backend.linalg().convert(rows, place);
+    return all.rows(0, position + 1);
   }
 }

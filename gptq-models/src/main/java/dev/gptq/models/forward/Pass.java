@@ -9,7 +9,8 @@ import java.util.Optional;
  * @param sequences number of windows of equal length in the batch
  * @param firstPosition position of each window's first token
  * @param tokens ids of the tokens, where they are known: in the opening
- * @param cache keys and values of earlier positions, when generating one sequence
+ * @param cache keys and values of earlier positions, when sequences go on: one by any number of
+ *     tokens, several by one token each
  */
 record Pass(
     int sequences, int firstPosition, Optional<Tensor> tokens, Optional<KeyValueCache> cache) {

@@ -2,6 +2,7 @@ package dev.gptq.models.forward;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Activation;
+import dev.gptq.backend.AttentionSpec;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.models.family.DeltaSpec;
@@ -327,6 +328,10 @@ final class StepRunner {
         q.rows(),
         q.columns(),
         y -> {
+          if (pass.cache().isPresent() && pass.sequences() > 1) {
+            attendSideBySide(step, pass.cache().get(), q, sinks, y);
+            return;
+          }
           Tensor k = withHistory(step.k());
           Tensor v = withHistory(step.v());
           if (step.chunk() == 0) {
@@ -360,6 +365,36 @@ final class StepRunner {
             y.rows(row, rowEnd));
         from = end;
       }
+    }
+  }
+
+  /** Sequences that go on by one position each are so many times the heads of one sequence. */
+  private void attendSideBySide(
+      Step.Attention step, KeyValueCache cache, Tensor q, Optional<Tensor> sinks, Tensor y) {
+    int position = pass.firstPosition();
+    int from = step.chunk() == 0 ? 0 : position / step.chunk() * step.chunk();
+    Tensor keys = cache.appendBeside(step.k(), registers.get(step.k()), position);
+    Tensor values = cache.appendBeside(step.v(), registers.get(step.v()), position);
+    Tensor k = keys.rows(from, position + 1);
+    Tensor v = values.rows(from, position + 1);
+    AttentionSpec spec = step.spec();
+    if (spec.alibi() == 0 && sinks.isEmpty()) {
+      try (TensorScope local = backend.newScope()) {
+        // Queries may be columns of something wider.
+        Tensor queries = local.rowMajor(q.type(), q.rows(), q.columns());
+        backend.linalg().convert(q, queries);
+        int width = Math.multiplyExact(q.rows(), q.columns());
+        ops.attention(
+            queries.reshaped(1, width), k, v, spec.times(q.rows()), 1, y.reshaped(1, width));
+      }
+      return;
+    }
+    // Slopes and sinks are those of the heads of one sequence.
+    int width = k.columns() / q.rows();
+    for (int s = 0; s < q.rows(); s++) {
+      Tensor own = k.columns(s * width, (s + 1) * width);
+      Tensor ownValues = v.columns(s * width, (s + 1) * width);
+      ops.attention(q.rows(s, s + 1), own, ownValues, spec, sinks, 1, y.rows(s, s + 1));
     }
   }
 

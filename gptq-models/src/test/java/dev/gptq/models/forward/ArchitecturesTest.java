@@ -1,6 +1,7 @@
 package dev.gptq.models.forward;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gptq.backend.Activation;
 import dev.gptq.backend.Backend;
@@ -261,7 +262,41 @@ class ArchitecturesTest {
               decoder);
         }
       }
+      assertSideBySide(decoder, expected);
     }
+  }
+
+  /** All windows, one token of each at a time. */
+  private static void assertSideBySide(Decoder decoder, Expected expected) {
+    List<int[]> windows = expected.windows();
+    int length = windows.getFirst().length;
+    if (hasConvolutions(decoder.spec())) {
+      assertThatThrownBy(() -> decoder.newSequences(windows.size(), length))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("one sequence at a time");
+      return;
+    }
+    int vocabulary = decoder.spec().vocabulary();
+    float[] logits = new float[expected.logits().length];
+    try (Decoder.Sequences sequences = decoder.newSequences(windows.size(), length);
+        TensorScope scope = decoder.backend().newScope()) {
+      for (int t = 0; t < length; t++) {
+        int position = t;
+        int[] tokens = windows.stream().mapToInt(window -> window[position]).toArray();
+        float[] some = HostCopies.floats(sequences.append(tokens, scope));
+        for (int i = 0; i < tokens.length; i++) {
+          int to = (i * length + t) * vocabulary;
+          System.arraycopy(some, i * vocabulary, logits, to, vocabulary);
+        }
+      }
+    }
+    assertClose("logits side by side", logits, expected.logits(), vocabulary, decoder);
+  }
+
+  private static boolean hasConvolutions(DecoderSpec spec) {
+    return spec.blocks().stream()
+        .flatMap(block -> block.steps().stream())
+        .anyMatch(Step.Convolve.class::isInstance);
   }
 
   @ParameterizedTest(name = "{0} on {1}")

@@ -87,10 +87,9 @@ public final class PlannedTuning {
         text.tokens(),
         (double) text.tokens() / weights,
         text.heldOut().size(),
-        text.drawn() == 0
+        text.written() == 0
             ? ""
-            : ", and of the others %d copies with some words of the model's own"
-                .formatted(text.drawn()));
+            : ", and the model itself writes %d windows more".formatted(text.written()));
   }
 
   /** Bytes of tensors that it takes, by a rehearsal. */
@@ -150,6 +149,16 @@ public final class PlannedTuning {
                 rate,
                 heldOut,
                 steps));
+      }
+
+      @Override
+      public void wrote(int windows, double seconds) {
+        listener.note(
+            String.format(
+                Locale.ROOT,
+                "the model wrote %d windows to be tuned with in %.1f s",
+                windows,
+                seconds));
       }
 
       @Override

@@ -484,8 +484,7 @@ public final class QuantizationPlan implements AutoCloseable {
       logs.put(ObservationLog.FILE, lines(attempts.stream().map(ObservationLog::line).toList()));
     }
     budget.ifPresent(chosen -> logs.put(ForeseenBudget.FILE, lines(chosen.lines())));
-    tuned.ifPresent(outcome ->
-        logs.put(TuningLog.FILE, lines(outcome.looks().stream().map(TuningLog::line).toList())));
+    tuned.ifPresent(outcome -> logs.put(TuningLog.FILE, lines(TuningLog.lines(outcome))));
     if (request.classicLog()) {
       int window = windows.isEmpty() ? 0 : windows.getFirst().length;
       logs.put(

@@ -40,6 +40,7 @@ final class TunedModel {
   /**
    * Asks a model with its full precision, and puts quantized weights in place of its own.
    *
+   * @param read the windows that gradients are taken of
    * @param modules the quantized modules of a block by description, asked for once a block
    * @param momentum of the gradients, 0 for none
    * @param scope owns all tensors
@@ -47,6 +48,7 @@ final class TunedModel {
   TunedModel(
       Decoder decoder,
       WeightSource source,
+      ImmutableList<int[]> read,
       TuningText text,
       double momentum,
       IntFunction<Function<LinearSpec, Optional<KeptGrid>>> modules,
@@ -55,11 +57,7 @@ final class TunedModel {
     this.decoder = decoder;
     this.source = source;
     this.text = text;
-    this.read =
-        ImmutableList.<int[]>builder()
-            .addAll(text.training())
-            .addAll(DrawnText.of(decoder, text.training(), text.drawn()))
-            .build();
+    this.read = read;
     this.training = new Answers(decoder, read, scope);
     this.heldOut = new Answers(decoder, text.heldOut(), scope);
     for (int b = 0; b < decoder.spec().blocks().size(); b++) {
@@ -104,7 +102,7 @@ final class TunedModel {
     });
   }
 
-  /** An order in which training windows and their copies are taken. */
+  /** An order in which training windows are taken. */
   WindowOrder order() {
     return new WindowOrder(read.size());
   }

@@ -1,5 +1,6 @@
 package dev.gptq.quantizer.tune;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.Rehearsal;
@@ -42,6 +43,9 @@ public final class Tuner {
     /** A rate was tried for some steps, and what the divergence on the held-out text came to. */
     default void tried(double rate, int steps, double heldOut) {}
 
+    /** The model has written windows to be tuned with. */
+    default void wrote(int windows, double seconds) {}
+
     /** Goes on from a state that was kept after so many steps. */
     default void goesOn(int steps) {}
   }
@@ -79,8 +83,9 @@ public final class Tuner {
     long start = System.nanoTime();
     try (Decoder decoder = new Decoder(backend, spec, source);
         TensorScope scope = backend.newScope()) {
+      ImmutableList<int[]> read = read(decoder, listener);
       TunedModel model =
-          new TunedModel(decoder, source, text, tuning.momentum(text), modules, scope);
+          new TunedModel(decoder, source, read, text, tuning.momentum(text), modules, scope);
       Course course =
           kept(model, states, listener).orElseGet(() -> new Course(tuning, rate(model, listener)));
       run(model, course, states, listener);
@@ -89,6 +94,7 @@ public final class Tuner {
               course.rate(),
               course.looks(),
               text.tokens(),
+              text.written(),
               model.weights(),
               (System.nanoTime() - start) / 1e9);
       if (outcome.gained()) {
@@ -96,6 +102,17 @@ public final class Tuner {
       }
       return outcome;
     }
+  }
+
+  /** The training windows, and those that the model writes, which has its full precision yet. */
+  private ImmutableList<int[]> read(Decoder decoder, Listener listener) {
+    if (text.written() == 0) {
+      return text.training();
+    }
+    long start = System.nanoTime();
+    ImmutableList<int[]> written = WrittenText.of(decoder, text.training(), text.written());
+    listener.wrote(written.size(), (System.nanoTime() - start) / 1e9);
+    return ImmutableList.<int[]>builder().addAll(text.training()).addAll(written).build();
   }
 
   /** The newest state that was kept, as the model's. */
@@ -174,7 +191,9 @@ public final class Tuner {
       Tuning tuning,
       TuningText text,
       IntFunction<Function<LinearSpec, Optional<KeptGrid>>> modules) {
-    Tuning once = new Tuning(1, OptionalDouble.of(1), OptionalDouble.of(tuning.momentum(text)));
+    Tuning once =
+        new Tuning(
+            1, OptionalDouble.of(1), OptionalDouble.of(tuning.momentum(text)), tuning.written());
     new Tuner(rehearsal, spec, source, once, text)
         .run(modules, TuningStates.NONE, look -> {}, (block, tuned) -> {});
     return rehearsal.memory().peak();

@@ -3,6 +3,7 @@ package dev.gptq.quantizer.tune;
 import com.google.common.base.Preconditions;
 import com.google.common.collect.ImmutableList;
 import java.util.OptionalDouble;
+import java.util.OptionalInt;
 
 /**
  * How a quantized model is tuned.
@@ -12,8 +13,10 @@ import java.util.OptionalDouble;
  *     steps. If empty, one of some that are tried for a few steps
  * @param momentum the share of the gradients before in what a step goes by, less than 1. If empty,
  *     {@link #momentum(TuningText)}
+ * @param written windows that the model writes itself to be tuned with. If empty, {@link
+ *     TuningText#writtenFor}
  */
-public record Tuning(int steps, OptionalDouble rate, OptionalDouble momentum) {
+public record Tuning(int steps, OptionalDouble rate, OptionalDouble momentum, OptionalInt written) {
   /** Steps of {@code --quality max}. */
   public static final int USUAL_STEPS = 1000;
 
@@ -30,6 +33,9 @@ public record Tuning(int steps, OptionalDouble rate, OptionalDouble momentum) {
 
   /** What the factor of a scale moves by, as a share of what an offset does. */
   static final double SCALES = 0.1;
+
+  /** Windows that a model is asked for at most. */
+  private static final int MOST_WRITTEN = 1 << 16;
 
   /** Windows of a step. */
   public static final int WINDOWS = 8;
@@ -53,16 +59,27 @@ public record Tuning(int steps, OptionalDouble rate, OptionalDouble momentum) {
             given >= 0 && given < 1,
             "the momentum of tuning is at least 0 and less than 1, not %s",
             given));
+    written.ifPresent(given ->
+        Preconditions.checkArgument(
+            given >= 0 && given <= MOST_WRITTEN,
+            "a model writes from 0 to %s windows, not %s",
+            MOST_WRITTEN,
+            given));
   }
 
   /** At a rate that is to be found. */
   public static Tuning of(int steps) {
-    return new Tuning(steps, OptionalDouble.empty(), OptionalDouble.empty());
+    return new Tuning(steps, OptionalDouble.empty(), OptionalDouble.empty(), OptionalInt.empty());
   }
 
   /** At a given rate. */
   public static Tuning of(int steps, double rate) {
-    return new Tuning(steps, OptionalDouble.of(rate), OptionalDouble.empty());
+    return new Tuning(steps, OptionalDouble.of(rate), OptionalDouble.empty(), OptionalInt.empty());
+  }
+
+  /** The same with so many windows that the model writes. */
+  public Tuning withWritten(int windows) {
+    return new Tuning(steps, rate, momentum, OptionalInt.of(windows));
   }
 
   /**
@@ -78,7 +95,7 @@ public record Tuning(int steps, OptionalDouble rate, OptionalDouble momentum) {
 
   /** What a rate is tried with: a short tuning, whose rate falls to 0 as well. */
   Tuning trial(double rate) {
-    return new Tuning(Math.ceilDiv(steps, TRIAL), OptionalDouble.of(rate), momentum);
+    return new Tuning(Math.ceilDiv(steps, TRIAL), OptionalDouble.of(rate), momentum, written);
   }
 
   /** Steps from one look at the held-out text to the next. */

@@ -1,5 +1,6 @@
 package dev.gptq.quantizer.tune;
 
+import com.google.common.collect.ImmutableList;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -10,13 +11,23 @@ public final class TuningLog {
 
   private TuningLog() {}
 
-  /** One line, without its end. */
-  public static String line(TuningOutcome.Look look) {
+  /** The lines, without their ends; the first says how many windows the model wrote, if any. */
+  public static ImmutableList<String> lines(TuningOutcome tuned) {
+    return tuned.looks().stream()
+        .map(look -> line(look, look.step() == 0 ? tuned.written() : 0))
+        .collect(ImmutableList.toImmutableList());
+  }
+
+  private static String line(TuningOutcome.Look look, int written) {
     JsonMapper mapper = JsonMapper.shared();
     ObjectNode json = mapper.createObjectNode().put("step", look.step());
     if (Double.isFinite(look.training())) {
       json.put("training_kl", look.training());
     }
-    return mapper.writeValueAsString(json.put("held_out_kl", look.heldOut()));
+    json.put("held_out_kl", look.heldOut());
+    if (written > 0) {
+      json.put("written_windows", written);
+    }
+    return mapper.writeValueAsString(json);
   }
 }

@@ -8,11 +8,17 @@ import com.google.common.collect.ImmutableList;
  * @param rate what offsets moved by in the first step
  * @param looks at the held-out text, in order; the first before the first step
  * @param tokens of the text
+ * @param written windows of the model's own that it was tuned with besides
  * @param weights that were tuned
  * @param seconds it took
  */
 public record TuningOutcome(
-    double rate, ImmutableList<Look> looks, long tokens, long weights, double seconds) {
+    double rate,
+    ImmutableList<Look> looks,
+    long tokens,
+    int written,
+    long weights,
+    double seconds) {
 
   /**
    * A look at the held-out text.

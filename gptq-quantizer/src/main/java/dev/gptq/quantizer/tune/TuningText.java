@@ -9,19 +9,16 @@ import java.util.List;
  *
  * @param training those that gradients are taken of
  * @param heldOut those that tell when to stop
- * @param drawn how many copies of the former, with other words of the model's own, are read too:
- *     see {@link DrawnText}
+ * @param written how many windows more the model writes itself: see {@link WrittenText}
  */
-public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> heldOut, int drawn) {
+public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> heldOut, int written) {
   private static final int SHARE = 10;
 
   /** Held-out windows at most: each is run through the model again and again. */
   private static final int MOST_HELD_OUT = 64;
 
-  /** Copies at most, and tokens of which there are copies at most, with them: what was tried. */
-  private static final int MOST_DRAWN = 3;
-
-  private static final long MOST_TOKENS = 1 << 20;
+  /** Windows that the model writes where their number is not given. */
+  private static final int USUAL_WRITTEN = 512;
 
   /** Checks that there are some. */
   public TuningText {
@@ -43,12 +40,14 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
     return new TuningText(training.build(), heldOut.build(), 0);
   }
 
-  /** The same with copies in place of what a tuning would read again, where the text is short. */
-  public TuningText drawnFor(Tuning tuning) {
-    long readings = (long) tuning.steps() * Tuning.WINDOWS / training.size();
-    long most = MOST_TOKENS / ((long) training.size() * length());
-    long copies = Math.clamp(Math.min(readings, most) - 1, 0, MOST_DRAWN);
-    return new TuningText(training, heldOut, Math.toIntExact(copies));
+  /**
+   * The same with as many windows of the model's own as a tuning asks for, or where it does not say
+   * {@value #USUAL_WRITTEN}, and no more than it would read again.
+   */
+  public TuningText writtenFor(Tuning tuning) {
+    long again = (long) tuning.steps() * Tuning.WINDOWS - training.size();
+    int usual = Math.toIntExact(Math.clamp(again, 0, USUAL_WRITTEN));
+    return new TuningText(training, heldOut, tuning.written().orElse(usual));
   }
 
   /** Windows with which none is taken twice. */
@@ -58,12 +57,12 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
     return (int) Math.min(Integer.MAX_VALUE, training + heldOut);
   }
 
-  /** Windows that are read, copies too, before one is read again. */
+  /** Windows that are read before one is read again. */
   long read() {
-    return (long) training.size() * (1 + drawn);
+    return (long) training.size() + written;
   }
 
-  /** Tokens of all windows but copies. */
+  /** Tokens of all windows but those that the model writes. */
   public long tokens() {
     return (long) (training.size() + heldOut.size()) * length();
   }

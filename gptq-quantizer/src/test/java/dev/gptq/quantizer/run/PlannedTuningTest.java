@@ -131,7 +131,7 @@ final class PlannedTuningTest {
   /** The second run finds the finished blocks, and what the tuning of them has come to. */
   @Test
   void anInterruptedTuningGoesOn() throws IOException {
-    Optional<Tuning> tuning = Optional.of(Tuning.of(3, 0.1));
+    Optional<Tuning> tuning = Optional.of(Tuning.of(3, 0.1).withWritten(0));
     Path output = folder.resolve("out");
     assertThatThrownBy(() -> quantize(output, tuning, new Recorder(2))).hasMessage("power cut");
     Recorder second = new Recorder(-1);
@@ -166,6 +166,13 @@ final class PlannedTuningTest {
     Recorder other = new Recorder(-1);
     quantize(output, Optional.of(Tuning.of(3, 0.1)), other);
     assertThat(other.modules).isEqualTo(14);
-    assertThat(notes).anySatisfy(note -> assertThat(note).contains("tuning.steps was 2 and is 3"));
+    assertThat(notes)
+        .anySatisfy(note -> assertThat(note).contains("tuning.steps was 2 and is 3"))
+        .anySatisfy(
+            note -> assertThat(note).endsWith(", and the model itself writes 21 windows more"))
+        .anySatisfy(
+            note -> assertThat(note).startsWith("the model wrote 21 windows to be tuned with"));
+    assertThat(Files.readString(output.resolve("tuning-log.jsonl")))
+        .contains("\"written_windows\":21");
   }
 }

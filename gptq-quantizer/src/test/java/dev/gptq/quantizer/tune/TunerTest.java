@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.within;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.primitives.Floats;
+import com.google.common.primitives.Ints;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.Backends;
@@ -28,6 +30,7 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
@@ -210,7 +213,8 @@ final class TunerTest {
     TuningText text = TuningText.of(windows);
     List<ImmutableList<TuningOutcome.Look>> looks = new ArrayList<>();
     for (double momentum : new double[] {0, 0.9}) {
-      Tuning how = new Tuning(2, OptionalDouble.of(0.1), OptionalDouble.of(momentum));
+      Tuning how =
+          new Tuning(2, OptionalDouble.of(0.1), OptionalDouble.of(momentum), OptionalInt.empty());
       looks.add(tune(how, text, look -> {}).looks());
       quantizeAgain();
     }
@@ -247,36 +251,94 @@ final class TunerTest {
     }
   }
 
-  /** As many as would be read again; most words stay, and the first of a window always does. */
+  /**
+   * Beginnings are the text's, in turn, and each word is drawn where one sequence would have it,
+   * but for the end of a document, which the text does not have.
+   */
   @Test
-  void copiesHaveWordsOfTheModelsOwn() throws IOException {
+  void windowsAreWrittenSideBySideAsOneByOne() throws IOException {
     quantizeSmall(GRID);
-    TuningText text = TuningText.of(windows).drawnFor(Tuning.of(5));
-    assertThat(text.drawn()).isEqualTo(1);
-    assertThat(TuningText.of(windows).drawnFor(Tuning.of(2)).drawn()).isZero();
+    int prefix = WINDOW / 2;
     try (Decoder decoder = model.load(backend)) {
-      ImmutableList<int[]> copies = DrawnText.of(decoder, text.training(), 2);
-      assertThat(copies).hasSize(2 * text.training().size());
-      assertThat(DrawnText.of(decoder, text.training(), 2))
-          .usingRecursiveComparison()
-          .isEqualTo(copies);
-      // Eight windows, eight with words drawn once, and the same eight drawn again.
-      int changed = 0;
-      for (int i = 0; i < 2 * Tuning.WINDOWS; i++) {
-        int[] window = text.training().get(i % Tuning.WINDOWS);
-        assertThat(copies.get(i)[0]).isEqualTo(window[0]);
-        for (int t = 0; t < WINDOW; t++) {
-          changed += copies.get(i)[t] == window[t] ? 0 : 1;
+      int end = model.spec().endTokens().getFirst();
+      ImmutableList<int[]> begun =
+          windows.stream()
+              .filter(window -> !Ints.contains(window, end))
+              .limit(3)
+              .collect(ImmutableList.toImmutableList());
+      ImmutableList<int[]> written = WrittenText.of(decoder, begun, 70);
+      assertThat(written).hasSize(70);
+      assertThat(WrittenText.of(decoder, begun, 70)).usingRecursiveComparison().isEqualTo(written);
+      for (int i : new int[] {0, 1, 69}) {
+        int[] window = written.get(i);
+        assertThat(Arrays.copyOf(window, prefix))
+            .isEqualTo(Arrays.copyOf(begun.get(i % 3), prefix));
+        try (Decoder.Sequence sequence = decoder.newSequence(WINDOW)) {
+          float[] logits = sequence.append(Arrays.copyOf(window, prefix));
+          for (int t = prefix; t < WINDOW; t++) {
+            logits[end] = Float.NEGATIVE_INFINITY;
+            assertThat(window[t])
+                .isEqualTo(drawn(logits, WrittenText.uniform((long) i * WINDOW + t)));
+            logits = sequence.append(window[t]);
+          }
         }
       }
-      assertThat(changed).isBetween(1, Tuning.WINDOWS * WINDOW / 2);
+      int[] ending = begun.getFirst().clone();
+      ending[WINDOW - 1] = end;
+      assertThat(WrittenText.of(decoder, ImmutableList.of(ending), 70))
+          .as("one that the text has")
+          .anyMatch(window -> Ints.contains(window, end));
+      assertThat(written.get(3)).as("the same beginning once more").isNotEqualTo(written.get(0));
     }
+  }
+
+  /** The first token at which the sum of the probabilities is more than a number. */
+  private static int drawn(float[] logits, double uniform) {
+    double most = Floats.max(logits);
+    double[] weights =
+        Floats.asList(logits).stream().mapToDouble(x -> Math.exp(x - most)).toArray();
+    double left = uniform * Arrays.stream(weights).sum();
+    int token = 0;
+    while (token < weights.length - 1 && left >= weights[token]) {
+      left -= weights[token];
+      token++;
+    }
+    return token;
+  }
+
+  /** The model has its full precision when it writes; what it writes is read as the text is. */
+  @Test
+  void writtenWindowsAreTunedWith() throws IOException {
+    quantizeSmall(GRID);
+    TuningText text = TuningText.of(windows);
+    List<Integer> wrote = new ArrayList<>();
+    Tuning how = Tuning.of(2, 0.1);
+    TuningOutcome with =
+        tune(
+            how,
+            text.writtenFor(how.withWritten(5)),
+            new Tuner.Listener() {
+              @Override
+              public void look(TuningOutcome.Look look) {}
+
+              @Override
+              public void wrote(int count, double seconds) {
+                wrote.add(count);
+              }
+            });
+    quantizeAgain();
+    TuningOutcome without = tune(how, text, look -> {});
+    assertThat(wrote).containsExactly(5);
+    assertThat(with.written()).isEqualTo(5);
+    assertThat(with.tokens()).isEqualTo(without.tokens());
+    assertThat(with.looks().getFirst()).isEqualTo(without.looks().getFirst());
+    assertThat(with.looks().getLast()).isNotEqualTo(without.looks().getLast());
   }
 
   @Test
   void aRehearsalTakesAsMuchMemoryAsTuning() throws IOException {
     quantizeSmall(GRID);
-    TuningText text = TuningText.of(windows).drawnFor(Tuning.of(8));
+    TuningText text = TuningText.of(windows).writtenFor(Tuning.of(8));
     long foreseen = tuning(Tuning.of(1), text).bytes(backend, model::weights);
     try (Backend fresh = Backends.open(Backends.AUTO, BackendOptions.defaults(), refused -> {})) {
       tuning(Tuning.of(1), text)

@@ -10,6 +10,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.Collections;
 import java.util.List;
 import java.util.OptionalDouble;
+import java.util.OptionalInt;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
@@ -48,8 +49,12 @@ final class TuningTest {
     assertThat(text(windows - 2).training()).hasSizeLessThan(80);
   }
 
+  private static TuningOutcome.Look look(int step, double training, double heldOut) {
+    return new TuningOutcome.Look(step, training, heldOut);
+  }
+
   private static TuningOutcome.Look look(int step, double heldOut) {
-    return new TuningOutcome.Look(step, 0.5, heldOut);
+    return look(step, 0.5, heldOut);
   }
 
   @Test
@@ -95,17 +100,30 @@ final class TuningTest {
     assertThat(again.isOver(500)).isTrue();
   }
 
-  /** Eight windows a step: four readings of a hundred windows with two copies take 150 steps. */
+  /** Of 27 windows, three steps read none twice, five 13 twice, and a thousand all. */
+  @Test
+  void theModelWritesWhatWouldBeReadAgainUpToAUsualNumber() {
+    assertThat(text(30).writtenFor(Tuning.of(3)).written()).isZero();
+    assertThat(text(30).writtenFor(Tuning.of(5)).written()).isEqualTo(13);
+    assertThat(text(30).writtenFor(Tuning.of(1000)).written()).isEqualTo(512);
+    assertThat(text(30).writtenFor(Tuning.of(3).withWritten(7)).written()).isEqualTo(7);
+    assertThat(text(30).writtenFor(Tuning.of(1000).withWritten(0)).written()).isZero();
+    assertThatThrownBy(() -> Tuning.of(3).withWritten(-1)).hasMessageContaining("not -1");
+  }
+
+  /** Eight windows a step: four readings of a hundred windows and two hundred take 150 steps. */
   @Test
   void gradientsAreAveragedWhereTheTextIsReadAFewTimesOnly() {
     ImmutableList<int[]> windows = ImmutableList.copyOf(Collections.nCopies(100, new int[4]));
-    TuningText text = new TuningText(windows, windows, 2);
+    TuningText text = new TuningText(windows, windows, 200);
     assertThat(Tuning.of(149).momentum(text)).isEqualTo(0.9);
     assertThat(Tuning.of(150).momentum(text)).isZero();
-    Tuning given = new Tuning(9, OptionalDouble.empty(), OptionalDouble.of(0.5));
+    Tuning given =
+        new Tuning(9, OptionalDouble.empty(), OptionalDouble.of(0.5), OptionalInt.empty());
     assertThat(given.momentum(text)).isEqualTo(0.5);
     assertThat(given.trial(0.1).momentum(text)).isEqualTo(0.5);
-    assertThatThrownBy(() -> new Tuning(9, OptionalDouble.empty(), OptionalDouble.of(1)))
+    assertThatThrownBy(
+            () -> new Tuning(9, OptionalDouble.empty(), OptionalDouble.of(1), OptionalInt.empty()))
         .hasMessageContaining("momentum");
   }
 
@@ -163,9 +181,13 @@ final class TuningTest {
 
   @Test
   void linesOfTheLog() {
-    assertThat(TuningLog.line(new TuningOutcome.Look(0, Double.NaN, 0.5)))
-        .isEqualTo("{\"step\":0,\"held_out_kl\":0.5}");
-    assertThat(TuningLog.line(new TuningOutcome.Look(25, 0.25, 0.125)))
-        .isEqualTo("{\"step\":25,\"training_kl\":0.25,\"held_out_kl\":0.125}");
+    ImmutableList<TuningOutcome.Look> looks =
+        ImmutableList.of(look(0, Double.NaN, 0.5), look(25, 0.25, 0.125));
+    assertThat(TuningLog.lines(new TuningOutcome(0.1, looks, 7, 3, 2, 1)))
+        .containsExactly(
+            "{\"step\":0,\"held_out_kl\":0.5,\"written_windows\":3}",
+            "{\"step\":25,\"training_kl\":0.25,\"held_out_kl\":0.125}");
+    assertThat(TuningLog.lines(new TuningOutcome(0.1, looks, 7, 0, 2, 1)))
+        .contains("{\"step\":0,\"held_out_kl\":0.5}");
   }
 }
