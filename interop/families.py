@@ -51,6 +51,18 @@ LATENT_YARN = dict(
     mscale=1.0,
     mscale_all_dim=1.0,
 )
+GRANITE = dict(attention_multiplier=0.2, embedding_multiplier=3.0, residual_multiplier=0.5, logits_scaling=2.0)
+MAMBA = dict(mamba_n_heads=16, mamba_d_head=32, mamba_d_state=32, mamba_n_groups=2, mamba_d_conv=4)
+NEMOTRON = dict(
+    kind="NemotronHConfig", num_hidden_layers=4, mamba_num_heads=16, mamba_head_dim=32, ssm_state_size=32, n_groups=2, conv_kernel=4
+)
+DELTA = dict(
+    num_hidden_layers=4, linear_num_key_heads=4, linear_num_value_heads=8, linear_key_head_dim=32, linear_value_head_dim=32
+)
+# All experts are taken: behind rounded activations one token in ten would choose another.
+ALL_EXPERTS = dict(
+    num_experts=4, num_experts_per_tok=4, moe_intermediate_size=256, shared_expert_intermediate_size=256
+)
 YARN = dict(
     full_attention=dict(rope_type="yarn", rope_theta=5e5, factor=8.0, original_max_position_embeddings=64),
     sliding_attention=dict(rope_type="default", rope_theta=5e5),
@@ -111,10 +123,63 @@ FAMILIES = {
         num_local_experts=4,
         num_experts_per_tok=2,
         intermediate_size=256,
-        attention_multiplier=0.2,
-        embedding_multiplier=3.0,
-        residual_multiplier=0.5,
-        logits_scaling=2.0,
+        **GRANITE,
+    ),
+    "granite-shared-moe": dict(
+        kind="GraniteMoeSharedConfig",
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        intermediate_size=256,
+        shared_intermediate_size=256,
+        **GRANITE,
+    ),
+    "granite-hybrid": dict(
+        kind="GraniteMoeHybridConfig",
+        layer_types=["mamba", "attention"],
+        num_local_experts=0,
+        shared_intermediate_size=512,
+        **GRANITE,
+        **MAMBA,
+    ),
+    "granite-hybrid-moe": dict(
+        kind="GraniteMoeHybridConfig",
+        layer_types=["mamba", "attention"],
+        position_embedding_type="rope",
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        intermediate_size=256,
+        shared_intermediate_size=256,
+        **GRANITE,
+        **MAMBA,
+    ),
+    "falcon-h1": dict(
+        kind="FalconH1Config",
+        mamba_d_ssm=512,
+        mamba_rms_norm=True,
+        mamba_norm_before_gate=False,
+        attention_in_multiplier=0.9,
+        attention_out_multiplier=0.8,
+        ssm_in_multiplier=1.25,
+        ssm_out_multiplier=0.7,
+        key_multiplier=0.6,
+        embedding_multiplier=2.5,
+        lm_head_multiplier=0.3,
+        mlp_multipliers=[0.9, 0.6],
+        ssm_multipliers=[0.35, 0.5, 0.7, 0.5, 0.9],
+        **MAMBA,
+    ),
+    "qwen3-next-moe": dict(kind="Qwen3NextConfig", decoder_sparse_step=1, **DELTA, **ALL_EXPERTS),
+    "qwen3.5": dict(kind="Qwen3_5TextConfig", **DELTA),
+    "qwen3.5-moe": dict(kind="Qwen3_5MoeTextConfig", **DELTA, **ALL_EXPERTS),
+    "nemotron-h": dict(layers_block_type=["mamba", "mlp", "attention", "mlp"], **NEMOTRON),
+    "nemotron-h-moe": dict(
+        layers_block_type=["mamba", "moe", "attention", "moe"],
+        n_routed_experts=4,
+        num_experts_per_tok=3,
+        moe_intermediate_size=256,
+        moe_shared_expert_intermediate_size=256,
+        routed_scaling_factor=2.5,
+        **NEMOTRON,
     ),
     "ernie4.5-moe": dict(
         kind="Ernie4_5_MoeConfig",
@@ -204,6 +269,15 @@ GGUF_ONLY = [
     "deepseek-v3",
     "olmo-moe",
     "granite-moe",
+    "granite-shared-moe",
+    "granite-hybrid",
+    "granite-hybrid-moe",
+    "falcon-h1",
+    "qwen3-next-moe",
+    "qwen3.5",
+    "qwen3.5-moe",
+    "nemotron-h",
+    "nemotron-h-moe",
     "ernie4.5-moe",
     "dots1-moe",
     "minimax-m2-moe",

@@ -52,6 +52,39 @@ public record GgufStored(
     return new GgufStored(name, type, ImmutableList.of(1L, shape.getFirst()), file, data);
   }
 
+  /** A tensor of any shape as a vector. */
+  public GgufStored asVector() {
+    return new GgufStored(name, type, ImmutableList.of(elements()), file, data);
+  }
+
+  /**
+   * A matrix with the rows of another behind its own: of codes where both have the same type, else
+   * decoded to float32.
+   */
+  public GgufStored before(GgufStored other) {
+    Preconditions.checkArgument(
+        columns() == other.columns(), "%s and %s have other rows", name, other.name);
+    boolean alike = type == other.type;
+    ImmutableList<Long> rows = ImmutableList.of((long) rows() + other.rows(), (long) columns());
+    return new GgufStored(
+        name,
+        alike ? type : GgufType.F32,
+        rows,
+        file,
+        () ->
+            alike
+                ? joined(data.get(), other.data.get())
+                : joined(decodedFloats(), other.decodedFloats()));
+  }
+
+  private static MemorySegment joined(MemorySegment first, MemorySegment second) {
+    MemorySegment both =
+        NativeHeap.allocate(first.byteSize() + second.byteSize(), 64, Arena.ofAuto());
+    MemorySegment.copy(first, 0, both, 0, first.byteSize());
+    MemorySegment.copy(second, 0, both, first.byteSize(), second.byteSize());
+    return both.asReadOnly();
+  }
+
   /** A matrix, features × width, as features × 1 × width. */
   public GgufStored asKernel() {
     return new GgufStored(
@@ -86,6 +119,29 @@ public record GgufStored(
           for (int row = 0; row < count; row++) {
             MemorySegment.copy(source, from.applyAsInt(row) * bytes, rows, row * bytes, bytes);
           }
+          return rows.asReadOnly();
+        });
+  }
+
+  /**
+   * A matrix with its columns in another order: of codes where its blocks stay whole, else decoded
+   * to float32.
+   *
+   * @param run columns that stay together
+   * @param from the column from which that comes which stands in a column
+   */
+  public GgufStored withColumns(int run, IntUnaryOperator from) {
+    boolean whole = GgufColumns.fits(type, run);
+    GgufType moved = whole ? type : GgufType.F32;
+    return new GgufStored(
+        name,
+        moved,
+        shape,
+        file,
+        () -> {
+          MemorySegment source = whole ? data.get() : decodedFloats();
+          MemorySegment rows = NativeHeap.allocate(source.byteSize(), 64, Arena.ofAuto());
+          GgufColumns.move(source, moved, columns(), run, from, rows);
           return rows.asReadOnly();
         });
   }
@@ -130,6 +186,18 @@ public record GgufStored(
   public StoredTensor bytes() {
     return StoredTensor.computed(
         name, StoredType.U8, ImmutableList.of(type.bytes(elements())), file, data);
+  }
+
+  private MemorySegment decodedFloats() {
+    StoredTensor decoded = decoded(name).once();
+    if (decoded.type() == StoredType.F32) {
+      return decoded.data();
+    }
+    MemorySegment floats = NativeHeap.allocate(Float.BYTES * elements(), 64, Arena.ofAuto());
+    for (long i = 0; i < elements(); i++) {
+      floats.setAtIndex(Elements.FLOAT, i, Elements.get(decoded, i));
+    }
+    return floats;
   }
 
   private MemorySegment floats() {

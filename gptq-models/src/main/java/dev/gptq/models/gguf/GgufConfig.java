@@ -43,14 +43,14 @@ final class GgufConfig {
     json.putArray("architectures").add(family.modelClass());
     json.put("model_type", family.modelType());
     for (GgufFamily.Setting setting : family.settings()) {
-      if (family.has(GgufFamily.Trait.SHORT_CONVOLUTIONS) && setting.key().equals(KEY_HEADS)) {
+      if (isOfEachBlock(setting.key())) {
         continue;
       }
       switch (setting.kind()) {
         case WHOLE -> whole(setting.key()).ifPresent(value -> json.put(setting.name(), value));
         case REAL -> real(setting.key()).ifPresent(value -> json.put(setting.name(), value));
         case TRUTH -> truth(setting.key()).ifPresent(value -> json.put(setting.name(), value));
-        case PRODUCT -> {}
+        case PRODUCT -> product(setting);
       }
     }
     for (GgufFamily.Fixed fixed : family.fixed()) {
@@ -66,9 +66,7 @@ final class GgufConfig {
     }
     json.put("vocab_size", require("token_embd.weight").shape().getFirst());
     json.put("tie_word_embeddings", !file.tensors().containsKey("output.weight"));
-    if (family.has(GgufFamily.Trait.SHORT_CONVOLUTIONS)) {
-      convolutions();
-    }
+    HybridConfig.complete(values, family, json);
     if (family.has(GgufFamily.Trait.LATENT)) {
       latent();
     } else if (family.has(GgufFamily.Trait.STATED_HEADS)) {
@@ -84,20 +82,22 @@ final class GgufConfig {
     return json;
   }
 
-  /** Blocks with heads of keys have attention. */
-  private void convolutions() {
-    String key = family.architecture() + "." + KEY_HEADS;
-    ImmutableList<Number> heads =
-        values
-            .numbers(key)
-            .orElseThrow(
-                () -> new BadInputException("%s: '%s' is missing".formatted(file.file(), key)));
-    ArrayNode types = json.putArray("layer_types");
-    for (Number count : heads) {
-      types.add(count.intValue() == 0 ? "conv" : "full_attention");
-    }
-    json.put("num_key_value_heads", heads.stream().mapToInt(Number::intValue).max().orElse(0));
-    json.put("block_auto_adjust_ff_dim", false);
+  /** Whether blocks differ in what an entry says. */
+  private boolean isOfEachBlock(String key) {
+    return (family.has(GgufFamily.Trait.MIXED_BLOCKS) && key.equals(KEY_HEADS))
+        || (family.has(GgufFamily.Trait.SINGLE_PURPOSE) && key.equals("feed_forward_length"));
+  }
+
+  /** The first factor of a product whose others are known. */
+  private void product(GgufFamily.Setting setting) {
+    int others =
+        setting.names().stream()
+            .skip(1)
+            .mapToInt(name -> json.path(name).asInt(0))
+            .reduce(1, Math::multiplyExact);
+    whole(setting.key())
+        .filter(_ -> others > 0)
+        .ifPresent(value -> json.put(setting.name(), value / others));
   }
 
   /** Files say as the size of a key that of the latent, but older ones that of a head. */

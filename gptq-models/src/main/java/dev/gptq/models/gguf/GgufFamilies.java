@@ -86,6 +86,9 @@ public final class GgufFamilies {
               LayerNormFamilies.ALL,
               MixtureFamilies.ALL,
               LatentFamilies.ALL,
+              GraniteFamilies.ALL,
+              MambaFamilies.ALL,
+              DeltaFamilies.ALL,
               HybridFamilies.ALL)
           .flatMap(ImmutableList::stream)
           .collect(ImmutableList.toImmutableList());

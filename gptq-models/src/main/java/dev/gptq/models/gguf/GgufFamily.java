@@ -90,8 +90,19 @@ public record GgufFamily(
     YARN,
     /** YaRN interpolates between channels that are no whole numbers, which a file does not say. */
     FRACTIONAL_YARN,
-    /** Blocks without heads of keys have gated short convolutions in place of attention. */
-    SHORT_CONVOLUTIONS,
+    /** Blocks without heads of keys have something else in place of attention. */
+    MIXED_BLOCKS,
+    /** Each block is one thing: attention, a feed-forward network or experts, or something else. */
+    SINGLE_PURPOSE,
+    /** Every so manieth block has attention, and others something else; a file says the number. */
+    INTERVAL,
+    /**
+     * Heads of values that share a head of keys lie one behind the other in a checkpoint, and in a
+     * file the first of all keys before the second of all.
+     */
+    TILED_VALUES,
+    /** Blocks of one model are rotated, of another not, and a file says which. */
+    PERHAPS_ROTATED,
     /** Keys and values come from a latent; the matrix that makes them is two in a file. */
     LATENT,
     /** Queries may grow with their positions. */
@@ -110,7 +121,7 @@ public record GgufFamily(
     REAL,
     /** True or false. */
     TRUTH,
-    /** The product of several integers of a configuration, which is not read. */
+    /** The product of several integers of a configuration, of which the first is read. */
     PRODUCT
   }
 
@@ -247,6 +258,14 @@ public record GgufFamily(
     Builder experts(String prefix, String gate, String up, String down) {
       experts = prefix;
       expertModules.put(gate, "ffn_gate_exps");
+      expertModules.put(up, "ffn_up_exps");
+      expertModules.put(down, "ffn_down_exps");
+      return this;
+    }
+
+    /** The prefix of experts without gates, and their projections. */
+    Builder experts(String prefix, String up, String down) {
+      experts = prefix;
       expertModules.put(up, "ffn_up_exps");
       expertModules.put(down, "ffn_down_exps");
       return this;

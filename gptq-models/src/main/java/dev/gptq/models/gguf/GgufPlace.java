@@ -33,8 +33,7 @@ public record GgufPlace(String name, String stem, int expert) {
     String name = block.group(2);
     String whole = family.tensors().get(name + suffix);
     if (whole != null) {
-      return Optional.of(
-          new GgufPlace(prefix + whole, whole.substring(0, whole.lastIndexOf('.')), -1));
+      return Optional.of(new GgufPlace(prefix + whole, GgufOrder.module(whole), -1));
     }
     if (!family.experts().isEmpty() && name.startsWith(family.experts())) {
       Matcher expert = EXPERT.matcher(name.substring(family.experts().length()));
@@ -53,6 +52,11 @@ public record GgufPlace(String name, String stem, int expert) {
     return new GgufPlace("output.weight", "output", -1);
   }
 
+  /** The same of another name below the block. */
+  public GgufPlace named(String other) {
+    return new GgufPlace(name.replace("." + stem + ".", "." + other + "."), other, expert);
+  }
+
   /** Whether it is a matrix that chooses experts, or what its choice is corrected by. */
   public boolean isRouter() {
     return stem.startsWith(ROUTER) || stem.equals(CORRECTION);
@@ -63,13 +67,18 @@ public record GgufPlace(String name, String stem, int expert) {
     return stem.endsWith("norm");
   }
 
+  /** Whether it is the gain of a norm that families store less by one, if they do so. */
+  public boolean isShifted() {
+    return isNorm() && !stem.equals("ssm_norm");
+  }
+
   /** Whether it is the kernel of a convolution, features × width in a file. */
   public boolean isConvolution() {
     return isConvolution(stem);
   }
 
   static boolean isConvolution(String stem) {
-    return stem.equals("shortconv.conv");
+    return stem.equals("shortconv.conv") || stem.equals("ssm_conv1d");
   }
 
   /** Whether it is a table of positions. */

@@ -38,7 +38,8 @@ import tools.jackson.databind.node.ObjectNode;
  */
 public final class GgufSource implements AutoCloseable {
   private static final String WEIGHT = ".weight";
-  private static final Pattern BLOCK = Pattern.compile("blk\\.(\\d+)\\.(.+)(\\.[^.]+)");
+  private static final String RATE = ".A_log";
+  private static final Pattern BLOCK = Pattern.compile("blk\\.(\\d+)\\.(.+?)(\\.weight|\\.bias|)");
 
   private final GgufFile file;
   private final GgufFamily family;
@@ -62,7 +63,7 @@ public final class GgufSource implements AutoCloseable {
     var ends = generation.putArray("eos_token_id");
     GgufTokens.ends(file.values()).forEach(ends::add);
     write("generation_config.json", generation);
-    ImmutableMap<String, GgufStored> named = named();
+    ImmutableMap<String, GgufStored> named = joined(named());
     ImmutableMap.Builder<String, StoredTensor> shapes = ImmutableMap.builder();
     named.forEach((name, tensor) -> shapes.put(name, tensor.decoded(name)));
     this.order =
@@ -129,9 +130,17 @@ public final class GgufSource implements AutoCloseable {
     ImmutableMap.Builder<String, StoredTensor> decoded = ImmutableMap.builder();
     tensors.forEach((name, tensor) -> {
       StoredTensor stored = tensor.decoded(name);
-      boolean shifted = family.has(GgufFamily.Trait.NORMS_PLUS_ONE) && name.endsWith("norm.weight");
+      boolean shifted =
+          family.has(GgufFamily.Trait.NORMS_PLUS_ONE)
+              && GgufPlace.find(family, name).filter(GgufPlace::isShifted).isPresent();
       boolean turned = name.endsWith(WEIGHT) && order.isTransposed(Parameters.module(name));
-      decoded.put(name, shifted ? minusOne(stored) : turned ? transposed(stored) : stored);
+      if (name.endsWith(RATE)) {
+        decoded.put(name, mapped(stored, StateShape::logarithm));
+      } else {
+        decoded.put(
+            name,
+            shifted ? mapped(stored, gain -> gain - 1) : turned ? transposed(stored) : stored);
+      }
     });
     ImmutableMap<String, StoredTensor> all = decoded.buildOrThrow();
     return file.seenAs(family.has(GgufFamily.Trait.LATENT) ? LatentHalves.joined(all) : all);
@@ -166,19 +175,25 @@ public final class GgufSource implements AutoCloseable {
         : OptionalLong.empty();
   }
 
-  private static StoredTensor minusOne(StoredTensor norm) {
+  /** A number of a checkpoint for one of a file. */
+  @FunctionalInterface
+  private interface Mapping {
+    float of(float stored);
+  }
+
+  private static StoredTensor mapped(StoredTensor vector, Mapping mapping) {
     return StoredTensor.computed(
-        norm.name(),
+        vector.name(),
         StoredType.F32,
-        norm.shape(),
-        norm.file(),
+        vector.shape(),
+        vector.file(),
         () -> {
-          StoredTensor decoded = norm.once();
-          float[] gains = new float[Math.toIntExact(norm.elements())];
-          for (int i = 0; i < gains.length; i++) {
-            gains[i] = Elements.get(decoded, i) - 1;
+          StoredTensor decoded = vector.once();
+          float[] numbers = new float[Math.toIntExact(vector.elements())];
+          for (int i = 0; i < numbers.length; i++) {
+            numbers[i] = mapping.of(Elements.get(decoded, i));
           }
-          return Elements.toSegment(gains);
+          return Elements.toSegment(numbers);
         });
   }
 
@@ -215,7 +230,7 @@ public final class GgufSource implements AutoCloseable {
       String expert = family.expertModules().inverse().get(stem);
       int dimensions = block.group(3).equals(WEIGHT) ? 3 : 2;
       if (whole != null) {
-        named.put(prefix + whole, tensor);
+        named.put(prefix + whole, shaped(stem, tensor));
       } else if (expert != null && tensor.shape().size() == dimensions) {
         for (int i = 0; i < tensor.shape().getFirst(); i++) {
           named.put(prefix + family.experts() + i + "." + expert + block.group(3), tensor.part(i));
@@ -231,9 +246,29 @@ public final class GgufSource implements AutoCloseable {
     return ImmutableMap.copyOf(named);
   }
 
+  /** With the matrices in one that a file has in two. */
+  private static ImmutableMap<String, GgufStored> joined(Map<String, GgufStored> named) {
+    String last = GgufOrder.Cut.LAST + WEIGHT;
+    Map<String, GgufStored> joined = new LinkedHashMap<>(named);
+    named.forEach((name, tensor) -> {
+      if (name.endsWith(last)) {
+        String matrix = name.substring(0, name.length() - last.length()) + WEIGHT;
+        GgufStored first = named.get(matrix);
+        if (first != null) {
+          joined.put(matrix, first.before(tensor));
+          joined.remove(name);
+        }
+      }
+    });
+    return ImmutableMap.copyOf(joined);
+  }
+
   private static GgufStored shaped(String stem, GgufStored tensor) {
     if (GgufRows.isVector(stem) && tensor.shape().size() == 1) {
       return tensor.asRow();
+    }
+    if (StateShape.isVector(stem)) {
+      return tensor.asVector();
     }
     boolean kernel = GgufPlace.isConvolution(stem) && tensor.shape().size() == 2;
     return kernel ? tensor.asKernel() : tensor;
@@ -247,18 +282,26 @@ public final class GgufSource implements AutoCloseable {
 
   /** With rows where the model has them. */
   private GgufStored ordered(String name, GgufStored tensor) {
-    Optional<GgufOrder.Rows> rows =
-        order.rows(name.substring(0, Math.max(0, name.lastIndexOf('.'))));
+    Optional<TiledHeads> columns = order.columns(GgufOrder.module(name));
+    if (columns.isPresent()) {
+      requireFit(columns.get(), tensor.columns(), tensor);
+      return tensor.withColumns(columns.get().size(), columns.get()::inFile);
+    }
+    Optional<GgufOrder.Rows> rows = order.rows(GgufOrder.module(name));
     if (rows.isEmpty()) {
       return tensor;
     }
     int count = Math.toIntExact(tensor.shape().getFirst());
-    if (!rows.get().fits(count)) {
+    requireFit(rows.get(), count, tensor);
+    return tensor.gathered(count, rows.get()::inFile);
+  }
+
+  private void requireFit(GgufOrder.Rows rows, int count, GgufStored tensor) {
+    if (!rows.fits(count)) {
       throw new BadInputException(
           "%s: tensor '%s' of shape %s has no whole heads of %d channels; download the file again"
               .formatted(tensor.file(), tensor.name(), tensor.shape(), config.headDim()));
     }
-    return tensor.gathered(count, rows.get()::inFile);
   }
 
   @Override

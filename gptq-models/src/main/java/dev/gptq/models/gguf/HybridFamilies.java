@@ -66,7 +66,7 @@ final class HybridFamilies {
             "feed_forward.w2",
             "ffn_down")
         .fixed("conv_bias", false, false)
-        .trait(Trait.SHORT_CONVOLUTIONS)
+        .trait(Trait.MIXED_BLOCKS)
         .trait(Trait.WHOLE_HEADS);
   }
 }

@@ -28,17 +28,9 @@ final class MixtureFamilies {
               .whole("expert_count", "num_local_experts")
               .whole("expert_used_count", "num_experts_per_tok")
               .build(),
-          qwenExperts(GgufLayouts.llamaLike("qwen2_moe", "Qwen2MoeForCausalLM", "qwen2moe"))
-              .modules(
-                  "mlp.shared_expert.gate_proj",
-                  "ffn_gate_shexp",
-                  "mlp.shared_expert.up_proj",
-                  "ffn_up_shexp",
-                  "mlp.shared_expert.down_proj",
-                  "ffn_down_shexp",
-                  "mlp.shared_expert_gate",
-                  "ffn_gate_inp_shexp")
-              .whole("expert_shared_feed_forward_length", "shared_expert_intermediate_size")
+          sharedExpert(
+                  qwenExperts(
+                      GgufLayouts.llamaLike("qwen2_moe", "Qwen2MoeForCausalLM", "qwen2moe")))
               .ownHead()
               .fixed("norm_topk_prob", false, false)
               .bias("qkv_bias", "attn_q.bias")
@@ -65,19 +57,6 @@ final class MixtureFamilies {
               .trait(Trait.WHOLE_HEADS)
               .trait(Trait.SINGLE_KEYS)
               .ownHead()
-              .build(),
-          GgufLayouts.llamaLike("granitemoe", "GraniteMoeForCausalLM", "granitemoe")
-              .pairsNeighbours()
-              .without("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
-              .modules("block_sparse_moe.router.layer", "ffn_gate_inp")
-              .experts("block_sparse_moe.experts.", "w1", "w3", "w2")
-              .whole("expert_count", "num_local_experts")
-              .whole("expert_used_count", "num_experts_per_tok")
-              .real("embedding_scale", "embedding_multiplier", 1)
-              .real("residual_scale", "residual_multiplier", 1)
-              .real("attention.scale", "attention_multiplier", 1)
-              .real("logit_scale", "logits_scaling", 1)
-              .fixed("attention_bias", false, false)
               .build(),
           GgufLayouts.llamaLike("ernie4_5_moe", "Ernie4_5_MoeForCausalLM", "ernie4_5-moe")
               .modules("mlp.gate", "ffn_gate_inp")
@@ -272,7 +251,22 @@ final class MixtureFamilies {
         .trait(Trait.ROTATED_DENSE);
   }
 
-  private static GgufFamily.Builder qwenExperts(GgufFamily.Builder family) {
+  /** An expert that all tokens take, each as much as a gate says. */
+  static GgufFamily.Builder sharedExpert(GgufFamily.Builder family) {
+    return family
+        .modules(
+            "mlp.shared_expert.gate_proj",
+            "ffn_gate_shexp",
+            "mlp.shared_expert.up_proj",
+            "ffn_up_shexp",
+            "mlp.shared_expert.down_proj",
+            "ffn_down_shexp",
+            "mlp.shared_expert_gate",
+            "ffn_gate_inp_shexp")
+        .whole("expert_shared_feed_forward_length", "shared_expert_intermediate_size");
+  }
+
+  static GgufFamily.Builder qwenExperts(GgufFamily.Builder family) {
     return plainExperts(family).whole("expert_feed_forward_length", "moe_intermediate_size");
   }
 

@@ -4,7 +4,9 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.OutputPlace;
 import dev.gptq.formats.gguf.GgufBlocks;
+import dev.gptq.formats.gguf.GgufColumns;
 import dev.gptq.formats.gguf.GgufMetadata;
+import dev.gptq.formats.gguf.GgufScales;
 import dev.gptq.formats.gguf.GgufShards;
 import dev.gptq.formats.gguf.GgufTensor;
 import dev.gptq.formats.gguf.GgufType;
@@ -17,9 +19,13 @@ import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.Parameters;
 import dev.gptq.models.family.Parameters.Parameter;
+import dev.gptq.models.gguf.GgufOrder;
 import dev.gptq.models.gguf.GgufPlace;
 import dev.gptq.models.gguf.GgufRows;
 import dev.gptq.models.gguf.LatentHalves;
+import dev.gptq.models.gguf.Multipliers;
+import dev.gptq.models.gguf.StateShape;
+import dev.gptq.models.gguf.TiledHeads;
 import dev.gptq.pack.PackedMatrix;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -171,7 +177,8 @@ public final class GgufExport {
       add(parameter.getKey());
     }
     if (description.repeatsEmbedding()) {
-      addPlain(model.spec().embedding().table(), GgufPlace.outputLayer());
+      String table = model.spec().embedding().table();
+      addPlain(table, GgufPlace.outputLayer(), 0, rows(table));
     }
     description.stretches().ifPresent(this::addStretches);
     GgufMetadata metadata = new GgufMetadata();
@@ -225,11 +232,26 @@ public final class GgufExport {
       addKeys(name, matrix, place, halves.get());
       addValues(name, matrix, place, halves.get());
       packed += matrix.isPresent() ? 1 : 0;
-    } else if (matrix.isPresent()) {
-      addPacked(Parameters.module(name), matrix.get(), place);
-      packed++;
     } else {
-      addPlain(name, place);
+      int rows = matrix.map(PackedMatrix::rows).orElseGet(() -> rows(name));
+      Optional<GgufOrder.Cut> cut = description.order().cut(GgufOrder.module(name));
+      int first = cut.map(GgufOrder.Cut::first).orElse(rows);
+      addRows(name, matrix, place, 0, first);
+      cut.ifPresent(c -> addRows(name, matrix, place.named(c.stem()), first, rows - first));
+      packed += matrix.isPresent() ? 1 : 0;
+    }
+  }
+
+  private int rows(String name) {
+    return Math.toIntExact(model.checkpoint().require(name).shape().getFirst());
+  }
+
+  private void addRows(
+      String name, Optional<PackedMatrix> matrix, GgufPlace place, int from, int count) {
+    if (matrix.isPresent()) {
+      addPacked(Parameters.module(name), matrix.get(), place, from, count);
+    } else {
+      addPlain(name, place, from, count);
     }
   }
 
@@ -340,20 +362,53 @@ public final class GgufExport {
                     .formatted(stored.file(), stored.describe())));
   }
 
-  private void addPacked(String module, PackedMatrix matrix, GgufPlace place) {
+  private void addPacked(String module, PackedMatrix matrix, GgufPlace place, int from, int count) {
     GgufType type = packedType(module, matrix);
-    weights.merge(type, (long) matrix.rows() * matrix.columns(), Long::sum);
+    int columns = matrix.columns();
+    IntUnaryOperator order = order(module);
+    Optional<TiledHeads> heads = description.order().columns(module);
+    if (heads.filter(tiles -> !GgufColumns.fits(type, tiles.size())).isPresent()) {
+      throw new BadInputException(
+          "%s: columns of %s move by heads of %d, and %s has blocks of %d; leave it out with --exclude"
+              .formatted(model.path(), module, heads.get().size(), type, type.block()));
+    }
+    weights.merge(type, (long) count * columns, Long::sum);
     add(
         place,
         type,
-        ImmutableList.of((long) matrix.rows(), (long) matrix.columns()),
-        () -> GgufBlocks.encode(module, modules.find(module).orElseThrow(), type, order(module)));
+        ImmutableList.of((long) count, (long) columns),
+        () -> {
+          PackedMatrix codes = modules.find(module).orElseThrow();
+          MemorySegment blocks =
+              GgufBlocks.encode(module, codes, type, count, row -> order.applyAsInt(from + row));
+          return moved(module, type, columns, multiplied(place, type, columns, blocks));
+        });
   }
 
-  private void addPlain(String name, GgufPlace place) {
+  /** Rows with their columns where the file has them. */
+  private MemorySegment moved(String module, GgufType type, int columns, MemorySegment rows) {
+    Optional<TiledHeads> heads = description.order().columns(module);
+    if (heads.isEmpty()) {
+      return rows;
+    }
+    MemorySegment moved = Arena.ofAuto().allocate(rows.byteSize(), 8);
+    GgufColumns.move(rows, type, columns, heads.get().size(), heads.get()::inCheckpoint, moved);
+    return moved;
+  }
+
+  private MemorySegment multiplied(
+      GgufPlace place, GgufType type, int columns, MemorySegment blocks) {
+    Multipliers multipliers = description.multipliers();
+    if (multipliers.has(place.stem())) {
+      GgufScales.multiply(blocks, type, columns, row -> multipliers.factor(place.stem(), row));
+    }
+    return blocks;
+  }
+
+  private void addPlain(String name, GgufPlace place, int from, int count) {
     StoredTensor stored = model.checkpoint().require(name);
     boolean vector = stored.shape().size() == 1;
-    if (place.isConvolution()) {
+    if (place.isConvolution() && !vector) {
       ImmutableList<Long> shape =
           ImmutableList.of(stored.shape().getFirst(), stored.shape().getLast());
       add(place, GgufType.F32, shape, () -> floats(stored, name, place));
@@ -363,27 +418,73 @@ public final class GgufExport {
       ImmutableList<Long> shape =
           GgufRows.isVector(place.stem())
               ? ImmutableList.of(stored.shape().getLast())
-              : stored.shape();
+              : vector ? description.vector(place.stem(), stored.elements()) : stored.shape();
       add(place, GgufType.F32, shape, () -> floats(stored, name, place));
       return;
     }
     Optional<GgufType> rounded =
         place.isEnd() ? format.ends().of(stored.columns()) : Optional.empty();
     if (rounded.isPresent()) {
-      add(place, rounded.get(), stored.shape(), () -> GgufRounding.of(stored, rounded.get()));
+      add(
+          place,
+          rounded.get(),
+          stored.shape(),
+          () ->
+              multiplied(
+                  place, rounded.get(), stored.columns(), GgufRounding.of(stored, rounded.get())));
       return;
     }
+    addNumbers(name, place, from, count);
+  }
+
+  private void addNumbers(String name, GgufPlace place, int from, int count) {
+    StoredTensor stored = model.checkpoint().require(name);
     GgufType type = plainType(stored);
     String module = Parameters.module(name);
     boolean transposed = description.order().isTransposed(module);
+    IntUnaryOperator order = order(module);
+    if (description.multipliers().has(place.stem())) {
+      addProducts(stored, place, type);
+      return;
+    }
     add(
         place,
         type,
-        transposed ? stored.shape().reverse() : stored.shape(),
+        transposed
+            ? stored.shape().reverse()
+            : ImmutableList.of((long) count, (long) stored.columns()),
         () ->
             transposed
-                ? columns(stored, order(module))
-                : rows(stored, stored.rows(), order(module)));
+                ? columns(stored, order)
+                : moved(
+                    module,
+                    type,
+                    stored.columns(),
+                    rows(stored, count, row -> order.applyAsInt(from + row))));
+  }
+
+  /** Products of weights and factors, with as many bits as a weight has, but those of float16. */
+  private void addProducts(StoredTensor stored, GgufPlace place, GgufType type) {
+    StoredType to = type == GgufType.F32 ? StoredType.F32 : StoredType.F16;
+    int columns = stored.columns();
+    Multipliers multipliers = description.multipliers();
+    add(
+        place,
+        type == GgufType.F32 ? type : GgufType.F16,
+        stored.shape(),
+        () -> {
+          StoredTensor once = stored.once();
+          MemorySegment products =
+              Arena.ofAuto().allocate(stored.elements() * to.bytes(), Long.BYTES);
+          for (int row = 0; row < stored.rows(); row++) {
+            float factor = multipliers.factor(place.stem(), row);
+            for (int column = 0; column < columns; column++) {
+              long at = (long) row * columns + column;
+              Elements.put(products, to, at, factor * Elements.get(once, at));
+            }
+          }
+          return products;
+        });
   }
 
   private void add(
@@ -452,13 +553,16 @@ public final class GgufExport {
 
   private MemorySegment floats(StoredTensor stored, String name, GgufPlace place) {
     boolean weight = name.endsWith(".weight");
-    float shift = place.isNorm() && weight ? description.normShift() : 0;
-    IntUnaryOperator order = order(name.substring(0, name.lastIndexOf('.')));
+    float shift = place.isShifted() && weight ? description.normShift() : 0;
+    IntUnaryOperator order = order(GgufOrder.module(name));
+    boolean rate = StateShape.isRate(place.stem());
     int count = Math.toIntExact(stored.elements());
+    int width = count / Math.toIntExact(stored.shape().getFirst());
     float[] floats = new float[count];
     for (int i = 0; i < count; i++) {
-      int from = stored.shape().size() == 1 ? order.applyAsInt(i) : i;
-      floats[i] = Elements.get(stored, from) + shift;
+      int from = order.applyAsInt(i / width) * width + i % width;
+      float number = Elements.get(stored, from);
+      floats[i] = rate ? StateShape.rate(number) : number + shift;
     }
     return Elements.toSegment(floats);
   }

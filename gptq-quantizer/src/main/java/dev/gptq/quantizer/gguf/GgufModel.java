@@ -21,11 +21,14 @@ import dev.gptq.models.gguf.GgufFamily;
 import dev.gptq.models.gguf.GgufOrder;
 import dev.gptq.models.gguf.GgufPlace;
 import dev.gptq.models.gguf.LatentHalves;
+import dev.gptq.models.gguf.Multipliers;
+import dev.gptq.models.gguf.StateShape;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -33,6 +36,8 @@ import tools.jackson.databind.json.JsonMapper;
 final class GgufModel {
   private static final String KEY_HEADS = "attention.head_count_kv";
   private static final String LEADING_DENSE = "leading_dense_block_count";
+  private static final String UP = "ffn_up";
+  private static final String INNER = "feed_forward_length";
 
   /** Blocks of the models whose queries have no latent. */
   private static final ImmutableList<Integer> LITE = ImmutableList.of(26, 27);
@@ -42,12 +47,16 @@ final class GgufModel {
   private final GgufFamily family;
   private final ImmutableMap<String, String> names;
   private final GgufOrder order;
+  private final BlockKinds kinds;
+  private final Multipliers multipliers;
 
   private GgufModel(Model model, ModelConfig config, GgufFamily family) {
     this.model = model;
     this.config = config;
     this.family = family;
     this.order = GgufOrder.of(family, model.spec(), config.headDim());
+    this.kinds = new BlockKinds(model.spec(), family);
+    this.multipliers = Multipliers.of(config, model.spec());
     // A checkpoint of a bare decoder has other names than that of a language model.
     ImmutableMap.Builder<String, String> usual = ImmutableMap.builder();
     Streams.forEachPair(
@@ -70,11 +79,16 @@ final class GgufModel {
           "%s: models of the type %s cannot be written as GGUF; these can: %s"
               .formatted(config.file(), config.modelType(), GgufFamilies.modelTypes()));
     }
-    GgufFamily family =
+    ImmutableList<GgufFamily> suitable =
         kinds.stream()
+            .filter(kind -> new BlockKinds(model.spec(), kind).suits())
+            .collect(ImmutableList.toImmutableList());
+    ImmutableList<GgufFamily> candidates = suitable.isEmpty() ? kinds : suitable;
+    GgufFamily family =
+        candidates.stream()
             .filter(kind -> kind.fixed().stream().allMatch(fixed -> wrong(config, fixed).isEmpty()))
             .findFirst()
-            .orElse(kinds.getLast());
+            .orElse(candidates.getLast());
     GgufModel result = new GgufModel(model, config, family);
     result.check();
     return result;
@@ -104,7 +118,7 @@ final class GgufModel {
         .filter(Step.Attention.class::isInstance)
         .map(Step.Attention.class::cast)
         .findFirst()
-        .orElseThrow();
+        .orElseThrow(() -> refused("no block has attention"));
   }
 
   private void check() {
@@ -135,8 +149,18 @@ final class GgufModel {
     } else {
       checkLayers();
     }
-    if (family.unrotated() != 1) {
+    if (isRotated()) {
       checkRope();
+    }
+    kinds
+        .refusal()
+        .ifPresent(what -> {
+          throw refused(what);
+        });
+    // Without a norm behind it the order of norm and gate means nothing.
+    if (config.booleanValue("mamba_rms_norm", false)
+        && config.booleanValue("mamba_norm_before_gate", true)) {
+      throw refused("mamba_norm_before_gate is true and not false");
     }
     if (!family.experts().isEmpty()) {
       checkExperts();
@@ -164,7 +188,8 @@ final class GgufModel {
         }
       }
       boolean rotated = !ropes(layer).isEmpty();
-      if (attends(model.spec().blocks().get(layer))
+      if (BlockKinds.attends(model.spec().blocks().get(layer))
+          && !family.has(GgufFamily.Trait.PERHAPS_ROTATED)
           && rotated == (family.unrotated() > 0 && (layer + 1) % family.unrotated() == 0)) {
         throw refused(
             "positions of layer %d are %srotated".formatted(layer, rotated ? "" : "not "));
@@ -172,8 +197,16 @@ final class GgufModel {
     }
   }
 
+  /** Whether any block is. */
+  private boolean isRotated() {
+    return model.spec().blocks().stream().anyMatch(BlockKinds::rotates);
+  }
+
   /** Behind the blocks that have none, of which there may be none, all have experts. */
   private void checkExperts() {
+    if (family.has(GgufFamily.Trait.SINGLE_PURPOSE)) {
+      return;
+    }
     int dense = leadingDense();
     boolean counted =
         family.settings().stream().anyMatch(setting -> setting.key().equals(LEADING_DENSE));
@@ -345,6 +378,19 @@ final class GgufModel {
     return order;
   }
 
+  /** By what rows of matrices are multiplied. */
+  Multipliers multipliers() {
+    return multipliers;
+  }
+
+  /** The shape in the file of a vector of so many numbers, by its name below a block. */
+  ImmutableList<Long> vector(String stem, long size) {
+    return kinds
+        .state()
+        .map(state -> state.inFile(stem, size))
+        .orElseGet(() -> ImmutableList.of(size));
+  }
+
   private boolean pairsNeighbours() {
     return family.has(GgufFamily.Trait.PAIRS_NEIGHBOURS);
   }
@@ -362,7 +408,7 @@ final class GgufModel {
 
   /** By what each frequency is divided, unless all are by one. */
   Optional<float[]> stretches() {
-    if (family.unrotated() == 1 || isYarn()) {
+    if (!isRotated() || isYarn()) {
       return Optional.empty();
     }
     ImmutableDoubleArray frequencies = rope().frequencies();
@@ -381,9 +427,12 @@ final class GgufModel {
     String a = family.architecture() + ".";
     for (GgufFamily.Setting setting : family.settings()) {
       String key = a + setting.key();
-      if (setting.key().equals(KEY_HEADS)
-          && !model.spec().blocks().stream().allMatch(this::attends)) {
-        metadata.putInts(key, keyHeads());
+      if (setting.key().equals(KEY_HEADS) && family.has(GgufFamily.Trait.MIXED_BLOCKS)) {
+        metadata.putInts(key, kinds.keyHeads());
+        continue;
+      }
+      if (setting.key().equals(INNER) && family.has(GgufFamily.Trait.SINGLE_PURPOSE)) {
+        metadata.putInts(key, kinds.inner());
         continue;
       }
       switch (setting.kind()) {
@@ -400,13 +449,19 @@ final class GgufModel {
       metadata.put(a + "attention.key_length", config.headDim());
       metadata.put(a + "attention.value_length", config.headDim());
     }
+    if (family.has(GgufFamily.Trait.TILED_VALUES)) {
+      metadata.putInts(a + "rope.dimension_sections", sections());
+    }
     if (isYarn()) {
       describeYarn(metadata, a + "rope.scaling.");
     }
     if (family.has(GgufFamily.Trait.TEMPERED)) {
       Temperature.of(model.spec()).ifPresent(temper -> Temperature.describe(temper, metadata, a));
     }
-    if (family.unrotated() != 1) {
+    if (family.has(GgufFamily.Trait.PERHAPS_ROTATED)) {
+      metadata.put(a + "rope.scaling.finetuned", isRotated());
+    }
+    if (isRotated()) {
       metadata.put(a + "rope.freq_base", (float) theta());
       metadata.put(a + "rope.dimension_count", rotated());
     }
@@ -433,6 +488,19 @@ final class GgufModel {
           "q_lora_rank is %s with %d blocks"
               .formatted(has ? "there" : "absent", model.spec().blocks().size()));
     }
+  }
+
+  /** Frequencies of time, height, width and nothing else, which are one in a text. */
+  private ImmutableList<Integer> sections() {
+    ImmutableList<Integer> said =
+        config
+            .section("rope_parameters")
+            .map(rope -> rope.intList("mrope_section"))
+            .filter(list -> !list.isEmpty())
+            .orElse(ImmutableList.of(11, 11, 10));
+    return Stream.concat(said.stream(), Stream.of(0, 0, 0, 0))
+        .limit(4)
+        .collect(ImmutableList.toImmutableList());
   }
 
   /** llama.cpp sees one head of keys and values, the latent. */
@@ -495,7 +563,8 @@ final class GgufModel {
       case KEY_HEADS ->
           family.has(GgufFamily.Trait.LATENT) ? 1 : attention().spec().keyValueHeads();
       case LEADING_DENSE -> leadingDense();
-      case "feed_forward_length" -> inner(setting);
+      case "full_attention_interval" -> kinds.interval().orElseThrow();
+      case INNER -> inner(setting);
       case "expert_count" -> config.anyInt(with(setting.names(), "num_local_experts"));
       case "rope.scaling.original_context_length" -> config.intValue(name, model.spec().context());
       default ->
@@ -511,6 +580,9 @@ final class GgufModel {
 
   /** A product of which no factor is absent or zero. */
   private Optional<Integer> product(GgufFamily.Setting setting) {
+    if (setting.key().equals("ssm.inner_size")) {
+      return kinds.state().map(StateShape::inner);
+    }
     int product =
         setting.names().stream()
             .mapToInt(name -> config.intValue(name, 0))
@@ -518,27 +590,19 @@ final class GgufModel {
     return Optional.of(product).filter(value -> value > 0);
   }
 
-  private boolean attends(BlockSpec block) {
-    return block.steps().stream().anyMatch(Step.Attention.class::isInstance);
-  }
-
-  /** Heads of keys of each block, none where something else is in place of attention. */
-  private ImmutableList<Integer> keyHeads() {
-    return model.spec().blocks().stream()
-        .map(block -> attends(block) ? attention().spec().keyValueHeads() : 0)
-        .collect(ImmutableList.toImmutableList());
-  }
-
   /** Older models have a feed-forward layer four times as wide as the model. */
   private int inner(GgufFamily.Setting setting) {
-    String name = setting.name();
-    if (family.has(GgufFamily.Trait.SHORT_CONVOLUTIONS)) {
-      return model.spec().blocks().stream()
-          .flatMap(BlockSpec::linears)
-          .filter(linear -> "ffn_up".equals(family.modules().get(linear.module())))
-          .findFirst()
-          .map(LinearSpec::outputs)
-          .orElseGet(() -> config.intValue(name));
+    for (BlockSpec block : model.spec().blocks()) {
+      for (LinearSpec linear : block.linears().toList()) {
+        Optional<GgufOrder.Cut> cut = order.cut(block.nameOf(linear));
+        boolean mixed = family.has(GgufFamily.Trait.MIXED_BLOCKS);
+        if (mixed && UP.equals(family.modules().get(linear.module()))) {
+          return linear.outputs();
+        }
+        if (cut.filter(c -> c.stem().equals(UP)).isPresent()) {
+          return linear.outputs() - cut.get().first();
+        }
+      }
     }
     return setting.names().stream()
         .filter(config::has)

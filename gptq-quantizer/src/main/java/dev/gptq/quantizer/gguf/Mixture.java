@@ -11,6 +11,7 @@ import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Step;
 import dev.gptq.models.gguf.GgufPlace;
+import dev.gptq.models.gguf.TiledHeads;
 import java.util.Optional;
 import java.util.function.Predicate;
 
@@ -91,8 +92,9 @@ public enum Mixture {
   }
 
   /**
-   * The type of each selected module by its full name. Where the columns of a module are no
-   * multiple of 256 it gets the type with blocks of 32 that has the next more bits.
+   * The type of each selected module by its full name. Where the columns of a module, or those that
+   * stay together in a file, are no multiple of 256 it gets the type with blocks of 32 that has the
+   * next more bits.
    *
    * @param pure whether all have the type of the name
    * @throws BadInputException if a module has no place, or no type holds it
@@ -111,7 +113,8 @@ public enum Mixture {
         if (selection.test(name) && place.isPresent()) {
           GgufType type =
               pure ? GgufType.valueOf(base.name()) : of(place.get().stem(), index, traits);
-          types.put(name, fitting(type, name, linear.inputs()));
+          int run = description.order().columns(name).map(TiledHeads::size).orElse(linear.inputs());
+          types.put(name, fitting(type, name, run));
         }
       }
       block++;

@@ -1,0 +1,124 @@
+package dev.gptq.quantizer.gguf;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+
+import dev.gptq.formats.BadInputException;
+import dev.gptq.formats.SharedFiles;
+import dev.gptq.formats.packed.Elements;
+import dev.gptq.formats.safetensors.StoredTensor;
+import dev.gptq.models.Model;
+import dev.gptq.models.family.Parameters;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Optional;
+import java.util.OptionalLong;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What is written of models with Mamba-2 or Gated DeltaNet, read again. */
+class HybridExportTest {
+  private static final String TOKENIZER =
+      """
+      {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]},
+       "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}}
+      """;
+
+  @TempDir Path folder;
+
+  /** A checkpoint with a tokenizer, and with something in its configuration changed. */
+  private Path checkpoint(String name, String from, String to) throws IOException {
+    Path source = SharedFiles.architecture(name);
+    String config = Files.readString(source.resolve("config.json"));
+    assertThat(config).contains(from);
+    Files.writeString(folder.resolve("config.json"), config.replace(from, to));
+    Files.writeString(folder.resolve("tokenizer.json"), TOKENIZER);
+    Files.copy(source.resolve("model.safetensors"), folder.resolve("model.safetensors"));
+    return folder;
+  }
+
+  private Path write(Model model) throws IOException {
+    return GgufExport.write(
+        model,
+        _ -> Optional.empty(),
+        new GgufFormat(Ends.KEEP, Optional.of(Mixture.Q4_K_S), Optional.empty()),
+        folder.resolve("model.gguf"),
+        OptionalLong.empty());
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "granite-hybrid-small",
+        "nemotron-h-small",
+        "qwen3-next",
+        "qwen3_5-moe",
+        "qwen3_5"
+      })
+  void aFileIsReadAsTheCheckpoint(String name) throws IOException {
+    try (Model theirs = Model.open(checkpoint(name, "", ""));
+        Model ours = Model.open(write(theirs))) {
+      assertThat(ours.config().modelType()).isEqualTo(theirs.config().modelType());
+      assertThat(ours.spec().blocks()).isEqualTo(theirs.spec().blocks());
+      for (String tensor : Parameters.of(theirs.spec()).tensors().keySet()) {
+        float[] numbers = floats(theirs.checkpoint().require(tensor));
+        assertThat(floats(ours.checkpoint().require(tensor)))
+            .as(tensor)
+            .containsExactly(numbers, within(1e-6f));
+      }
+    }
+  }
+
+  /** Rows of the first projection have a factor for what they give. */
+  @Test
+  void factorsOfFalconAreInItsMatrices() throws IOException {
+    try (Model theirs = Model.open(checkpoint("falcon-h1-small", "", ""));
+        Model ours = Model.open(write(theirs))) {
+      assertThat(ours.config().find("ssm_multipliers")).isEmpty();
+      String module = "model.layers.1.mamba.";
+      float[] before = floats(theirs.checkpoint().require(module + "in_proj.weight"));
+      float[] after = floats(ours.checkpoint().require(module + "in_proj.weight"));
+      double[] factors = {0.5, 1.0, 0.7, 1.3, 0.9};
+      int[] ends = {64, 128, 136, 144, 148};
+      int part = 0;
+      for (int i = 0; i < before.length; i++) {
+        part += i / 32 >= ends[part] ? 1 : 0;
+        float product = (float) (factors[part] * before[i]);
+        assertThat(after[i]).isCloseTo(product, within(Math.abs(product) / 2048));
+      }
+      assertThat(floats(ours.checkpoint().require(module + "D")))
+          .isEqualTo(floats(theirs.checkpoint().require(module + "D")));
+      assertThat(ours.checkpoint().require("lm_head.weight").rows()).isEqualTo(96);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "falcon-h1-small, '\"hidden_act\": \"silu\"', '\"hidden_act\": \"gelu\"', hidden_act",
+    "falcon-h1-small, '\"time_step_limit\": [', '\"time_step_limit\": [0.5, 2.0], \"other\": [', time_step_limit",
+    "nemotron-h-small, '\"time_step_min\": 0.001', '\"time_step_min\": 0.01', time_step_min",
+    "granite-hybrid-small, '\"mamba_conv_bias\": true', '\"mamba_conv_bias\": false', mamba_conv_bias",
+  })
+  void whatHasNoPlaceIsRefused(String name, String from, String to, String what)
+      throws IOException {
+    try (Model model = Model.open(checkpoint(name, from, to))) {
+      assertThatThrownBy(() -> GgufModel.of(model))
+          .isInstanceOf(BadInputException.class)
+          .hasMessageContaining(what);
+    }
+  }
+
+  private static float[] floats(StoredTensor tensor) {
+    StoredTensor once = tensor.once();
+    float[] floats = new float[(int) once.elements()];
+    for (int i = 0; i < floats.length; i++) {
+      floats[i] = Elements.get(once, i);
+    }
+    return floats;
+  }
+}
