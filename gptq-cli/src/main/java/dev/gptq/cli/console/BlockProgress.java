@@ -33,7 +33,9 @@ final class BlockProgress implements JobListener {
   public void block(int index, int count) {
     title = what + ": block " + (index + 1) + "/" + count;
     String left =
-        index > finished ? ProgressLines.left(start, index - finished, count - finished) : "";
+        index > finished
+            ? ProgressLines.left(System.nanoTime() - start, index - finished, count - finished)
+            : "";
     console.milestone(title + left + slowest() + memory());
     console.event(
         "block",

@@ -9,10 +9,12 @@ import java.util.function.IntConsumer;
 /** Shows how models are quantized in several ways and measured. */
 public final class MeasuringProgress implements MeasuringListener {
   private final Console console;
+  private final TuningProgress tuning;
 
   /** Progress on a console. */
   public MeasuringProgress(Console console) {
     this.console = console;
+    this.tuning = new TuningProgress(console);
   }
 
   @Override
@@ -31,8 +33,8 @@ public final class MeasuringProgress implements MeasuringListener {
   }
 
   @Override
-  public void tuning(TuningOutcome.Look look) {
-    console.progress(QuantizationProgress.tuned(look));
+  public void tuning(int steps, TuningOutcome.Look look) {
+    tuning.look(steps, look);
   }
 
   @Override

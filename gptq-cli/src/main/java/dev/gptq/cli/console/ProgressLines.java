@@ -25,12 +25,14 @@ public final class ProgressLines {
 
   private static void step(
       Console console, String what, String unit, int done, int all, long start) {
-    console.progress(what + ": " + done + "/" + all + " " + unit + left(start, done, all));
+    console.progress(
+        what + ": " + done + "/" + all + " " + unit + left(System.nanoTime() - start, done, all));
     console.event("measuring", json -> json.put("what", what).put(unit, all).put("done", done));
   }
 
-  static String left(long start, int done, int all) {
-    double seconds = (System.nanoTime() - start) / 1e9;
+  /** What is left after so many nanoseconds for what was done. */
+  static String left(long nanos, int done, int all) {
+    double seconds = nanos / 1e9;
     return ", " + Console.time(seconds / done * (all - done)) + " left";
   }
 }

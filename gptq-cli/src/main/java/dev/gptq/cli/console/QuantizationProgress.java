@@ -6,7 +6,6 @@ import dev.gptq.quantizer.run.QuantizationListener;
 import dev.gptq.quantizer.tune.TuningOutcome;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Locale;
 import java.util.Optional;
 
 /**
@@ -15,12 +14,14 @@ import java.util.Optional;
  */
 public final class QuantizationProgress implements QuantizationListener, AutoCloseable {
   private final Console console;
+  private final TuningProgress tuning;
   private JobListener blocks = JobListener.SILENT;
   private Optional<Interruption> hint = Optional.empty();
 
   /** Progress on a console. */
   public QuantizationProgress(Console console) {
     this.console = console;
+    this.tuning = new TuningProgress(console);
   }
 
   @Override
@@ -74,9 +75,7 @@ public final class QuantizationProgress implements QuantizationListener, AutoClo
 
   @Override
   public void tuning(int steps, TuningOutcome.Look look) {
-    String line = tuned(look) + " of at most " + steps;
-    console.record(line);
-    console.progress(line);
+    tuning.look(steps, look);
     console.event(
         "tuning",
         json -> {
@@ -85,20 +84,6 @@ public final class QuantizationProgress implements QuantizationListener, AutoClo
             json.put("training_kl", look.training());
           }
         });
-  }
-
-  /** A look at the held-out text in a line. */
-  static String tuned(TuningOutcome.Look look) {
-    String training =
-        Double.isFinite(look.training())
-            ? String.format(Locale.ROOT, "%.4g in training, ", look.training())
-            : "";
-    return String.format(
-        Locale.ROOT,
-        "tuning: KL %s%.4g on held-out text, step %d",
-        training,
-        look.heldOut(),
-        look.step());
   }
 
   @Override

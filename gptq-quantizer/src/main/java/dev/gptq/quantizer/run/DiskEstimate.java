@@ -187,7 +187,9 @@ public record DiskEstimate(
             size(checkpoint),
             size(blocks),
             hessians == 0 ? "" : ", " + size(hessians) + " for Hessians",
-            kept.states() ? ", twice " + size(states) + " for hidden states" + when(kept) : "",
+            kept.states()
+                ? ", twice " + size(states) + " for states to go on from" + when(kept)
+                : "",
             kept.curvature() ? ", " + size(curvature) + " for the curvature" + when(kept) : "");
   }
 
@@ -203,8 +205,8 @@ public record DiskEstimate(
             size(free),
             states == 0 || kept.states()
                 ? ""
-                : "; hidden states are not kept, so finished blocks would be computed again after an"
-                    + " interruption",
+                : "; states to go on from are not kept, so finished blocks would be computed again after"
+                    + " an interruption",
             curvature == 0 || kept.curvature()
                 ? ""
                 : "; the curvature (%s) is not kept, so the backward pass would run again"
@@ -223,8 +225,8 @@ public record DiskEstimate(
     if (states > 0) {
       lines.add(
           kept.states()
-              ? "  hidden states, twice while they change    " + size(states)
-              : "  hidden states are not kept (they take     " + size(states) + ")");
+              ? "  states to go on from, twice meanwhile      " + size(states)
+              : "  states are not kept (they take            " + size(states) + ")");
     }
     if (curvature > 0) {
       lines.add(

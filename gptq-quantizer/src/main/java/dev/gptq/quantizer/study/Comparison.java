@@ -176,7 +176,7 @@ public final class Comparison {
                   store::modules,
                   store,
                   TuningStates.NONE,
-                  listener::tuning));
+                  look -> listener.tuning(how.tuning().steps(), look)));
     }
     return store.packed();
   }

@@ -15,8 +15,8 @@ public interface MeasuringListener {
   /** A module is about to be quantized again; {@code index} of {@code count}, from 0 on. */
   void observing(String title, int index, int count, String module);
 
-  /** Tuning has looked at the held-out text. */
-  default void tuning(TuningOutcome.Look look) {}
+  /** A tuning in at most so many steps has looked at the held-out text. */
+  default void tuning(int steps, TuningOutcome.Look look) {}
 
   /** A result. */
   void measured(String title, double perplexity);

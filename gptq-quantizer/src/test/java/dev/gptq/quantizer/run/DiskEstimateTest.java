@@ -86,7 +86,8 @@ final class DiskEstimateTest {
       assertThat(scales.kept).isBetween(disk.blocks() / 2, disk.blocks() + texts);
       assertThat(disk.states()).isEqualTo(2 * 32 * 32 * Float.BYTES);
     }
-    assertThat(scales.said.getFirst()).contains("for the checkpoint", "hidden states", "are free");
+    assertThat(scales.said.getFirst())
+        .contains("for the checkpoint", "states to go on from", "are free");
   }
 
   @Test
@@ -115,7 +116,7 @@ final class DiskEstimateTest {
             "60 MiB for finished blocks",
             "40 MiB for Hessians");
     assertThat(disk.sentence(nothing, 250 * MIB))
-        .contains("hidden states are not kept", "the curvature (30 MiB) is not kept");
+        .contains("states to go on from are not kept", "the curvature (30 MiB) is not kept");
     assertThat(disk.sentence(states, 280 * MIB))
         .contains("twice 90 MiB", "280 MiB are free", "the curvature (30 MiB) is not kept");
     assertThat(disk.sentence(all, 310 * MIB))
@@ -139,7 +140,7 @@ final class DiskEstimateTest {
     assertThat(disk.keeps(KeptStates.AUTO, 160 * MIB, folder))
         .isEqualTo(new DiskEstimate.Kept(false, false, true));
     assertThat(disk.sentence(all, 370 * MIB))
-        .contains("for hidden states,")
+        .contains("for states to go on from,")
         .doesNotContain("before");
   }
 
