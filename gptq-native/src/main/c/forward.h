@@ -5,7 +5,8 @@
 
 #include <stdint.h>
 
-// Operands of an operation: matrices of float32 whose rows are so many numbers apart.
+// Operands of an operation: matrices of float32 whose rows are so many numbers apart. Of bfloat16 are the keys and
+// values, b and c, of ATTENTION_BF16.
 struct operands {
   const float *a;
   int64_t a_stride;
@@ -25,6 +26,16 @@ struct operands {
 };
 
 // In the order of ForwardKernels' operations.
-enum operation { RMS_NORM, ROTATE_HALVES, ROTATE_ADJACENT, GATE_SILU, GATE_GELU_TANH, ADD, PRODUCTS, ATTENTION };
+enum operation {
+  RMS_NORM,
+  ROTATE_HALVES,
+  ROTATE_ADJACENT,
+  GATE_SILU,
+  GATE_GELU_TANH,
+  ADD,
+  PRODUCTS,
+  ATTENTION,
+  ATTENTION_BF16
+};
 
 #endif

@@ -64,8 +64,8 @@ record CheckedTransformerOps(TransformerOps delegate, DType activation) implemen
       int sequences,
       Tensor y) {
     Shapes shapes = activations(Shapes.of("attention"), "q", q);
-    activations(shapes, "k", k);
-    activations(shapes, "v", v);
+    DType kept = keptType(spec, sinks.isPresent()).filter(k.type()::equals).orElse(activation);
+    shapes.type("k", k, kept).rowMajor("k", k).type("v", v, kept).rowMajor("v", v);
     activations(shapes, "y", y);
     sequences(shapes, q, sequences);
     sequences(shapes, k, sequences)
@@ -76,6 +76,11 @@ record CheckedTransformerOps(TransformerOps delegate, DType activation) implemen
         .that(q.rows() <= k.rows(), "there are more queries than keys");
     sinks.ifPresent(s -> shapes.row("sinks", s, DType.F32, spec.heads()));
     delegate.attention(q, k, v, spec, sinks, sequences, y);
+  }
+
+  @Override
+  public Optional<DType> keptType(AttentionSpec spec, boolean sinks) {
+    return delegate.keptType(spec, sinks);
   }
 
   @Override

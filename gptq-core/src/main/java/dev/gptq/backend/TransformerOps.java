@@ -1,5 +1,6 @@
 package dev.gptq.backend;
 
+import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Tensor;
 import java.util.Optional;
 
@@ -49,8 +50,8 @@ public interface TransformerOps {
    * query i sees keys 0 … m − n + i (of these only the last {@code window}, if set).
    *
    * @param q tokens × heads·headSize
-   * @param k keys × keyValueHeads·headSize
-   * @param v as k
+   * @param k keys × keyValueHeads·headSize, activations or of the {@link #keptType}
+   * @param v as k, of the same type
    * @param sinks F32, 1 × heads: in each head the softmax has one score more, which takes its share
    *     of the weight and has no value
    * @param y as q
@@ -63,6 +64,16 @@ public interface TransformerOps {
       Optional<Tensor> sinks,
       int sequences,
       Tensor y);
+
+  /**
+   * The type that keys and values of a text so far are best kept in for attention like this, while
+   * the text is continued; empty where it is that of activations.
+   *
+   * @param sinks whether it has some
+   */
+  default Optional<DType> keptType(AttentionSpec spec, boolean sinks) {
+    return Optional.empty();
+  }
 
   /** The same without sinks. */
   default void attention(

@@ -13,6 +13,7 @@ import dev.gptq.backend.TransformerOps;
 import dev.gptq.backend.TuningOps;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.TensorScope;
+import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.Proxy;
 
 /**
@@ -42,13 +43,19 @@ public final class HostRehearsal implements Backend {
     return new Rehearsal(new HostRehearsal(real, footprint), footprint);
   }
 
-  /** Operations that return at once; those that give something give nothing. */
+  /**
+   * Operations that return at once, and those that are made of them; what gives something gives
+   * nothing.
+   */
   private static <T> T idle(Class<T> operations) {
     return operations.cast(
         Proxy.newProxyInstance(
             operations.getClassLoader(),
             new Class<?>[] {operations},
-            (proxy, method, arguments) -> null));
+            (proxy, method, arguments) ->
+                method.isDefault()
+                    ? InvocationHandler.invokeDefault(proxy, method, arguments)
+                    : null));
   }
 
   @Override

@@ -1,6 +1,7 @@
 package dev.gptq.nativekernels;
 
 import dev.gptq.simd.kernels.ForwardKernels;
+import dev.gptq.tensor.DType;
 import java.lang.foreign.MemorySegment;
 
 /** The forward pass in C, of one level. */
@@ -16,6 +17,7 @@ final class NativeForward implements ForwardKernels {
   private static final int ADD = 5;
   private static final int PRODUCTS = 6;
   private static final int ATTENTION = 7;
+  private static final int ATTENTION_BF16 = 8;
 
   private final KernelLibrary library;
   private final int level;
@@ -79,6 +81,7 @@ final class NativeForward implements ForwardKernels {
 
   @Override
   public void attention(
+      DType kept,
       int heads,
       Rows q,
       Rows k,
@@ -96,13 +99,23 @@ final class NativeForward implements ForwardKernels {
     }
     int keys = first + (shape.rows() - 1) * step + 1;
     require(q, queries, shape.columns());
-    require(k, keys, (long) heads * shape.columns());
-    require(v, keys, (long) heads * shape.columns());
+    require(kept, k, keys, (long) heads * shape.columns());
+    require(kept, v, keys, (long) heads * shape.columns());
     require(y, queries, shape.columns());
-    library.forward(level, ATTENTION, q, k, v, y, shape, heads, window, first, step, scale);
+    int operation =
+        switch (kept) {
+          case F32 -> ATTENTION;
+          case BF16 -> ATTENTION_BF16;
+          default -> throw new IllegalArgumentException("no attention to keys of " + kept);
+        };
+    library.forward(level, operation, q, k, v, y, shape, heads, window, first, step, scale);
   }
 
   private static void require(Rows rows, long count, long columns) {
-    NativeKernels.require(rows.segment(), 4 * ((count - 1) * rows.stride() + columns));
+    require(DType.F32, rows, count, columns);
+  }
+
+  private static void require(DType type, Rows rows, long count, long columns) {
+    NativeKernels.require(rows.segment(), type.bytes() * ((count - 1) * rows.stride() + columns));
   }
 }

@@ -66,12 +66,66 @@ final class NativeForwardTest {
       kernels.rotate(part(y, 3), 75, true, b, c, 37, 0, 70, shape);
       kernels.products(0.5f, a, b, COLUMNS, part(y, 4), new Shape(3, 67));
       Shape queries = new Shape(6, 75);
-      kernels.attention(1, a, b, c, 0.3f, 64, 1, 0, part(y, 5), queries);
-      kernels.attention(1, a, b, c, 0.3f, 60, 1, 50, at(y, 5 * ROWS + 6), queries);
-      kernels.attention(1, a, b, c, 0.3f, 69, 0, 0, at(y, 5 * ROWS + 12), queries);
-      kernels.attention(2, a, b, c, 0.3f, 69, 0, 0, at(y, 5 * ROWS + 18), queries);
+      kernels.attention(DType.F32, 1, a, b, c, 0.3f, 64, 1, 0, part(y, 5), queries);
+      kernels.attention(DType.F32, 1, a, b, c, 0.3f, 60, 1, 50, at(y, 5 * ROWS + 6), queries);
+      kernels.attention(DType.F32, 1, a, b, c, 0.3f, 69, 0, 0, at(y, 5 * ROWS + 12), queries);
+      kernels.attention(DType.F32, 2, a, b, c, 0.3f, 69, 0, 0, at(y, 5 * ROWS + 18), queries);
+      Rows k = bfloat16(arena, b);
+      Rows v = bfloat16(arena, c);
+      kernels.attention(DType.BF16, 1, a, k, v, 0.3f, 64, 1, 0, at(y, 5 * ROWS + 24), queries);
+      kernels.attention(DType.BF16, 1, a, k, v, 0.3f, 69, 0, 0, at(y, 5 * ROWS + 30), queries);
+      Shape few = new Shape(3, 68);
+      kernels.attention(DType.BF16, 2, a, k, v, 0.3f, 69, 0, 0, at(y, 5 * ROWS + 36), few);
       return y.segment().toArray(ValueLayout.JAVA_FLOAT);
     }
+  }
+
+  /** Keys and values in bfloat16 are read as the float32 that they stand for, at every level. */
+  @Test
+  void narrowKeysAndValuesAreThoseOfTheirFloat32() {
+    for (int level : library().levels()) {
+      ForwardKernels kernels = new NativeForward(library(), level);
+      try (Arena arena = Arena.ofConfined()) {
+        Random random = new Random(9);
+        Rows q = floats(arena, random, ROWS, COLUMNS);
+        Rows k = bfloat16(arena, floats(arena, random, 2 * ROWS, COLUMNS));
+        Rows v = bfloat16(arena, floats(arena, random, 2 * ROWS, COLUMNS));
+        Rows wideK = widened(arena, k);
+        Rows wideV = widened(arena, v);
+        Rows narrow = floats(arena, new Random(1), ROWS, COLUMNS);
+        Rows wide = floats(arena, new Random(1), ROWS, COLUMNS);
+        for (int size : new int[] {3, 16, 20, 64, 75}) {
+          for (int rows : new int[] {1, 2, 3, 4, 9}) {
+            for (int step : new int[] {0, 1}) {
+              Shape shape = new Shape(rows, size);
+              kernels.attention(DType.BF16, 2, q, k, v, 0.3f, 130, step, 0, narrow, shape);
+              kernels.attention(DType.F32, 2, q, wideK, wideV, 0.3f, 130, step, 0, wide, shape);
+              assertThat(narrow.segment().toArray(ValueLayout.JAVA_FLOAT))
+                  .as("%s, %s, step %s", library().name(level), shape, step)
+                  .isEqualTo(wide.segment().toArray(ValueLayout.JAVA_FLOAT));
+            }
+          }
+        }
+      }
+    }
+  }
+
+  private static Rows bfloat16(Arena arena, Rows floats) {
+    int count = (int) (floats.segment().byteSize() / Float.BYTES);
+    short[] upper = new short[count];
+    for (int i = 0; i < count; i++) {
+      upper[i] = (short) (floats.segment().getAtIndex(ValueLayout.JAVA_INT, i) >>> 16);
+    }
+    return new Rows(arena.allocateFrom(ValueLayout.JAVA_SHORT, upper), floats.stride());
+  }
+
+  private static Rows widened(Arena arena, Rows narrow) {
+    int count = (int) (narrow.segment().byteSize() / Short.BYTES);
+    int[] bits = new int[count];
+    for (int i = 0; i < count; i++) {
+      bits[i] = narrow.segment().getAtIndex(ValueLayout.JAVA_SHORT, i) << 16;
+    }
+    return new Rows(arena.allocateFrom(ValueLayout.JAVA_INT, bits), narrow.stride());
   }
 
   /** A result depends neither on the other queries of a call nor on the heads beside its own. */
@@ -85,13 +139,23 @@ final class NativeForwardTest {
       Rows v = floats(arena, random, ROWS, 60);
       Rows together = floats(arena, random, 15, 20);
       Rows alone = floats(arena, random, 15, 20);
-      kernels.attention(3, q, k, v, 0.3f, 65, 1, 0, together, new Shape(5, 20));
+      kernels.attention(DType.F32, 3, q, k, v, 0.3f, 65, 1, 0, together, new Shape(5, 20));
       for (int i = 0; i < 15; i++) {
         int column = i / 5 * 20;
         Rows key = new Rows(k.segment().asSlice(4L * column), 60);
         Rows value = new Rows(v.segment().asSlice(4L * column), 60);
         kernels.attention(
-            1, at(q, i), key, value, 0.3f, 65 + i % 5, 0, 0, at(alone, i), new Shape(1, 20));
+            DType.F32,
+            1,
+            at(q, i),
+            key,
+            value,
+            0.3f,
+            65 + i % 5,
+            0,
+            0,
+            at(alone, i),
+            new Shape(1, 20));
       }
       assertThat(together.segment().toArray(ValueLayout.JAVA_FLOAT))
           .isEqualTo(alone.segment().toArray(ValueLayout.JAVA_FLOAT));
@@ -173,12 +237,25 @@ final class NativeForwardTest {
       assertThatThrownBy(() -> kernels.add(less, some, shape))
           .isInstanceOf(IllegalArgumentException.class)
           .hasMessageContaining("4096 bytes");
-      assertThatThrownBy(
-              () -> kernels.attention(1, some, some, some, 1, 32, 0, 0, some, new Shape(1, 32)))
+      assertThatThrownBy(() ->
+              kernels.attention(
+                  DType.F32, 1, some, some, some, 1, 32, 0, 0, some, new Shape(1, 32)))
           .isInstanceOf(IllegalArgumentException.class)
           .hasMessageContaining("4224 bytes");
+      Rows narrow = new Rows(some.segment(), 64);
+      Shape one = new Shape(1, 32);
+      kernels.attention(DType.BF16, 1, some, narrow, narrow, 1, 31, 0, 0, some, one);
       assertThatThrownBy(
-              () -> kernels.attention(1, some, some, some, 1, 0, 0, 0, some, new Shape(1, 257)))
+              () -> kernels.attention(DType.BF16, 1, some, narrow, narrow, 1, 32, 0, 0, some, one))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("4160 bytes");
+      assertThatThrownBy(
+              () -> kernels.attention(DType.F16, 1, some, narrow, narrow, 1, 3, 0, 0, some, one))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("F16");
+      assertThatThrownBy(() ->
+              kernels.attention(
+                  DType.F32, 1, some, some, some, 1, 0, 0, 0, some, new Shape(1, 257)))
           .isInstanceOf(IllegalArgumentException.class)
           .hasMessageContaining("too many");
     }

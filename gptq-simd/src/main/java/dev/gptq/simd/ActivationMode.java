@@ -43,6 +43,11 @@ enum ActivationMode {
     };
   }
 
+  /** Whether keys and values of a text that is continued are rounded to bfloat16. */
+  boolean roundsHistory(boolean outsideJava) {
+    return outsideJava && (this == INT8 || this == GENERATION);
+  }
+
   /** The value as it is written. */
   String id() {
     return name().toLowerCase(Locale.ROOT);

@@ -7,6 +7,7 @@ import dev.gptq.simd.kernels.ForwardKernels;
 import dev.gptq.simd.kernels.ForwardKernels.Gate;
 import dev.gptq.simd.kernels.ForwardKernels.Rows;
 import dev.gptq.simd.kernels.ForwardKernels.Shape;
+import dev.gptq.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 
@@ -23,10 +24,17 @@ final class OutsideForward {
 
   private final Execution execution;
   private final Optional<ForwardKernels> kernels;
+  private final boolean rounded;
 
-  OutsideForward(Execution execution, Optional<ForwardKernels> kernels) {
+  /**
+   * A forward pass.
+   *
+   * @param rounded whether keys and values of a text that is continued are kept in bfloat16
+   */
+  OutsideForward(Execution execution, Optional<ForwardKernels> kernels, boolean rounded) {
     this.execution = execution;
     this.kernels = kernels;
+    this.rounded = rounded;
   }
 
   /** {@link Normalization#rms}. */
@@ -120,7 +128,25 @@ final class OutsideForward {
     return true;
   }
 
-  /** {@link Attention}, without what few models ask of it. */
+  /**
+   * The type in which {@link #attention} reads keys and values fastest: half of the bytes, which
+   * are what a long text costs.
+   */
+  Optional<DType> keptType(AttentionSpec spec, boolean sinks) {
+    return rounded && serves(spec, sinks) ? Optional.of(DType.BF16) : Optional.empty();
+  }
+
+  /** Whether attention is without what few models ask of it. */
+  private boolean serves(AttentionSpec spec, boolean sinks) {
+    return kernels.isPresent()
+        && spec.softCap() == 0
+        && spec.alibi() == 0
+        && !sinks
+        && spec.headSize() <= ForwardKernels.CHANNELS
+        && spec.heads() / spec.keyValueHeads() <= ForwardKernels.QUERIES;
+  }
+
+  /** {@link Attention}, to keys and values in float32 or bfloat16. */
   boolean attention(
       Matrix q,
       Matrix k,
@@ -129,16 +155,10 @@ final class OutsideForward {
       Optional<float[]> sinks,
       int sequences,
       Matrix y) {
-    int share = spec.heads() / spec.keyValueHeads();
-    if (spec.softCap() > 0
-        || spec.alibi() != 0
-        || sinks.isPresent()
-        || spec.headSize() > ForwardKernels.CHANNELS
-        || share > ForwardKernels.QUERIES
-        || !serves(q, k, v)
-        || !Gemv.isDense(y)) {
+    if (!serves(spec, sinks.isPresent()) || !Gemv.isDense(q) || !Gemv.isDense(y)) {
       return false;
     }
+    int share = spec.heads() / spec.keyValueHeads();
     int queries = q.rows() / sequences;
     int keys = k.rows() / sequences;
     int size = spec.headSize();
@@ -164,6 +184,7 @@ final class OutsideForward {
               kernels
                   .get()
                   .attention(
+                      k.type(),
                       1,
                       new Rows(at(q, row, head * size), q.rowStride()),
                       new Rows(at(k, key, shared), k.rowStride()),
@@ -203,6 +224,7 @@ final class OutsideForward {
               kernels
                   .get()
                   .attention(
+                      k.type(),
                       Math.min(step, spec.keyValueHeads() - head),
                       new Rows(at(q, sequence, column), size),
                       new Rows(at(k, sequence * keys, head * size), k.rowStride()),
@@ -226,6 +248,6 @@ final class OutsideForward {
 
   /** Memory from an element on. */
   private static MemorySegment at(Matrix m, int row, int column) {
-    return m.segment().asSlice(m.at(row, column));
+    return m.segment().asSlice(m.index(row, column) * m.type().bytes());
   }
 }

@@ -77,7 +77,10 @@ final class SimdBackend implements Backend {
     this.isLane = isLane;
     execution = new Execution(threads, scratch);
     OutsideForward outside =
-        new OutsideForward(execution, kernels.kernels().map(RoundedKernels::forward));
+        new OutsideForward(
+            execution,
+            kernels.kernels().map(RoundedKernels::forward),
+            activations.roundsHistory(kernels.kernels().isPresent()));
     linalg = new SimdLinearAlgebra(execution, outside);
     quantization = new SimdQuantizationOps(execution);
     packed = new SimdPackedMatmul(execution, activations, kernels.kernels());

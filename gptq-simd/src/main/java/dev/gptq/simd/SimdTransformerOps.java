@@ -4,6 +4,7 @@ import dev.gptq.backend.Activation;
 import dev.gptq.backend.AttentionSpec;
 import dev.gptq.backend.RopePairs;
 import dev.gptq.backend.TransformerOps;
+import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
@@ -91,6 +92,11 @@ final class SimdTransformerOps implements TransformerOps {
     if (!outside.attention(qm, km, vm, spec, own, sequences, ym)) {
       Attention.run(execution, qm, km, vm, spec, own, sequences, ym);
     }
+  }
+
+  @Override
+  public Optional<DType> keptType(AttentionSpec spec, boolean sinks) {
+    return outside.keptType(spec, sinks);
   }
 
   @Override

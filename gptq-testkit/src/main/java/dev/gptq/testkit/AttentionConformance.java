@@ -170,6 +170,12 @@ public abstract class AttentionConformance extends Conformance {
         Definitions.scoreMagnitude(q, k, spec, keys) + sinks.map(Definitions::largest).orElse(0.0);
     operation(spec, queries, keys, sequences, q, k, v, sinks)
         .isWithin(Tolerance.attention(spec.headSize(), keys, score), magnitude, call);
+    backend()
+        .transformer()
+        .keptType(spec, sinks.isPresent())
+        .ifPresent(type ->
+            operation(spec, queries, keys, sequences, q, k.as(type), v.as(type), sinks)
+                .isWithin(Tolerance.attention(spec.headSize(), keys, score), magnitude, call));
   }
 
   private Operation operation(

@@ -41,10 +41,12 @@ final class KeyValueCache {
     return scope.upload(MemorySegment.ofArray(values), DType.F32, rows, columns, Layout.ROW_MAJOR);
   }
 
-  /** Stores the rows of the positions from {@code first} on and returns all rows so far. */
-  Tensor append(String name, Tensor rows, int first) {
+  /**
+   * Stores the rows of the positions from {@code first} on, in a type, and returns all rows so far.
+   */
+  Tensor append(String name, Tensor rows, DType type, int first) {
     Tensor all =
-        stored.computeIfAbsent(name, key -> scope.rowMajor(rows.type(), capacity, rows.columns()));
+        stored.computeIfAbsent(name, key -> scope.rowMajor(type, capacity, rows.columns()));
     backend.linalg().convert(rows, all.rows(first, first + rows.rows()));
     return all.rows(0, first + rows.rows());
   }

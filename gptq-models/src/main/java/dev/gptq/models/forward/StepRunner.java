@@ -140,7 +140,10 @@ final class StepRunner {
         x.columns(),
         y -> {
           ops.convolve(
-              withHistory(step.in()), weights.tables().get(step.module()), pass.sequences(), y);
+              withHistory(step.in(), Optional.empty()),
+              weights.tables().get(step.module()),
+              pass.sequences(),
+              y);
           if (step.bias()) {
             ops.addBias(weights.tables().get(step.module() + ".bias"), y);
           }
@@ -332,8 +335,9 @@ final class StepRunner {
             attendSideBySide(step, pass.cache().get(), q, sinks, y);
             return;
           }
-          Tensor k = withHistory(step.k());
-          Tensor v = withHistory(step.v());
+          Optional<DType> kept = ops.keptType(step.spec(), sinks.isPresent());
+          Tensor k = withHistory(step.k(), kept);
+          Tensor v = withHistory(step.v(), kept);
           if (step.chunk() == 0) {
             ops.attention(q, k, v, step.spec(), sinks, pass.sequences(), y);
           } else {
@@ -398,9 +402,12 @@ final class StepRunner {
     }
   }
 
-  private Tensor withHistory(String name) {
+  /** The rows of a text so far, which are kept in a type, or else in their own. */
+  private Tensor withHistory(String name, Optional<DType> kept) {
     Tensor rows = registers.get(name);
-    return pass.cache().map(cache -> cache.append(name, rows, pass.firstPosition())).orElse(rows);
+    return pass.cache()
+        .map(cache -> cache.append(name, rows, kept.orElse(rows.type()), pass.firstPosition()))
+        .orElse(rows);
   }
 
   private void route(Step.Route step) {

@@ -1,12 +1,14 @@
 package dev.gptq.simd.kernels;
 
+import dev.gptq.tensor.DType;
 import java.lang.foreign.MemorySegment;
 
 /**
  * What a model computes between its products with packed weights, in place of what is written in
  * Java: so that a process that lives for seconds has no vectors to compile. Everything is float32
- * in native memory, rows of tokens. Sums have the order of those in Java where the same bits are
- * promised; a row's result never depends on the rows beside it, nor on the processor.
+ * in native memory, rows of tokens, but for keys and values that are kept in bfloat16. Sums have
+ * the order of those in Java where the same bits are promised; a row's result never depends on the
+ * rows beside it, nor on the processor.
  *
  * <p>Methods may be called by several threads at once, with different results.
  */
@@ -80,6 +82,7 @@ public interface ForwardKernels {
    * Causal attention of some queries of each of some heads of keys, {@code y ← Σ_j e^(s_j)·v_j /
    * Σ_j e^(s_j)} with {@code s_j = scale·q·k_j}.
    *
+   * @param kept type of keys and values: F32, or BF16, whose rows count numbers of 2 bytes
    * @param heads of keys; those of the next head begin as many columns further in k and v as a head
    *     has channels, its queries and their results behind the rows of this one
    * @param k keys of the first head, from position 0 on
@@ -92,6 +95,7 @@ public interface ForwardKernels {
    *     {@link #QUERIES}
    */
   void attention(
+      DType kept,
       int heads,
       Rows q,
       Rows k,
