@@ -61,18 +61,9 @@ public final class Block {
     return spec;
   }
 
-  /** The weights of one of its linear layers. */
-  public Linear linear(LinearSpec linear) {
-    return weights.linears().get(linear.module());
-  }
-
   /** The weights with which a linear layer runs that is not packed. */
   public Tensor dense(LinearSpec linear) {
-    return switch (linear(linear)) {
-      case Linear.Dense dense -> dense.weight();
-      case Linear.Packed _ ->
-          throw new IllegalStateException(spec.nameOf(linear) + " is quantized already");
-    };
+    return weights.dense(linear);
   }
 
   /**

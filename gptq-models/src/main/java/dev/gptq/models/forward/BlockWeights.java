@@ -8,6 +8,7 @@ import dev.gptq.models.family.Step;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.HashMap;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -15,7 +16,8 @@ import java.util.Optional;
 /**
  * The weights of a block by the names of their modules.
  *
- * @param linears linear layers, routers included
+ * @param linears linear layers, routers included, but for those that are joined
+ * @param joined packed layers that share an input, by identity of their steps
  * @param norms normalisations
  * @param tables tables of learned positions, taps and biases of convolutions, numbers of states,
  *     factors of features, sinks
@@ -23,24 +25,26 @@ import java.util.Optional;
  */
 record BlockWeights(
     Map<String, Linear> linears,
+    Map<Step.Linears, JoinedLinears> joined,
     Map<String, Norm> norms,
     Map<String, Tensor> tables,
     Map<String, float[]> numbers) {
 
   static BlockWeights load(BlockSpec spec, WeightSource source, TensorScope scope) {
     BlockWeights weights =
-        new BlockWeights(new HashMap<>(), new HashMap<>(), new HashMap<>(), new HashMap<>());
+        new BlockWeights(
+            new HashMap<>(),
+            new IdentityHashMap<>(),
+            new HashMap<>(),
+            new HashMap<>(),
+            new HashMap<>());
     for (Step step : spec.steps()) {
       switch (step) {
         case Step.Norm norm ->
             weights.norms.put(
                 norm.kind().name(),
                 Norm.load(source, spec.prefix() + norm.kind().name(), norm.kind(), scope));
-        case Step.Linears group -> {
-          for (LinearSpec module : group.modules()) {
-            weights.linears.put(module.module(), source.linear(spec.nameOf(module), module, scope));
-          }
-        }
+        case Step.Linears group -> source.linears(spec, group, weights, scope);
         case Step.Project project ->
             weights.linears.put(
                 project.module().module(),
@@ -112,11 +116,10 @@ record BlockWeights(
 
   /** The weights of a linear layer that is not packed. */
   Tensor dense(LinearSpec module) {
-    return switch (linears.get(module.module())) {
-      case Linear.Dense dense -> dense.weight();
-      case Linear.Packed _ ->
-          throw new IllegalStateException(module.module() + " is quantized already");
-    };
+    if (linears.get(module.module()) instanceof Linear.Dense dense) {
+      return dense.weight();
+    }
+    throw new IllegalStateException(module.module() + " is quantized already");
   }
 
   /** The numbers of a state that heads carry from token to token. */

@@ -4,9 +4,11 @@ import dev.gptq.backend.Backend;
 import dev.gptq.models.family.Step;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
@@ -21,10 +23,11 @@ public final class Registers implements AutoCloseable {
   /** A scope that closes with the last of its users. */
   private static final class Memory {
     private final TensorScope scope;
-    private int users = 1;
+    private int users;
 
-    Memory(TensorScope scope) {
+    Memory(TensorScope scope, int users) {
       this.scope = scope;
+      this.users = users;
     }
 
     void release() {
@@ -59,7 +62,21 @@ public final class Registers implements AutoCloseable {
     TensorScope scope = parent.child();
     Tensor tensor = scope.rowMajor(backend.activationType(), rows, columns);
     fill.accept(tensor);
-    put(name, new Held(new Memory(scope), tensor));
+    put(name, new Held(new Memory(scope, 1), tensor));
+  }
+
+  /** Defines activations that are computed as one, whose columns are theirs one after the other. */
+  void defineParts(List<String> names, int rows, int[] columns, Consumer<Tensor> fill) {
+    TensorScope scope = parent.child();
+    int all = Arrays.stream(columns).reduce(0, Math::addExact);
+    Tensor whole = scope.rowMajor(backend.activationType(), rows, all);
+    fill.accept(whole);
+    Memory memory = new Memory(scope, columns.length);
+    int from = 0;
+    for (int i = 0; i < columns.length; i++) {
+      put(names.get(i), new Held(memory, whole.columns(from, from + columns[i])));
+      from += columns[i];
+    }
   }
 
   /** Defines an activation as some columns of another. */

@@ -88,6 +88,11 @@ final class StepRunner {
 
   private void multiply(Step.Linears group) {
     Tensor x = registers.get(group.in());
+    JoinedLinears joined = weights.joined().get(group);
+    if (joined != null) {
+      joined.apply(backend, x, registers);
+      return;
+    }
     for (LinearSpec module : group.modules()) {
       Linear linear = weights.linears().get(module.module());
       registers.define(module.out(), x.rows(), module.outputs(), y -> linear.apply(backend, x, y));

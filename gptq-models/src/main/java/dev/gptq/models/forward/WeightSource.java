@@ -11,13 +11,17 @@ import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.NormSpec;
+import dev.gptq.models.family.Step;
+import dev.gptq.pack.JoinedRows;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.lang.foreign.Arena;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
@@ -122,13 +126,60 @@ public final class WeightSource {
 
   /** The linear layer of that full name; packed if it is quantized. */
   public Linear linear(String module, LinearSpec spec, TensorScope scope) {
+    return linear(module, spec, packed(module, spec), scope);
+  }
+
+  private Linear linear(
+      String module, LinearSpec spec, Optional<PackedMatrix> packed, TensorScope scope) {
+    Optional<Tensor> bias = bias(module, spec, scope);
+    return packed.isEmpty()
+        ? new Linear.Dense(dense(module, spec, scope), bias)
+        : new Linear.Packed(backend.packed().prepare(packed.get(), scope), bias);
+  }
+
+  /** Loads layers that share an input: as one if all are packed alike, or else each by itself. */
+  void linears(BlockSpec block, Step.Linears group, BlockWeights into, TensorScope scope) {
+    List<Optional<PackedMatrix>> packed =
+        group.modules().stream().map(module -> packed(block.nameOf(module), module)).toList();
+    List<PackedMatrix> matrices = packed.stream().flatMap(Optional::stream).toList();
+    int count = packed.size();
+    if (count > 1 && matrices.size() == count && JoinedRows.fit(matrices)) {
+      into.joined().put(group, joined(block, group, matrices, scope));
+      return;
+    }
+    for (int i = 0; i < count; i++) {
+      LinearSpec module = group.modules().get(i);
+      into.linears()
+          .put(module.module(), linear(block.nameOf(module), module, packed.get(i), scope));
+    }
+  }
+
+  private JoinedLinears joined(
+      BlockSpec block, Step.Linears group, List<PackedMatrix> matrices, TensorScope scope) {
+    try (Arena arena = Arena.ofShared()) {
+      return new JoinedLinears(
+          backend.packed().prepare(JoinedRows.of(matrices, arena), scope),
+          group.modules().stream()
+              .map(module ->
+                  new JoinedLinears.Part(
+                      module.out(), module.outputs(), bias(block.nameOf(module), module, scope)))
+              .collect(ImmutableList.toImmutableList()));
+    }
+  }
+
+  private Optional<Tensor> bias(String module, LinearSpec spec, TensorScope scope) {
+    return spec.bias()
+        ? Optional.of(vector(module + ".bias", spec.outputs(), scope))
+        : Optional.empty();
+  }
+
+  /** The packed weights of a layer, if it is quantized, which have its shape. */
+  private Optional<PackedMatrix> packed(String module, LinearSpec spec) {
     int outputs = spec.outputs();
     int inputs = spec.inputs();
-    Optional<Tensor> bias =
-        spec.bias() ? Optional.of(vector(module + ".bias", outputs, scope)) : Optional.empty();
     Optional<PackedMatrix> packed = packed(module);
     if (packed.isEmpty()) {
-      return new Linear.Dense(dense(module, spec, scope), bias);
+      return packed;
     }
     if (packed.get().rows() != outputs || packed.get().columns() != inputs) {
       throw new BadInputException(
@@ -144,7 +195,7 @@ public final class WeightSource {
               + " x "
               + inputs);
     }
-    return new Linear.Packed(backend.packed().prepare(packed.get(), scope), bias);
+    return packed;
   }
 
   /** The packed weights of a module, if it is quantized. */
