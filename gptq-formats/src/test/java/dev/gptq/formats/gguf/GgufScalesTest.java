@@ -64,6 +64,22 @@ class GgufScalesTest {
     assertThat(IntStream.range(COLUMNS, before.length)).anyMatch(i -> before[i] != 0);
   }
 
+  /** Runs of columns change places: as codes where they are whole blocks, else decoded. */
+  @ParameterizedTest
+  @EnumSource(names = {"Q4_0", "Q4_K"})
+  void columnsMoveInRuns(GgufType type) {
+    GgufStored stored = matrix("x", type, blocks(type));
+    float[] before = floats(stored);
+    GgufStored moved = stored.withColumns(128, column -> COLUMNS - 128 - column);
+    assertThat(moved.isPacked()).isEqualTo(type == GgufType.Q4_0);
+    float[] after = floats(moved);
+    for (int i = 0; i < after.length; i++) {
+      int column = i % COLUMNS;
+      int from = COLUMNS - 128 - column / 128 * 128 + column % 128;
+      assertThat(after[i]).isEqualTo(before[i - column + from]);
+    }
+  }
+
   /** Rows of one type stay codes behind each other; of two types they are decoded. */
   @Test
   void aMatrixIsPutBehindAnother() {
