@@ -100,6 +100,14 @@ public record DecoderSpec(
         family, vocabulary, hidden, longest, embedding, opening, blocks, closing, head, endTokens);
   }
 
+  /** Number of weights of the linear layers of all blocks. */
+  public long linearWeights() {
+    return blocks.stream()
+        .flatMap(BlockSpec::linears)
+        .mapToLong(linear -> (long) linear.outputs() * linear.inputs())
+        .sum();
+  }
+
   /** The same with further ids that end a generated text. */
   public DecoderSpec withEndTokens(List<Integer> more) {
     return new DecoderSpec(

@@ -17,8 +17,11 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
   /** Held-out windows at most: each is run through the model again and again. */
   private static final int MOST_HELD_OUT = 64;
 
-  /** Windows that the model writes where their number is not given. */
-  private static final int USUAL_WRITTEN = 512;
+  private static final int WEIGHTS_OF_TOKEN = 25;
+  private static final int LEAST_WRITTEN = 512;
+
+  /** The model writes one in so many of the windows that all steps read, at most. */
+  private static final int WRITTEN_SHARE = 4;
 
   /** Checks that there are some. */
   public TuningText {
@@ -41,12 +44,18 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
   }
 
   /**
-   * The same with as many windows of the model's own as a tuning asks for, or where it does not say
-   * {@value #USUAL_WRITTEN}, and no more than it would read again.
+   * The same with as many windows of the model's own as a tuning asks for. Where it does not say:
+   * a token for every {@value #WEIGHTS_OF_TOKEN} weights, and at least {@value #LEAST_WRITTEN}
+   * windows; but no more than would be read again, nor than a part of what all steps read, so that
+   * writing takes little of the time.
+   *
+   * @param weights of the model's linear layers
    */
-  public TuningText writtenFor(Tuning tuning) {
-    long again = (long) tuning.steps() * Tuning.WINDOWS - training.size();
-    int usual = Math.toIntExact(Math.clamp(again, 0, USUAL_WRITTEN));
+  public TuningText writtenFor(Tuning tuning, long weights) {
+    long read = (long) tuning.steps() * Tuning.WINDOWS;
+    long wanted = Math.max(LEAST_WRITTEN, weights / WEIGHTS_OF_TOKEN / length());
+    long most = Math.clamp(read - training.size(), 0, read / WRITTEN_SHARE);
+    int usual = Math.toIntExact(Math.min(wanted, most));
     return new TuningText(training, heldOut, tuning.written().orElse(usual));
   }
 

@@ -33,7 +33,7 @@ final class WrittenText {
    * Windows that are written side by side at most: a GPU waits for its kernels to be launched with
    * fewer, a CPU, which computes in float32, gains nothing from more.
    */
-  private static final int MOST_BESIDE = 256;
+  private static final int MOST_BESIDE = 512;
 
   private static final int MOST_BESIDE_F32 = 64;
 
@@ -83,7 +83,6 @@ final class WrittenText {
   private static int beside(Decoder decoder, int length) {
     DType type = decoder.backend().activationType();
     long position = 0;
-    long weights = 0;
     for (BlockSpec block : decoder.spec().blocks()) {
       for (Step step : block.steps()) {
         if (step instanceof Step.Attention attention) {
@@ -91,10 +90,8 @@ final class WrittenText {
           position += 2L * spec.keyValueHeads() * spec.headSize();
         }
       }
-      weights +=
-          block.linears().mapToLong(linear -> (long) linear.outputs() * linear.inputs()).sum();
     }
-    long elements = Math.max(MOST_BYTES / type.bytes(), weights);
+    long elements = Math.max(MOST_BYTES / type.bytes(), decoder.spec().linearWeights());
     long most = type == DType.F32 ? MOST_BESIDE_F32 : MOST_BESIDE;
     return Math.toIntExact(Math.clamp(elements / (position * length), 1, most));
   }

@@ -169,10 +169,10 @@ final class PlannedTuningTest {
     assertThat(notes)
         .anySatisfy(note -> assertThat(note).contains("tuning.steps was 2 and is 3"))
         .anySatisfy(
-            note -> assertThat(note).endsWith(", and the model itself writes 21 windows more"))
+            note -> assertThat(note).endsWith(", and the model itself writes 6 windows more"))
         .anySatisfy(
-            note -> assertThat(note).startsWith("the model wrote 21 windows to be tuned with"));
+            note -> assertThat(note).startsWith("the model wrote 6 windows to be tuned with"));
     assertThat(Files.readString(output.resolve("tuning-log.jsonl")))
-        .contains("\"written_windows\":21");
+        .contains("\"written_windows\":6");
   }
 }

@@ -100,14 +100,17 @@ final class TuningTest {
     assertThat(again.isOver(500)).isTrue();
   }
 
-  /** Of 27 windows, three steps read none twice, five 13 twice, and a thousand all. */
+  /** Of 27 windows of one token; three steps read none of them twice. */
   @Test
-  void theModelWritesWhatWouldBeReadAgainUpToAUsualNumber() {
-    assertThat(text(30).writtenFor(Tuning.of(3)).written()).isZero();
-    assertThat(text(30).writtenFor(Tuning.of(5)).written()).isEqualTo(13);
-    assertThat(text(30).writtenFor(Tuning.of(1000)).written()).isEqualTo(512);
-    assertThat(text(30).writtenFor(Tuning.of(3).withWritten(7)).written()).isEqualTo(7);
-    assertThat(text(30).writtenFor(Tuning.of(1000).withWritten(0)).written()).isZero();
+  void theModelWritesATokenForEvery25WeightsAndLittleOfWhatIsRead() {
+    assertThat(text(30).writtenFor(Tuning.of(3), 0).written()).isZero();
+    assertThat(text(30).writtenFor(Tuning.of(4), 0).written()).as("32 - 27").isEqualTo(5);
+    assertThat(text(30).writtenFor(Tuning.of(100), 0).written()).as("800 / 4").isEqualTo(200);
+    assertThat(text(30).writtenFor(Tuning.of(1000), 0).written()).isEqualTo(512);
+    assertThat(text(30).writtenFor(Tuning.of(1000), 25_000).written()).isEqualTo(1000);
+    assertThat(text(30).writtenFor(Tuning.of(1000), 1_000_000).written()).isEqualTo(2000);
+    assertThat(text(30).writtenFor(Tuning.of(3).withWritten(7), 0).written()).isEqualTo(7);
+    assertThat(text(30).writtenFor(Tuning.of(1000).withWritten(0), 0).written()).isZero();
     assertThatThrownBy(() -> Tuning.of(3).withWritten(-1)).hasMessageContaining("not -1");
   }
 
