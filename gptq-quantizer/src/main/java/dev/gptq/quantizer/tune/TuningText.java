@@ -44,8 +44,8 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
   }
 
   /**
-   * The same with as many windows of the model's own as a tuning asks for. Where it does not say:
-   * a token for every {@value #WEIGHTS_OF_TOKEN} weights, and at least {@value #LEAST_WRITTEN}
+   * The same with as many windows of the model's own as a tuning asks for. Where it does not say: a
+   * token for every {@value #WEIGHTS_OF_TOKEN} weights, and at least {@value #LEAST_WRITTEN}
    * windows; but no more than would be read again, nor than a part of what all steps read, so that
    * writing takes little of the time.
    *
