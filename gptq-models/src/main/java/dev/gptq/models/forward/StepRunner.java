@@ -20,6 +20,9 @@ final class StepRunner {
   /** The numbers of an xIELU. */
   static final ImmutableList<String> XIELU = ImmutableList.of("alpha_p", "alpha_n", "beta");
 
+  /** Heads of an operation: a GPU's grid has 65,535 blocks in that direction. */
+  private static final int MOST_HEADS = 1 << 15;
+
   private final Backend backend;
   private final TransformerOps ops;
   private final BlockWeights weights;
@@ -377,7 +380,10 @@ final class StepRunner {
     }
   }
 
-  /** Sequences that go on by one position each are so many times the heads of one sequence. */
+  /**
+   * Sequences that go on by one position each are so many times the heads of one sequence, unless
+   * slopes or sinks belong to its heads.
+   */
   private void attendSideBySide(
       Step.Attention step, KeyValueCache cache, Tensor q, Optional<Tensor> sinks, Tensor y) {
     int position = pass.firstPosition();
@@ -387,23 +393,25 @@ final class StepRunner {
     Tensor k = keys.rows(from, position + 1);
     Tensor v = values.rows(from, position + 1);
     AttentionSpec spec = step.spec();
-    if (spec.alibi() == 0 && sinks.isEmpty()) {
-      try (TensorScope local = backend.newScope()) {
-        // Queries may be columns of something wider.
-        Tensor queries = local.rowMajor(q.type(), q.rows(), q.columns());
-        backend.linalg().convert(q, queries);
-        int width = Math.multiplyExact(q.rows(), q.columns());
-        ops.attention(
-            queries.reshaped(1, width), k, v, spec.times(q.rows()), 1, y.reshaped(1, width));
-      }
-      return;
-    }
-    // Slopes and sinks are those of the heads of one sequence.
+    boolean alike = spec.alibi() == 0 && sinks.isEmpty();
+    int together = alike ? Math.max(1, MOST_HEADS / spec.heads()) : 1;
     int width = k.columns() / q.rows();
-    for (int s = 0; s < q.rows(); s++) {
-      Tensor own = k.columns(s * width, (s + 1) * width);
-      Tensor ownValues = v.columns(s * width, (s + 1) * width);
-      ops.attention(q.rows(s, s + 1), own, ownValues, spec, sinks, 1, y.rows(s, s + 1));
+    try (TensorScope local = backend.newScope()) {
+      // Queries may be columns of something wider.
+      Tensor queries = local.rowMajor(q.type(), q.rows(), q.columns());
+      backend.linalg().convert(q, queries);
+      for (int first = 0; first < q.rows(); first += together) {
+        int end = Math.min(q.rows(), first + together);
+        int columns = Math.multiplyExact(end - first, q.columns());
+        ops.attention(
+            queries.rows(first, end).reshaped(1, columns),
+            k.columns(first * width, end * width),
+            v.columns(first * width, end * width),
+            spec.times(end - first),
+            sinks,
+            1,
+            y.rows(first, end).reshaped(1, columns));
+      }
     }
   }
 
