@@ -197,8 +197,7 @@ public record Calibration(
           "tuning holds out a tenth of its windows and needs at least two, and the text has %d tokens, %d to a window; give more text (--tune-text), or shorter windows (--seq-len)"
               .formatted(stream.size(), length));
     }
-    return TuningText.of(stream.even(windows, length, acrossDocuments))
-        .writtenFor(tuning, model.spec().linearWeights());
+    return TuningText.of(stream.even(windows, length, acrossDocuments));
   }
 
   /**

@@ -31,7 +31,7 @@ public final class PlannedTuning {
     this.model = model;
     this.settings = settings;
     this.tuning = tuning;
-    this.text = text;
+    this.text = ModelTuning.text(model.spec(), settings, tuning, text);
   }
 
   /**

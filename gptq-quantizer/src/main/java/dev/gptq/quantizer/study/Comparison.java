@@ -169,7 +169,11 @@ public final class Comparison {
         .run();
     if (row.method() == Method.GPTQ) {
       tuned.ifPresent(how ->
-          new ModelTuning(model.spec(), settings, how.tuning(), how.text())
+          new ModelTuning(
+                  model.spec(),
+                  settings,
+                  how.tuning(),
+                  ModelTuning.text(model.spec(), settings, how.tuning(), how.text()))
               .run(
                   backend,
                   model.weights(backend),

@@ -18,6 +18,12 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
   private static final int MOST_HELD_OUT = 64;
 
   private static final int WEIGHTS_OF_TOKEN = 25;
+
+  /**
+   * With fewer, a model that is tuned mostly with its own text at times becomes worse for other.
+   */
+  private static final int MANY_WRITTEN_BITS = 4;
+
   private static final int LEAST_WRITTEN = 512;
 
   /** The model writes one in so many of the windows that all steps read, at most. */
@@ -44,16 +50,20 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
   }
 
   /**
-   * The same with as many windows of the model's own as a tuning asks for. Where it does not say: a
-   * token for every {@value #WEIGHTS_OF_TOKEN} weights, and at least {@value #LEAST_WRITTEN}
-   * windows; but no more than would be read again, nor than a part of what all steps read, so that
-   * writing takes little of the time.
+   * The same with as many windows of the model's own as a tuning asks for. Where it does not say:
+   * {@value #LEAST_WRITTEN}, and from {@value #MANY_WRITTEN_BITS} bits on, if that is more, a token
+   * for every {@value #WEIGHTS_OF_TOKEN} weights; but no more than would be read again, nor than a
+   * part of what all steps read, so that writing takes little of the time.
    *
+   * @param bits the fewest of a code
    * @param weights of the model's linear layers
    */
-  public TuningText writtenFor(Tuning tuning, long weights) {
+  TuningText writtenFor(Tuning tuning, int bits, long weights) {
     long read = (long) tuning.steps() * Tuning.WINDOWS;
-    long wanted = Math.max(LEAST_WRITTEN, weights / WEIGHTS_OF_TOKEN / length());
+    long wanted =
+        bits < MANY_WRITTEN_BITS
+            ? LEAST_WRITTEN
+            : Math.max(LEAST_WRITTEN, weights / WEIGHTS_OF_TOKEN / length());
     long most = Math.clamp(read - training.size(), 0, read / WRITTEN_SHARE);
     int usual = Math.toIntExact(Math.min(wanted, most));
     return new TuningText(training, heldOut, tuning.written().orElse(usual));
