@@ -14,7 +14,7 @@ import java.util.OptionalInt;
  * @param momentum the share of the gradients before in what a step goes by, less than 1. If empty,
  *     {@link #momentum(TuningText)}
  * @param written windows that the model writes itself to be tuned with. If empty, {@link
- *     TuningText#writtenFor}
+ *     ModelTuning#text}
  */
 public record Tuning(int steps, OptionalDouble rate, OptionalDouble momentum, OptionalInt written) {
   /** Steps of {@code --quality max}. */
