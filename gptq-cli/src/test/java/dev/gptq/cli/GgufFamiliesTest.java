@@ -54,7 +54,9 @@ class GgufFamiliesTest {
   @ValueSource(
       strings = {
         "gemma3",
-        "phi3",
+        "gemma4",
+        "phi3-longrope",
+        "apertus",
         "smollm3",
         "olmo3",
         "qwen2-moe",

@@ -46,11 +46,16 @@ final class GgufConfig {
       if (isOfEachBlock(setting.key())) {
         continue;
       }
+      if (family.has(GgufFamily.Trait.TWO_HEAD_SIZES)
+          && (setting.key().equals(KEY_HEADS) || setting.key().equals("feed_forward_length"))) {
+        continue;
+      }
       switch (setting.kind()) {
         case WHOLE -> whole(setting.key()).ifPresent(value -> json.put(setting.name(), value));
         case REAL -> real(setting.key()).ifPresent(value -> json.put(setting.name(), value));
         case TRUTH -> truth(setting.key()).ifPresent(value -> json.put(setting.name(), value));
         case PRODUCT -> product(setting);
+        case NUMBERS -> {}
       }
     }
     for (GgufFamily.Fixed fixed : family.fixed()) {
@@ -67,16 +72,23 @@ final class GgufConfig {
     json.put("vocab_size", require("token_embd.weight").shape().getFirst());
     json.put("tie_word_embeddings", !file.tensors().containsKey("output.weight"));
     HybridConfig.complete(values, family, json);
-    if (family.has(GgufFamily.Trait.LATENT)) {
+    if (family.has(GgufFamily.Trait.LATENT) || family.has(GgufFamily.Trait.WHOLE_LATENT)) {
       latent();
     } else if (family.has(GgufFamily.Trait.STATED_HEADS)) {
       json.put("head_dim", headDim());
     } else {
       whole("attention.key_length").ifPresent(size -> json.put("head_dim", size));
     }
+    if (family.has(GgufFamily.Trait.CHUNKED)) {
+      json.put("use_qk_norm", required("expert_count") != GgufFamilies.PLAIN_HEADS);
+    }
     special("bos_token_id");
     special("eos_token_id");
     special("pad_token_id");
+    if (family.has(GgufFamily.Trait.TWO_HEAD_SIZES)) {
+      GemmaConfig.add(file, json);
+      return json;
+    }
     windows();
     rotary();
     return json;
@@ -105,7 +117,9 @@ final class GgufConfig {
     int rotated = required("rope.dimension_count");
     int key = whole("attention.key_length_mla").orElseGet(() -> required("attention.key_length"));
     int value =
-        whole("attention.value_length_mla").orElseGet(() -> required("attention.value_length"));
+        whole("attention.value_length_mla")
+            .or(() -> whole("attention.value_length"))
+            .orElseGet(() -> required("embedding_length") / required("attention.head_count"));
     json.put("num_key_value_heads", required("attention.head_count"));
     json.put("head_dim", rotated);
     json.put("qk_rope_head_dim", rotated);
@@ -211,7 +225,9 @@ final class GgufConfig {
     double theta = real("rope.freq_base").orElse(10_000.0);
     rope.put("rope_theta", theta);
     int rotated = whole("rope.dimension_count").orElseGet(this::headDim);
-    int head = family.has(GgufFamily.Trait.LATENT) ? rotated : headDim();
+    boolean latent =
+        family.has(GgufFamily.Trait.LATENT) || family.has(GgufFamily.Trait.WHOLE_LATENT);
+    int head = latent ? rotated : headDim();
     if (rotated != head || family.has(GgufFamily.Trait.PARTLY_ROTATED)) {
       rope.put("partial_rotary_factor", (double) rotated / head);
     }

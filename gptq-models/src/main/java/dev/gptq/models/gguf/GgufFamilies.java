@@ -68,6 +68,7 @@ public final class GgufFamilies {
               .without("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
               .modules("self_attn.qkv_proj", "attn_qkv")
               .whole("rope.scaling.original_context_length", "original_max_position_embeddings")
+              .trait(GgufFamily.Trait.LONG_ROPE)
               .build(),
           glm("glm", "GlmForCausalLM", "chatglm").trait(GgufFamily.Trait.WHOLE_HEADS).build(),
           glm("glm4", "Glm4ForCausalLM", "glm4")
@@ -89,12 +90,16 @@ public final class GgufFamilies {
               GraniteFamilies.ALL,
               MambaFamilies.ALL,
               DeltaFamilies.ALL,
+              GemmaFamilies.ALL,
               HybridFamilies.ALL)
           .flatMap(ImmutableList::stream)
           .collect(ImmutableList.toImmutableList());
 
   /** Blocks of the two models whose queries are scaled by the width of the model over its heads. */
   private static final ImmutableList<Integer> WIDE_QUERIES = ImmutableList.of(46, 62);
+
+  /** Experts of the only Llama 4 that does not normalise heads. */
+  public static final int PLAIN_HEADS = 128;
 
   private GgufFamilies() {}
 

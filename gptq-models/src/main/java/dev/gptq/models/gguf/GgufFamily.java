@@ -21,7 +21,8 @@ import java.util.Optional;
  * @param layers what begins the name of a block in a checkpoint
  * @param ends names outside of blocks: in the checkpoint, and in the file
  * @param modules names below a block: in the checkpoint, and in the file below {@code blk.N}
- * @param tensors the same of tensors that are no weights or biases of modules, with their endings
+ * @param tensors the same of tensors that are no weights or biases of modules, with their endings;
+ *     a star stands for the numbers of several that are one in the file
  * @param experts what begins the names of experts in a checkpoint; empty if there are none
  * @param expertModules names behind the number of an expert, and those of the file
  * @param settings what is copied between {@code config.json} and a file
@@ -110,7 +111,15 @@ public record GgufFamily(
     /** A file lists which layers have a window; those without are not rotated. */
     LISTED_WINDOWS,
     /** Layers before those with experts are rotated also where they have no window. */
-    ROTATED_DENSE
+    ROTATED_DENSE,
+    /** Each frequency can be divided by one factor in short texts and by another in long ones. */
+    LONG_ROPE,
+    /** Keys and values come from a latent, by one matrix. */
+    WHOLE_LATENT,
+    /** Rotated layers see chunks of 8192 positions, and queries of the others grow with theirs. */
+    CHUNKED,
+    /** Heads of layers with a window have another size, and layers may share keys: Gemma 4. */
+    TWO_HEAD_SIZES
   }
 
   /** Kinds of settings. */
@@ -122,12 +131,15 @@ public record GgufFamily(
     /** True or false. */
     TRUTH,
     /** The product of several integers of a configuration, of which the first is read. */
-    PRODUCT
+    PRODUCT,
+    /** A number of each block, which is a tensor in a checkpoint and a list in a file. */
+    NUMBERS
   }
 
   /**
    * A value under a key of a file, behind the name of the architecture and a dot, and under a key
-   * of {@code config.json}.
+   * of {@code config.json}. Numbers of blocks stand under the key alone, and under the name of a
+   * tensor below a block.
    *
    * @param names keys of {@code config.json}, of which the first is written
    * @param kind what the value is
@@ -163,6 +175,13 @@ public record GgufFamily(
 
   /** What begins the name of a block in a file. */
   public static final String BLOCKS = "blk.";
+
+  /** Those that are numbers of blocks. */
+  public ImmutableList<Setting> numbers() {
+    return settings.stream()
+        .filter(setting -> setting.kind() == Kind.NUMBERS)
+        .collect(ImmutableList.toImmutableList());
+  }
 
   /** Whether a trait holds of it. */
   public boolean has(Trait trait) {
@@ -305,6 +324,15 @@ public record GgufFamily(
 
     Builder truth(String key, String name, boolean fallback) {
       return setting(key, Kind.TRUTH, Optional.of(fallback), name);
+    }
+
+    /** A number of each block, of which a checkpoint has a tensor below the block. */
+    Builder numbers(String key, String tensor) {
+      return setting(key, Kind.NUMBERS, Optional.empty(), tensor);
+    }
+
+    Builder numbers(String key, String tensor, double fallback) {
+      return setting(key, Kind.NUMBERS, Optional.of(fallback), tensor);
     }
 
     private Builder setting(String key, Kind kind, Optional<Object> fallback, String... names) {

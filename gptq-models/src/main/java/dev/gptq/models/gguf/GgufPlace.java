@@ -10,12 +10,13 @@ import java.util.regex.Pattern;
  * @param name of the tensor in the file
  * @param stem its name below a block, without {@code weight} or {@code bias}; outside of blocks the
  *     whole
- * @param expert which part of it, or −1 if the tensor is no expert's
+ * @param expert which part of it, or −1 if it is the whole
  */
 public record GgufPlace(String name, String stem, int expert) {
   private static final String ROUTER = "ffn_gate_inp";
   private static final String CORRECTION = "exp_probs_b";
   private static final Pattern BLOCK = Pattern.compile("(\\d+)\\.(.*)");
+  private static final Pattern NUMBERED = Pattern.compile("(.*\\.)(\\d+)(\\..*)");
   private static final Pattern EXPERT = Pattern.compile("(\\d+)\\.(\\w+)");
 
   /** The place of a tensor in files of a family, if it has one. */
@@ -23,17 +24,32 @@ public record GgufPlace(String name, String stem, int expert) {
     int dot = tensor.lastIndexOf('.');
     String module = tensor.substring(0, dot);
     String suffix = tensor.substring(dot);
-    boolean below = module.startsWith(family.layers());
-    Matcher block = BLOCK.matcher(below ? module.substring(family.layers().length()) : "");
+    boolean below = tensor.startsWith(family.layers());
+    Matcher block = BLOCK.matcher(below ? tensor.substring(family.layers().length()) : "");
     if (!block.matches()) {
       return Optional.ofNullable(family.ends().get(module))
           .map(name -> new GgufPlace(name + suffix, name, -1));
     }
     String prefix = GgufFamily.BLOCKS + block.group(1) + ".";
-    String name = block.group(2);
-    String whole = family.tensors().get(name + suffix);
+    String rest = block.group(2);
+    String whole = family.tensors().get(rest);
     if (whole != null) {
       return Optional.of(new GgufPlace(prefix + whole, GgufOrder.module(whole), -1));
+    }
+    if (!rest.endsWith(suffix)) {
+      return Optional.empty();
+    }
+    String name = rest.substring(0, rest.length() - suffix.length());
+    Matcher numbered = NUMBERED.matcher(rest);
+    if (numbered.matches()) {
+      String several = family.tensors().get(numbered.group(1) + "*" + numbered.group(3));
+      if (several != null) {
+        return Optional.of(
+            new GgufPlace(
+                prefix + several,
+                several.substring(0, several.lastIndexOf('.')),
+                Integer.parseInt(numbered.group(2))));
+      }
     }
     if (!family.experts().isEmpty() && name.startsWith(family.experts())) {
       Matcher expert = EXPERT.matcher(name.substring(family.experts().length()));
@@ -86,8 +102,8 @@ public record GgufPlace(String name, String stem, int expert) {
     return stem.equals("position_embd");
   }
 
-  /** Whether it is the embedding or the output layer. */
+  /** Whether it is an embedding or the output layer. */
   public boolean isEnd() {
-    return stem.equals("token_embd") || stem.equals("output");
+    return stem.endsWith("token_embd") || stem.equals("output");
   }
 }

@@ -39,6 +39,10 @@ import tools.jackson.databind.node.ObjectNode;
 public final class GgufSource implements AutoCloseable {
   private static final String WEIGHT = ".weight";
   private static final String RATE = ".A_log";
+
+  /** Gate and up projections of experts, one behind the other. */
+  private static final String FUSED = "ffn_gate_up_exps";
+
   private static final Pattern BLOCK = Pattern.compile("blk\\.(\\d+)\\.(.+?)(\\.weight|\\.bias|)");
 
   private final GgufFile file;
@@ -142,6 +146,7 @@ public final class GgufSource implements AutoCloseable {
             shifted ? mapped(stored, gain -> gain - 1) : turned ? transposed(stored) : stored);
       }
     });
+    decoded.putAll(BlockNumbers.of(file, family));
     ImmutableMap<String, StoredTensor> all = decoded.buildOrThrow();
     return file.seenAs(family.has(GgufFamily.Trait.LATENT) ? LatentHalves.joined(all) : all);
   }
@@ -229,11 +234,27 @@ public final class GgufSource implements AutoCloseable {
       String whole = family.tensors().inverse().get(stem + block.group(3));
       String expert = family.expertModules().inverse().get(stem);
       int dimensions = block.group(3).equals(WEIGHT) ? 3 : 2;
-      if (whole != null) {
+      if (whole != null && whole.contains("*")) {
+        for (int i = 0; i < tensor.shape().getFirst(); i++) {
+          named.put(prefix + whole.replace("*", String.valueOf(i)), tensor.part(i));
+        }
+      } else if (whole != null) {
         named.put(prefix + whole, shaped(stem, tensor));
       } else if (expert != null && tensor.shape().size() == dimensions) {
         for (int i = 0; i < tensor.shape().getFirst(); i++) {
           named.put(prefix + family.experts() + i + "." + expert + block.group(3), tensor.part(i));
+        }
+      } else if (stem.equals(FUSED) && !family.experts().isEmpty()) {
+        for (int i = 0; i < tensor.shape().getFirst(); i++) {
+          GgufStored both = tensor.part(i);
+          int half = Math.toIntExact(both.shape().getFirst() / 2);
+          String name = prefix + family.experts() + i + ".";
+          named.put(
+              name + family.expertModules().inverse().get("ffn_gate_exps") + block.group(3),
+              both.gathered(half, row -> row));
+          named.put(
+              name + family.expertModules().inverse().get("ffn_up_exps") + block.group(3),
+              both.gathered(half, row -> half + row));
         }
       } else if (family.modules().inverse().containsKey(stem)) {
         named.put(

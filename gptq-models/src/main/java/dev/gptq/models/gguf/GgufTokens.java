@@ -117,9 +117,13 @@ final class GgufTokens {
     return switch (model) {
       case "gpt2" -> byteLevel(root);
       case "llama" -> sentencePiece(root);
+      case "gemma4" -> {
+        sentencePiece(root);
+        yield listed();
+      }
       default ->
           throw new BadInputException(
-              "%s: a tokenizer of the kind '%s' cannot be read; gpt2 and llama can"
+              "%s: a tokenizer of the kind '%s' cannot be read; gpt2, llama and gemma4 can"
                   .formatted(values.file(), model));
     };
   }
@@ -145,6 +149,11 @@ final class GgufTokens {
         .put("trim_offsets", true)
         .put("use_regex", true);
     model(root, split.whole(), false);
+    return listed();
+  }
+
+  /** Those that a file lists. */
+  private Merges listed() {
     ImmutableList<String> pairs =
         values.texts(PREFIX + "merges").orElseThrow(() -> missing("merges"));
     return each -> {

@@ -29,7 +29,8 @@ final class LatentFamilies {
               .whole("expert_group_used_count", "topk_group", 1)
               .truth("expert_weights_norm", "norm_topk_prob", true)
               .fixed("rope_interleave", true, true)
-              .build());
+              .build(),
+          miniCpm());
 
   private LatentFamilies() {}
 
@@ -57,9 +58,32 @@ final class LatentFamilies {
         .build();
   }
 
+  /** MiniCPM 3, whose factors llama.cpp takes for granted. */
+  private static GgufFamily miniCpm() {
+    return names(GgufLayouts.llamaLike("minicpm3", "MiniCPM3ForCausalLM", "minicpm3"))
+        .real("attention.layer_norm_rms_epsilon", "rms_norm_eps", 1e-5)
+        .whole("attention.q_lora_rank", "q_lora_rank")
+        .whole("rope.scaling.original_context_length", "original_max_position_embeddings")
+        .oneOf("scale_emb", 12, 12, 12.0)
+        .fixed("scale_depth", 1.4, 1.4)
+        .oneOf("dim_model_base", 256, 256, 256.0)
+        .fixed("mlp_bias", false, false)
+        .trait(Trait.WHOLE_LATENT)
+        .trait(Trait.LONG_ROPE)
+        .build();
+  }
+
   /** Queries may come from another. */
   private static GgufFamily.Builder latent(String type, String modelClass, String architecture) {
-    return GgufLayouts.llamaLike(type, modelClass, architecture)
+    return names(GgufLayouts.llamaLike(type, modelClass, architecture))
+        .modules("self_attn.k_b_proj", "attn_k_b", "self_attn.v_b_proj", "attn_v_b")
+        .trait(Trait.LATENT)
+        .trait(Trait.TEMPERED)
+        .trait(Trait.YARN);
+  }
+
+  private static GgufFamily.Builder names(GgufFamily.Builder family) {
+    return family
         .without("self_attn.k_proj", "self_attn.v_proj")
         .modules(
             "self_attn.q_a_proj",
@@ -73,15 +97,8 @@ final class LatentFamilies {
             "self_attn.kv_a_layernorm",
             "attn_kv_a_norm",
             "self_attn.kv_b_proj",
-            "attn_kv_b",
-            "self_attn.k_b_proj",
-            "attn_k_b",
-            "self_attn.v_b_proj",
-            "attn_v_b")
+            "attn_kv_b")
         .whole("attention.kv_lora_rank", "kv_lora_rank")
-        .fixed("attention_bias", false, false)
-        .trait(Trait.LATENT)
-        .trait(Trait.TEMPERED)
-        .trait(Trait.YARN);
+        .fixed("attention_bias", false, false);
   }
 }

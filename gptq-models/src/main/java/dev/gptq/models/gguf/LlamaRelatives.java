@@ -28,6 +28,7 @@ final class LlamaRelatives {
           gemma(),
           exaone3(),
           arcee(),
+          apertus(),
           hunyuan(),
           GgufLayouts.llamaLike("internlm3", "InternLM3ForCausalLM", "llama")
               .pairsNeighbours()
@@ -100,6 +101,33 @@ final class LlamaRelatives {
         .fixed("attention_bias", false, false)
         .fixed("mlp_bias", false, false)
         .trait(Trait.ROPE_FACTORS)
+        .build();
+  }
+
+  /** The numbers of the activation are no tensors in a file. */
+  private static GgufFamily apertus() {
+    String activation = "mlp.act_fn.";
+    return GgufLayouts.common("apertus", "ApertusForCausalLM", "apertus")
+        .real("attention.layer_norm_rms_epsilon", "rms_norm_eps", 1e-5)
+        .without("mlp.gate_proj", "input_layernorm", "post_attention_layernorm")
+        .modules(
+            "attention_layernorm",
+            "attn_norm",
+            "feedforward_layernorm",
+            "ffn_norm",
+            "self_attn.q_norm",
+            "attn_q_norm",
+            "self_attn.k_norm",
+            "attn_k_norm")
+        .numbers("xielu.alpha_p", activation + "alpha_p")
+        .numbers("xielu.alpha_n", activation + "alpha_n")
+        .numbers("xielu.beta", activation + "beta")
+        .numbers("xielu.eps", activation + "eps", -1e-6)
+        .fixed("hidden_act", "xielu", "xielu")
+        .fixed("attention_bias", false, false)
+        .fixed("mlp_bias", false, false)
+        .trait(Trait.ROPE_FACTORS)
+        .ownHead()
         .build();
   }
 

@@ -161,6 +161,7 @@ final class MixtureFamilies {
               .constant("expert_shared_count", 1)
               .fixed("attention_bias", false, false)
               .build(),
+          llama4(),
           exaone(),
           command(SIGMOID, "sigmoid").build(),
           command(SOFTMAX, "softmax").fixed("norm_topk_prob", true, true).build());
@@ -198,6 +199,42 @@ final class MixtureFamilies {
         .bias("use_qk_norm", "attn_q_norm.weight")
         .bias("attention_bias", "attn_q.bias")
         .ownHead()
+        .build();
+  }
+
+  /** Channels that turn together lie side by side in checkpoints, too. */
+  private static GgufFamily llama4() {
+    return GgufLayouts.llamaLike("llama4_text", "Llama4ForCausalLM", "llama4")
+        .without("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+        .modules(
+            "feed_forward.gate_proj",
+            "ffn_gate",
+            "feed_forward.up_proj",
+            "ffn_up",
+            "feed_forward.down_proj",
+            "ffn_down",
+            "feed_forward.router",
+            "ffn_gate_inp",
+            "feed_forward.shared_expert.gate_proj",
+            "ffn_gate_shexp",
+            "feed_forward.shared_expert.up_proj",
+            "ffn_up_shexp",
+            "feed_forward.shared_expert.down_proj",
+            "ffn_down_shexp")
+        .experts("feed_forward.experts.", "gate_proj", "up_proj", "down_proj")
+        .real("attention.layer_norm_rms_epsilon", "rms_norm_eps", 1e-5)
+        .whole("feed_forward_length", "intermediate_size_mlp")
+        .whole("expert_feed_forward_length", "intermediate_size")
+        .whole("expert_count", "num_local_experts")
+        .whole("expert_used_count", "num_experts_per_tok", 1)
+        .whole("interleave_moe_layer_step", "interleave_moe_layer_step", 1)
+        .fixed("attention_chunk_size", 8192, 8192)
+        .oneOf("floor_scale", 8192, 8192, 8192.0)
+        .fixed("attn_scale", 0.1, 0.1)
+        .fixed("attention_bias", false, false)
+        .unrotated(4)
+        .trait(Trait.CHUNKED)
+        .trait(Trait.ROPE_FACTORS)
         .build();
   }
 

@@ -93,6 +93,20 @@ class GgufFamilyTest {
     return places;
   }
 
+  /** Norms of heads that are tensors of their own are rows of one in the file. */
+  @Test
+  void normsOfSingleHeadsAreParts() throws IOException {
+    ModelConfig config =
+        ModelConfig.of(config("stablelm-small").with(Map.of("qk_layernorm", true)));
+    DecoderSpec spec = Families.describe(config);
+    GgufFamily family = family(config, spec);
+    for (String name : Parameters.of(spec).tensors().keySet()) {
+      assertThat(GgufPlace.find(family, name)).as(name).isPresent();
+    }
+    assertThat(GgufPlace.find(family, "model.layers.1.self_attn.k_layernorm.norms.1.weight"))
+        .contains(new GgufPlace("blk.1.attn_k_norm.weight", "attn_k_norm", 1));
+  }
+
   /** What a file does not say is what llama.cpp takes for it. */
   @Test
   void aFileThatSaysLittleIsReadAsLlamaCppReadsIt() throws IOException {

@@ -57,9 +57,17 @@ public final class GgufExport {
   private final Map<GgufType, Long> weights = new EnumMap<>(GgufType.class);
   private int packed;
 
-  /** A tensor of the file, of which perhaps not all experts are there. */
+  /**
+   * A tensor of the file, of which perhaps not all parts are there.
+   *
+   * @param shape of a part
+   * @param several whether the number of parts is a dimension
+   */
   private record Growing(
-      GgufType type, ImmutableList<Long> shape, List<Supplier<MemorySegment>> parts) {}
+      GgufType type,
+      ImmutableList<Long> shape,
+      boolean several,
+      List<Supplier<MemorySegment>> parts) {}
 
   /** Quantized modules by their names. */
   @FunctionalInterface
@@ -103,7 +111,9 @@ public final class GgufExport {
   public static void check(Model model) throws IOException {
     GgufModel description = GgufModel.of(model);
     for (String name : Parameters.of(model.spec()).tensors().keySet()) {
-      place(model, description, name);
+      if (!description.isNumber(name)) {
+        place(model, description, name);
+      }
     }
     GgufTokenizer.describe(model, new GgufMetadata());
   }
@@ -174,13 +184,15 @@ public final class GgufExport {
   private Written write(Path file, OptionalLong shardSize, boolean overwrite) throws IOException {
     for (Map.Entry<String, Parameter> parameter :
         Parameters.of(model.spec()).tensors().entrySet()) {
-      add(parameter.getKey());
+      if (!description.isNumber(parameter.getKey())) {
+        add(parameter.getKey());
+      }
     }
     if (description.repeatsEmbedding()) {
       String table = model.spec().embedding().table();
       addPlain(table, GgufPlace.outputLayer(), 0, rows(table));
     }
-    description.stretches().ifPresent(this::addStretches);
+    description.divisors().forEach(this::addDivisors);
     GgufMetadata metadata = new GgufMetadata();
     metadata.put("general.architecture", description.architecture());
     metadata.put("general.type", "model");
@@ -214,7 +226,7 @@ public final class GgufExport {
 
   private GgufTensor finished(String name, Growing tensor) {
     ImmutableList<Long> shape =
-        name.contains("_exps.")
+        tensor.several()
             ? ImmutableList.<Long>builder()
                 .add((long) tensor.parts().size())
                 .addAll(tensor.shape())
@@ -490,7 +502,8 @@ public final class GgufExport {
   private void add(
       GgufPlace place, GgufType type, ImmutableList<Long> shape, Supplier<MemorySegment> data) {
     Growing tensor =
-        tensors.computeIfAbsent(place.name(), _ -> new Growing(type, shape, new ArrayList<>()));
+        tensors.computeIfAbsent(
+            place.name(), _ -> new Growing(type, shape, place.expert() >= 0, new ArrayList<>()));
     if (tensor.type() != type || !tensor.shape().equals(shape)) {
       throw new BadInputException(
           "%s: GGUF holds all experts of %s in one tensor, and they are quantized differently"
@@ -502,13 +515,14 @@ public final class GgufExport {
     tensor.parts().add(data);
   }
 
-  private void addStretches(float[] stretches) {
+  private void addDivisors(String name, float[] divisors) {
     tensors.put(
-        "rope_freqs.weight",
+        name,
         new Growing(
             GgufType.F32,
-            ImmutableList.of((long) stretches.length),
-            List.of(() -> Elements.toSegment(stretches))));
+            ImmutableList.of((long) divisors.length),
+            false,
+            List.of(() -> Elements.toSegment(divisors))));
   }
 
   /** The row of the model that stands in each row of the file. */

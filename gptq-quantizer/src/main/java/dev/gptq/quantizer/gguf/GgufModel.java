@@ -3,9 +3,11 @@ package dev.gptq.quantizer.gguf;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.Streams;
+import com.google.common.primitives.Floats;
 import com.google.common.primitives.ImmutableDoubleArray;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gguf.GgufMetadata;
+import dev.gptq.formats.packed.Elements;
 import dev.gptq.models.Model;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.config.RopeParameters;
@@ -128,6 +130,14 @@ final class GgufModel {
             throw refused(what);
           });
     }
+    if (family.has(GgufFamily.Trait.TWO_HEAD_SIZES)) {
+      gemma()
+          .refusal()
+          .ifPresent(what -> {
+            throw refused(what);
+          });
+      return;
+    }
     int heads = attention().spec().heads();
     boolean whole = heads * config.headDim() == model.spec().hidden();
     if (family.has(GgufFamily.Trait.WHOLE_HEADS) && !whole) {
@@ -137,8 +147,15 @@ final class GgufModel {
     if (family.has(GgufFamily.Trait.SINGLE_KEYS) && heads != keys) {
       throw refused("%d heads of keys are for %d of queries".formatted(keys, heads));
     }
-    if (!family.has(GgufFamily.Trait.TEMPERED) && Temperature.of(model.spec()).isPresent()) {
+    boolean grows = family.has(GgufFamily.Trait.TEMPERED) || family.has(GgufFamily.Trait.CHUNKED);
+    if (!grows && Temperature.of(model.spec()).isPresent()) {
       throw refused("queries grow with their positions");
+    }
+    if (family.has(GgufFamily.Trait.CHUNKED)) {
+      ChunkedLayers.refusal(model.spec(), config)
+          .ifPresent(what -> {
+            throw refused(what);
+          });
     }
     if (family.has(GgufFamily.Trait.LISTED_WINDOWS)) {
       windows()
@@ -162,15 +179,22 @@ final class GgufModel {
         && config.booleanValue("mamba_norm_before_gate", true)) {
       throw refused("mamba_norm_before_gate is true and not false");
     }
-    if (!family.experts().isEmpty()) {
+    if (!family.experts().isEmpty() && !family.has(GgufFamily.Trait.CHUNKED)) {
       checkExperts();
     }
     if (family.has(GgufFamily.Trait.LATENT)) {
       checkLatent();
     }
+    if (family.has(GgufFamily.Trait.WHOLE_LATENT) && config.optionalInt("q_lora_rank").isEmpty()) {
+      throw refused("q_lora_rank is absent");
+    }
     if (family.has(GgufFamily.Trait.QUERY_SCALAR)) {
       checkScores(model.spec().blocks().size());
     }
+  }
+
+  private GemmaLayers gemma() {
+    return new GemmaLayers(model.spec(), config);
   }
 
   private ListedWindows windows() {
@@ -224,6 +248,10 @@ final class GgufModel {
     return family.has(GgufFamily.Trait.YARN) && saidRope().type().equals("yarn");
   }
 
+  private boolean isLong() {
+    return family.has(GgufFamily.Trait.LONG_ROPE) && saidRope().type().equals("longrope");
+  }
+
   /** What the configuration says of layers that see everything. */
   private RopeParameters saidRope() {
     return family.localRope() > 0 ? config.rope("full_attention") : config.rope();
@@ -268,6 +296,9 @@ final class GgufModel {
     }
     if (isYarn()) {
       checkYarn(rope);
+      return;
+    }
+    if (isLong()) {
       return;
     }
     if (rope.factor() != 1 || rope.beyond().isPresent()) {
@@ -406,8 +437,24 @@ final class GgufModel {
     return family.has(GgufFamily.Trait.NORMS_PLUS_ONE) ? 1 : 0;
   }
 
-  /** By what each frequency is divided, unless all are by one. */
-  Optional<float[]> stretches() {
+  /** By what each frequency is divided, under the names of tensors; none if all are by one. */
+  ImmutableMap<String, float[]> divisors() {
+    if (family.has(GgufFamily.Trait.TWO_HEAD_SIZES)) {
+      return ImmutableMap.of("rope_freqs.weight", gemma().divisors());
+    }
+    if (isLong()) {
+      return ImmutableMap.of(
+          "rope_factors_long.weight",
+          Floats.toArray(saidRope().longFactor()),
+          "rope_factors_short.weight",
+          Floats.toArray(saidRope().shortFactor()));
+    }
+    return stretches()
+        .map(stretches -> ImmutableMap.of("rope_freqs.weight", stretches))
+        .orElse(ImmutableMap.of());
+  }
+
+  private Optional<float[]> stretches() {
     if (!isRotated() || isYarn()) {
       return Optional.empty();
     }
@@ -427,6 +474,10 @@ final class GgufModel {
     String a = family.architecture() + ".";
     for (GgufFamily.Setting setting : family.settings()) {
       String key = a + setting.key();
+      if (family.has(GgufFamily.Trait.TWO_HEAD_SIZES)
+          && (setting.key().equals(KEY_HEADS) || setting.key().equals(INNER))) {
+        continue;
+      }
       if (setting.key().equals(KEY_HEADS) && family.has(GgufFamily.Trait.MIXED_BLOCKS)) {
         metadata.putInts(key, kinds.keyHeads());
         continue;
@@ -440,11 +491,22 @@ final class GgufModel {
         case REAL -> real(setting).ifPresent(value -> metadata.put(key, value.floatValue()));
         case TRUTH -> truth(setting).ifPresent(value -> metadata.put(key, value.booleanValue()));
         case PRODUCT -> product(setting).ifPresent(value -> metadata.put(key, value.intValue()));
+        case NUMBERS -> metadata.putFloats(setting.key(), numbers(setting));
       }
     }
     family.constants().forEach((key, value) -> metadata.put(a + key, value.intValue()));
+    if (family.has(GgufFamily.Trait.TWO_HEAD_SIZES)) {
+      gemma().describe(metadata, a);
+      metadata.put(a + "vocab_size", model.spec().vocabulary());
+      return;
+    }
     if (family.has(GgufFamily.Trait.LATENT)) {
       describeLatent(metadata, a);
+    } else if (family.has(GgufFamily.Trait.WHOLE_LATENT)) {
+      int key = config.intValue("qk_nope_head_dim") + config.intValue("qk_rope_head_dim");
+      int value = model.spec().hidden() / config.heads("num_attention_heads");
+      metadata.put(a + "attention.key_length", key);
+      metadata.put(a + "attention.value_length", config.intValue("v_head_dim", value));
     } else {
       metadata.put(a + "attention.key_length", config.headDim());
       metadata.put(a + "attention.value_length", config.headDim());
@@ -454,6 +516,8 @@ final class GgufModel {
     }
     if (isYarn()) {
       describeYarn(metadata, a + "rope.scaling.");
+    } else if (isLong()) {
+      metadata.put(a + "rope.scaling.attn_factor", (float) rope().factor());
     }
     if (family.has(GgufFamily.Trait.TEMPERED)) {
       Temperature.of(model.spec()).ifPresent(temper -> Temperature.describe(temper, metadata, a));
@@ -566,7 +630,8 @@ final class GgufModel {
       case "full_attention_interval" -> kinds.interval().orElseThrow();
       case INNER -> inner(setting);
       case "expert_count" -> config.anyInt(with(setting.names(), "num_local_experts"));
-      case "rope.scaling.original_context_length" -> config.intValue(name, model.spec().context());
+      case "rope.scaling.original_context_length" ->
+          saidRope().originalMaxPosition().orElse(model.spec().context());
       default ->
           setting.fallback().isPresent() && !config.has(name)
               ? (Integer) setting.fallback().get()
@@ -576,6 +641,25 @@ final class GgufModel {
 
   private static String[] with(ImmutableList<String> names, String more) {
     return ImmutableList.<String>builder().addAll(names).add(more).build().toArray(String[]::new);
+  }
+
+  /** Whether a tensor is a number of a block that the file lists. */
+  boolean isNumber(String tensor) {
+    return Optional.ofNullable(names.get(tensor)).stream()
+        .anyMatch(name ->
+            family.numbers().stream().anyMatch(setting -> name.endsWith("." + setting.name())));
+  }
+
+  private ImmutableList<Float> numbers(GgufFamily.Setting setting) {
+    return model.spec().blocks().stream()
+        .map(block -> block.prefix() + setting.name())
+        .map(tensor ->
+            setting
+                .fallback()
+                .filter(_ -> model.checkpoint().find(tensor).isEmpty())
+                .map(value -> ((Double) value).floatValue())
+                .orElseGet(() -> Elements.get(model.checkpoint().require(tensor), 0)))
+        .collect(ImmutableList.toImmutableList());
   }
 
   /** A product of which no factor is absent or zero. */
