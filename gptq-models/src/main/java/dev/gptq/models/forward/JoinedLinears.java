@@ -11,26 +11,28 @@ import java.util.Optional;
  * other. An output is a sum of its own, so that nothing else changes.
  *
  * @param weight the rows of all layers
+ * @param outputs of all layers
  * @param parts the layers in their order
  */
-record JoinedLinears(PackedWeights weight, ImmutableList<Part> parts) {
+record JoinedLinears(PackedWeights weight, int outputs, ImmutableList<Part> parts) {
   /**
    * One of the layers.
    *
    * @param out the activation that it defines
+   * @param from its first column
+   * @param to the column behind its last one
    * @param bias 1 × outputs
    */
-  record Part(String out, int outputs, Optional<Tensor> bias) {}
+  record Part(String out, int from, int to, Optional<Tensor> bias) {}
 
   /** {@code y ← x·Wᵀ + b} of all layers. */
   void apply(Backend backend, Tensor x, Registers registers) {
-    registers.defineParts(
-        parts.stream().map(Part::out).toList(),
-        x.rows(),
-        parts.stream().mapToInt(Part::outputs).toArray(),
-        y -> backend.packed().matmul(x, weight, y));
+    registers.defineParts(parts, x.rows(), outputs, y -> backend.packed().matmul(x, weight, y));
+    // Loops and no streams: this runs for every token, and is interpreted in a short process.
     for (Part part : parts) {
-      part.bias().ifPresent(b -> backend.transformer().addBias(b, registers.get(part.out())));
+      if (part.bias().isPresent()) {
+        backend.transformer().addBias(part.bias().get(), registers.get(part.out()));
+      }
     }
   }
 }

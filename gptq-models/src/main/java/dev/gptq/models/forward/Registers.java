@@ -1,14 +1,13 @@
 package dev.gptq.models.forward;
 
+import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.family.Step;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
-import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
@@ -65,17 +64,15 @@ public final class Registers implements AutoCloseable {
     put(name, new Held(new Memory(scope, 1), tensor));
   }
 
-  /** Defines activations that are computed as one, whose columns are theirs one after the other. */
-  void defineParts(List<String> names, int rows, int[] columns, Consumer<Tensor> fill) {
+  /** Defines activations that are computed as one, as its columns. */
+  void defineParts(
+      ImmutableList<JoinedLinears.Part> parts, int rows, int columns, Consumer<Tensor> fill) {
     TensorScope scope = parent.child();
-    int all = Arrays.stream(columns).reduce(0, Math::addExact);
-    Tensor whole = scope.rowMajor(backend.activationType(), rows, all);
+    Tensor whole = scope.rowMajor(backend.activationType(), rows, columns);
     fill.accept(whole);
-    Memory memory = new Memory(scope, columns.length);
-    int from = 0;
-    for (int i = 0; i < columns.length; i++) {
-      put(names.get(i), new Held(memory, whole.columns(from, from + columns[i])));
-      from += columns[i];
+    Memory memory = new Memory(scope, parts.size());
+    for (JoinedLinears.Part part : parts) {
+      put(part.out(), new Held(memory, whole.columns(part.from(), part.to())));
     }
   }
 

@@ -3,6 +3,7 @@ package dev.gptq.models.forward;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
+import dev.gptq.backend.PackedWeights;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.packed.PackedLinears;
 import dev.gptq.formats.packed.StoredLinear;
@@ -156,14 +157,17 @@ public final class WeightSource {
 
   private JoinedLinears joined(
       BlockSpec block, Step.Linears group, List<PackedMatrix> matrices, TensorScope scope) {
+    ImmutableList.Builder<JoinedLinears.Part> parts = ImmutableList.builder();
+    int from = 0;
+    for (LinearSpec module : group.modules()) {
+      int to = from + module.outputs();
+      Optional<Tensor> bias = bias(block.nameOf(module), module, scope);
+      parts.add(new JoinedLinears.Part(module.out(), from, to, bias));
+      from = to;
+    }
     try (Arena arena = Arena.ofShared()) {
-      return new JoinedLinears(
-          backend.packed().prepare(JoinedRows.of(matrices, arena), scope),
-          group.modules().stream()
-              .map(module ->
-                  new JoinedLinears.Part(
-                      module.out(), module.outputs(), bias(block.nameOf(module), module, scope)))
-              .collect(ImmutableList.toImmutableList()));
+      PackedWeights whole = backend.packed().prepare(JoinedRows.of(matrices, arena), scope);
+      return new JoinedLinears(whole, from, parts.build());
     }
   }
 
