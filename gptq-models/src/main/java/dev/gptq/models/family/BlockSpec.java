@@ -37,9 +37,19 @@ public record BlockSpec(String prefix, ImmutableList<Step> steps, ImmutableSet<S
     return needs.build();
   }
 
+  /** The steps of a kind, in their order. */
+  public <T extends Step> Stream<T> steps(Class<T> kind) {
+    return steps.stream().filter(kind::isInstance).map(kind::cast);
+  }
+
+  /** Whether there is a step of a kind. */
+  public boolean has(Class<? extends Step> kind) {
+    return steps.stream().anyMatch(kind::isInstance);
+  }
+
   /** The groups of linear layers that share an input, in the order in which they are quantized. */
   public Stream<Step.Linears> groups() {
-    return steps.stream().filter(Step.Linears.class::isInstance).map(Step.Linears.class::cast);
+    return steps(Step.Linears.class);
   }
 
   /** The linear layers in the order in which they are quantized. */
@@ -49,7 +59,7 @@ public record BlockSpec(String prefix, ImmutableList<Step> steps, ImmutableSet<S
 
   /** Whether some of its steps see only the tokens that chose an expert. */
   public boolean hasExperts() {
-    return steps.stream().anyMatch(Step.Gather.class::isInstance);
+    return has(Step.Gather.class);
   }
 
   /** The full name of one of the block's modules. */

@@ -230,9 +230,7 @@ public final class Decoder implements TextModel {
     checkCapacity(capacity);
     Preconditions.checkArgument(count > 0, "no sequences");
     Preconditions.checkArgument(
-        spec.blocks().stream()
-            .flatMap(block -> block.steps().stream())
-            .noneMatch(Step.Convolve.class::isInstance),
+        spec.blocks().stream().noneMatch(block -> block.has(Step.Convolve.class)),
         "%s models have convolutions: they continue one sequence at a time",
         spec.family());
     return new Sequences(count, capacity);

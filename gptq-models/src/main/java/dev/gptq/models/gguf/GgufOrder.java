@@ -189,9 +189,8 @@ public final class GgufOrder {
   }
 
   private static Optional<Step.Split> split(BlockSpec block, LinearSpec linear) {
-    return block.steps().stream()
-        .filter(Step.Split.class::isInstance)
-        .map(Step.Split.class::cast)
+    return block
+        .steps(Step.Split.class)
         .filter(split -> split.in().equals(linear.out()))
         .findFirst();
   }

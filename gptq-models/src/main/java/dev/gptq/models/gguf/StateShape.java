@@ -6,7 +6,6 @@ import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.DeltaSpec;
 import dev.gptq.models.family.Step;
 import java.util.Optional;
-import java.util.stream.Stream;
 
 /**
  * Mamba-2 or Gated DeltaNet as a file describes it, and how it has their small tensors.
@@ -43,19 +42,16 @@ public record StateShape(
 
   private static StateShape of(BlockSpec block, String keys, DeltaSpec spec, boolean selective) {
     int columns =
-        steps(block, Step.Split.class)
+        block
+            .steps(Step.Split.class)
             .flatMap(split -> split.parts().stream())
             .filter(part -> part.name().equals(keys))
             .findFirst()
             .orElseThrow()
             .columns();
-    int width = steps(block, Step.Convolve.class).findFirst().orElseThrow().width();
+    int width = block.steps(Step.Convolve.class).findFirst().orElseThrow().width();
     return new StateShape(
         width, spec.heads(), spec.keySize(), spec.valueSize(), columns / spec.keySize(), selective);
-  }
-
-  private static <T extends Step> Stream<T> steps(BlockSpec block, Class<T> kind) {
-    return block.steps().stream().filter(kind::isInstance).map(kind::cast);
   }
 
   /** Features of all values. */

@@ -32,12 +32,12 @@ final class BlockKinds {
   }
 
   static boolean attends(BlockSpec block) {
-    return block.steps().stream().anyMatch(Step.Attention.class::isInstance);
+    return block.has(Step.Attention.class);
   }
 
   /** Whether a block turns queries and keys. */
   static boolean rotates(BlockSpec block) {
-    return block.steps().stream().anyMatch(Step.Rope.class::isInstance);
+    return block.has(Step.Rope.class);
   }
 
   /** What is there that has no place, if anything. */
@@ -70,9 +70,7 @@ final class BlockKinds {
 
   private Optional<String> steps() {
     return spec.blocks().stream()
-        .flatMap(block -> block.steps().stream())
-        .filter(Step.StateSpace.class::isInstance)
-        .map(Step.StateSpace.class::cast)
+        .flatMap(block -> block.steps(Step.StateSpace.class))
         .filter(space ->
             Float.isFinite(space.longest())
                 || !(space.shortest() == 0
@@ -90,9 +88,9 @@ final class BlockKinds {
   ImmutableList<Integer> keyHeads() {
     return spec.blocks().stream()
         .map(block ->
-            block.steps().stream()
-                .filter(Step.Attention.class::isInstance)
-                .map(step -> ((Step.Attention) step).spec().keyValueHeads())
+            block
+                .steps(Step.Attention.class)
+                .map(step -> step.spec().keyValueHeads())
                 .findFirst()
                 .orElse(0))
         .collect(ImmutableList.toImmutableList());

@@ -24,7 +24,7 @@ final class ChunkedLayers {
         config.anyInt("num_local_experts", "num_experts") != GgufFamilies.PLAIN_HEADS;
     for (int layer = 0; layer < spec.blocks().size(); layer++) {
       BlockSpec block = spec.blocks().get(layer);
-      boolean rotated = has(block, Step.Rope.class);
+      boolean rotated = BlockKinds.rotates(block);
       int chunk = rotated ? CHUNK : 0;
       if (block.steps().stream()
           .anyMatch(step -> step instanceof Step.Attention a && a.chunk() != chunk)) {
@@ -41,10 +41,6 @@ final class ChunkedLayers {
       }
     }
     return Optional.empty();
-  }
-
-  private static boolean has(BlockSpec block, Class<? extends Step> kind) {
-    return block.steps().stream().anyMatch(kind::isInstance);
   }
 
   private static boolean hasPlainNorm(BlockSpec block) {

@@ -23,11 +23,7 @@ record GemmaLayers(DecoderSpec spec, ModelConfig config) {
   private static final float STILL = 1e30f;
 
   private static AttentionSpec attention(BlockSpec block) {
-    return block.steps().stream()
-        .filter(Step.Attention.class::isInstance)
-        .map(step -> ((Step.Attention) step).spec())
-        .findFirst()
-        .orElseThrow();
+    return block.steps(Step.Attention.class).map(Step.Attention::spec).findFirst().orElseThrow();
   }
 
   private Stream<BlockSpec> blocks(boolean windowed) {
@@ -43,9 +39,8 @@ record GemmaLayers(DecoderSpec spec, ModelConfig config) {
 
   private ImmutableList<RopeSpec> ropes(boolean windowed) {
     return blocks(windowed)
-        .flatMap(block -> block.steps().stream())
-        .filter(Step.Rope.class::isInstance)
-        .map(step -> ((Step.Rope) step).rope())
+        .flatMap(block -> block.steps(Step.Rope.class))
+        .map(Step.Rope::rope)
         .distinct()
         .collect(ImmutableList.toImmutableList());
   }

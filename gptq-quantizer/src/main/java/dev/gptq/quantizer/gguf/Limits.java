@@ -115,11 +115,12 @@ final class Limits {
       boolean windowed =
           subject.family().windows() > 0 && (layer + 1) % subject.family().windows() != 0;
       int window = windowed ? subject.config().intValue("sliding_window", 0) : 0;
-      for (Step step : subject.spec().blocks().get(layer).steps()) {
-        if (step instanceof Step.Attention attention) {
-          checkWindow(attention.spec().window(), window);
-        }
-      }
+      subject
+          .spec()
+          .blocks()
+          .get(layer)
+          .steps(Step.Attention.class)
+          .forEach(attention -> checkWindow(attention.spec().window(), window));
       boolean rotated = !rotary.ropes(layer).isEmpty();
       if (BlockKinds.attends(subject.spec().blocks().get(layer))
           && !subject.has(Trait.PERHAPS_ROTATED)

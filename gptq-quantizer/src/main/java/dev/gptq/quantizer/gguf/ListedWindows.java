@@ -6,7 +6,6 @@ import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.Step;
 import dev.gptq.models.gguf.GgufFamily;
 import java.util.Optional;
-import java.util.stream.Stream;
 
 /**
  * Windows of a model whose file lists them.
@@ -21,11 +20,7 @@ record ListedWindows(ImmutableList<Integer> layers) {
   }
 
   private static int window(BlockSpec block) {
-    return steps(block, Step.Attention.class).mapToInt(step -> step.spec().window()).sum();
-  }
-
-  private static <T> Stream<T> steps(BlockSpec block, Class<T> kind) {
-    return block.steps().stream().filter(kind::isInstance).map(kind::cast);
+    return block.steps(Step.Attention.class).mapToInt(step -> step.spec().window()).sum();
   }
 
   /** The size of all windows, or another if there are none. */
@@ -45,7 +40,7 @@ record ListedWindows(ImmutableList<Integer> layers) {
     }
     for (int layer = 0; layer < layers.size(); layer++) {
       BlockSpec block = spec.blocks().get(layer);
-      boolean rotated = steps(block, Step.Rope.class).findAny().isPresent();
+      boolean rotated = BlockKinds.rotates(block);
       boolean wanted =
           layers.get(layer) > 0
               || (family.has(GgufFamily.Trait.ROTATED_DENSE) && !block.hasExperts());

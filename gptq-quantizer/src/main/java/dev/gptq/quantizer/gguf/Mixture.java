@@ -66,9 +66,8 @@ public enum Mixture {
       ModelConfig config = model.config().text();
       AttentionSpec attention =
           model.spec().blocks().stream()
-              .flatMap(block -> block.steps().stream())
-              .filter(Step.Attention.class::isInstance)
-              .map(step -> ((Step.Attention) step).spec())
+              .flatMap(block -> block.steps(Step.Attention.class))
+              .map(Step.Attention::spec)
               .findFirst()
               .orElseThrow();
       return new Traits(

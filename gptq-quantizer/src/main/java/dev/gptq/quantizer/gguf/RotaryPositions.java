@@ -150,9 +150,12 @@ final class RotaryPositions {
 
   /** The different rotations of a block. */
   ImmutableList<RopeSpec> ropes(int layer) {
-    return subject.spec().blocks().get(layer).steps().stream()
-        .filter(Step.Rope.class::isInstance)
-        .map(step -> ((Step.Rope) step).rope())
+    return subject
+        .spec()
+        .blocks()
+        .get(layer)
+        .steps(Step.Rope.class)
+        .map(Step.Rope::rope)
         .distinct()
         .collect(ImmutableList.toImmutableList());
   }

@@ -16,9 +16,7 @@ record Subject(DecoderSpec spec, ModelConfig config, GgufFamily family) {
   /** The first attention of the model. */
   Step.Attention attention() {
     return spec.blocks().stream()
-        .flatMap(block -> block.steps().stream())
-        .filter(Step.Attention.class::isInstance)
-        .map(Step.Attention.class::cast)
+        .flatMap(block -> block.steps(Step.Attention.class))
         .findFirst()
         .orElseThrow(() -> refused("no block has attention"));
   }

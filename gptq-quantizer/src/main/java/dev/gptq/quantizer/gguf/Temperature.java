@@ -11,11 +11,7 @@ final class Temperature {
 
   /** That of a model, the same in all layers that have it. */
   static Optional<Step.Temper> of(DecoderSpec spec) {
-    return spec.blocks().stream()
-        .flatMap(block -> block.steps().stream())
-        .filter(Step.Temper.class::isInstance)
-        .map(Step.Temper.class::cast)
-        .findFirst();
+    return spec.blocks().stream().flatMap(block -> block.steps(Step.Temper.class)).findFirst();
   }
 
   static void describe(Step.Temper temper, GgufMetadata metadata, String prefix) {
