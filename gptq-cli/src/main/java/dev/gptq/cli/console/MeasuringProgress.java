@@ -38,6 +38,11 @@ public final class MeasuringProgress implements MeasuringListener {
   }
 
   @Override
+  public void note(String line) {
+    console.milestone(line);
+  }
+
+  @Override
   public void measured(String title, double perplexity) {
     console.milestone(title + String.format(Locale.ROOT, ": perplexity %.3f", perplexity));
   }

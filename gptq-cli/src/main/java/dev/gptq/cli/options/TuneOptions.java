@@ -56,8 +56,8 @@ public final class TuneOptions {
       paramLabel = "N",
       description =
           "windows that the full-precision model writes itself, each from 16 tokens of the text on, to be"
-              + " tuned with beside the text; 0 for none (default: 512, and from 4 bits on a token for every"
-              + " 25 weights if that is more; no more than the text has too few for all steps, nor than"
+              + " tuned with beside the text; 0 for none (default: 512, or a token for every 25 weights if that"
+              + " is more; no more than the text has too few for all steps, nor than"
               + " a quarter of what these read)")
   private Integer written;
 

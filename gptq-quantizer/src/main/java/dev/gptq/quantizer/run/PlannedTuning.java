@@ -7,8 +7,8 @@ import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizedModule;
 import dev.gptq.quantizer.store.WorkFolder;
 import dev.gptq.quantizer.tune.ModelTuning;
-import dev.gptq.quantizer.tune.Tuner;
 import dev.gptq.quantizer.tune.Tuning;
+import dev.gptq.quantizer.tune.TuningNotes;
 import dev.gptq.quantizer.tune.TuningOutcome;
 import dev.gptq.quantizer.tune.TuningStates;
 import dev.gptq.quantizer.tune.TuningText;
@@ -31,7 +31,7 @@ public final class PlannedTuning {
     this.model = model;
     this.settings = settings;
     this.tuning = tuning;
-    this.text = ModelTuning.text(model.spec(), settings, tuning, text);
+    this.text = text.writtenFor(tuning, model.spec().linearWeights());
   }
 
   /**
@@ -128,44 +128,9 @@ public final class PlannedTuning {
                 },
                 work,
                 states,
-                heard(listener));
+                new TuningNotes(listener::note, look -> listener.tuning(tuning.steps(), look)));
     listener.note(sentence(outcome));
     return outcome;
-  }
-
-  private Tuner.Listener heard(QuantizationListener listener) {
-    return new Tuner.Listener() {
-      @Override
-      public void look(TuningOutcome.Look look) {
-        listener.tuning(tuning.steps(), look);
-      }
-
-      @Override
-      public void tried(double rate, int steps, double heldOut) {
-        listener.note(
-            String.format(
-                Locale.ROOT,
-                "tried to tune at rate %s: KL on held-out text %.4g after %d steps",
-                rate,
-                heldOut,
-                steps));
-      }
-
-      @Override
-      public void wrote(int windows, double seconds) {
-        listener.note(
-            String.format(
-                Locale.ROOT,
-                "the model wrote %d windows to be tuned with in %.1f s",
-                windows,
-                seconds));
-      }
-
-      @Override
-      public void goesOn(int steps) {
-        listener.note("going on after %d steps of tuning".formatted(steps));
-      }
-    };
   }
 
   /** What came of tuning, for people. */

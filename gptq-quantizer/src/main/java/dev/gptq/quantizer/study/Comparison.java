@@ -18,6 +18,7 @@ import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.pipeline.Target;
 import dev.gptq.quantizer.tune.ModelTuning;
 import dev.gptq.quantizer.tune.Tuning;
+import dev.gptq.quantizer.tune.TuningNotes;
 import dev.gptq.quantizer.tune.TuningStates;
 import dev.gptq.quantizer.tune.TuningText;
 import java.util.ArrayList;
@@ -173,14 +174,15 @@ public final class Comparison {
                   model.spec(),
                   settings,
                   how.tuning(),
-                  ModelTuning.text(model.spec(), settings, how.tuning(), how.text()))
+                  how.text().writtenFor(how.tuning(), model.spec().linearWeights()))
               .run(
                   backend,
                   model.weights(backend),
                   store::modules,
                   store,
                   TuningStates.NONE,
-                  look -> listener.tuning(how.tuning().steps(), look)));
+                  new TuningNotes(
+                      listener::note, look -> listener.tuning(how.tuning().steps(), look))));
     }
     return store.packed();
   }

@@ -18,6 +18,9 @@ public interface MeasuringListener {
   /** A tuning in at most so many steps has looked at the held-out text. */
   default void tuning(int steps, TuningOutcome.Look look) {}
 
+  /** What a tuning does beside its steps, for people. */
+  default void note(String line) {}
+
   /** A result. */
   void measured(String title, double perplexity);
 

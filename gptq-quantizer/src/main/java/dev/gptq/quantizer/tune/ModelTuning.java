@@ -34,19 +34,6 @@ public final class ModelTuning {
     this.text = text;
   }
 
-  /** A text with as many windows of the model's own as such a tuning asks for. */
-  public static TuningText text(
-      DecoderSpec spec, QuantizationSettings settings, Tuning tuning, TuningText text) {
-    int bits =
-        spec.blocks().stream()
-            .flatMap(block -> block.linears().map(block::nameOf))
-            .filter(settings.selection())
-            .mapToInt(name -> settings.optionsOf(name).grid().bits())
-            .min()
-            .orElse(0);
-    return text.writtenFor(tuning, bits, spec.linearWeights());
-  }
-
   /** Why a model cannot be tuned that is quantized with these settings, for people. */
   public static Optional<String> refusal(DecoderSpec spec, QuantizationSettings settings) {
     if (!settings.needsText()) {

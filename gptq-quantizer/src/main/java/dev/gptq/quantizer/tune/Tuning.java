@@ -14,7 +14,7 @@ import java.util.OptionalInt;
  * @param momentum the share of the gradients before in what a step goes by, less than 1. If empty,
  *     {@link #momentum(TuningText)}
  * @param written windows that the model writes itself to be tuned with. If empty, {@link
- *     ModelTuning#text}
+ *     TuningText#writtenFor}
  */
 public record Tuning(int steps, OptionalDouble rate, OptionalDouble momentum, OptionalInt written) {
   /** Steps of {@code --quality max}. */
@@ -86,11 +86,13 @@ public record Tuning(int steps, OptionalDouble rate, OptionalDouble momentum, Op
    * The momentum for a text: the one that was given, or {@value #USUAL_MOMENTUM} where the text is
    * read fewer than {@value #MANY_READINGS} times. A gradient of few windows is mostly noise, and
    * so is its sign; a mean of several finds what the text has to teach sooner, and a text that is
-   * read again and again is learnt by heart sooner, too.
+   * read again and again is learnt by heart sooner, too. What the model writes does not count: of
+   * two bits a code, tuned with a momentum and mostly with that, some draws become worse for other
+   * text.
    */
   public double momentum(TuningText text) {
-    return momentum.orElse(
-        (double) steps * WINDOWS < (double) MANY_READINGS * text.read() ? USUAL_MOMENTUM : 0);
+    double readings = (double) steps * WINDOWS / text.training().size();
+    return momentum.orElse(readings < MANY_READINGS ? USUAL_MOMENTUM : 0);
   }
 
   /** What a rate is tried with: a short tuning, whose rate falls to 0 as well. */

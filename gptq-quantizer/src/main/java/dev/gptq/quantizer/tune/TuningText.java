@@ -19,11 +19,6 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
 
   private static final int WEIGHTS_OF_TOKEN = 25;
 
-  /**
-   * With fewer, a model that is tuned mostly with its own text at times becomes worse for other.
-   */
-  private static final int MANY_WRITTEN_BITS = 4;
-
   private static final int LEAST_WRITTEN = 512;
 
   /** The model writes one in so many of the windows that all steps read, at most. */
@@ -51,19 +46,15 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
 
   /**
    * The same with as many windows of the model's own as a tuning asks for. Where it does not say:
-   * {@value #LEAST_WRITTEN}, and from {@value #MANY_WRITTEN_BITS} bits on, if that is more, a token
-   * for every {@value #WEIGHTS_OF_TOKEN} weights; but no more than would be read again, nor than a
-   * part of what all steps read, so that writing takes little of the time.
+   * {@value #LEAST_WRITTEN}, or a token for every {@value #WEIGHTS_OF_TOKEN} weights if that is
+   * more; but no more than would be read again, nor than a part of what all steps read, so that
+   * writing takes little of the time.
    *
-   * @param bits the fewest of a code
    * @param weights of the model's linear layers
    */
-  TuningText writtenFor(Tuning tuning, int bits, long weights) {
+  public TuningText writtenFor(Tuning tuning, long weights) {
     long read = (long) tuning.steps() * Tuning.WINDOWS;
-    long wanted =
-        bits < MANY_WRITTEN_BITS
-            ? LEAST_WRITTEN
-            : Math.max(LEAST_WRITTEN, weights / WEIGHTS_OF_TOKEN / length());
+    long wanted = Math.max(LEAST_WRITTEN, weights / WEIGHTS_OF_TOKEN / length());
     long most = Math.clamp(read - training.size(), 0, read / WRITTEN_SHARE);
     int usual = Math.toIntExact(Math.min(wanted, most));
     return new TuningText(training, heldOut, tuning.written().orElse(usual));
@@ -74,11 +65,6 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
     long training = (long) tuning.steps() * Tuning.WINDOWS;
     long heldOut = Math.min(MOST_HELD_OUT, training / (SHARE - 1) + 1);
     return (int) Math.min(Integer.MAX_VALUE, training + heldOut);
-  }
-
-  /** Windows that are read before one is read again. */
-  long read() {
-    return (long) training.size() + written;
   }
 
   /** Tokens of all windows but those that the model writes. */

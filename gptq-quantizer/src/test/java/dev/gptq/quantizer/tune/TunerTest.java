@@ -316,7 +316,7 @@ final class TunerTest {
     TuningOutcome with =
         tune(
             how,
-            text.writtenFor(how.withWritten(5), 2, 0),
+            text.writtenFor(how.withWritten(5), 0),
             new Tuner.Listener() {
               @Override
               public void look(TuningOutcome.Look look) {}
@@ -338,7 +338,7 @@ final class TunerTest {
   @Test
   void aRehearsalTakesAsMuchMemoryAsTuning() throws IOException {
     quantizeSmall(GRID);
-    TuningText text = TuningText.of(windows).writtenFor(Tuning.of(8), 2, 0);
+    TuningText text = TuningText.of(windows).writtenFor(Tuning.of(8), 0);
     long foreseen = tuning(Tuning.of(1), text).bytes(backend, model::weights);
     try (Backend fresh = Backends.open(Backends.AUTO, BackendOptions.defaults(), refused -> {})) {
       tuning(Tuning.of(1), text)

@@ -103,25 +103,24 @@ final class TuningTest {
   /** Of 27 windows of one token; three steps read none of them twice. */
   @Test
   void theModelWritesATokenForEvery25WeightsAndLittleOfWhatIsRead() {
-    assertThat(text(30).writtenFor(Tuning.of(3), 4, 0).written()).isZero();
-    assertThat(text(30).writtenFor(Tuning.of(4), 4, 0).written()).as("32 - 27").isEqualTo(5);
-    assertThat(text(30).writtenFor(Tuning.of(100), 4, 0).written()).as("800 / 4").isEqualTo(200);
-    assertThat(text(30).writtenFor(Tuning.of(1000), 4, 0).written()).isEqualTo(512);
-    assertThat(text(30).writtenFor(Tuning.of(1000), 4, 25_000).written()).isEqualTo(1000);
-    assertThat(text(30).writtenFor(Tuning.of(1000), 3, 25_000).written()).isEqualTo(512);
-    assertThat(text(30).writtenFor(Tuning.of(1000), 4, 1_000_000).written()).isEqualTo(2000);
-    assertThat(text(30).writtenFor(Tuning.of(3).withWritten(7), 4, 0).written()).isEqualTo(7);
-    assertThat(text(30).writtenFor(Tuning.of(1000).withWritten(0), 4, 0).written()).isZero();
+    assertThat(text(30).writtenFor(Tuning.of(3), 0).written()).isZero();
+    assertThat(text(30).writtenFor(Tuning.of(4), 0).written()).as("32 - 27").isEqualTo(5);
+    assertThat(text(30).writtenFor(Tuning.of(100), 0).written()).as("800 / 4").isEqualTo(200);
+    assertThat(text(30).writtenFor(Tuning.of(1000), 0).written()).isEqualTo(512);
+    assertThat(text(30).writtenFor(Tuning.of(1000), 25_000).written()).isEqualTo(1000);
+    assertThat(text(30).writtenFor(Tuning.of(1000), 1_000_000).written()).isEqualTo(2000);
+    assertThat(text(30).writtenFor(Tuning.of(3).withWritten(7), 0).written()).isEqualTo(7);
+    assertThat(text(30).writtenFor(Tuning.of(1000).withWritten(0), 0).written()).isZero();
     assertThatThrownBy(() -> Tuning.of(3).withWritten(-1)).hasMessageContaining("not -1");
   }
 
-  /** Eight windows a step: four readings of a hundred windows and two hundred take 150 steps. */
+  /** Eight windows a step: four readings of a hundred windows take 50 steps. */
   @Test
   void gradientsAreAveragedWhereTheTextIsReadAFewTimesOnly() {
     ImmutableList<int[]> windows = ImmutableList.copyOf(Collections.nCopies(100, new int[4]));
     TuningText text = new TuningText(windows, windows, 200);
-    assertThat(Tuning.of(149).momentum(text)).isEqualTo(0.9);
-    assertThat(Tuning.of(150).momentum(text)).isZero();
+    assertThat(Tuning.of(49).momentum(text)).isEqualTo(0.9);
+    assertThat(Tuning.of(50).momentum(text)).isZero();
     Tuning given =
         new Tuning(9, OptionalDouble.empty(), OptionalDouble.of(0.5), OptionalInt.empty());
     assertThat(given.momentum(text)).isEqualTo(0.5);
