@@ -83,6 +83,19 @@ YARN = dict(
     sliding_attention=dict(rope_type="default", rope_theta=5e5),
 )
 
+# What sees is of no interest, and small.
+SIGHT = dict(
+    depth=1, hidden_size=32, embed_dim=32, num_heads=2, intermediate_size=32, out_hidden_size=256, patch_size=4, num_position_embeddings=4
+)
+
+
+def seeing(kind, deep=(), **more):
+    """A model that sees, whose text model has the common shape."""
+    rope = dict(rope_type="default", rope_theta=1e4, mrope_section=[6, 5, 5])
+    text = {**COMMON, "rope_parameters": rope, **more}
+    return dict(kind=kind, text_config=text, vision_config={**SIGHT, "deepstack_visual_indexes": list(deep)})
+
+
 # Of what all have in common, ... leaves something out.
 FAMILIES = {
     "llama": dict(kind="LlamaConfig"),
@@ -313,6 +326,10 @@ FAMILIES = {
         rope_parameters=LATENT_YARN,
         **{**LATENT, "n_routed_experts": 16, "n_group": 4, "topk_group": 2},
     ),
+    "qwen2-vl": seeing("Qwen2VLConfig"),
+    "qwen2.5-vl": seeing("Qwen2_5_VLConfig"),
+    "qwen3-vl": seeing("Qwen3VLConfig", deep=[0]),
+    "qwen3-vl-moe": seeing("Qwen3VLMoeConfig", deep=[0], num_experts=4, **{**EXPERTS, "moe_intermediate_size": 512, "num_experts_per_tok": 4}),
     "lfm2": dict(kind="Lfm2Config", layer_types=["conv", "full_attention"]),
     "lfm2-moe": dict(
         kind="Lfm2MoeConfig", tie_word_embeddings=True, layer_types=["conv", "full_attention"], num_experts=4, num_dense_layers=1, **EXPERTS
@@ -344,6 +361,10 @@ GGUF_ONLY = [
     "afmoe",
     "lfm2",
     "lfm2-moe",
+    "qwen2-vl",
+    "qwen2.5-vl",
+    "qwen3-vl",
+    "qwen3-vl-moe",
     "stablelm-heads",
     "phi3-longrope",
     "apertus",
@@ -387,8 +408,11 @@ def main():
         torch.manual_seed(0)
         more = dict(more)
         kind = getattr(transformers, more.pop("kind"))
-        config = kind(**{key: value for key, value in {**COMMON, **more}.items() if value is not ...})
-        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        sees = "vision_config" in more
+        settings = more if sees else {**COMMON, **more}
+        config = kind(**{key: value for key, value in settings.items() if value is not ...})
+        auto = transformers.AutoModelForImageTextToText if sees else transformers.AutoModelForCausalLM
+        model = auto.from_config(config, dtype=torch.float32)
         spread(model)
         model.to(torch.bfloat16).save_pretrained(os.path.join(folder, name))
         for file in ("tokenizer.json", "tokenizer_config.json"):

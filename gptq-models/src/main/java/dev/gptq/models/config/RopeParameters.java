@@ -86,7 +86,7 @@ public record RopeParameters(
     OptionalInt original = rope.optionalInt("original_max_position_embeddings");
     return new RopeParameters(
         theta(config, rope),
-        type.equals("su") ? "longrope" : type,
+        type(type, rope),
         rope.doubleValue("factor", 1),
         rope.doubleValue("low_freq_factor", 1),
         rope.doubleValue("high_freq_factor", 4),
@@ -102,6 +102,15 @@ public record RopeParameters(
         rope.doubleValue("mscale", 0),
         rope.doubleValue("mscale_all_dim", 0),
         rope.optionalDouble("alpha"));
+  }
+
+  /** Positions of three parts are those of one in texts, where all parts are the same. */
+  private static String type(String said, JsonConfig rope) {
+    return switch (said) {
+      case "su" -> "longrope";
+      case "mrope" -> rope.has("mrope_section") ? "default" : said;
+      default -> said;
+    };
   }
 
   private static double theta(JsonConfig config, JsonConfig rope) {

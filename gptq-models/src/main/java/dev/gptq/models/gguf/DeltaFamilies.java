@@ -67,6 +67,7 @@ final class DeltaFamilies {
             "ssm_beta",
             "linear_attn.in_proj_a",
             "ssm_alpha")
-        .trait(Trait.TILED_VALUES);
+        .trait(Trait.TILED_VALUES)
+        .trait(Trait.SECTIONED);
   }
 }

@@ -232,6 +232,9 @@ final class GgufConfig {
       rope.put("partial_rotary_factor", (double) rotated / head);
     }
     scaling(rope);
+    if (family.has(GgufFamily.Trait.SECTIONED)) {
+      sections(rope);
+    }
     if (family.has(GgufFamily.Trait.TEMPERED)) {
       real("attention.temperature_scale")
           .filter(scale -> scale != 0)
@@ -248,6 +251,16 @@ final class GgufConfig {
     } else {
       json.set(ROTARY, rope);
     }
+  }
+
+  /** Frequencies of each part of a position; files have four parts, of which the last is unused. */
+  private void sections(ObjectNode rope) {
+    values
+        .numbers(family.architecture() + ".rope.dimension_sections")
+        .ifPresent(parts -> {
+          ArrayNode sections = rope.putArray("mrope_section");
+          parts.stream().limit(3).forEach(part -> sections.add(part.intValue()));
+        });
   }
 
   private int headDim() {

@@ -91,6 +91,7 @@ public final class GgufFamilies {
               MambaFamilies.ALL,
               DeltaFamilies.ALL,
               GemmaFamilies.ALL,
+              VisionFamilies.ALL,
               HybridFamilies.ALL)
           .flatMap(ImmutableList::stream)
           .collect(ImmutableList.toImmutableList());

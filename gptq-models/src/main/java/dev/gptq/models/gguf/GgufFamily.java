@@ -119,7 +119,9 @@ public record GgufFamily(
     /** Rotated layers see chunks of 8192 positions, and queries of the others grow with theirs. */
     CHUNKED,
     /** Heads of layers with a window have another size, and layers may share keys: Gemma 4. */
-    TWO_HEAD_SIZES
+    TWO_HEAD_SIZES,
+    /** Positions have several parts, which are the same in texts; a file says of which channels. */
+    SECTIONED
   }
 
   /** Kinds of settings. */
@@ -172,6 +174,11 @@ public record GgufFamily(
   private static final ImmutableBiMap<String, String> ENDS =
       ImmutableBiMap.of(
           "model.embed_tokens", "token_embd", "model.norm", "output_norm", "lm_head", "output");
+
+  /**
+   * The key of how many blocks are given what was seen, by which a file's input is so much wider.
+   */
+  public static final String DEEP = "n_deepstack_layers";
 
   /** What begins the name of a block in a file. */
   public static final String BLOCKS = "blk.";

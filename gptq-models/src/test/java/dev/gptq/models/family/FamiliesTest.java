@@ -7,6 +7,7 @@ import com.google.common.primitives.Longs;
 import dev.gptq.backend.AttentionSpec;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.SharedFiles;
+import dev.gptq.formats.json.JsonConfig;
 import dev.gptq.formats.safetensors.Checkpoint;
 import dev.gptq.formats.safetensors.CheckpointWriter;
 import dev.gptq.formats.safetensors.StoredTensor;
@@ -158,6 +159,16 @@ class FamiliesTest {
     Files.copy(current.resolve("config.v4.json"), folder.resolve(ModelConfig.FILE));
     assertThat(Families.describe(ModelConfig.read(folder)))
         .isEqualTo(Families.describe(ModelConfig.read(current)));
+  }
+
+  /** As configurations of Qwen2-VL were published. */
+  @Test
+  void positionsOfThreePartsAreThoseOfOneInTexts() {
+    ObjectNode json = TinyConfigs.json("qwen2-vl");
+    ModelConfig plain = ModelConfig.of(JsonConfig.of(Path.of(ModelConfig.FILE), json.deepCopy()));
+    json.putObject("rope_scaling").put("type", "mrope").putArray("mrope_section").add(2).add(1);
+    ModelConfig parts = ModelConfig.of(JsonConfig.of(Path.of(ModelConfig.FILE), json));
+    assertThat(Families.describe(parts)).isEqualTo(Families.describe(plain));
   }
 
   @ParameterizedTest

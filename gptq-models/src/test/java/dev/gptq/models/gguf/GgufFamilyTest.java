@@ -125,6 +125,20 @@ class GgufFamilyTest {
     assertThat(olmo.at("/rope_parameters/sliding_attention/rope_theta").asDouble()).isEqualTo(500);
   }
 
+  /** Files of the text models of those that see say what is of use with the other half only. */
+  @Test
+  void partsOfPositionsAreKept() throws IOException {
+    GgufMetadata sections = new GgufMetadata();
+    sections.putInts("qwen3vl.rope.dimension_sections", ImmutableList.of(3, 2, 3, 0));
+    JsonNode qwen = read("qwen3vl", sections, Map.of("n_deepstack_layers", 2));
+    assertThat(qwen.path("model_type").asString()).isEqualTo("qwen3_vl_text");
+    assertThat(qwen.at("/rope_parameters/mrope_section").values().stream().map(JsonNode::asInt))
+        .containsExactly(3, 2, 3);
+    assertThat(qwen.at("/rope_parameters/rope_type").asString()).isEqualTo("default");
+    assertThat(qwen.path("n_deepstack_layers").asInt()).isEqualTo(2);
+    assertThat(read("qwen2vl", Map.of()).path("model_type").asString()).isEqualTo("qwen2_vl_text");
+  }
+
   /** By what queries grow, and the factor on cosine and sine that llama.cpp makes of one number. */
   @Test
   void queriesThatGrowAreReadWithTheScaleOfYarn() throws IOException {
@@ -148,11 +162,16 @@ class GgufFamilyTest {
   private JsonNode read(String architecture, String scaling, Map<String, Integer> more)
       throws IOException {
     GgufMetadata metadata = new GgufMetadata();
+    metadata.put(architecture + ".rope.scaling.type", scaling);
+    return read(architecture, metadata, more);
+  }
+
+  private JsonNode read(String architecture, GgufMetadata metadata, Map<String, Integer> more)
+      throws IOException {
     metadata.put("general.architecture", architecture);
     metadata.put(architecture + ".block_count", 4);
     metadata.put(architecture + ".embedding_length", 64);
     metadata.put(architecture + ".attention.head_count", 4);
-    metadata.put(architecture + ".rope.scaling.type", scaling);
     more.forEach((key, value) -> metadata.put(architecture + "." + key, value.intValue()));
     GgufTensor embedding =
         new GgufTensor(

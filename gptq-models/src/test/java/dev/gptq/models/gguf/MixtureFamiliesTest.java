@@ -43,6 +43,7 @@ class MixtureFamiliesTest {
     "minicpm3, minicpm3, self_attn.kv_b_proj.weight, attn_kv_b.weight, -1",
     "llama4-small, llama4, feed_forward.experts.1.up_proj.weight, ffn_up_exps.weight, 1",
     "gemma4-small, gemma4, layer_scalar, layer_output_scale.weight, -1",
+    "qwen3-vl-moe, qwen3vlmoe, mlp.experts.1.up_proj.weight, ffn_up_exps.weight, 1",
     "ministral3, mistral3, self_attn.q_proj.weight, attn_q.weight, -1",
     "lfm2-moe, lfm2moe, feed_forward.experts.0.w2.weight, ffn_down_exps.weight, 0",
   })

@@ -229,6 +229,7 @@ final class GgufModel {
       case Limits.LEADING_DENSE -> subject.leadingDense();
       case "full_attention_interval" -> kinds.interval().orElseThrow();
       case INNER -> inner(setting);
+      case GgufFamily.DEEP -> deepLayers();
       case "expert_count" -> config.anyInt(with(setting.names(), "num_local_experts"));
       case "rope.scaling.original_context_length" ->
           rotary.saidRope().originalMaxPosition().orElse(model.spec().context());
@@ -237,6 +238,15 @@ final class GgufModel {
               ? (Integer) setting.fallback().get()
               : config.anyInt(setting.names().toArray(String[]::new));
     };
+  }
+
+  /** Of the part that sees, or of a file that has only the other. */
+  private int deepLayers() {
+    return model
+        .config()
+        .section("vision_config")
+        .map(vision -> vision.intList("deepstack_visual_indexes").size())
+        .orElseGet(() -> config.intValue(GgufFamily.DEEP, 0));
   }
 
   private static String[] with(ImmutableList<String> names, String more) {

@@ -25,7 +25,7 @@ final class RotaryPositions {
 
   /** Adds the entries on them, whose keys begin with a prefix. */
   void describe(GgufMetadata metadata, String prefix) {
-    if (subject.has(Trait.TILED_VALUES)) {
+    if (subject.has(Trait.SECTIONED)) {
       metadata.putInts(prefix + "rope.dimension_sections", sections());
     }
     if (isYarn()) {
@@ -112,6 +112,9 @@ final class RotaryPositions {
       return;
     }
     RopeSpec rope = rope();
+    if (subject.has(Trait.SECTIONED) && saidSections().isEmpty()) {
+      throw subject.refused("mrope_section is absent");
+    }
     if (subject.has(Trait.ONE_BASE)) {
       checkLocalRope();
     }
@@ -208,16 +211,21 @@ final class RotaryPositions {
 
   /** Frequencies of time, height, width and nothing else, which are one in a text. */
   private ImmutableList<Integer> sections() {
-    ImmutableList<Integer> said =
-        subject
-            .config()
-            .section("rope_parameters")
-            .map(rope -> rope.intList("mrope_section"))
-            .filter(list -> !list.isEmpty())
-            .orElse(ImmutableList.of(11, 11, 10));
-    return Stream.concat(said.stream(), Stream.of(0, 0, 0, 0))
+    return Stream.concat(saidSections().stream(), Stream.of(0, 0, 0, 0))
         .limit(4)
         .collect(ImmutableList.toImmutableList());
+  }
+
+  /** Only Qwen 3.5 has usual ones. */
+  private ImmutableList<Integer> saidSections() {
+    ImmutableList<Integer> usual =
+        subject.has(Trait.TILED_VALUES) ? ImmutableList.of(11, 11, 10) : ImmutableList.of();
+    return Stream.of("rope_parameters", "rope_scaling")
+        .flatMap(name -> subject.config().section(name).stream())
+        .map(rope -> rope.intList("mrope_section"))
+        .filter(list -> !list.isEmpty())
+        .findFirst()
+        .orElse(usual);
   }
 
   private void describeYarn(GgufMetadata metadata, String prefix) {

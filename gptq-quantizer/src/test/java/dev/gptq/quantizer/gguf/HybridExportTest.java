@@ -21,7 +21,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** What is written of models with Mamba-2 or Gated DeltaNet, read again. */
+/** What is written of models with Mamba-2 or Gated DeltaNet, or that see, read again. */
 class HybridExportTest {
   private static final String TOKENIZER =
       """
@@ -74,6 +74,24 @@ class HybridExportTest {
     }
   }
 
+  /** The text model, with what llama.cpp asks for to add what is seen. */
+  @Test
+  void aModelThatSeesIsWrittenWithoutItsSight() throws IOException {
+    try (Model theirs = Model.open(checkpoint("qwen3-vl-moe", "", ""));
+        Model ours = Model.open(write(theirs))) {
+      assertThat(ours.config().modelType()).isEqualTo("qwen3_vl_moe_text");
+      assertThat(ours.config().find("n_deepstack_layers").orElseThrow().asInt()).isEqualTo(1);
+      assertThat(ours.config().section("rope_parameters").orElseThrow().intList("mrope_section"))
+          .containsExactly(4, 2, 2);
+      assertThat(ours.checkpoint().names())
+          .hasSameSizeAs(Parameters.of(theirs.spec()).tensors().keySet());
+      String expert = "layers.1.mlp.experts.3.up_proj.weight";
+      assertThat(floats(ours.checkpoint().require("model." + expert)))
+          .containsExactly(
+              floats(theirs.checkpoint().require("model.language_model." + expert)), within(1e-6f));
+    }
+  }
+
   /** Rows of the first projection have a factor for what they give. */
   @Test
   void factorsOfFalconAreInItsMatrices() throws IOException {
@@ -102,6 +120,7 @@ class HybridExportTest {
     "falcon-h1-small, '\"hidden_act\": \"silu\"', '\"hidden_act\": \"gelu\"', hidden_act",
     "falcon-h1-small, '\"time_step_limit\": [', '\"time_step_limit\": [0.5, 2.0], \"other\": [', time_step_limit",
     "nemotron-h-small, '\"time_step_min\": 0.001', '\"time_step_min\": 0.01', time_step_min",
+    "qwen3-vl-moe, '\"mrope_section\": [', '\"other\": [', mrope_section",
     "granite-hybrid-small, '\"mamba_conv_bias\": true', '\"mamba_conv_bias\": false', mamba_conv_bias",
   })
   void whatHasNoPlaceIsRefused(String name, String from, String to, String what)
