@@ -12,6 +12,7 @@ import dev.gptq.formats.gguf.GgufTensor;
 import dev.gptq.formats.gguf.GgufType;
 import dev.gptq.formats.gguf.GgufWriter;
 import dev.gptq.formats.packed.Elements;
+import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.Model;
 import dev.gptq.models.config.ModelConfig;
 import dev.gptq.models.tokenizer.Tokenizer;
@@ -19,7 +20,9 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -103,6 +106,58 @@ class GgufSourceTest {
         .isInstanceOf(BadInputException.class)
         .hasMessageContaining(file.toString())
         .hasMessageContaining(message);
+  }
+
+  /** llama.cpp takes the first half of an expert's rows for its gate. */
+  @Test
+  void mergedProjectionsOfExpertsAreTwo() throws IOException {
+    GgufMetadata metadata = new GgufMetadata();
+    metadata.put("general.architecture", "qwen3moe");
+    Map.of(
+            "block_count", 1,
+            "embedding_length", 2,
+            "attention.head_count", 1,
+            "attention.head_count_kv", 1,
+            "attention.key_length", 2,
+            "expert_count", 2,
+            "expert_used_count", 1,
+            "expert_feed_forward_length", 1)
+        .forEach((key, value) -> metadata.put("qwen3moe." + key, value.intValue()));
+    metadata.put("tokenizer.ggml.model", "gpt2");
+    metadata.put("tokenizer.ggml.pre", "gpt-2");
+    metadata.putTexts("tokenizer.ggml.tokens", List.of("a", "b", "ab"));
+    metadata.putInts("tokenizer.ggml.token_type", List.of(1, 1, 1));
+    metadata.putTexts("tokenizer.ggml.merges", List.of("a b"));
+    Path file = folder.resolve("m.gguf");
+    GgufWriter.write(
+        file,
+        metadata,
+        List.of(
+            counted("token_embd.weight", 3, 2), counted("blk.0.ffn_gate_up_exps.weight", 2, 2, 2)),
+        false);
+    try (GgufSource source = GgufSource.open(file)) {
+      String expert = "model.layers.0.mlp.experts.1.";
+      assertThat(row(source, expert + "gate_proj.weight")).containsExactly(4, 5);
+      assertThat(row(source, expert + "up_proj.weight")).containsExactly(6, 7);
+      assertThat(row(source, "model.layers.0.mlp.experts.0.up_proj.weight")).containsExactly(2, 3);
+    }
+  }
+
+  private static GgufTensor counted(String name, long... shape) {
+    float[] numbers = new float[(int) LongStream.of(shape).reduce(1, Math::multiplyExact)];
+    IntStream.range(0, numbers.length).forEach(i -> numbers[i] = i);
+    return new GgufTensor(
+        name,
+        GgufType.F32,
+        LongStream.of(shape).boxed().collect(ImmutableList.toImmutableList()),
+        ImmutableList.of(() -> Elements.toSegment(numbers)));
+  }
+
+  private static float[] row(GgufSource source, String tensor) {
+    StoredTensor stored = source.checkpoint().require(tensor);
+    assertThat(stored.shape()).containsExactly(1L, 2L);
+    StoredTensor decoded = stored.once();
+    return new float[] {Elements.get(decoded, 0), Elements.get(decoded, 1)};
   }
 
   @Test
