@@ -1,18 +1,19 @@
 package dev.gptq.quantizer.observe;
 
 import com.google.common.collect.ImmutableList;
-import java.util.ArrayList;
-import java.util.Comparator;
+import java.util.Arrays;
 import java.util.List;
-import java.util.PriorityQueue;
 
 /**
- * Chooses a setting for every unit so that all fit into a number of bytes. Of each unit only the
- * settings on the lower convex hull of cost over bytes count; from the smallest ones on, the
- * upgrade that takes most off the cost for each byte is taken again and again. This is the greedy
- * solution of the multiple-choice knapsack, at most one step away from the best.
+ * Chooses a setting for every unit so that all fit into a number of bytes and cost as little as
+ * they can: the multiple-choice knapsack, solved unit by unit for every number of bytes (dynamic
+ * programming). Bytes are counted in steps of which what is to be spent has {@value #STEPS}, and
+ * each unit's rounded up; of fewer bytes than that the choice is the best there is. Upgrades by
+ * benefit for each byte, one after the other, leave up to 2.5 % of the cost at tens of units.
  */
 final class BitBudget {
+  private static final int STEPS = 1 << 16;
+
   private BitBudget() {}
 
   /**
@@ -21,15 +22,7 @@ final class BitBudget {
    * @param bytes of its tensors
    * @param cost what its errors cost
    */
-  record Rung(long bytes, double cost) {
-    /** What each byte more than the other's takes off the cost. */
-    private double benefit(Rung other) {
-      return (other.cost - cost) / (bytes - other.bytes);
-    }
-  }
-
-  /** A unit and the place on its hull that it could go on to. */
-  private record Upgrade(int unit, int next, double benefit) {}
+  record Rung(long bytes, double cost) {}
 
   /**
    * The choice, for each unit the index of a setting.
@@ -38,63 +31,53 @@ final class BitBudget {
    * @param bytes what they may take; if the first of all take more, they are what is chosen
    */
   static ImmutableList<Integer> choose(List<? extends List<Rung>> units, long bytes) {
-    List<List<Rung>> hulls = units.stream().map(BitBudget::hull).toList();
-    int[] at = new int[hulls.size()];
-    long left = bytes - units.stream().mapToLong(unit -> unit.getFirst().bytes()).sum();
-    PriorityQueue<Upgrade> upgrades =
-        new PriorityQueue<>(
-            Comparator.comparingDouble(Upgrade::benefit)
-                .reversed()
-                .thenComparingInt(Upgrade::unit));
-    for (int unit = 0; unit < at.length; unit++) {
-      offer(upgrades, hulls, unit, 1);
+    long least = units.stream().mapToLong(unit -> unit.getFirst().bytes()).sum();
+    long most = units.stream().mapToLong(unit -> unit.getLast().bytes()).sum();
+    // Twice of what can be spent, so that rounding up leaves nothing out where all of it may be.
+    long room = Math.clamp(bytes - least, 0, 2 * (most - least));
+    long step = Math.max(1, Math.ceilDiv(room, STEPS));
+    int steps = Math.toIntExact(room / step);
+    double[] costs = new double[steps + 1];
+    byte[][] chosen = new byte[units.size()][];
+    for (int unit = 0; unit < chosen.length; unit++) {
+      chosen[unit] = new byte[steps + 1];
+      costs = add(units.get(unit), step, costs, chosen[unit]);
     }
-    while (!upgrades.isEmpty()) {
-      Upgrade upgrade = upgrades.remove();
-      List<Rung> hull = hulls.get(upgrade.unit());
-      long cost = hull.get(upgrade.next()).bytes() - hull.get(upgrade.next() - 1).bytes();
-      // An upgrade that does not fit ends its unit: the upgrades after it are no use without it.
-      if (cost <= left) {
-        left -= cost;
-        at[upgrade.unit()] = upgrade.next();
-        offer(upgrades, hulls, upgrade.unit(), upgrade.next() + 1);
-      }
+    Integer[] indices = new Integer[chosen.length];
+    int left = steps;
+    for (int unit = chosen.length - 1; unit >= 0; unit--) {
+      indices[unit] = (int) chosen[unit][left];
+      left -= steps(units.get(unit), indices[unit], step);
     }
-    ImmutableList.Builder<Integer> chosen = ImmutableList.builder();
-    for (int unit = 0; unit < at.length; unit++) {
-      chosen.add(units.get(unit).indexOf(hulls.get(unit).get(at[unit])));
-    }
-    return chosen.build();
+    return ImmutableList.copyOf(indices);
   }
 
-  private static void offer(
-      PriorityQueue<Upgrade> upgrades, List<List<Rung>> hulls, int unit, int next) {
-    List<Rung> hull = hulls.get(unit);
-    if (next < hull.size()) {
-      upgrades.add(new Upgrade(unit, next, hull.get(next).benefit(hull.get(next - 1))));
+  /**
+   * The least costs with a unit more.
+   *
+   * @param before without it, for each number of steps that may be spent
+   * @param chosen out, the setting of the unit that is best with each number of steps
+   */
+  private static double[] add(List<Rung> unit, long step, double[] before, byte[] chosen) {
+    double[] costs = new double[before.length];
+    Arrays.fill(costs, Double.POSITIVE_INFINITY);
+    for (byte index = 0; index < unit.size(); index++) {
+      double own = unit.get(index).cost();
+      int taken = Math.min(before.length, steps(unit, index, step));
+      for (int spent = taken; spent < costs.length; spent++) {
+        double cost = before[spent - taken] + own;
+        if (cost < costs[spent]) {
+          costs[spent] = cost;
+          chosen[spent] = index;
+        }
+      }
     }
+    return costs;
   }
 
-  /** The first setting and those better than it on the lower convex hull of cost over bytes. */
-  private static List<Rung> hull(List<Rung> unit) {
-    Rung first = unit.getFirst();
-    List<Rung> hull = new ArrayList<>(List.of(first));
-    List<Rung> better =
-        unit.stream()
-            .skip(1)
-            .filter(rung -> rung.cost() < first.cost())
-            .sorted(Comparator.comparingLong(Rung::bytes))
-            .toList();
-    for (Rung rung : better) {
-      while (hull.size() > 1
-          && rung.benefit(hull.get(hull.size() - 2))
-              >= hull.getLast().benefit(hull.get(hull.size() - 2))) {
-        hull.removeLast();
-      }
-      if (rung.cost() < hull.getLast().cost()) {
-        hull.add(rung);
-      }
-    }
-    return hull;
+  /** What a setting takes beyond the first. */
+  private static int steps(List<Rung> unit, int index, long step) {
+    long more = unit.get(index).bytes() - unit.getFirst().bytes();
+    return (int) Math.min(Integer.MAX_VALUE, Math.ceilDiv(more, step));
   }
 }

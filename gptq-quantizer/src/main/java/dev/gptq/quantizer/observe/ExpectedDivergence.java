@@ -17,6 +17,7 @@ import dev.gptq.models.forward.WeightSource;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantize.Hessian;
 import dev.gptq.quantize.HessianFactor;
+import dev.gptq.quantize.OutputCurvature;
 import dev.gptq.quantize.QuantizedMatrix;
 import dev.gptq.quantize.RoundToNearest;
 import dev.gptq.quantizer.pipeline.Damping;
@@ -36,28 +37,34 @@ import java.util.function.Function;
  * By how much each unit of a model will make its predictions diverge with each setting that it
  * could get, without quantizing it. A backward pass of the full-precision model over some of the
  * text, with {@linkplain DrawnLabels labels} of its own, says of each group of layers what the mean
- * square {@code g_r²} of the gradient at output r is, and H, the mean of {@code x·xᵀ} over its
- * inputs. A change D of the weights makes predictions diverge by about {@code ½·tr(E[g·gᵀ]·D·H·Dᵀ)}
- * a token. Where rows know nothing of each other's errors, and later columns make up for those of
- * earlier ones as GPTQ lets them, that is with {@code V·Vᵀ = H + λI}
+ * square {@code g_r²} of the gradient at output r is, and H, the mean of {@code s·x·xᵀ} over its
+ * inputs, {@linkplain OutputCurvature#tokenWeights weighted} by how much the predictions depend on
+ * each token's outputs. A change D of the weights makes predictions diverge by about {@code
+ * ½·tr(E[g·gᵀ]·D·H·Dᵀ)} a token. Where rows know nothing of each other's errors, and later columns
+ * make up for those of earlier ones as GPTQ lets them, that is with {@code V·Vᵀ = H + λI}
  *
  * <pre>
  *   ½·Σ_r g_r² · Σ_j V_jj²·(w_rj − q(w_rj))²
  * </pre>
  *
  * <p>for the share of the tokens that the group sees, which is all but for experts, where q rounds
- * to nearest, by errors about as large as those of weights that were corrected before. All windows
- * go together, so that of each group the sums are complete when the pass comes to it, and one
- * group's are held at a time.
+ * to nearest, by errors about as large as those of weights that were corrected before; of each
+ * module it rounds a {@linkplain RowSample sample} of the rows. All windows go together, so that of
+ * each group the sums are complete when the pass comes to it, and one group's are held at a time.
+ *
+ * <p>This ranks layers and quantizes none, for which little text is enough.
  */
 public final class ExpectedDivergence {
   /** Tokens that are enough for any model, and for each of its widest inputs. */
-  private static final int LEAST_TOKENS = 8192;
+  private static final int LEAST_TOKENS = 2048;
 
-  private static final int TOKENS_PER_INPUT = 2;
+  private static final int TOKENS_PER_INPUT = 1;
 
   /** Beginnings of windows are taken: many places of the text say more than few long ones. */
-  private static final int MOST_LENGTH = 512;
+  private static final int MOST_LENGTH = 256;
+
+  /** Of a module, which stand for all. */
+  private static final int MOST_ROWS = 64;
 
   private final Backend backend;
   private final DecoderSpec spec;
@@ -184,14 +191,19 @@ public final class ExpectedDivergence {
       Unit unit, Step.Linears group, Tensor input, Tensor gradient, double share, double[] sums) {
     ImmutableList<Precision> precisions = precisions(unit);
     try (TensorScope local = backend.newScope()) {
-      Tensor costs = pivots(input, local);
+      Tensor costs = pivots(input, gradient, local);
       ImmutableMap<LinearSpec, float[]> squares = squares(group, gradient);
       for (LinearSpec module : unit.modules().filter(squares::containsKey).toList()) {
         try (TensorScope own = backend.newScope()) {
           Tensor w = own.columnMajor(DType.F32, module.outputs(), module.inputs());
           backend.linalg().convert(source.stored(unit.spec().nameOf(module), module, own), w);
+          RowSample sample = RowSample.of(squares.get(module), MOST_ROWS);
+          Tensor rows = own.columnMajor(DType.F32, sample.size(), module.inputs());
+          backend
+              .linalg()
+              .gatherColumns(w.transposed(), own.upload(sample.rows()), rows.transposed());
           for (int i = 0; i < sums.length; i++) {
-            sums[i] += share * cost(w, precisions.get(i), costs, squares.get(module));
+            sums[i] += share * cost(rows, precisions.get(i), costs, sample);
           }
         }
       }
@@ -209,13 +221,13 @@ public final class ExpectedDivergence {
   }
 
   /** What a squared error of each column costs, {@code V_jj²}, 1 × columns, a mean over tokens. */
-  private Tensor pivots(Tensor input, TensorScope scope) {
+  private Tensor pivots(Tensor input, Tensor gradient, TensorScope scope) {
     Hessian hessian;
     int columns = input.columns();
     float[] squares = new float[columns];
     try (TensorScope local = backend.newScope()) {
       hessian = new Hessian(backend, local, columns);
-      hessian.add(input);
+      hessian.add(weighed(input, gradient, local));
       GptqOptions options = Damping.of(settings.options(), hessian.tokens(), columns);
       HessianFactor factor = HessianFactor.of(backend, hessian, options, local);
       Tensor diagonal = local.rowMajor(DType.F32, 1, columns);
@@ -226,6 +238,24 @@ public final class ExpectedDivergence {
       }
     }
     return scope.upload(squares);
+  }
+
+  /** The tokens, each times the root of its weight. */
+  private Tensor weighed(Tensor input, Tensor gradient, TensorScope scope) {
+    int tokens = input.rows();
+    Tensor weighed = scope.zeros(input.type(), tokens, input.columns(), Layout.ROW_MAJOR);
+    try (TensorScope local = backend.newScope()) {
+      Tensor squares = local.zeros(DType.F32, 1, tokens, Layout.ROW_MAJOR);
+      backend.gradients().addRowSquares(gradient, squares);
+      float[] roots = OutputCurvature.tokenWeights(HostCopies.floats(squares));
+      int[] rows = new int[tokens];
+      for (int t = 0; t < tokens; t++) {
+        roots[t] = (float) Math.sqrt(roots[t]);
+        rows[t] = t;
+      }
+      backend.transformer().scatterAddRows(input, local.upload(rows), local.upload(roots), weighed);
+    }
+    return weighed;
   }
 
   /** The mean squares of the gradients of the outputs of each module. */
@@ -249,8 +279,8 @@ public final class ExpectedDivergence {
     }
   }
 
-  /** {@code Σ_r rows_r · Σ_j costs_j·(w_rj − q(w_rj))²}. */
-  private double cost(Tensor w, Precision precision, Tensor costs, float[] rows) {
+  /** {@code Σ_r sample_r · Σ_j costs_j·(w_rj − q(w_rj))²}. */
+  private double cost(Tensor w, Precision precision, Tensor costs, RowSample sample) {
     LinearAlgebra la = backend.linalg();
     GridSpec grid = settings.options().grid().withBits(precision.bits());
     try (TensorScope local = backend.newScope()) {
@@ -269,7 +299,7 @@ public final class ExpectedDivergence {
       float[] errors = HostCopies.floats(sums);
       double sum = 0;
       for (int r = 0; r < errors.length; r++) {
-        sum += (double) rows[r] * errors[r];
+        sum += sample.square(r) * errors[r];
       }
       return sum;
     }

@@ -1,6 +1,7 @@
 package dev.gptq.quantizer.observe;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.quantizer.observe.BitBudget.Rung;
@@ -54,17 +55,36 @@ final class BitBudgetTest {
   }
 
   @Test
-  void isWithinOneStepOfTheBestChoice() {
+  void isTheBestChoice() {
     SplittableRandom random = new SplittableRandom(7);
     for (int run = 0; run < 200; run++) {
       List<ImmutableList<Rung>> units = random(random);
       long budget = random.nextLong(5000, 10_000);
       List<Integer> chosen = BitBudget.choose(units, budget);
       assertThat(bytes(units, chosen)).isLessThanOrEqualTo(budget);
-      double largestStep =
-          units.stream().mapToDouble(unit -> unit.getFirst().cost()).max().orElseThrow();
-      double best = best(units, 0, budget);
-      assertThat(cost(units, chosen)).isBetween(best * (1 - 1e-12), best + largestStep);
+      assertThat(cost(units, chosen)).isEqualTo(best(units, 0, budget), within(1e-12));
+    }
+  }
+
+  /** More bytes than are counted one by one. */
+  @Test
+  void bytesOfLargeModelsAreKeptAndSpent() {
+    SplittableRandom random = new SplittableRandom(8);
+    for (int run = 0; run < 20; run++) {
+      List<ImmutableList<Rung>> units =
+          random(random).stream()
+              .map(unit ->
+                  unit.stream()
+                      .map(rung -> new Rung(1_000_003 * rung.bytes(), rung.cost()))
+                      .collect(ImmutableList.toImmutableList()))
+              .toList();
+      long budget = random.nextLong(5_000_000_000L, 10_000_000_000L);
+      List<Integer> chosen = BitBudget.choose(units, budget);
+      assertThat(bytes(units, chosen)).isLessThanOrEqualTo(budget);
+      assertThat(cost(units, chosen))
+          .isBetween(
+              best(units, 0, budget) * (1 - 1e-12),
+              best(units, 0, budget - budget / 5000) * (1 + 1e-12));
     }
   }
 
