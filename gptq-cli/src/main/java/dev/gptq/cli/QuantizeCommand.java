@@ -34,6 +34,7 @@ import dev.gptq.cli.report.RunReport;
 import dev.gptq.models.Model;
 import dev.gptq.models.evaluation.Loading;
 import dev.gptq.quantizer.pipeline.Forecast;
+import dev.gptq.quantizer.pipeline.HiddenStates;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.run.KeptStates;
@@ -187,6 +188,16 @@ final class QuantizeCommand implements Callable<Integer> {
               + " beside the finished blocks, so that going on does not compute those again (default:"
               + " auto, where the disk has room)")
   private KeptStates keptStates = KeptStates.AUTO;
+
+  @Option(
+      names = "--hidden-states",
+      paramLabel = "WHERE",
+      description =
+          "device, host or files: where the hidden states of the calibration text lie while no block"
+              + " works on them. In the machine's memory or in files beside the output they make the run"
+              + " slower and need little room on the device; the result is the same (default: device,"
+              + " else where there is room)")
+  private HiddenStates hiddenStates;
 
   @Option(
       names = "--dry-run",
@@ -353,6 +364,9 @@ final class QuantizeCommand implements Callable<Integer> {
     }
     if (widths.isFitting()) {
       quantization.fittingGroups();
+    }
+    if (hiddenStates != null) {
+      quantization.hiddenStates(hiddenStates);
     }
     if (expertTokens != null) {
       quantization.expertTokens(expertTokens);

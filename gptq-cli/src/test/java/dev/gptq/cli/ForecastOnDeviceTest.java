@@ -20,6 +20,7 @@ import dev.gptq.models.text.TokenWindows;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.Activations;
 import dev.gptq.quantizer.pipeline.Forecast;
+import dev.gptq.quantizer.pipeline.HiddenStates;
 import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.MemoryStore;
 import dev.gptq.quantizer.pipeline.Quality;
@@ -69,7 +70,14 @@ final class ForecastOnDeviceTest {
           new SplittableRandom(3).ints(2L * WINDOW, 0, model.spec().vocabulary()).toArray();
       ImmutableList<int[]> windows = TokenWindows.consecutive(stream, WINDOW, OptionalInt.empty());
       long estimate =
-          Forecast.of(backend, model.spec(), model::weights, settings, windows, Activations.KEPT)
+          Forecast.of(
+                  backend,
+                  model.spec(),
+                  model::weights,
+                  settings,
+                  windows,
+                  Activations.KEPT,
+                  HiddenStates.DEVICE)
               .memory()
               .tensors();
       assertThat(backend.memory().peak()).as("a rehearsal takes nothing").isZero();

@@ -59,7 +59,7 @@ public final class PlanReport {
             "Java heap: about %d MiB of %d MiB",
             plan.heap() >> 20,
             Runtime.getRuntime().maxMemory() >> 20));
-    lines.addAll(plan.disk().lines(plan.wouldKeep()));
+    lines.addAll(plan.disk(forecast).lines(plan.wouldKeep(forecast)));
     lines.add(
         "time on %s: %s; reading and writing files come on top"
             .formatted(backend.info().device(), time(backend, forecast.work())));

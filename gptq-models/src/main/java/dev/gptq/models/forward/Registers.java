@@ -1,6 +1,8 @@
 package dev.gptq.models.forward;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.Maps;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.family.Step;
 import dev.gptq.tensor.Tensor;
@@ -11,6 +13,7 @@ import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
+import java.util.function.Function;
 
 /**
  * The named activations of one batch, each in a scope of its own so that it can go by itself. Views
@@ -62,6 +65,12 @@ public final class Registers implements AutoCloseable {
     Tensor tensor = scope.rowMajor(backend.activationType(), rows, columns);
     fill.accept(tensor);
     put(name, new Held(new Memory(scope, 1), tensor));
+  }
+
+  /** Defines an activation as the tensor that is made in a scope which goes with it. */
+  public void define(String name, Function<TensorScope, Tensor> made) {
+    TensorScope scope = parent.child();
+    put(name, new Held(new Memory(scope, 1), made.apply(scope)));
   }
 
   /** Defines activations that are computed as one, as its columns. */
@@ -117,6 +126,11 @@ public final class Registers implements AutoCloseable {
   /** The activation of that name. */
   public Tensor get(String name) {
     return find(name).tensor();
+  }
+
+  /** All activations that have rows. */
+  public ImmutableMap<String, Tensor> tensors() {
+    return ImmutableMap.copyOf(Maps.transformValues(held, Held::tensor));
   }
 
   private Held find(String name) {

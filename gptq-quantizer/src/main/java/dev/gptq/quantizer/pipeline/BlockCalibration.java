@@ -1,20 +1,18 @@
 package dev.gptq.quantizer.pipeline;
 
-import dev.gptq.backend.Backend;
 import dev.gptq.backend.DeviceGroup;
 import dev.gptq.models.family.Step;
-import dev.gptq.models.forward.Registers;
-import dev.gptq.tensor.Tensor;
-import dev.gptq.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.atomic.LongAdder;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
 
 /**
  * Takes the calibration batches through one block and gathers the statistics of every group of
@@ -28,33 +26,46 @@ import java.util.stream.Stream;
 final class BlockCalibration {
   private final DeviceGroup devices;
   private final List<BlockShare> shares;
-  private final int batches;
+  private final List<List<int[]>> windows;
+  private final int hidden;
   private final Target.Kind target;
   private final Activations activations;
+  private final boolean elsewhere;
   private final Function<Step.Linears, Optional<GroupCurvature>> curvature;
   private final List<Step> steps;
+
+  /** Tokens of experts, where batches that wait do not know them. */
+  private final Map<Step.Gather, Long> counted = new HashMap<>();
+
+  /** The step that batches have come to; those whose states lie elsewhere stay at the beginning. */
   private int reached;
 
   /**
    * A calibration.
    *
    * @param shares of the devices
-   * @param batches number of batches of all devices
+   * @param windows calibration windows, batch by batch
+   * @param hidden columns of the residual stream
+   * @param states where the hidden states of the batches lie
    * @param curvature what the loss of the whole model says about groups, if gradients were taken
    */
   BlockCalibration(
       DeviceGroup devices,
       List<BlockShare> shares,
-      int batches,
+      List<List<int[]>> windows,
+      int hidden,
       Target.Kind target,
       Activations activations,
+      HiddenStates states,
       Function<Step.Linears, Optional<GroupCurvature>> curvature) {
     this.devices = devices;
     this.shares = shares;
-    this.batches = batches;
+    this.windows = windows;
     this.target = target;
     this.activations = activations;
+    this.elsewhere = states != HiddenStates.DEVICE;
     this.curvature = curvature;
+    this.hidden = hidden;
     this.steps = shares.getFirst().block().spec().steps();
   }
 
@@ -89,7 +100,10 @@ final class BlockCalibration {
         quantize.accept(calibrate(approaches, local));
       }
     }
-    run((share, batch) -> {
+    if (elsewhere) {
+      return;
+    }
+    advance((share, batch) -> {
       for (int s = 0; s < at.length; s++) {
         share.run(batch, at[s], wave.get(s).to());
       }
@@ -100,15 +114,14 @@ final class BlockCalibration {
   /** Whether copies go ahead to a group, since the inputs of all tokens would take much room. */
   private boolean goesAhead(Stretch stretch, int index) {
     int inputs = ((Step.Linears) steps.get(index)).modules().getFirst().inputs();
-    return activations == Activations.COMPUTED_AGAIN
-        && !stretch.isExpert()
-        && all().anyMatch(batch -> inputs > batch.registers().get(Step.RESIDUAL).columns());
+    return elsewhere
+        || (activations == Activations.COMPUTED_AGAIN && !stretch.isExpert() && inputs > hidden);
   }
 
   /** Takes the batches to groups and adds what they bring there. */
   private List<CalibratedGroup> calibrate(List<Approach> approaches, DeviceScopes scopes) {
     List<Integer> groups = approaches.stream().map(Approach::group).toList();
-    if (batches == 0) {
+    if (windows.isEmpty()) {
       return calibrated(
           groups, groups.stream().map(g -> Optional.<InputStatistics>empty()).toList());
     }
@@ -118,8 +131,12 @@ final class BlockCalibration {
             groups,
             scopes,
             (share, batch, sums) -> {
-              for (int i = 0; i < groups.size(); i++) {
-                approach(share, batch, approaches.get(i), sums.get(i));
+              if (elsewhere) {
+                batch.ahead(copy -> approach(share, copy, approaches, sums));
+              } else {
+                for (int i = 0; i < groups.size(); i++) {
+                  approach(share, batch, approaches.get(i), sums.get(i));
+                }
               }
             }));
   }
@@ -135,7 +152,7 @@ final class BlockCalibration {
               group,
               dealing.home(i),
               statistics.get(i),
-              batches == 0 ? Optional.empty() : curvature.apply(group));
+              windows.isEmpty() ? Optional.empty() : curvature.apply(group));
         })
         .toList();
   }
@@ -143,19 +160,19 @@ final class BlockCalibration {
   /** What a batch adds to the sums of groups. */
   @FunctionalInterface
   private interface Adding {
-    void add(BlockShare share, CalibrationBatch batch, List<InputStatistics> sums);
+    void add(BlockShare share, WaitingBatch batch, List<InputStatistics> sums);
   }
 
   private List<Optional<InputStatistics>> sums(
       List<Integer> groups, DeviceScopes scopes, Adding adding) {
     return new DealtSums(devices, scopes, groups.size())
         .of(
-            Dealing.lanes(batches),
+            Dealing.lanes(windows.size()),
             (group, backend, scope) ->
                 InputStatistics.of(backend, steps, groups.get(group), target, scope),
             (device, lane, sums) -> {
               BlockShare share = shares.get(device);
-              for (CalibrationBatch batch : share.batches()) {
+              for (WaitingBatch batch : share.batches()) {
                 if (Dealing.laneOf(batch.number()) == lane) {
                   adding.add(share, batch, sums);
                 }
@@ -165,16 +182,26 @@ final class BlockCalibration {
 
   /** Takes a batch, or a copy of it, to a group and adds what it brings there. */
   private void approach(
-      BlockShare share, CalibrationBatch batch, Approach approach, InputStatistics sums) {
-    if (!approach.ahead()) {
-      share.run(batch, approach.from(), approach.group());
-      add(share, batch, approach.group(), sums);
-      return;
+      BlockShare share, WaitingBatch batch, Approach approach, InputStatistics sums) {
+    Consumer<CalibrationBatch> way =
+        there -> {
+          share.run(there, approach.from(), approach.group());
+          add(share, there, approach.group(), sums);
+        };
+    if (approach.ahead()) {
+      batch.ahead(way);
+    } else {
+      batch.advance(way);
     }
-    try (TensorScope local = share.backend().newScope();
-        CalibrationBatch copy = batch.copy(local)) {
-      share.run(copy, approach.from(), approach.group());
-      add(share, copy, approach.group(), sums);
+  }
+
+  /** Takes a copy from the beginning of the block to groups, and adds what it brings there. */
+  private void approach(
+      BlockShare share, CalibrationBatch copy, List<Approach> all, List<InputStatistics> sums) {
+    share.run(copy, 0, all.getFirst().from());
+    for (int i = 0; i < all.size(); i++) {
+      share.run(copy, all.get(i).from(), all.get(i).group());
+      add(share, copy, all.get(i).group(), sums.get(i));
     }
   }
 
@@ -187,16 +214,43 @@ final class BlockCalibration {
             () -> sums.add(batch.registers(), batch.full(), group));
   }
 
-  private Stream<CalibrationBatch> all() {
-    return shares.stream().map(BlockShare::batches).flatMap(Collection::stream);
+  private long rows(Step.Gather gather) {
+    if (!counted.containsKey(gather)) {
+      count(gather);
+    }
+    return counted.get(gather);
   }
 
-  private long rows(Step.Gather gather) {
-    return all().mapToLong(batch -> batch.registers().rows(gather)).sum();
+  /** Counts the tokens of all experts with routes that are known where one begins. */
+  private void count(Step.Gather first) {
+    List<Step.Gather> gathers =
+        steps.stream()
+            .filter(Step.Gather.class::isInstance)
+            .map(Step.Gather.class::cast)
+            .filter(gather -> gather.routes().equals(first.routes()))
+            .toList();
+    Map<Step.Gather, LongAdder> rows = new HashMap<>();
+    gathers.forEach(gather -> rows.put(gather, new LongAdder()));
+    BiConsumer<BlockShare, CalibrationBatch> count =
+        (share, batch) -> rows.forEach((gather, sum) -> sum.add(batch.registers().rows(gather)));
+    if (elsewhere) {
+      each((share, batch) ->
+          batch.ahead(copy -> {
+            share.run(copy, 0, steps.indexOf(first));
+            count.accept(share, copy);
+          }));
+    } else {
+      advance(count);
+    }
+    rows.forEach((gather, sum) -> counted.put(gather, sum.sum()));
   }
 
   private long tokens() {
-    return all().mapToLong(b -> b.registers().get(Step.RESIDUAL).rows()).sum();
+    return shares.stream()
+        .flatMap(share -> share.batches().stream())
+        .flatMap(batch -> windows.get(batch.number()).stream())
+        .mapToLong(window -> window.length)
+        .sum();
   }
 
   /** All groups see the unquantized block; their statistics are held at the same time. */
@@ -218,7 +272,10 @@ final class BlockCalibration {
       List<CalibratedGroup> calibrated =
           calibrated(
               groups,
-              sums(groups, local, (share, batch, sums) -> trial(share, batch, groups, sums)));
+              sums(
+                  groups,
+                  local,
+                  (share, batch, sums) -> batch.ahead(copy -> trial(share, copy, groups, sums))));
       int from = 0;
       for (List<Integer> some : together) {
         quantize.accept(calibrated.subList(from, from + some.size()));
@@ -227,46 +284,32 @@ final class BlockCalibration {
     }
   }
 
-  /**
-   * Takes a copy of the residual stream through the block and adds what it brings to all groups.
-   */
+  /** Takes a copy through the block and adds what it brings to all groups. */
   private void trial(
-      BlockShare share, CalibrationBatch batch, List<Integer> groups, List<InputStatistics> sums) {
-    try (TensorScope run = share.backend().newScope();
-        Registers registers = residual(share.backend(), batch.registers(), run)) {
-      Optional<Registers> full = batch.full().map(f -> residual(share.backend(), f, run));
-      CalibrationBatch trial = batch.with(registers, full);
-      int from = 0;
-      for (int i = 0; i < steps.size(); i++) {
-        int at = groups.indexOf(i);
-        if (at >= 0) {
-          share.run(trial, from, i);
-          add(share, trial, i, sums.get(at));
-          from = i;
-        }
+      BlockShare share, CalibrationBatch copy, List<Integer> groups, List<InputStatistics> sums) {
+    int from = 0;
+    for (int i = 0; i < steps.size(); i++) {
+      int at = groups.indexOf(i);
+      if (at >= 0) {
+        share.run(copy, from, i);
+        add(share, copy, i, sums.get(at));
+        from = i;
       }
     }
   }
 
-  /** A copy of the residual stream and what else the block reads of earlier ones. */
-  private Registers residual(Backend backend, Registers of, TensorScope scope) {
-    Registers copy = new Registers(backend, scope);
-    Tensor x = of.get(Step.RESIDUAL);
-    copy.define(Step.RESIDUAL, x.rows(), x.columns(), y -> backend.linalg().convert(x, y));
-    for (String name : shares.getFirst().block().spec().needs()) {
-      Tensor kept = of.get(name);
-      copy.define(name, kept.rows(), kept.columns(), y -> backend.linalg().convert(kept, y));
-    }
-    return copy;
-  }
-
   /** Takes the batches to the end of the block. */
   void finish() {
-    run((share, batch) -> share.run(batch, reached, steps.size()));
+    advance((share, batch) -> share.run(batch, reached, steps.size()));
   }
 
-  /** Does something with each batch, where it lies. */
-  private void run(BiConsumer<BlockShare, CalibrationBatch> work) {
+  /** Takes each batch on, where it is worked on. */
+  private void advance(BiConsumer<BlockShare, CalibrationBatch> work) {
+    each((share, batch) -> batch.advance(there -> work.accept(share, there)));
+  }
+
+  /** Does something with each batch on its device. */
+  private void each(BiConsumer<BlockShare, WaitingBatch> work) {
     devices.all((device, backend) -> {
       BlockShare share = shares.get(device);
       share.batches().forEach(batch -> work.accept(share, batch));

@@ -20,7 +20,7 @@ record BlockShare(
     Backend backend,
     Block block,
     Optional<Block> original,
-    List<CalibrationBatch> batches,
+    List<WaitingBatch> batches,
     LaneGroup lanes,
     Function<Backend, GroupSolver> solver) {
 

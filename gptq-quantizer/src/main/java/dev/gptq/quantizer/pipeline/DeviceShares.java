@@ -23,7 +23,6 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
-import java.util.stream.Stream;
 
 /**
  * What each member of a group has of a quantization: its calibration batches, and tables of
@@ -38,12 +37,13 @@ final class DeviceShares implements AutoCloseable {
       RopeTables ropes,
       WeightSource source,
       LaneGroup lanes,
-      List<CalibrationBatch> batches) {}
+      List<WaitingBatch> batches) {}
 
   private final DeviceGroup devices;
   private final DecoderSpec spec;
   private final QuantizationSettings settings;
   private final List<List<int[]>> windows;
+  private final StateRoom room;
   private final DeviceScopes scopes;
   private final Share[] shares;
   private final ReadAhead ahead = new ReadAhead();
@@ -59,6 +59,7 @@ final class DeviceShares implements AutoCloseable {
    *
    * @param windows calibration windows, batch by batch
    * @param weights when those of a block come to the devices
+   * @param room for hidden states that are not on the devices
    */
   DeviceShares(
       DeviceGroup devices,
@@ -66,11 +67,13 @@ final class DeviceShares implements AutoCloseable {
       WeightSource source,
       QuantizationSettings settings,
       List<List<int[]>> windows,
-      Weights weights) {
+      Weights weights,
+      StateRoom room) {
     this.devices = devices;
     this.spec = spec;
     this.settings = settings;
     this.windows = windows;
+    this.room = room;
     this.scopes = new DeviceScopes(devices);
     this.shares = new Share[devices.size()];
     this.upcoming = new UpcomingWeights[devices.size()];
@@ -126,14 +129,14 @@ final class DeviceShares implements AutoCloseable {
       });
       devices.all((device, backend) -> {
         Share share = shares[device];
-        share.batches().forEach(CalibrationBatch::close);
+        share.batches().forEach(WaitingBatch::close);
         share.batches().clear();
         int first = devices.firstOf(device);
         Ends ends = first == device ? loaded[device] : loaded[first].on(backend, share.ropes());
         deal(
             device,
-            batch -> {
-              Registers registers = new Registers(backend, share.scope());
+            (batch, scope) -> {
+              Registers registers = new Registers(backend, scope);
               ends.embed(batch, registers, local.of(device));
               return registers;
             });
@@ -146,8 +149,8 @@ final class DeviceShares implements AutoCloseable {
     devices.all((device, backend) ->
         deal(
             device,
-            batch -> {
-              Registers registers = new Registers(backend, shares[device].scope());
+            (batch, scope) -> {
+              Registers registers = new Registers(backend, scope);
               int rows = Math.toIntExact(tokens(batch));
               registers.define(Step.RESIDUAL, rows, spec.hidden(), tensor -> {});
               return registers;
@@ -157,7 +160,7 @@ final class DeviceShares implements AutoCloseable {
   /** What a batch begins with. */
   @FunctionalInterface
   private interface Beginning {
-    Registers of(List<int[]> batch);
+    Registers of(List<int[]> batch, TensorScope scope);
   }
 
   /** Gives a device its batches. */
@@ -167,14 +170,31 @@ final class DeviceShares implements AutoCloseable {
     for (int number = 0; number < windows.size(); number++) {
       List<int[]> batch = windows.get(number);
       if (dealing.deviceOfBatch(number) == device) {
-        Optional<Registers> full =
-            settings.needsFullPrecision() ? Optional.of(beginning.of(batch)) : Optional.empty();
-        shares[device]
-            .batches()
-            .add(new CalibrationBatch(number, first, batch.size(), beginning.of(batch), full));
+        shares[device].batches().add(waiting(device, number, first, batch, beginning));
       }
       first = Math.addExact(first, Math.toIntExact(tokens(batch)));
     }
+  }
+
+  private WaitingBatch waiting(
+      int device, int number, int first, List<int[]> windows, Beginning beginning) {
+    Backend backend = shares[device].backend();
+    if (!room.isElsewhere()) {
+      CalibrationBatch batch = begun(number, first, windows, beginning, shares[device].scope());
+      return new BatchHere(devices, device, backend, batch);
+    }
+    try (TensorScope local = backend.newScope()) {
+      return new BatchElsewhere(backend, room, begun(number, first, windows, beginning, local));
+    }
+  }
+
+  private CalibrationBatch begun(
+      int number, int first, List<int[]> windows, Beginning beginning, TensorScope scope) {
+    Optional<Registers> full =
+        settings.needsFullPrecision()
+            ? Optional.of(beginning.of(windows, scope))
+            : Optional.empty();
+    return new CalibrationBatch(number, first, windows.size(), beginning.of(windows, scope), full);
   }
 
   private static long tokens(List<int[]> batch) {
@@ -186,19 +206,12 @@ final class DeviceShares implements AutoCloseable {
   }
 
   /** The residual streams of all batches, in their order. */
-  List<PlacedTensor> states() {
-    Dealing dealing = new Dealing(devices.size());
+  List<KeptRows> states() {
     return Arrays.stream(shares)
         .filter(Objects::nonNull)
         .flatMap(share -> share.batches().stream())
-        .sorted(Comparator.comparingInt(CalibrationBatch::number))
-        .flatMap(batch ->
-            Stream.concat(Stream.of(batch.registers()), batch.full().stream())
-                .map(registers ->
-                    new PlacedTensor(
-                        devices,
-                        dealing.deviceOfBatch(batch.number()),
-                        registers.get(Step.RESIDUAL))))
+        .sorted(Comparator.comparingInt(WaitingBatch::number))
+        .flatMap(WaitingBatch::residuals)
         .toList();
   }
 

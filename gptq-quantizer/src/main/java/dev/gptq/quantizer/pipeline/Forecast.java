@@ -8,6 +8,7 @@ import dev.gptq.backend.Work;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.forward.WeightSource;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -20,8 +21,17 @@ import java.util.function.Function;
  * @param work for all blocks
  * @param activations with which that is so
  * @param weights when those come with which that is so
+ * @param states where hidden states lie with which that is so
  */
-public record Forecast(MemoryEstimate memory, Work work, Activations activations, Weights weights) {
+public record Forecast(
+    MemoryEstimate memory,
+    Work work,
+    Activations activations,
+    Weights weights,
+    HiddenStates states) {
+  private static final String AGAIN =
+      ", from where each batch goes through a block again for each group of layers";
+
   private static final BlockStore NOTHING_KEPT =
       new BlockStore() {
         @Override
@@ -35,17 +45,25 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
 
   /** What is done to make it fit, for people. */
   public Optional<String> note() {
-    return activations == Activations.COMPUTED_AGAIN
-        ? Optional.of("wide activations are computed twice, for there is no room to keep them")
-        : Optional.empty();
+    return switch (states) {
+      case DEVICE ->
+          activations == Activations.COMPUTED_AGAIN
+              ? Optional.of(
+                  "wide activations are computed twice, for there is no room to keep them")
+              : Optional.empty();
+      case HOST -> Optional.of("hidden states lie in the machine's memory" + AGAIN);
+      case FILES -> Optional.of("hidden states lie in files beside the output" + AGAIN);
+    };
   }
 
   /**
    * That with {@linkplain Activations activations} kept, or where this takes more than there is
    * room for, with those computed again if they then take less. Weights come {@linkplain
-   * Weights#AHEAD ahead} where the backend copies beside its work and there is room.
+   * Weights#AHEAD ahead} where the backend copies beside its work and there is room. Where none of
+   * this fits, hidden states leave the device.
    *
    * @param room bytes of tensors that the backend has room for
+   * @param states where hidden states are to lie; if empty, on the device if that is possible
    */
   public static Forecast within(
       long room,
@@ -53,16 +71,42 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
       DecoderSpec spec,
       Function<Backend, WeightSource> weights,
       QuantizationSettings settings,
-      ImmutableList<int[]> windows) {
-    Forecast kept = of(backend, spec, weights, settings, windows, Activations.KEPT);
+      ImmutableList<int[]> windows,
+      Optional<HiddenStates> states) {
+    Rehearsals rehearsals =
+        (activations, where) -> of(backend, spec, weights, settings, windows, activations, where);
+    Forecast kept = rehearsals.of(Activations.KEPT, states.orElse(HiddenStates.DEVICE));
     if (kept.memory().tensors() <= room || windows.isEmpty()) {
       return backend.copiesBesideWork()
           ? kept.within(
               room, bytesAhead(spec, weights.apply(backend)) + CodesAside.bytes(spec, settings))
           : kept;
     }
-    Forecast again = of(backend, spec, weights, settings, windows, Activations.COMPUTED_AGAIN);
-    return again.memory().tensors() < kept.memory().tensors() ? again : kept;
+    if (kept.states() != HiddenStates.DEVICE) {
+      return kept;
+    }
+    Forecast again = rehearsals.of(Activations.COMPUTED_AGAIN, HiddenStates.DEVICE);
+    Forecast less = again.memory().tensors() < kept.memory().tensors() ? again : kept;
+    if (less.memory().tensors() <= room || states.isPresent()) {
+      return less;
+    }
+    Forecast elsewhere =
+        rehearsals.of(Activations.KEPT, elsewhere(backend, kept.memory().states()));
+    return elsewhere.memory().tensors() <= room ? elsewhere : less;
+  }
+
+  /** A forecast of one of the ways to do it. */
+  @FunctionalInterface
+  private interface Rehearsals {
+    Forecast of(Activations activations, HiddenStates states);
+  }
+
+  /** Where states go that a device has no room for. The memory of a CPU is that of the machine. */
+  private static HiddenStates elsewhere(Backend backend, long bytesOfDevice) {
+    long bytes = bytesOfDevice * backend.devices();
+    return backend.copiesBesideWork() && bytes < StateRoom.available() / 2
+        ? HiddenStates.HOST
+        : HiddenStates.FILES;
   }
 
   /** Bytes that weights take which come ahead: the largest block's. */
@@ -80,7 +124,7 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
   Forecast within(long room, long bytesAhead) {
     MemoryEstimate with = memory.withWeightsAhead(bytesAhead);
     return with.tensors() <= room - room / 16
-        ? new Forecast(with, work, activations, Weights.AHEAD)
+        ? new Forecast(with, work, activations, Weights.AHEAD, states)
         : this;
   }
 
@@ -95,9 +139,17 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
       Function<Backend, WeightSource> weights,
       QuantizationSettings settings,
       ImmutableList<int[]> windows,
-      Activations activations) {
+      Activations activations,
+      HiddenStates states) {
     return of(
-        backend, spec, weights, settings, windows, activations, Dealing.batchTokens(spec, windows));
+        backend,
+        spec,
+        weights,
+        settings,
+        windows,
+        activations,
+        states,
+        Dealing.batchTokens(spec, windows));
   }
 
   /** The same with that many calibration tokens, or one window, going through a block together. */
@@ -108,6 +160,7 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
       QuantizationSettings settings,
       ImmutableList<int[]> windows,
       Activations activations,
+      HiddenStates states,
       int batchTokens) {
     DistinctBlocks distinct = DistinctBlocks.of(spec, settings);
     ImmutableList<BlockSpec> blocks = distinct.blocks();
@@ -132,6 +185,7 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
               NOTHING_KEPT,
               listener)
           .with(activations)
+          .with(states, Path.of(""))
           .withBatches(batchTokens)
           .run();
       done.add(rehearsal.work());
@@ -147,10 +201,12 @@ public record Forecast(MemoryEstimate memory, Work work, Activations activations
               backend.activationType(),
               spec,
               settings,
+              states,
               new Dealing(lanes * backend.devices()).tokensOfFirst(lanes, windows, batchTokens)),
           work,
           activations,
-          Weights.IN_TURN);
+          Weights.IN_TURN,
+          states);
     }
   }
 }

@@ -16,7 +16,7 @@ import dev.gptq.tensor.DType;
  *
  * @param tensors all of it, in bytes
  * @param states the residual stream of all calibration tokens of the device, which is there from
- *     the first block to the last
+ *     the first block to the last, unless it lies elsewhere
  * @param weights the largest block's weights; where a target needs full precision, twice
  * @param ahead weights as they are stored, which come while a block is worked on, and codes that go
  *     meanwhile
@@ -28,14 +28,20 @@ public record MemoryEstimate(long tensors, long states, long weights, long ahead
    *
    * @param peak the most bytes that it counted
    * @param number the type of activations and weights
+   * @param where the hidden states lie
    * @param tokens calibration tokens of the device
    */
   static MemoryEstimate of(
-      long peak, DType number, DecoderSpec spec, QuantizationSettings settings, long tokens) {
+      long peak,
+      DType number,
+      DecoderSpec spec,
+      QuantizationSettings settings,
+      HiddenStates where,
+      long tokens) {
     long bytes = (long) number.bytes() * (settings.needsFullPrecision() ? 2 : 1);
     return new MemoryEstimate(
         peak,
-        bytes * tokens * spec.hidden(),
+        where == HiddenStates.DEVICE ? bytes * tokens * spec.hidden() : 0,
         bytes * spec.blocks().stream().mapToLong(MemoryEstimate::elements).max().orElse(0),
         0);
   }
@@ -62,7 +68,9 @@ public record MemoryEstimate(long tensors, long states, long weights, long ahead
     ImmutableList.Builder<String> lines = ImmutableList.builder();
     lines.add(
         "memory on the backend: about " + mebibytes(tensors) + " of " + mebibytes(room),
-        "  hidden states of its calibration tokens   " + mebibytes(states),
+        states == 0
+            ? "  hidden states of calibration tokens       elsewhere"
+            : "  hidden states of its calibration tokens   " + mebibytes(states),
         "  one block's weights                       " + mebibytes(weights));
     if (ahead > 0) {
       lines.add("  those that come while it is worked on     " + mebibytes(ahead));

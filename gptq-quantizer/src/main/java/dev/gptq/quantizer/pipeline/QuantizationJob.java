@@ -11,6 +11,7 @@ import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.forward.WeightSource;
 import dev.gptq.tensor.TensorScope;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -38,9 +39,15 @@ public final class QuantizationJob {
   private final ImmutableList<int[]> windows;
   private final BlockStore store;
   private final JobListener listener;
-  private final Activations activations;
-  private final Weights weights;
-  private final int batchTokens;
+  private final How how;
+
+  /** What has no influence on the result but on what it takes. */
+  private record How(
+      Activations activations,
+      Weights weights,
+      int batchTokens,
+      HiddenStates states,
+      Path statesFolder) {}
 
   /**
    * A job that keeps activations, and loads weights in turn.
@@ -65,9 +72,12 @@ public final class QuantizationJob {
         windows,
         store,
         listener,
-        Activations.KEPT,
-        Weights.IN_TURN,
-        Dealing.batchTokens(spec, windows));
+        new How(
+            Activations.KEPT,
+            Weights.IN_TURN,
+            Dealing.batchTokens(spec, windows),
+            HiddenStates.DEVICE,
+            Path.of("")));
   }
 
   private QuantizationJob(
@@ -78,9 +88,7 @@ public final class QuantizationJob {
       ImmutableList<int[]> windows,
       BlockStore store,
       JobListener listener,
-      Activations activations,
-      Weights weights,
-      int batchTokens) {
+      How how) {
     this.backend = backend;
     this.spec = spec;
     this.source = source;
@@ -88,27 +96,37 @@ public final class QuantizationJob {
     this.windows = windows;
     this.store = store;
     this.listener = listener;
-    this.activations = activations;
-    this.weights = weights;
-    this.batchTokens = batchTokens;
+    this.how = how;
+  }
+
+  private QuantizationJob with(How other) {
+    return new QuantizationJob(backend, spec, source, settings, windows, store, listener, other);
   }
 
   /** The same with wide activations kept or computed again. */
   public QuantizationJob with(Activations wide) {
-    return new QuantizationJob(
-        backend, spec, source, settings, windows, store, listener, wide, weights, batchTokens);
+    return with(new How(wide, how.weights(), how.batchTokens(), how.states(), how.statesFolder()));
   }
 
   /** The same with weights that come ahead or in turn. */
   public QuantizationJob with(Weights when) {
-    return new QuantizationJob(
-        backend, spec, source, settings, windows, store, listener, activations, when, batchTokens);
+    return with(
+        new How(how.activations(), when, how.batchTokens(), how.states(), how.statesFolder()));
   }
 
   /** The same with that many calibration tokens, or one window, going through a block together. */
   public QuantizationJob withBatches(int tokens) {
-    return new QuantizationJob(
-        backend, spec, source, settings, windows, store, listener, activations, weights, tokens);
+    return with(
+        new How(how.activations(), how.weights(), tokens, how.states(), how.statesFolder()));
+  }
+
+  /**
+   * The same with hidden states in some place.
+   *
+   * @param folder of their files, which are deleted in the end
+   */
+  public QuantizationJob with(HiddenStates where, Path folder) {
+    return with(new How(how.activations(), how.weights(), how.batchTokens(), where, folder));
   }
 
   /** Quantizes all blocks that the store does not have yet. */
@@ -124,8 +142,9 @@ public final class QuantizationJob {
     int count = spec.blocks().size();
     int finished = finished();
     try (DeviceGroup devices = new DeviceGroup(backend, Dealing.lanes(backend, spec));
+        StateRoom room = new StateRoom(how.states(), how.statesFolder());
         DeviceShares shares =
-            new DeviceShares(devices, spec, source, settings, batches(), weights);
+            new DeviceShares(devices, spec, source, settings, batches(), how.weights(), room);
         BackgroundStore background = new BackgroundStore(store)) {
       int first = finished;
       if (!windows.isEmpty() && finished < count) {
@@ -162,7 +181,7 @@ public final class QuantizationJob {
   }
 
   private List<List<int[]>> batches() {
-    return windows.isEmpty() ? List.of() : Perplexity.batches(windows, batchTokens);
+    return windows.isEmpty() ? List.of() : Perplexity.batches(windows, how.batchTokens());
   }
 
   /** Number of blocks that the store has, up to the first that it has not. */
@@ -183,9 +202,11 @@ public final class QuantizationJob {
           new BlockCalibration(
               shares.devices(),
               block,
-              shares.hasBatches() ? batches().size() : 0,
+              batches(),
+              spec.hidden(),
               settings.target().kind(),
-              activations,
+              how.activations(),
+              how.states(),
               group -> curvature.flatMap(known -> known.of(index, group)));
       ModuleQuantizer quantizer = new ModuleQuantizer(shares.devices(), block, settings, index);
       Optional<ImmutableMap<String, QuantizedModule>> finished = kept.find(index);

@@ -17,7 +17,7 @@ public interface StateStore {
    *
    * @return whether that could be done; if not, what the tensors hold means nothing
    */
-  boolean load(int block, List<PlacedTensor> states);
+  boolean load(int block, List<? extends KeptRows> states);
 
   /**
    * Offers the states before a block; whether they are kept is the store's choice.
@@ -25,7 +25,7 @@ public interface StateStore {
    * @param stored waits until the blocks before this one are kept, without which the states are of
    *     no use
    */
-  void put(int block, List<PlacedTensor> states, Runnable stored);
+  void put(int block, List<? extends KeptRows> states, Runnable stored);
 
   /**
    * Fills in the sums of the backward pass, in the order in which they were put.
@@ -48,11 +48,11 @@ public interface StateStore {
         }
 
         @Override
-        public boolean load(int block, List<PlacedTensor> states) {
+        public boolean load(int block, List<? extends KeptRows> states) {
           return false;
         }
 
         @Override
-        public void put(int block, List<PlacedTensor> states, Runnable stored) {}
+        public void put(int block, List<? extends KeptRows> states, Runnable stored) {}
       };
 }

@@ -12,6 +12,7 @@ import dev.gptq.quantize.OutputCurvature;
 import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.observe.HessianKeeper;
 import dev.gptq.quantizer.pipeline.Curvature;
+import dev.gptq.quantizer.pipeline.HiddenStates;
 import dev.gptq.quantizer.pipeline.ModelCurvature;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.tensor.DType;
@@ -34,10 +35,17 @@ import java.util.stream.Stream;
  * @param states the hidden states of all calibration tokens or the state of the tuning, which comes
  *     after them: the larger, once
  * @param curvature what the backward pass finds, if there is one
+ * @param waiting the hidden states that lie in files while no block works on them
  * @param canGrow whether the output can be written while blocks are being quantized
  */
 public record DiskEstimate(
-    long checkpoint, long blocks, long hessians, long states, long curvature, boolean canGrow) {
+    long checkpoint,
+    long blocks,
+    long hessians,
+    long states,
+    long curvature,
+    long waiting,
+    boolean canGrow) {
   /** Bytes of a weight in the state of a tuning: its offset, its code, and its part of scales. */
   private static final long TUNED = 6;
 
@@ -48,8 +56,10 @@ public record DiskEstimate(
    * Of a request.
    *
    * @param activations the backend's type of hidden states
+   * @param where these lie
    */
-  static DiskEstimate of(Model model, RunRequest request, List<int[]> windows, DType activations)
+  static DiskEstimate of(
+      Model model, RunRequest request, List<int[]> windows, DType activations, HiddenStates where)
       throws IOException {
     long dense = 0;
     long packed = 0;
@@ -99,6 +109,7 @@ public record DiskEstimate(
             .orElse(0L),
         Math.max(hidden, request.tuning().isPresent() ? weights * TUNED : 0),
         curvature(model, request.settings(), tokens),
+        where == HiddenStates.FILES ? hidden : 0,
         request.canGrow());
   }
 
@@ -134,7 +145,10 @@ public record DiskEstimate(
    */
   public long most(Kept kept) {
     long state = (kept.states() ? 2 * states : 0) + (kept.curvature() ? curvature : 0);
-    return blocks + hessians + (kept.growing() ? checkpoint + state : Math.max(checkpoint, state));
+    long before = state + waiting;
+    return blocks
+        + hessians
+        + (kept.growing() ? checkpoint + before : Math.max(checkpoint, before));
   }
 
   /**
@@ -182,11 +196,12 @@ public record DiskEstimate(
   }
 
   private String parts(Kept kept) {
-    return "%s for the checkpoint, %s for finished blocks until it is whole%s%s%s"
+    return "%s for the checkpoint, %s for finished blocks until it is whole%s%s%s%s"
         .formatted(
             size(checkpoint),
             size(blocks),
             hessians == 0 ? "" : ", " + size(hessians) + " for Hessians",
+            waiting == 0 ? "" : ", " + size(waiting) + " for hidden states" + when(kept),
             kept.states()
                 ? ", twice " + size(states) + " for states to go on from" + when(kept)
                 : "",
@@ -221,6 +236,9 @@ public record DiskEstimate(
     lines.add("  finished blocks until it is whole         " + size(blocks));
     if (hessians > 0) {
       lines.add("  Hessians, at most                         " + size(hessians));
+    }
+    if (waiting > 0) {
+      lines.add("  hidden states while no block needs them   " + size(waiting));
     }
     if (states > 0) {
       lines.add(

@@ -6,6 +6,7 @@ import dev.gptq.models.Model;
 import dev.gptq.models.evaluation.Loading;
 import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.Forecast;
+import dev.gptq.quantizer.pipeline.HiddenStates;
 import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.Target;
@@ -21,13 +22,19 @@ final class MemoryFit {
   private final Model model;
   private final QuantizationSettings settings;
   private final ImmutableList<int[]> windows;
+  private final Optional<HiddenStates> states;
 
   MemoryFit(
-      Backend backend, Model model, QuantizationSettings settings, ImmutableList<int[]> windows) {
+      Backend backend,
+      Model model,
+      QuantizationSettings settings,
+      ImmutableList<int[]> windows,
+      Optional<HiddenStates> states) {
     this.backend = backend;
     this.model = model;
     this.settings = settings;
     this.windows = windows;
+    this.states = states;
   }
 
   /**
@@ -53,7 +60,7 @@ final class MemoryFit {
     }
     QuantizationSettings inputs = settings.withCurvature(Curvature.INPUTS);
     long without =
-        Forecast.within(room, backend, model.spec(), model::weights, inputs, windows)
+        Forecast.within(room, backend, model.spec(), model::weights, inputs, windows, states)
             .memory()
             .tensors();
     if (without > room) {
@@ -136,7 +143,13 @@ final class MemoryFit {
       String option, QuantizationSettings other, int samples, long room, List<String> fitting) {
     long needed =
         Forecast.within(
-                room, backend, model.spec(), model::weights, other, windows.subList(0, samples))
+                room,
+                backend,
+                model.spec(),
+                model::weights,
+                other,
+                windows.subList(0, samples),
+                states)
             .memory()
             .tensors();
     if (needed <= room) {

@@ -14,6 +14,7 @@ import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.gguf.ImportanceMatrix;
 import dev.gptq.quantizer.gguf.Mixture;
 import dev.gptq.quantizer.pipeline.Curvature;
+import dev.gptq.quantizer.pipeline.HiddenStates;
 import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
@@ -68,6 +69,7 @@ public final class Quantization {
   private boolean overwrite;
   private boolean resume = true;
   private KeptStates keptStates = KeptStates.AUTO;
+  private Optional<HiddenStates> hiddenStates = Optional.empty();
   private boolean classicLog;
   private boolean fittingGroups;
   private OptionalInt scaleBits = OptionalInt.empty();
@@ -264,6 +266,12 @@ public final class Quantization {
     return this;
   }
 
+  /** Where hidden states lie while no block works on them, in place of where there is room. */
+  public Quantization hiddenStates(HiddenStates where) {
+    hiddenStates = Optional.of(where);
+    return this;
+  }
+
   /** Whether to write the log in the lines of GPTQ-for-LLaMa too. */
   public Quantization classicLog(boolean wanted) {
     classicLog = wanted;
@@ -444,6 +452,7 @@ public final class Quantization {
         overwrite,
         resume,
         keptStates,
+        hiddenStates,
         observing,
         expertTokens,
         classicLog,

@@ -141,7 +141,7 @@ public final class QuantizationPlan implements AutoCloseable {
     }
     ImmutableList.Builder<String> known = ImmutableList.<String>builder().addAll(notes);
     Optional<QuantizationSettings> inputs =
-        new MemoryFit(backend, model, request.settings(), windows)
+        new MemoryFit(backend, model, request.settings(), windows, request.hiddenStates())
             .withoutGradients(forecast, room, known::add);
     if (inputs.isEmpty()) {
       return forecast;
@@ -153,7 +153,13 @@ public final class QuantizationPlan implements AutoCloseable {
 
   private Forecast forecast(Backend backend, ImmutableList<int[]> taken) {
     return Forecast.within(
-        backend.memory().most(), backend, model.spec(), model::weights, request.settings(), taken);
+        backend.memory().most(),
+        backend,
+        model.spec(),
+        model::weights,
+        request.settings(),
+        taken,
+        request.hiddenStates());
   }
 
   /** Bytes that must be in Java's heap at the same time; garbage comes on top. */
@@ -171,7 +177,8 @@ public final class QuantizationPlan implements AutoCloseable {
   }
 
   private void requireMemory(Backend backend, Forecast forecast, ImmutableList<int[]> taken) {
-    MemoryFit fit = new MemoryFit(backend, model, request.settings(), taken);
+    MemoryFit fit =
+        new MemoryFit(backend, model, request.settings(), taken, request.hiddenStates());
     fit.require(forecast);
     tuning.ifPresent(planned -> planned.requireRoom(backend));
     switch (request.observing().orElse(null)) {
@@ -194,8 +201,8 @@ public final class QuantizationPlan implements AutoCloseable {
   }
 
   /** What it needs of the disk of its output, with hidden states of the widest type. */
-  public DiskEstimate disk() throws IOException {
-    return DiskEstimate.of(model, request, windows, DType.F32);
+  public DiskEstimate disk(Forecast forecast) throws IOException {
+    return DiskEstimate.of(model, request, windows, DType.F32, forecast.states());
   }
 
   /**
@@ -203,9 +210,9 @@ public final class QuantizationPlan implements AutoCloseable {
    *
    * @throws IOException if the disk has no room for what would be written
    */
-  public DiskEstimate.Kept wouldKeep() throws IOException {
+  public DiskEstimate.Kept wouldKeep(Forecast forecast) throws IOException {
     Path output = request.output();
-    return disk().keeps(request.keptStates(), free(output), output);
+    return disk(forecast).keeps(request.keptStates(), free(output), output);
   }
 
   /**
@@ -260,7 +267,7 @@ public final class QuantizationPlan implements AutoCloseable {
         forecast = forecast(backend, taken);
         requireMemory(backend, forecast, taken);
       }
-      DiskEstimate.Kept kept = kept(backend, taken, work, listener);
+      DiskEstimate.Kept kept = kept(backend, forecast, taken, work, listener);
       StateFolder states = work.states(kept.curvature(), listener::note);
       listener.working(work.folder(), work.finished());
       Optional<ImportanceKeeper> importance = importance(work);
@@ -290,6 +297,7 @@ public final class QuantizationPlan implements AutoCloseable {
                 importance.<JobListener>map(keeper -> keeper.before(heard)).orElse(heard))
             .with(forecast.activations())
             .with(forecast.weights())
+            .with(forecast.states(), work.folder().resolve("hidden-states"))
             .run(kept.states() ? states : StateStore.NONE);
         states.delete();
         if (importance.isPresent()) {
@@ -354,9 +362,14 @@ public final class QuantizationPlan implements AutoCloseable {
 
   /** What of the state is kept; throws if the disk has no room for what will be written. */
   private DiskEstimate.Kept kept(
-      Backend backend, ImmutableList<int[]> taken, WorkFolder work, QuantizationListener listener)
+      Backend backend,
+      Forecast forecast,
+      ImmutableList<int[]> taken,
+      WorkFolder work,
+      QuantizationListener listener)
       throws IOException {
-    DiskEstimate disk = DiskEstimate.of(model, request, taken, backend.activationType());
+    DiskEstimate disk =
+        DiskEstimate.of(model, request, taken, backend.activationType(), forecast.states());
     long free = free(work.folder());
     DiskEstimate.Kept kept = disk.keeps(request.keptStates(), free, request.output());
     listener.disk(disk.sentence(kept, free));

@@ -5,6 +5,7 @@ import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.packed.ModuleSettings;
 import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.gguf.GgufFormat;
+import dev.gptq.quantizer.pipeline.HiddenStates;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.tune.Tuning;
 import java.nio.file.Path;
@@ -21,6 +22,7 @@ import java.util.stream.Collectors;
  * @param overwrite whether it may be replaced
  * @param resume whether to go on from finished blocks
  * @param keptStates whether hidden states are kept beside them
+ * @param hiddenStates where they lie meanwhile; if empty, where there is room
  * @param observing what to do afterwards
  * @param expertTokens tokens that every expert is to see
  * @param classicLog whether to write the log in lines of text too
@@ -34,6 +36,7 @@ public record RunRequest(
     boolean overwrite,
     boolean resume,
     KeptStates keptStates,
+    Optional<HiddenStates> hiddenStates,
     Optional<Observing> observing,
     OptionalInt expertTokens,
     boolean classicLog,
@@ -49,6 +52,7 @@ public record RunRequest(
         overwrite,
         resume,
         keptStates,
+        hiddenStates,
         observing,
         expertTokens,
         classicLog,

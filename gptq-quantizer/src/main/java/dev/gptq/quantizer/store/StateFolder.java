@@ -107,12 +107,7 @@ public final class StateFolder implements StateStore {
   }
 
   @Override
-  public boolean load(int block, List<PlacedTensor> states) {
-    return read(block, states);
-  }
-
-  /** {@link #load} of whatever was kept. */
-  boolean read(int block, List<? extends KeptRows> states) {
+  public boolean load(int block, List<? extends KeptRows> states) {
     try {
       StateFile.read(file(block), key, block, states);
       return true;
@@ -123,12 +118,7 @@ public final class StateFolder implements StateStore {
   }
 
   @Override
-  public void put(int block, List<PlacedTensor> states, Runnable stored) {
-    write(block, states, stored);
-  }
-
-  /** {@link #put} of whatever is to be kept. */
-  void write(int block, List<? extends KeptRows> states, Runnable stored) {
+  public void put(int block, List<? extends KeptRows> states, Runnable stored) {
     put(
         block,
         states,

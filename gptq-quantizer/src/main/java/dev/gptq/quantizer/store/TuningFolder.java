@@ -20,11 +20,11 @@ public final class TuningFolder implements TuningStates {
 
   @Override
   public boolean load(int looks, List<? extends KeptRows> state) {
-    return files.read(looks, state);
+    return files.load(looks, state);
   }
 
   @Override
   public void put(int looks, List<? extends KeptRows> state) {
-    files.write(looks, state, () -> {});
+    files.put(looks, state, () -> {});
   }
 }

@@ -286,7 +286,13 @@ final class ExpertLanesTest {
         Model model = Model.open(checkpoint)) {
       MemoryEstimate estimate =
           Forecast.of(
-                  backend, model.spec(), model::weights, settings, windows(model), Activations.KEPT)
+                  backend,
+                  model.spec(),
+                  model::weights,
+                  settings,
+                  windows(model),
+                  Activations.KEPT,
+                  HiddenStates.DEVICE)
               .memory();
       assertThat(estimate.tensors()).isBetween(peak, peak + peak / 4);
     }

@@ -15,6 +15,7 @@ import dev.gptq.models.text.TokenWindows;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.SplittableRandom;
@@ -41,7 +42,14 @@ final class MemoryEstimateTest {
   void isWhatIsTaken(String architecture, Quality quality, boolean sequential, int windows)
       throws IOException {
     requireForeseen(
-        needed(architecture, quality, quality.curvature(), sequential, windows, Activations.KEPT));
+        needed(
+            architecture,
+            quality,
+            quality.curvature(),
+            sequential,
+            windows,
+            Activations.KEPT,
+            HiddenStates.DEVICE));
   }
 
   @ParameterizedTest
@@ -59,7 +67,14 @@ final class MemoryEstimateTest {
   void isWhatIsTakenOfMore(String architecture, Quality quality, boolean sequential, int windows)
       throws IOException {
     requireForeseen(
-        needed(architecture, quality, quality.curvature(), sequential, windows, Activations.KEPT));
+        needed(
+            architecture,
+            quality,
+            quality.curvature(),
+            sequential,
+            windows,
+            Activations.KEPT,
+            HiddenStates.DEVICE));
   }
 
   @Test
@@ -71,21 +86,51 @@ final class MemoryEstimateTest {
             Curvature.INPUTS,
             true,
             4,
-            Activations.COMPUTED_AGAIN));
+            Activations.COMPUTED_AGAIN,
+            HiddenStates.DEVICE));
+  }
+
+  /** Hidden states that lie elsewhere are there for one batch at a time. */
+  @Test
+  void statesElsewhereDoNotCount() throws IOException {
+    requireForeseen(
+        needed(
+            "llama-gqa-rope3",
+            Quality.STANDARD,
+            Curvature.INPUTS,
+            true,
+            4,
+            Activations.KEPT,
+            HiddenStates.HOST));
   }
 
   /** Gradients pass through the whole model at once. */
   @ParameterizedTest
   @EnumSource(names = {"INPUTS", "TOKENS"})
   void gradientsCountToo(Curvature curvature) throws IOException {
-    requireForeseen(needed("llama-gqa-rope3", Quality.FAST, curvature, true, 4, Activations.KEPT));
+    requireForeseen(
+        needed(
+            "llama-gqa-rope3",
+            Quality.FAST,
+            curvature,
+            true,
+            4,
+            Activations.KEPT,
+            HiddenStates.DEVICE));
   }
 
   @Test
   @EnabledIfSystemProperty(named = "gptq.test.grid", matches = "true")
   void gradientsOfAllOutputsCountToo() throws IOException {
     requireForeseen(
-        needed("llama-gqa-rope3", Quality.FAST, Curvature.KL, true, 4, Activations.KEPT));
+        needed(
+            "llama-gqa-rope3",
+            Quality.FAST,
+            Curvature.KL,
+            true,
+            4,
+            Activations.KEPT,
+            HiddenStates.DEVICE));
   }
 
   /** How many tokens each expert gets is not known beforehand. */
@@ -108,7 +153,14 @@ final class MemoryEstimateTest {
   private static void requireNearlyForeseen(Quality quality, boolean sequential, int windows)
       throws IOException {
     Needed needed =
-        needed("qwen3-moe", quality, Curvature.INPUTS, sequential, windows, Activations.KEPT);
+        needed(
+            "qwen3-moe",
+            quality,
+            Curvature.INPUTS,
+            sequential,
+            windows,
+            Activations.KEPT,
+            HiddenStates.DEVICE);
     assertThat(needed.estimate()).isBetween(needed.peak(), needed.peak() + needed.peak() / 10);
   }
 
@@ -121,7 +173,8 @@ final class MemoryEstimateTest {
       Curvature curvature,
       boolean sequential,
       int count,
-      Activations activations)
+      Activations activations,
+      HiddenStates states)
       throws IOException {
     BackendOptions options = new BackendOptions(2, 0, ImmutableMap.of("simd.lanes", "1"));
     QuantizationSettings settings =
@@ -137,7 +190,7 @@ final class MemoryEstimateTest {
         Model model = Model.open(SharedFiles.architecture(architecture))) {
       ImmutableList<int[]> windows = windows(model, count);
       MemoryEstimate estimate =
-          Forecast.of(backend, model.spec(), model::weights, settings, windows, activations)
+          Forecast.of(backend, model.spec(), model::weights, settings, windows, activations, states)
               .memory();
       assertThat(backend.memory().peak()).as("a rehearsal takes nothing").isZero();
       new QuantizationJob(
@@ -149,6 +202,7 @@ final class MemoryEstimateTest {
               new MemoryStore(),
               JobListener.SILENT)
           .with(activations)
+          .with(states, Path.of("unused"))
           .run();
       return new Needed(estimate.tensors(), backend.memory().peak());
     }

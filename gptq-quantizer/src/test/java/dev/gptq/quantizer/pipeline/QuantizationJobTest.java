@@ -27,7 +27,6 @@ import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import dev.gptq.quantizer.store.RunKey;
 import dev.gptq.quantizer.store.WorkFolder;
-import dev.gptq.tensor.HostCopies;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
@@ -285,21 +284,27 @@ final class QuantizationJobTest {
     }
 
     @Override
-    public boolean load(int block, List<PlacedTensor> states) {
+    public boolean load(int block, List<? extends KeptRows> states) {
       loaded = block;
       fill(states, kept.get(block));
       return !damaged;
     }
 
-    private static void fill(List<PlacedTensor> tensors, List<float[]> values) {
+    private static void fill(List<? extends KeptRows> tensors, List<float[]> values) {
       for (int i = 0; i < tensors.size(); i++) {
-        PlacedTensor to = tensors.get(i);
+        KeptRows to = tensors.get(i);
         to.fill(0, to.rows(), MemorySegment.ofArray(values.get(i)));
       }
     }
 
-    private static List<float[]> values(List<PlacedTensor> tensors) {
-      return tensors.stream().map(placed -> HostCopies.floats(placed.tensor())).toList();
+    private static List<float[]> values(List<? extends KeptRows> tensors) {
+      return tensors.stream().map(MemoryStates::values).toList();
+    }
+
+    private static float[] values(KeptRows rows) {
+      float[] values = new float[rows.rows() * rows.columns()];
+      rows.copyTo(0, rows.rows(), MemorySegment.ofArray(values));
+      return values;
     }
 
     @Override
@@ -320,7 +325,7 @@ final class QuantizationJobTest {
     }
 
     @Override
-    public void put(int block, List<PlacedTensor> states, Runnable stored) {
+    public void put(int block, List<? extends KeptRows> states, Runnable stored) {
       stored.run();
       offered.add(block);
       kept.put(block, values(states));

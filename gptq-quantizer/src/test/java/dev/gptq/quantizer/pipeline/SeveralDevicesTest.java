@@ -197,6 +197,7 @@ final class SeveralDevicesTest {
                     settings,
                     windows(model),
                     Activations.KEPT,
+                    HiddenStates.DEVICE,
                     WINDOW)
                 .memory()
                 .tensors();
@@ -311,7 +312,7 @@ final class SeveralDevicesTest {
           }
 
           @Override
-          public boolean load(int block, List<PlacedTensor> into) {
+          public boolean load(int block, List<? extends KeptRows> into) {
             for (int i = 0; i < into.size(); i++) {
               into.get(i).fill(0, into.get(i).rows(), MemorySegment.ofArray(kept.get(i)));
             }
@@ -319,8 +320,8 @@ final class SeveralDevicesTest {
           }
 
           @Override
-          public void put(int block, List<PlacedTensor> of, Runnable stored) {
-            for (PlacedTensor state : of) {
+          public void put(int block, List<? extends KeptRows> of, Runnable stored) {
+            for (KeptRows state : of) {
               byte[] bytes = new byte[Math.toIntExact(state.byteSize())];
               state.copyTo(0, state.rows(), MemorySegment.ofArray(bytes));
               kept.add(bytes);

@@ -130,7 +130,13 @@ final class UpcomingWeightsTest {
             QuantizationSettings.Method.RTN, GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), 16));
     Forecast inTurn =
         Forecast.of(
-            backend, model.spec(), model::weights, settings, ImmutableList.of(), Activations.KEPT);
+            backend,
+            model.spec(),
+            model::weights,
+            settings,
+            ImmutableList.of(),
+            Activations.KEPT,
+            HiddenStates.DEVICE);
     long needed = inTurn.memory().tensors();
     long room = Math.ceilDiv((needed + 1000) * 16, 15);
     assertThat(inTurn.weights()).isEqualTo(Weights.IN_TURN);

@@ -8,6 +8,7 @@ import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.models.family.RandomCheckpoint;
 import dev.gptq.models.family.TinyConfigs;
+import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.reference.ReferenceBackendProvider;
 import java.io.IOException;
@@ -76,8 +77,9 @@ final class DiskEstimateTest {
               .to(output);
       DiskEstimate disk;
       try (QuantizationPlan plan = quantization.plan()) {
-        disk = plan.disk();
-        assertThat(plan.wouldKeep()).isEqualTo(new DiskEstimate.Kept(true, false, true));
+        Forecast forecast = plan.forecast(backend);
+        disk = plan.disk(forecast);
+        assertThat(plan.wouldKeep(forecast)).isEqualTo(new DiskEstimate.Kept(true, false, true));
       }
       quantization.run(scales);
       // Names and numbers of headers, manifests and logs come on top.
@@ -92,7 +94,8 @@ final class DiskEstimateTest {
 
   @Test
   void aDiskWithoutRoomIsRefusedWithNumbers() throws IOException {
-    DiskEstimate disk = new DiskEstimate(100 * MIB, 60 * MIB, 40 * MIB, 90 * MIB, 30 * MIB, false);
+    DiskEstimate disk =
+        new DiskEstimate(100 * MIB, 60 * MIB, 40 * MIB, 90 * MIB, 30 * MIB, 0, false);
     DiskEstimate.Kept all = new DiskEstimate.Kept(true, true, false);
     DiskEstimate.Kept states = new DiskEstimate.Kept(true, false, false);
     DiskEstimate.Kept nothing = new DiskEstimate.Kept(false, false, false);
@@ -124,10 +127,22 @@ final class DiskEstimateTest {
         .doesNotContain("not kept");
   }
 
+  /** Hidden states that wait in files do so until the last block, whatever is kept. */
+  @Test
+  void hiddenStatesInFilesTakeRoomBesideAllElse() throws IOException {
+    DiskEstimate disk = new DiskEstimate(100 * MIB, 60 * MIB, 0, 90 * MIB, 0, 70 * MIB, false);
+    assertThat(disk.most(new DiskEstimate.Kept(true, false, false))).isEqualTo(310 * MIB);
+    assertThat(disk.most(new DiskEstimate.Kept(false, false, true))).isEqualTo(230 * MIB);
+    assertThat(disk.keeps(KeptStates.AUTO, 160 * MIB, folder))
+        .isEqualTo(new DiskEstimate.Kept(false, false, false));
+    assertThatThrownBy(() -> disk.keeps(KeptStates.AUTO, 159 * MIB, folder))
+        .hasMessageContaining("70 MiB for hidden states before");
+  }
+
   /** Where there is room for it, but not at the price of what spares an interrupted run work. */
   @Test
   void theCheckpointGrowsWhereThereIsRoomForIt() throws IOException {
-    DiskEstimate disk = new DiskEstimate(100 * MIB, 60 * MIB, 0, 90 * MIB, 30 * MIB, true);
+    DiskEstimate disk = new DiskEstimate(100 * MIB, 60 * MIB, 0, 90 * MIB, 30 * MIB, 0, true);
     DiskEstimate.Kept all = new DiskEstimate.Kept(true, true, true);
     assertThat(disk.most(all)).isEqualTo(370 * MIB);
     for (KeptStates wanted : List.of(KeptStates.AUTO, KeptStates.ALWAYS)) {

@@ -20,6 +20,7 @@ import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.Activations;
 import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.Forecast;
+import dev.gptq.quantizer.pipeline.HiddenStates;
 import dev.gptq.quantizer.pipeline.Pace;
 import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
@@ -33,6 +34,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -80,7 +82,13 @@ final class MemoryFitTest {
   private Forecast forecast(
       Model model, QuantizationSettings settings, int windows, Activations activations) {
     return Forecast.of(
-        backend, model.spec(), model::weights, settings, windows(windows), activations);
+        backend,
+        model.spec(),
+        model::weights,
+        settings,
+        windows(windows),
+        activations,
+        HiddenStates.DEVICE);
   }
 
   @Test
@@ -99,13 +107,29 @@ final class MemoryFitTest {
   }
 
   private Forecast fitting(long room, Model model) {
-    return Forecast.within(room, backend, model.spec(), model::weights, BY_INPUTS, windows(1024));
+    return Forecast.within(
+        room, backend, model.spec(), model::weights, BY_INPUTS, windows(1024), Optional.empty());
+  }
+
+  @Test
+  void hiddenStatesLeaveTheDeviceWhereNothingElseMakesItFit() throws IOException {
+    try (Model model = model(2)) {
+      Forecast again = forecast(model, BY_INPUTS, 1024, Activations.COMPUTED_AGAIN);
+      Forecast less = fitting(again.memory().tensors() - 1, model);
+      assertThat(less.memory().tensors())
+          .isLessThan(again.memory().tensors() - again.memory().states() / 2);
+      assertThat(less.states()).as("a CPU's memory is the machine's").isEqualTo(HiddenStates.FILES);
+      assertThat(less.note()).hasValueSatisfying(note -> assertThat(note).contains("in files"));
+      assertThat(less.memory().lines(1).get(1)).endsWith("elsewhere");
+      assertThat(fitting(1, model).states()).isEqualTo(HiddenStates.DEVICE);
+    }
   }
 
   @Test
   void theOptionThatMakesItFitIsNamed() throws IOException {
     try (Model model = model(2)) {
-      MemoryFit fit = new MemoryFit(backend, model, BEST, windows(64));
+      MemoryFit fit =
+          new MemoryFit(backend, model, BEST, windows(64), Optional.of(HiddenStates.DEVICE));
       long needed = forecast(model, 64).memory().tensors();
       assertThatCode(() -> fit.requireRoom(needed, needed)).doesNotThrowAnyException();
       assertThatThrownBy(() -> fit.requireRoom(needed, needed - 1))
@@ -126,7 +150,8 @@ final class MemoryFitTest {
   @Test
   void aBudgetNeedsTheWholeModel() throws IOException {
     try (Model model = model(2)) {
-      MemoryFit fit = new MemoryFit(backend, model, BEST, windows(1));
+      MemoryFit fit =
+          new MemoryFit(backend, model, BEST, windows(1), Optional.of(HiddenStates.DEVICE));
       assertThatCode(() -> fit.requireWhole(Loading.WHOLE)).doesNotThrowAnyException();
       assertThatThrownBy(() -> fit.requireWhole(Loading.BLOCKS))
           .isInstanceOf(OutOfMemoryException.class)
@@ -143,7 +168,8 @@ final class MemoryFitTest {
       Forecast forecast = forecast(model, 64);
       long whole = forecast.memory().tensors();
       List<String> notes = new ArrayList<>();
-      MemoryFit fit = new MemoryFit(backend, model, BEST, windows(64));
+      MemoryFit fit =
+          new MemoryFit(backend, model, BEST, windows(64), Optional.of(HiddenStates.DEVICE));
       assertThat(fit.withoutGradients(forecast, whole, notes::add)).isEmpty();
       assertThat(fit.withoutGradients(forecast, 1, notes::add)).isEmpty();
       assertThat(notes).isEmpty();
