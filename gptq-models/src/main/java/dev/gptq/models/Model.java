@@ -7,6 +7,7 @@ import dev.gptq.backend.Backend;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.codec.Sources;
 import dev.gptq.formats.gguf.GgufFile;
+import dev.gptq.formats.gguf.GgufType;
 import dev.gptq.formats.json.JsonConfig;
 import dev.gptq.formats.packed.Formats;
 import dev.gptq.formats.packed.PackedLinears;
@@ -27,6 +28,7 @@ import dev.gptq.tensor.DType;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -50,6 +52,7 @@ public final class Model implements AutoCloseable {
   private final Optional<TokenizerSource> tokenizer;
   private final Optional<GgufSource> source;
   private final Set<String> warnings = new LinkedHashSet<>();
+  private final Set<String> float4 = new HashSet<>();
 
   /** Quantized modules, and the tensors that they are read from. */
   private record Codes(PackedModules modules, Checkpoint tensors) {}
@@ -147,6 +150,7 @@ public final class Model implements AutoCloseable {
               checkpoint,
               tokenizer,
               Optional.empty());
+      model.float4.addAll(SplitExperts.inMxfp4(decoded, spec));
       model.warnings.addAll(oddities);
       sound = true;
       return model;
@@ -252,6 +256,14 @@ public final class Model implements AutoCloseable {
   /** What a GGUF file calls the blocks of a module; empty in all other models. */
   public Optional<String> blockType(String module) {
     return source.flatMap(file -> file.blockType(module));
+  }
+
+  /**
+   * Whether the weights of a module are stored as MXFP4, and seen as the numbers that these are.
+   */
+  public boolean isMxfp4(String module) {
+    return float4.contains(module)
+        || blockType(module).filter(GgufType.MXFP4.name()::equals).isPresent();
   }
 
   /** Its tensors. */

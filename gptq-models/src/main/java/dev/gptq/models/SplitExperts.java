@@ -2,6 +2,7 @@ package dev.gptq.models;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.codec.Float8;
 import dev.gptq.formats.codec.Mxfp4;
@@ -58,6 +59,22 @@ final class SplitExperts {
           .ifPresent(stored -> view.parts.put(name, Numbers.narrowed(stored)));
     }
     return view.seen();
+  }
+
+  /** The modules whose weights are in tensors of MXFP4 of all experts. */
+  static ImmutableSet<String> inMxfp4(Checkpoint checkpoint, DecoderSpec spec) {
+    ImmutableSet.Builder<String> modules = ImmutableSet.builder();
+    for (BlockSpec block : spec.blocks()) {
+      block
+          .linears()
+          .filter(linear -> linear.fused().isPresent())
+          .filter(linear -> {
+            String whole = block.prefix() + linear.fused().get().tensor();
+            return checkpoint.find(whole + BLOCKS).isPresent();
+          })
+          .forEach(linear -> modules.add(block.nameOf(linear)));
+    }
+    return modules.build();
   }
 
   private Checkpoint seen() {

@@ -18,11 +18,29 @@ public final class Mxfp4 {
 
   private static final int BLOCK = 32;
 
+  /** What is added to the exponent of a power of two to store it. */
+  public static final int BIAS = 127;
+
   private Mxfp4() {}
 
   /** The number that the lowest four bits stand for. */
   public static float number(int code) {
     return NUMBERS[code & 15];
+  }
+
+  /**
+   * The four bits that stand for a number.
+   *
+   * @throws IllegalStateException if none do
+   */
+  public static int code(float number) {
+    int bits = Float.floatToRawIntBits(number);
+    for (int code = 0; code < NUMBERS.length; code++) {
+      if (Float.floatToRawIntBits(NUMBERS[code]) == bits) {
+        return code;
+      }
+    }
+    throw new IllegalStateException(number + " is no 4-bit floating-point number");
   }
 
   /** The power of two of a block. */

@@ -6,6 +6,7 @@ import dev.gptq.formats.OutputPlace;
 import dev.gptq.formats.gguf.GgufBlocks;
 import dev.gptq.formats.gguf.GgufColumns;
 import dev.gptq.formats.gguf.GgufMetadata;
+import dev.gptq.formats.gguf.GgufMxfp4;
 import dev.gptq.formats.gguf.GgufScales;
 import dev.gptq.formats.gguf.GgufShards;
 import dev.gptq.formats.gguf.GgufTensor;
@@ -292,42 +293,9 @@ public final class GgufExport {
         () -> {
           Optional<PackedMatrix> codes = modules.find(module);
           return codes.isPresent()
-              ? keys(halves, latent, codes.get())
-              : keys(halves, latent, model.checkpoint().require(name));
+              ? FileMatrices.keys(halves, latent, codes.get())
+              : FileMatrices.keys(halves, latent, model.checkpoint().require(name));
         });
-  }
-
-  private static MemorySegment keys(LatentHalves halves, int latent, PackedMatrix matrix) {
-    MemorySegment keys =
-        Arena.ofAuto().allocate((long) Short.BYTES * halves.heads() * latent * halves.still(), 8);
-    long at = 0;
-    for (int head = 0; head < halves.heads(); head++) {
-      for (int column = 0; column < latent; column++) {
-        for (int channel = 0; channel < halves.still(); channel++) {
-          float weight = matrix.weight(halves.keyRow(head, channel), column);
-          Elements.put(keys, StoredType.F16, at++, weight);
-        }
-      }
-    }
-    return keys;
-  }
-
-  private static MemorySegment keys(LatentHalves halves, int latent, StoredTensor stored) {
-    MemorySegment source = stored.data();
-    long bytes = source.byteSize() / stored.elements();
-    MemorySegment keys =
-        Arena.ofAuto().allocate(bytes * halves.heads() * latent * halves.still(), 8);
-    long at = 0;
-    for (int head = 0; head < halves.heads(); head++) {
-      for (int column = 0; column < latent; column++) {
-        for (int channel = 0; channel < halves.still(); channel++) {
-          long from = (long) halves.keyRow(head, channel) * latent + column;
-          MemorySegment.copy(source, from * bytes, keys, at * bytes, bytes);
-          at++;
-        }
-      }
-    }
-    return keys;
   }
 
   private void addValues(
@@ -353,7 +321,7 @@ public final class GgufExport {
         values,
         plainType(stored),
         ImmutableList.of((long) halves.heads(), (long) halves.value(), (long) stored.columns()),
-        () -> rows(model.checkpoint().require(name), rows, halves::valueRow));
+        () -> FileMatrices.rows(model.checkpoint().require(name), rows, halves::valueRow));
   }
 
   private GgufType packedType(String module, PackedMatrix matrix) {
@@ -451,13 +419,16 @@ public final class GgufExport {
 
   private void addNumbers(String name, GgufPlace place, int from, int count) {
     StoredTensor stored = model.checkpoint().require(name);
-    GgufType type = plainType(stored);
     String module = Parameters.module(name);
+    GgufType type = model.isMxfp4(module) ? GgufType.MXFP4 : plainType(stored);
     boolean transposed = description.order().isTransposed(module);
     IntUnaryOperator order = order(module);
     if (description.multipliers().has(place.stem())) {
-      addProducts(stored, place, type);
+      addProducts(stored, place, plainType(stored));
       return;
+    }
+    if (type == GgufType.MXFP4) {
+      weights.merge(type, (long) count * stored.columns(), Long::sum);
     }
     add(
         place,
@@ -467,12 +438,19 @@ public final class GgufExport {
             : ImmutableList.of((long) count, (long) stored.columns()),
         () ->
             transposed
-                ? columns(stored, order)
+                ? FileMatrices.columns(stored, order)
                 : moved(
                     module,
                     type,
                     stored.columns(),
-                    rows(stored, count, row -> order.applyAsInt(from + row))));
+                    numbers(stored, type, count, row -> order.applyAsInt(from + row))));
+  }
+
+  private static MemorySegment numbers(
+      StoredTensor stored, GgufType type, int count, IntUnaryOperator order) {
+    return type == GgufType.MXFP4
+        ? GgufMxfp4.encode(stored, count, order)
+        : FileMatrices.rows(stored, count, order);
   }
 
   /** Products of weights and factors, with as many bits as a weight has, but those of float16. */
@@ -532,37 +510,6 @@ public final class GgufExport {
         .rows(module)
         .<IntUnaryOperator>map(rows -> rows::inCheckpoint)
         .orElse(row -> row);
-  }
-
-  private static MemorySegment rows(StoredTensor stored, int count, IntUnaryOperator order) {
-    MemorySegment source = stored.data();
-    long bytes = source.byteSize() / stored.rows();
-    MemorySegment rows = Arena.ofAuto().allocate(bytes * count, 8);
-    for (int row = 0; row < count; row++) {
-      MemorySegment.copy(source, order.applyAsInt(row) * bytes, rows, row * bytes, bytes);
-    }
-    return rows;
-  }
-
-  /** The columns of a matrix as rows. */
-  private static MemorySegment columns(StoredTensor stored, IntUnaryOperator order) {
-    MemorySegment source = stored.data();
-    int rows = stored.rows();
-    int columns = stored.columns();
-    long bytes = source.byteSize() / rows / columns;
-    MemorySegment turned = Arena.ofAuto().allocate(source.byteSize(), 8);
-    for (int column = 0; column < columns; column++) {
-      int from = order.applyAsInt(column);
-      for (int row = 0; row < rows; row++) {
-        MemorySegment.copy(
-            source,
-            ((long) row * columns + from) * bytes,
-            turned,
-            ((long) column * rows + row) * bytes,
-            bytes);
-      }
-    }
-    return turned;
   }
 
   private MemorySegment floats(StoredTensor stored, String name, GgufPlace place) {

@@ -13,6 +13,7 @@ import dev.gptq.models.family.Parameters;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
 import org.junit.jupiter.api.Test;
@@ -21,7 +22,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** What is written of models with Mamba-2 or Gated DeltaNet, or that see, read again. */
+/** What is written of models with Mamba-2 or Gated DeltaNet, that see, or in MXFP4, read again. */
 class HybridExportTest {
   private static final String TOKENIZER =
       """
@@ -71,6 +72,22 @@ class HybridExportTest {
             .as(tensor)
             .containsExactly(numbers, within(1e-6f));
       }
+    }
+  }
+
+  /** Experts of gpt-oss as they are published, which a file of them has the same way. */
+  @Test
+  void numbersOfFourBitsAreKept() throws IOException {
+    String expert = "model.layers.1.mlp.experts.1.up_proj";
+    try (Model theirs = Model.open(checkpoint("gpt-oss-mxfp4", "", ""));
+        Model ours = Model.open(write(theirs))) {
+      assertThat(ours.blockType(expert)).hasValue("MXFP4");
+      for (Model model : List.of(theirs, ours)) {
+        assertThat(model.isMxfp4(expert)).isTrue();
+        assertThat(model.isMxfp4("model.layers.1.self_attn.q_proj")).isFalse();
+      }
+      assertThat(floats(ours.checkpoint().require(expert + ".weight")))
+          .isEqualTo(floats(theirs.checkpoint().require(expert + ".weight")));
     }
   }
 
