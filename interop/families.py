@@ -26,6 +26,8 @@ COMMON = dict(
     pad_token_id=None,
 )
 EXPERTS = dict(num_experts_per_tok=2, moe_intermediate_size=256, decoder_sparse_step=1)
+# Behind rounded activations one token in ten would choose another two of four experts, which differ by more than all else.
+ALL_TAKEN = {**EXPERTS, "num_experts_per_tok": 4}
 NORMS = dict(layer_types=["sliding_attention", "full_attention"], sliding_window=64)
 LATENT = dict(
     num_key_value_heads=8,
@@ -74,10 +76,7 @@ NEMOTRON = dict(
 DELTA = dict(
     num_hidden_layers=4, linear_num_key_heads=4, linear_num_value_heads=8, linear_key_head_dim=32, linear_value_head_dim=32
 )
-# All experts are taken: behind rounded activations one token in ten would choose another.
-ALL_EXPERTS = dict(
-    num_experts=4, num_experts_per_tok=4, moe_intermediate_size=256, shared_expert_intermediate_size=256
-)
+SHARED_EXPERT = dict(num_experts=4, shared_expert_intermediate_size=256, **ALL_TAKEN)
 YARN = dict(
     full_attention=dict(rope_type="yarn", rope_theta=5e5, factor=8.0, original_max_position_embeddings=64),
     sliding_attention=dict(rope_type="default", rope_theta=5e5),
@@ -96,7 +95,7 @@ def seeing(kind, deep=(), **more):
     return dict(kind=kind, text_config=text, vision_config={**SIGHT, "deepstack_visual_indexes": list(deep)})
 
 
-# Of what all have in common, ... leaves something out.
+# Of what all have in common, ... leaves something out: programs ask any configuration for heads of keys.
 FAMILIES = {
     "llama": dict(kind="LlamaConfig"),
     "mistral": dict(kind="MistralConfig", sliding_window=64),
@@ -138,18 +137,23 @@ FAMILIES = {
     "exaone4-full": dict(kind="Exaone4Config", sliding_window=None, layer_types=["full_attention"] * 2),
     "seed-oss": dict(kind="SeedOssConfig"),
     "ernie4.5": dict(kind="Ernie4_5Config"),
-    "gpt-neox": dict(kind="GPTNeoXConfig", intermediate_size=1024),
+    "gpt-neox": dict(kind="GPTNeoXConfig", intermediate_size=1024, num_key_value_heads=...),
     "arcee": dict(kind="ArceeConfig"),
+    "internlm3": dict(kind="InternLM3Config"),
+    "exaone3": dict(kind="ExaoneConfig"),
+    "ministral": dict(kind="MinistralConfig", sliding_window=None, layer_types=["full_attention"] * 2),
     "hunyuan": dict(kind="HunYuanDenseV1Config"),
     "olmo": dict(kind="OlmoConfig", clip_qkv=0.5),
     "phi": dict(kind="PhiConfig"),
-    "gpt2": dict(kind="GPT2Config", tie_word_embeddings=True),
+    "gpt2": dict(kind="GPT2Config", tie_word_embeddings=True, num_key_value_heads=...),
     "nemotron": dict(kind="NemotronConfig"),
     "gemma": dict(kind="GemmaConfig", tie_word_embeddings=True),
-    "falcon": dict(kind="FalconConfig", new_decoder_architecture=False, tie_word_embeddings=True, head_dim=...),
+    "falcon": dict(
+        kind="FalconConfig", new_decoder_architecture=False, tie_word_embeddings=True, head_dim=..., num_key_value_heads=...
+    ),
     "falcon-new": dict(kind="FalconConfig", new_decoder_architecture=True, num_kv_heads=4, head_dim=...),
-    "bloom": dict(kind="BloomConfig", tie_word_embeddings=True),
-    "opt": dict(kind="OPTConfig", ffn_dim=512, word_embed_proj_dim=256),
+    "bloom": dict(kind="BloomConfig", tie_word_embeddings=True, num_key_value_heads=...),
+    "opt": dict(kind="OPTConfig", ffn_dim=512, word_embed_proj_dim=256, num_key_value_heads=...),
     "mixtral": dict(kind="MixtralConfig", num_local_experts=4, num_experts_per_tok=2, sliding_window=None),
     "qwen2-moe": dict(kind="Qwen2MoeConfig", num_experts=4, shared_expert_intermediate_size=256, **EXPERTS),
     "qwen3-moe": dict(kind="Qwen3MoeConfig", num_experts=4, **EXPERTS),
@@ -212,14 +216,14 @@ FAMILIES = {
         ssm_multipliers=[0.35, 0.5, 0.7, 0.5, 0.9],
         **MAMBA,
     ),
-    "qwen3-next-moe": dict(kind="Qwen3NextConfig", decoder_sparse_step=1, **DELTA, **ALL_EXPERTS),
+    "qwen3-next-moe": dict(kind="Qwen3NextConfig", **DELTA, **SHARED_EXPERT),
     "qwen3.5": dict(kind="Qwen3_5TextConfig", **DELTA),
-    "qwen3.5-moe": dict(kind="Qwen3_5MoeTextConfig", **DELTA, **ALL_EXPERTS),
+    "qwen3.5-moe": dict(kind="Qwen3_5MoeTextConfig", **DELTA, **SHARED_EXPERT),
     "nemotron-h": dict(layers_block_type=["mamba", "mlp", "attention", "mlp"], **NEMOTRON),
     "nemotron-h-moe": dict(
         layers_block_type=["mamba", "moe", "attention", "moe"],
         n_routed_experts=4,
-        num_experts_per_tok=3,
+        num_experts_per_tok=4,
         moe_intermediate_size=256,
         moe_shared_expert_intermediate_size=256,
         routed_scaling_factor=2.5,
@@ -273,7 +277,7 @@ FAMILIES = {
         hidden_size_per_layer_input=0,
         enable_moe_block=True,
         num_experts=4,
-        top_k_experts=2,
+        top_k_experts=4,
         moe_intermediate_size=256,
         attention_k_eq_v=True,
         num_global_key_value_heads=2,
@@ -293,7 +297,7 @@ FAMILIES = {
         mlp_layer_types=["dense", "sparse", "sparse", "sparse"],
         n_group=1,
         topk_group=1,
-        **EXPERTS,
+        **ALL_TAKEN,
     ),
     "cohere2-moe": dict(
         kind="Cohere2MoeConfig",
@@ -318,7 +322,7 @@ FAMILIES = {
         num_hidden_layers=26,
         q_lora_rank=None,
         rope_parameters=dict(LATENT_YARN, mscale=0.707, mscale_all_dim=0.707),
-        **LATENT,
+        **{**LATENT, **ALL_TAKEN},
     ),
     "deepseek-v3-groups": dict(
         kind="DeepseekV3Config",
@@ -329,7 +333,7 @@ FAMILIES = {
     "qwen2-vl": seeing("Qwen2VLConfig"),
     "qwen2.5-vl": seeing("Qwen2_5_VLConfig"),
     "qwen3-vl": seeing("Qwen3VLConfig", deep=[0]),
-    "qwen3-vl-moe": seeing("Qwen3VLMoeConfig", deep=[0], num_experts=4, **{**EXPERTS, "moe_intermediate_size": 512, "num_experts_per_tok": 4}),
+    "qwen3-vl-moe": seeing("Qwen3VLMoeConfig", deep=[0], num_experts=4, **{**ALL_TAKEN, "moe_intermediate_size": 512}),
     "lfm2": dict(kind="Lfm2Config", layer_types=["conv", "full_attention"]),
     "lfm2-moe": dict(
         kind="Lfm2MoeConfig", tie_word_embeddings=True, layer_types=["conv", "full_attention"], num_experts=4, num_dense_layers=1, **EXPERTS
@@ -338,6 +342,9 @@ FAMILIES = {
 
 # Families that are only compared with llama.cpp: what other programs make of their experts, sinks, latents and windows was not looked at.
 GGUF_ONLY = [
+    "internlm3",
+    "exaone3",
+    "ministral",
     "glm",
     "olmo3",
     "olmo3-yarn",
