@@ -76,6 +76,9 @@ final class NativeForwardTest {
       kernels.attention(DType.BF16, 1, a, k, v, 0.3f, 69, 0, 0, at(y, 5 * ROWS + 30), queries);
       Shape few = new Shape(3, 68);
       kernels.attention(DType.BF16, 2, a, k, v, 0.3f, 69, 0, 0, at(y, 5 * ROWS + 36), few);
+      kernels.attention(
+          DType.BF16, 2, a, k, v, 0.3f, 69, 0, 0, at(y, 5 * ROWS + 42), new Shape(3, 72));
+      kernels.attention(DType.F32, 2, a, b, c, 0.3f, 69, 0, 0, at(y, 5 * ROWS + 48), few);
       return y.segment().toArray(ValueLayout.JAVA_FLOAT);
     }
   }
@@ -85,25 +88,32 @@ final class NativeForwardTest {
   void narrowKeysAndValuesAreThoseOfTheirFloat32() {
     for (int level : library().levels()) {
       ForwardKernels kernels = new NativeForward(library(), level);
-      try (Arena arena = Arena.ofConfined()) {
-        Random random = new Random(9);
-        Rows q = floats(arena, random, ROWS, COLUMNS);
-        Rows k = bfloat16(arena, floats(arena, random, 2 * ROWS, COLUMNS));
-        Rows v = bfloat16(arena, floats(arena, random, 2 * ROWS, COLUMNS));
-        Rows wideK = widened(arena, k);
-        Rows wideV = widened(arena, v);
-        Rows narrow = floats(arena, new Random(1), ROWS, COLUMNS);
-        Rows wide = floats(arena, new Random(1), ROWS, COLUMNS);
-        for (int size : new int[] {3, 16, 20, 64, 75}) {
-          for (int rows : new int[] {1, 2, 3, 4, 9}) {
-            for (int step : new int[] {0, 1}) {
-              Shape shape = new Shape(rows, size);
-              kernels.attention(DType.BF16, 2, q, k, v, 0.3f, 130, step, 0, narrow, shape);
-              kernels.attention(DType.F32, 2, q, wideK, wideV, 0.3f, 130, step, 0, wide, shape);
-              assertThat(narrow.segment().toArray(ValueLayout.JAVA_FLOAT))
-                  .as("%s, %s, step %s", library().name(level), shape, step)
-                  .isEqualTo(wide.segment().toArray(ValueLayout.JAVA_FLOAT));
-            }
+      for (int columns : new int[] {COLUMNS, COLUMNS + 1}) {
+        narrowKeysAndValuesAreThoseOfTheirFloat32(kernels, library().name(level), columns);
+      }
+    }
+  }
+
+  private static void narrowKeysAndValuesAreThoseOfTheirFloat32(
+      ForwardKernels kernels, String level, int columns) {
+    try (Arena arena = Arena.ofConfined()) {
+      Random random = new Random(9);
+      Rows q = floats(arena, random, ROWS, COLUMNS);
+      Rows k = bfloat16(arena, floats(arena, random, 2 * ROWS, columns));
+      Rows v = bfloat16(arena, floats(arena, random, 2 * ROWS, columns));
+      Rows wideK = widened(arena, k);
+      Rows wideV = widened(arena, v);
+      Rows narrow = floats(arena, new Random(1), ROWS, COLUMNS);
+      Rows wide = floats(arena, new Random(1), ROWS, COLUMNS);
+      for (int size : new int[] {3, 16, 20, 64, 75}) {
+        for (int rows : new int[] {1, 2, 3, 4, 9}) {
+          for (int step : new int[] {0, 1}) {
+            Shape shape = new Shape(rows, size);
+            kernels.attention(DType.BF16, 2, q, k, v, 0.3f, 130, step, 0, narrow, shape);
+            kernels.attention(DType.F32, 2, q, wideK, wideV, 0.3f, 130, step, 0, wide, shape);
+            assertThat(narrow.segment().toArray(ValueLayout.JAVA_FLOAT))
+                .as("%s, rows of %s, %s, step %s", level, columns, shape, step)
+                .isEqualTo(wide.segment().toArray(ValueLayout.JAVA_FLOAT));
           }
         }
       }
