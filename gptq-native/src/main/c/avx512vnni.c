@@ -20,7 +20,7 @@
 #endif
 #define SIGNED 0
 #define LANES(bits, s) ((ints)(s))
-#define START(low, high) (uint32_t)((low) + (high))
+#define START(bits, low, high) (uint32_t)((low) + (high))
 #define TOKENS 4
 #define VECTORS 4
 #include "rounded.inc"

@@ -10,7 +10,7 @@
 #define FMA(a, b, c) ((floats)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))
 #define SIGNED 1
 #define LANES(bits, s) ((ints)(s))
-#define START(low, high) (uint32_t)((low) + (high))
+#define START(bits, low, high) (uint32_t)((low) + (high))
 #define MAX(a, b) ((floats)vmaxq_f32((float32x4_t)(a), (float32x4_t)(b)))
 #define MIN(a, b) ((floats)vminq_f32((float32x4_t)(a), (float32x4_t)(b)))
 #define QUARTERS(x, step) ((floats)vld1q_f32(x))

@@ -1,4 +1,4 @@
-// Products of weights of 2, 4 or 8 bits with activations rounded to 8 bits. RoundedKernels.java says
+// Products of weights of 2 to 8 bits with activations rounded to 8 bits. RoundedKernels.java says
 // what the arrays hold and in which order sums are added; every level gives the same bits.
 #ifndef GPTQ_ROUNDED_H
 #define GPTQ_ROUNDED_H

@@ -7,7 +7,7 @@ import dev.gptq.testkit.RoundedMatmulConformance;
 final class NativeRoundedMatmulConformanceTest extends RoundedMatmulConformance {
   @Override
   protected ImmutableSet<Integer> roundedBits() {
-    return ImmutableSet.of(2, 4, 8);
+    return ImmutableSet.of(2, 3, 4, 5, 6, 7, 8);
   }
 
   @Override

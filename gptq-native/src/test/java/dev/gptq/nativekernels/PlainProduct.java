@@ -12,7 +12,6 @@ final class PlainProduct {
   static float of(RoundedWeights w, MemorySegment x, int o) {
     int tile = o / w.width();
     int lane = o % w.width();
-    int perWord = 32 / w.bits();
     int middle = 1 << (w.bits() - 1);
     float y = 0;
     float[] sums = new float[w.groups()];
@@ -24,9 +23,7 @@ final class PlainProduct {
       int product = 0;
       int sum = 0;
       for (int i = 0; i < 32; i++) {
-        long row = (long) w.bits() * (tile * w.chunks() + c) + i / perWord;
-        int word = w.words().getAtIndex(ValueLayout.JAVA_INT, row * w.width() + lane);
-        int code = word >>> (w.bits() * (i % perWord)) & (1 << w.bits()) - 1;
+        int code = code(w, tile, c, i, lane);
         int q = (int) Math.rint(at(x, 32L * c + i) * (127 / max));
         product += q * (code - middle);
         sum += q;
@@ -47,6 +44,31 @@ final class PlainProduct {
               : Math.fma(s, (middle - w.fixedZero()) * sums[g], y);
     }
     return y;
+  }
+
+  private static int code(RoundedWeights w, int tile, int chunk, int slot, int lane) {
+    if (32 % w.bits() == 0) {
+      int perWord = 32 / w.bits();
+      int word = word(w, tile, chunk, slot / perWord, lane);
+      return word >>> (w.bits() * (slot % perWord)) & (1 << w.bits()) - 1;
+    }
+    int code = 0;
+    int offset = 0;
+    for (int size : new int[] {4, 2, 1}) {
+      if ((w.bits() & size) != 0) {
+        // Four slots to a place, so many of these to a byte.
+        int word = word(w, tile, chunk, offset + slot / (32 / size), lane);
+        int from = slot % 4 * 8 + slot / 4 % (8 / size) * size;
+        code |= (word >>> from & (1 << size) - 1) << offset;
+        offset += size;
+      }
+    }
+    return code;
+  }
+
+  private static int word(RoundedWeights w, int tile, int chunk, int row, int lane) {
+    long rows = (long) w.bits() * (tile * w.chunks() + chunk) + row;
+    return w.words().getAtIndex(ValueLayout.JAVA_INT, rows * w.width() + lane);
   }
 
   private static long grid(RoundedWeights w, int tile, int group, int lane) {

@@ -6,7 +6,10 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.stream.Collectors;
 
-/** How activations enter products with 4-bit weights. Other widths always take float32. */
+/**
+ * How activations enter products with 4-bit weights. Other widths take float32, unless kernels
+ * outside of Java multiply them.
+ */
 enum ActivationMode {
   /** As they are. */
   FLOAT32,

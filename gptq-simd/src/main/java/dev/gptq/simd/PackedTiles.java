@@ -19,7 +19,9 @@ import java.util.Optional;
  * group have no input.
  *
  * <p>A word has 32 bits, slot i in those from {@code i·bits}. Groups of codes of 2, 4 or 8 bits are
- * padded to whole chunks of 32 slots, which rounded activations share a scale in.
+ * padded to whole chunks of 32 slots, which rounded activations share a scale in. So are those of
+ * other widths where only kernels outside of Java multiply them, whose codes lie in parts ({@link
+ * RoundedWeights}) and have no words of their own.
  */
 final class PackedTiles implements PackedWeights {
 
@@ -51,19 +53,24 @@ final class PackedTiles implements PackedWeights {
   private final int[] groupOfChunk;
 
   private final boolean identity;
+  private final boolean parts;
 
   /** These weights for kernels outside of Java, where groups are padded to chunks. */
   private final Optional<RoundedWeights> rounded;
 
-  private PackedTiles(PackedMatrix m, TensorScope scope) {
+  private PackedTiles(PackedMatrix m, boolean outside, TensorScope scope) {
     this.rows = m.rows();
     this.columns = m.columns();
     this.bits = m.bits();
     this.groups = m.groups();
     this.fixedZero = m.scheme().hasZeroPoint() ? 0 : m.scheme().fixedZero(bits);
-    boolean chunks = RoundedWeights.CHUNK_INPUTS % bits == 0;
-    this.wordsOfGroup = wordsOfGroup(m, slotsPerWord(), chunks ? bits : 1);
-    this.inputs = inputs(m, wordsOfGroup, slotsPerWord());
+    boolean whole = RoundedWeights.CHUNK_INPUTS % bits == 0;
+    boolean chunks = whole || outside;
+    this.parts = outside && !whole;
+    int unit = chunks ? RoundedWeights.CHUNK_INPUTS : slotsPerWord();
+    int words = chunks ? bits : 1;
+    this.wordsOfGroup = wordsOfGroup(m, unit, words);
+    this.inputs = inputs(m, wordsOfGroup, unit, words);
     this.groupOfChunk = chunks ? groupOfChunk(wordsOfGroup, bits) : new int[0];
     this.identity = isIdentity(inputs, columns);
     int tiles = (rows + OUTPUTS - 1) / OUTPUTS;
@@ -96,9 +103,13 @@ final class PackedTiles implements PackedWeights {
     return m.segment().asSlice(m.at(0, 0), 4L * m.rows() * m.columns());
   }
 
-  /** Copies a packed matrix into tiles. */
-  static PackedTiles of(Execution execution, PackedMatrix m, TensorScope scope) {
-    PackedTiles packed = new PackedTiles(m, scope);
+  /**
+   * Copies a packed matrix into tiles.
+   *
+   * @param outside whether only kernels outside of Java multiply them
+   */
+  static PackedTiles of(Execution execution, PackedMatrix m, boolean outside, TensorScope scope) {
+    PackedTiles packed = new PackedTiles(m, outside, scope);
     execution.forRanges(packed.tiles(), 1, (tile, end) -> packed.fill(m, tile));
     return packed;
   }
@@ -107,26 +118,26 @@ final class PackedTiles implements PackedWeights {
     return scope.zeros(type, tiles, Math.multiplyExact(rows, OUTPUTS), Layout.ROW_MAJOR);
   }
 
-  private static int[] wordsOfGroup(PackedMatrix m, int perWord, int step) {
+  /** Where groups begin that are padded to units of so many slots, each of so many words. */
+  private static int[] wordsOfGroup(PackedMatrix m, int unit, int words) {
     int[] sizes = new int[m.groups()];
     for (int i = 0; i < m.columns(); i++) {
       sizes[m.group(i)]++;
     }
     int[] starts = new int[m.groups() + 1];
     for (int g = 0; g < m.groups(); g++) {
-      int unit = perWord * step;
-      starts[g + 1] = starts[g] + (sizes[g] + unit - 1) / unit * step;
+      starts[g + 1] = starts[g] + (sizes[g] + unit - 1) / unit * words;
     }
     return starts;
   }
 
-  private static int[] inputs(PackedMatrix m, int[] starts, int perWord) {
-    int[] inputs = new int[starts[m.groups()] * perWord];
+  private static int[] inputs(PackedMatrix m, int[] starts, int unit, int words) {
+    int[] inputs = new int[starts[m.groups()] / words * unit];
     Arrays.fill(inputs, -1);
     int[] next = new int[m.groups()];
     for (int i = 0; i < m.columns(); i++) {
       int g = m.group(i);
-      inputs[starts[g] * perWord + next[g]++] = i;
+      inputs[starts[g] / words * unit + next[g]++] = i;
     }
     return inputs;
   }
@@ -154,7 +165,12 @@ final class PackedTiles implements PackedWeights {
   private void fill(PackedMatrix m, int tile) {
     int first = tile * OUTPUTS;
     int count = Math.min(OUTPUTS, rows - first);
-    for (int row = 0; row < wordRows(); row++) {
+    for (int chunk = 0; parts && chunk < groupOfChunk.length; chunk++) {
+      for (int o = 0; o < count; o++) {
+        collectParts(m, chunk, first + o, wordAt(tile, chunk * bits) + 4L * o);
+      }
+    }
+    for (int row = 0; !parts && row < wordRows(); row++) {
       long at = wordAt(tile, row);
       if (identity && slotsPerWord() * bits == 32) {
         // The words of the file are ours: the same inputs of all outputs side by side.
@@ -192,6 +208,27 @@ final class PackedTiles implements PackedWeights {
     }
   }
 
+  /** Gathers the parts of the codes of a chunk of an output, whose words are OUTPUTS apart. */
+  private void collectParts(PackedMatrix m, int chunk, int output, long at) {
+    int[] collected = new int[bits];
+    for (int slot = 0; slot < RoundedWeights.CHUNK_INPUTS; slot++) {
+      int input = inputs[chunk * RoundedWeights.CHUNK_INPUTS + slot];
+      int code = input < 0 ? 0 : m.code(output, input);
+      int group = slot / 4;
+      for (int size = 4, offset = 0; size > 0; size /= 2) {
+        if ((bits & size) != 0) {
+          int part = code >> offset & (1 << size) - 1;
+          int place = 8 * (slot % 4) + size * (group % (8 / size));
+          collected[offset + group * size / 8] |= part << place;
+          offset += size;
+        }
+      }
+    }
+    for (int k = 0; k < bits; k++) {
+      words.segment().set(Lanes.INT, at + 4L * k * OUTPUTS, collected[k]);
+    }
+  }
+
   /** Codes in a word. */
   int slotsPerWord() {
     return 32 / bits;
@@ -204,7 +241,7 @@ final class PackedTiles implements PackedWeights {
 
   /** Inputs in the order of the kernels, padding included. */
   int slots() {
-    return wordRows() * slotsPerWord();
+    return inputs.length;
   }
 
   /** Tiles of outputs. */

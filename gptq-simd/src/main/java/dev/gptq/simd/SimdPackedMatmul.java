@@ -43,7 +43,9 @@ final class SimdPackedMatmul implements PackedMatmul {
 
   @Override
   public PackedWeights prepare(PackedMatrix matrix, TensorScope scope) {
-    return PackedTiles.of(execution, matrix, scope);
+    boolean outside =
+        kernels.isPresent() && mode.rounds(false, true) && mode.rounds(true, true);
+    return PackedTiles.of(execution, matrix, outside, scope);
   }
 
   @Override

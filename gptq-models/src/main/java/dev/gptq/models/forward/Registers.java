@@ -118,9 +118,10 @@ public final class Registers implements AutoCloseable {
     return empty.contains(name);
   }
 
-  /** Whether one of some activations has no rows. */
-  boolean isAnyEmpty(Set<String> names) {
-    return !Collections.disjoint(empty, names);
+  /** Whether a step reads an activation that has no rows. */
+  boolean isAnyEmpty(Step step) {
+    // Asked for every step of every token, and nearly always of no activation at all.
+    return !empty.isEmpty() && !Collections.disjoint(empty, step.reads());
   }
 
   /** The activation of that name. */

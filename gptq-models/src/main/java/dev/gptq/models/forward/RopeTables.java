@@ -3,6 +3,7 @@ package dev.gptq.models.forward;
 import dev.gptq.models.family.RopeSpec;
 import dev.gptq.tensor.TensorScope;
 import java.util.HashMap;
+import java.util.IdentityHashMap;
 import java.util.Map;
 
 /**
@@ -14,6 +15,11 @@ public final class RopeTables {
 
   private final TensorScope scope;
   private final Map<RopeSpec, RopeTable> tables = new HashMap<>();
+
+  /** What was last found for a layer: each token asks for the same, and hashing all frequencies takes long. */
+  private final Map<RopeSpec, Found> found = new IdentityHashMap<>();
+
+  private record Found(int positions, RopeTable table) {}
 
   /** Tables in the memory of {@code scope}. */
   public RopeTables(TensorScope scope) {
@@ -28,6 +34,10 @@ public final class RopeTables {
    * @param needed positions that the table must have
    */
   synchronized RopeTable of(RopeSpec spec, int positions, int needed) {
+    Found last = found.get(spec);
+    if (last != null && last.positions() == positions && last.table().cosine().rows() >= needed) {
+      return last.table();
+    }
     RopeSpec chosen = spec.of(positions);
     RopeTable known = tables.get(chosen);
     if (known == null || known.cosine().rows() < needed) {
@@ -35,6 +45,7 @@ public final class RopeTables {
       known = RopeTable.of(chosen, rows, scope);
       tables.put(chosen, known);
     }
+    found.put(spec, new Found(positions, known));
     return known;
   }
 }

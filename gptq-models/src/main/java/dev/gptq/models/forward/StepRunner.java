@@ -42,7 +42,7 @@ final class StepRunner {
 
   /** Computes a step, unless it is one of an expert that no token chose. */
   void run(Step step) {
-    if (registers.isAnyEmpty(step.reads())) {
+    if (registers.isAnyEmpty(step)) {
       step.defines().forEach(registers::defineEmpty);
       return;
     }
