@@ -43,8 +43,7 @@ final class SimdPackedMatmul implements PackedMatmul {
 
   @Override
   public PackedWeights prepare(PackedMatrix matrix, TensorScope scope) {
-    boolean outside =
-        kernels.isPresent() && mode.rounds(false, true) && mode.rounds(true, true);
+    boolean outside = kernels.isPresent() && mode.rounds(false, true) && mode.rounds(true, true);
     return PackedTiles.of(execution, matrix, outside, scope);
   }
 

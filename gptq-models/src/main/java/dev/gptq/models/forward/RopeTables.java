@@ -16,8 +16,11 @@ public final class RopeTables {
   private final TensorScope scope;
   private final Map<RopeSpec, RopeTable> tables = new HashMap<>();
 
-  /** What was last found for a layer: each token asks for the same, and hashing all frequencies takes long. */
-  private final Map<RopeSpec, Found> found = new IdentityHashMap<>();
+  /**
+   * What was last found for a layer: each token asks for the same, and hashing all frequencies
+   * takes long.
+   */
+  private final IdentityHashMap<RopeSpec, Found> found = new IdentityHashMap<>();
 
   private record Found(int positions, RopeTable table) {}
 

@@ -5,8 +5,8 @@ import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 
 /**
- * Products of weights of 2 to 8 bits with activations rounded to 8 bits, in place of those that
- * are written in Java. {@link java.util.ServiceLoader} finds them; the setting {@code simd.kernels}
+ * Products of weights of 2 to 8 bits with activations rounded to 8 bits, in place of those that are
+ * written in Java. {@link java.util.ServiceLoader} finds them; the setting {@code simd.kernels}
  * says whether they are used. With x by slot, for each chunk c of 32 slots
  *
  * <pre>

@@ -4,8 +4,8 @@ import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 
 /**
- * Packed weights of 2 to 8 bits in native memory, as {@link RoundedKernels} read them. Inputs
- * are sorted by group; a group is padded to whole chunks of {@link #CHUNK_INPUTS}, and an input's
+ * Packed weights of 2 to 8 bits in native memory, as {@link RoundedKernels} read them. Inputs are
+ * sorted by group; a group is padded to whole chunks of {@link #CHUNK_INPUTS}, and an input's
  * position in that order is its slot. Outputs are cut into tiles of {@code width}, the last one
  * padded.
  *
