@@ -1,9 +1,12 @@
 package dev.gptq.quantizer.pipeline;
 
+import dev.gptq.formats.FileFailure;
+import dev.gptq.tensor.OutOfMemoryException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -17,6 +20,8 @@ import java.util.regex.Pattern;
 final class StateRoom implements AutoCloseable {
   private static final Path MEMORY = Path.of("/proc/meminfo");
   private static final Pattern AVAILABLE = Pattern.compile("MemAvailable:\\s+(\\d+) kB");
+
+  private static final long PIECE = 1 << 20;
 
   private final HiddenStates where;
   private final Path folder;
@@ -55,26 +60,50 @@ final class StateRoom implements AutoCloseable {
     return where != HiddenStates.DEVICE;
   }
 
-  /** So many bytes; several threads may ask at once. */
+  /**
+   * So many bytes; several threads may ask at once.
+   *
+   * @throws OutOfMemoryException if the machine has no room for them
+   * @throws UncheckedIOException if the disk has none, or the file cannot be written
+   */
   synchronized MemorySegment allocate(long bytes) {
     if (where == HiddenStates.HOST) {
+      long available = available();
+      if (available > 0 && bytes > available) {
+        throw new OutOfMemoryException(
+            "no memory: hidden states of some windows take %d MiB, and the machine has %d MiB left. It would fit with --hidden-states files"
+                .formatted(bytes >> 20, available >> 20));
+      }
       return arena.allocate(bytes, Long.BYTES);
     }
+    Path file = folder.resolve("batch-" + files.size());
     try {
       Files.createDirectories(folder);
-      Path file = folder.resolve("batch-" + files.size());
       files.add(file);
-      try (FileChannel channel =
-          FileChannel.open(
-              file,
-              StandardOpenOption.READ,
-              StandardOpenOption.WRITE,
-              StandardOpenOption.CREATE,
-              StandardOpenOption.TRUNCATE_EXISTING)) {
-        return channel.map(FileChannel.MapMode.READ_WRITE, 0, bytes, arena);
-      }
+      return mapped(file, bytes);
     } catch (IOException e) {
-      throw new UncheckedIOException(e);
+      throw new UncheckedIOException(
+          new IOException(
+              "%s: hidden states cannot be kept there: %s".formatted(file, FileFailure.reason(e)),
+              e));
+    }
+  }
+
+  /** Zeros are written first: a disk without room for them fails here, and not in a mapped page. */
+  private MemorySegment mapped(Path file, long bytes) throws IOException {
+    try (FileChannel channel =
+        FileChannel.open(
+            file,
+            StandardOpenOption.READ,
+            StandardOpenOption.WRITE,
+            StandardOpenOption.CREATE,
+            StandardOpenOption.TRUNCATE_EXISTING)) {
+      ByteBuffer zeros = ByteBuffer.allocateDirect(Math.toIntExact(Math.min(bytes, PIECE)));
+      for (long written = 0; written < bytes; ) {
+        zeros.clear().limit(Math.toIntExact(Math.min(bytes - written, PIECE)));
+        written += channel.write(zeros);
+      }
+      return channel.map(FileChannel.MapMode.READ_WRITE, 0, bytes, arena);
     }
   }
 
@@ -83,7 +112,7 @@ final class StateRoom implements AutoCloseable {
     arena.close();
     try {
       for (Path file : files) {
-        Files.delete(file);
+        Files.deleteIfExists(file);
       }
     } catch (IOException e) {
       throw new UncheckedIOException(e);

@@ -1,6 +1,8 @@
 package dev.gptq.quantizer.pipeline;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assumptions.assumeThat;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
@@ -16,7 +18,9 @@ import dev.gptq.models.text.TokenWindows;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.tensor.OutOfMemoryException;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -24,6 +28,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -87,6 +92,22 @@ final class HiddenStatesTest {
           .isBetween(
               where == HiddenStates.FILES ? bytes : 0, where == HiddenStates.FILES ? 3 * bytes : 0);
       assertThat(size(files)).as("files go in the end").isZero();
+    }
+  }
+
+  @Test
+  void aMachineOrADiskWithoutRoomIsNamed() throws IOException {
+    try (StateRoom room = new StateRoom(HiddenStates.HOST, folder)) {
+      assumeThat(StateRoom.available()).isPositive();
+      assertThatThrownBy(() -> room.allocate(1L << 60))
+          .isInstanceOf(OutOfMemoryException.class)
+          .hasMessageContaining("--hidden-states files");
+    }
+    Path file = Files.writeString(folder.resolve("file"), "in the way");
+    try (StateRoom room = new StateRoom(HiddenStates.FILES, file.resolve("states"))) {
+      assertThatThrownBy(() -> room.allocate(1))
+          .isInstanceOf(UncheckedIOException.class)
+          .hasMessageContaining("batch-0: hidden states cannot be kept there");
     }
   }
 
