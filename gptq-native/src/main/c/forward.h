@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 // Operands of an operation: matrices of float32 whose rows are so many numbers apart. Of bfloat16 are the keys and
-// values, b and c, of ATTENTION_BF16.
+// values, b and c, of ATTENTION_BF16, and y of NARROW.
 struct operands {
   const float *a;
   int64_t a_stride;
@@ -35,7 +35,8 @@ enum operation {
   ADD,
   PRODUCTS,
   ATTENTION,
-  ATTENTION_BF16
+  ATTENTION_BF16,
+  NARROW
 };
 
 #endif

@@ -23,6 +23,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Random;
 import java.util.function.BiConsumer;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
@@ -65,6 +66,7 @@ final class NativeForwardTest {
       kernels.rotate(part(y, 3), 75, false, b, c, 35, 3, 40, shape);
       kernels.rotate(part(y, 3), 75, true, b, c, 37, 0, 70, shape);
       kernels.products(0.5f, a, b, COLUMNS, part(y, 4), new Shape(3, 67));
+      kernels.narrow(a, at(y, 4 * ROWS + 10), shape);
       Shape queries = new Shape(6, 75);
       kernels.attention(DType.F32, 1, a, b, c, 0.3f, 64, 1, 0, part(y, 5), queries);
       kernels.attention(DType.F32, 1, a, b, c, 0.3f, 60, 1, 50, at(y, 5 * ROWS + 6), queries);
@@ -169,6 +171,37 @@ final class NativeForwardTest {
       }
       assertThat(together.segment().toArray(ValueLayout.JAVA_FLOAT))
           .isEqualTo(alone.segment().toArray(ValueLayout.JAVA_FLOAT));
+    }
+  }
+
+  /** Ties, the largest numbers, infinities and NaNs whose upper half alone would be an infinity. */
+  @Test
+  void narrowNumbersAreThoseOfJava() {
+    library();
+    int[] special = {
+      0x3f808000, 0x3f818000, 0x7f7fffff, 0x7f800000, 0xff800000, 0x7f800001, 0xff80ffff, 0x80000001
+    };
+    for (int columns : new int[] {1, 16, 33}) {
+      agree(
+          columns,
+          (backend, x) -> {
+            try (TensorScope local = backend.newScope()) {
+              Tensor numbers =
+                  local.upload(
+                      MemorySegment.ofArray(
+                          IntStream.range(0, 39 * columns)
+                              .map(i -> special[i % special.length] + i / special.length)
+                              .toArray()),
+                      DType.F32,
+                      39,
+                      columns,
+                      Layout.ROW_MAJOR);
+              Tensor narrow = local.rowMajor(DType.BF16, 40, columns);
+              backend.linalg().convert(numbers, narrow.rows(0, 39));
+              backend.linalg().convert(x.rows(39, 40), narrow.rows(39, 40));
+              backend.linalg().convert(narrow, x);
+            }
+          });
     }
   }
 

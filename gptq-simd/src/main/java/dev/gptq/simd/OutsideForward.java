@@ -60,24 +60,28 @@ final class OutsideForward {
     if (!serves(x, cosine, sine)) {
       return false;
     }
-    // Sequences do not end where ranges do: a task is one of them.
+    int step = Math.clamp(GRAIN / Math.max(1, x.columns()), 1, length);
+    int parts = (length + step - 1) / step;
     execution
         .pool()
         .forEach(
-            x.rows() / length,
-            (sequence, worker) ->
-                kernels
-                    .get()
-                    .rotate(
-                        rows(x, sequence * length),
-                        headSize,
-                        pairs == RopePairs.ADJACENT,
-                        rows(cosine, 0),
-                        rows(sine, 0),
-                        cosine.columns(),
-                        first,
-                        length,
-                        new Shape(length, x.columns())));
+            x.rows() / length * parts,
+            (i, worker) -> {
+              int from = i % parts * step;
+              int count = Math.min(step, length - from);
+              kernels
+                  .get()
+                  .rotate(
+                      rows(x, i / parts * length + from),
+                      headSize,
+                      pairs == RopePairs.ADJACENT,
+                      rows(cosine, 0),
+                      rows(sine, 0),
+                      cosine.columns(),
+                      first + from,
+                      count,
+                      new Shape(count, x.columns()));
+            });
     return true;
   }
 
@@ -103,6 +107,24 @@ final class OutsideForward {
       return false;
     }
     kernels.get().add(rows(x, from), rows(y, from), new Shape(to - from, x.columns()));
+    return true;
+  }
+
+  /** {@code dst ← src} from float32 to bfloat16. */
+  boolean narrow(Matrix src, Matrix dst) {
+    if (kernels.isEmpty()
+        || !Gemv.isDense(src)
+        || dst.type() != DType.BF16
+        || !dst.rowsContiguous()) {
+      return false;
+    }
+    execution.forRanges(
+        src.rows(),
+        Math.max(1, GRAIN / Math.max(1, src.columns())),
+        (from, to) ->
+            kernels
+                .get()
+                .narrow(rows(src, from), rows(dst, from), new Shape(to - from, src.columns())));
     return true;
   }
 

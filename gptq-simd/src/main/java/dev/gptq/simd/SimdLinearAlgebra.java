@@ -210,7 +210,11 @@ final class SimdLinearAlgebra implements LinearAlgebra {
 
   @Override
   public void convert(Tensor src, Tensor dst) {
-    Transposition.convert(execution, Matrix.of(src), Matrix.of(dst));
+    Matrix from = Matrix.of(src);
+    Matrix to = Matrix.of(dst);
+    if (!outside.narrow(from, to)) {
+      Transposition.convert(execution, from, to);
+    }
   }
 
   @Override

@@ -71,6 +71,12 @@ public interface ForwardKernels {
   void add(Rows x, Rows y, Shape shape);
 
   /**
+   * {@code y ← x}, rounded to the nearest bfloat16, ties to even; rows of y count numbers of 2
+   * bytes. The bits are those of Java.
+   */
+  void narrow(Rows x, Rows y, Shape shape);
+
+  /**
    * {@code y ← α·x·Wᵀ} for few rows x; each has the bits of a single row in Java.
    *
    * @param depth columns of x and w
