@@ -141,7 +141,7 @@ FAMILIES = {
     "arcee": dict(kind="ArceeConfig"),
     "internlm3": dict(kind="InternLM3Config"),
     "exaone3": dict(kind="ExaoneConfig"),
-    "ministral": dict(kind="MinistralConfig", sliding_window=None, layer_types=["full_attention"] * 2),
+    "ministral": dict(kind="MinistralConfig", sliding_window=512),
     "hunyuan": dict(kind="HunYuanDenseV1Config"),
     "olmo": dict(kind="OlmoConfig", clip_qkv=0.5),
     "phi": dict(kind="PhiConfig"),
@@ -342,9 +342,7 @@ FAMILIES = {
 
 # Families that are only compared with llama.cpp: what other programs make of their experts, sinks, latents and windows was not looked at.
 GGUF_ONLY = [
-    "internlm3",
     "exaone3",
-    "ministral",
     "glm",
     "olmo3",
     "olmo3-yarn",

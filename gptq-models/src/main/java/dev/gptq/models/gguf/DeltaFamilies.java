@@ -22,7 +22,7 @@ final class DeltaFamilies {
 
   private DeltaFamilies() {}
 
-  private static GgufFamily.Builder delta(String type, String modelClass, String architecture) {
+  private static GgufFamilyBuilder delta(String type, String modelClass, String architecture) {
     return GgufLayouts.llamaLike(type, modelClass, architecture)
         .normsPlusOne()
         .modules(
@@ -51,12 +51,12 @@ final class DeltaFamilies {
         .trait(Trait.INTERVAL);
   }
 
-  private static GgufFamily.Builder mixture(GgufFamily.Builder family) {
+  private static GgufFamilyBuilder mixture(GgufFamilyBuilder family) {
     return MixtureFamilies.sharedExpert(MixtureFamilies.qwenExperts(family));
   }
 
   /** Heads of values that share a key lie apart in a file, and positions have four parts. */
-  private static GgufFamily.Builder apart(GgufFamily.Builder family) {
+  private static GgufFamilyBuilder apart(GgufFamilyBuilder family) {
     return family
         .modules(
             "linear_attn.in_proj_qkv",

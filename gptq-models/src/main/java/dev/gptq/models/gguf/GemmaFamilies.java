@@ -29,7 +29,7 @@ final class GemmaFamilies {
 
   private GemmaFamilies() {}
 
-  private static GgufFamily.Builder gemma4() {
+  private static GgufFamilyBuilder gemma4() {
     return GgufLayouts.common("gemma4_text", "Gemma4ForCausalLM", "gemma4")
         .ends(
             "model.embed_tokens",

@@ -176,7 +176,7 @@ final class GgufConfig {
 
   private void windows() {
     Optional<Integer> window = whole("attention.sliding_window").filter(size -> size > 0);
-    if (family.windows() == 0) {
+    if (family.periods().windows() == 0) {
       if (family.modelType().equals("phi3")) {
         window.ifPresent(size -> json.put("sliding_window", size));
       }
@@ -203,7 +203,7 @@ final class GgufConfig {
     String name = "attention.sliding_window_pattern";
     String key = family.architecture() + "." + name;
     if (!values.isList(key)) {
-      int period = whole(name).orElse(family.windows());
+      int period = whole(name).orElse(family.periods().windows());
       return IntStream.range(0, layers)
           .mapToObj(layer -> (layer + 1) % period != 0)
           .collect(ImmutableList.toImmutableList());
@@ -218,7 +218,7 @@ final class GgufConfig {
   }
 
   private void rotary() {
-    if (family.unrotated() == 1) {
+    if (family.periods().unrotated() == 1) {
       return;
     }
     ObjectNode rope = JsonMapper.shared().createObjectNode();
@@ -241,7 +241,7 @@ final class GgufConfig {
           .ifPresent(scale -> rope.put("llama_4_scaling_beta", scale));
     }
     Optional<Double> local = real("rope.freq_base_swa");
-    if (family.localRope() > 0) {
+    if (family.periods().localRope() > 0) {
       ObjectNode both = json.putObject(ROTARY);
       both.set("full_attention", rope);
       both.putObject("sliding_attention")

@@ -109,7 +109,7 @@ public final class GgufFamilies {
     return WIDE_QUERIES.contains(blocks);
   }
 
-  private static GgufFamily.Builder gemma(String type, String modelClass, String architecture) {
+  private static GgufFamilyBuilder gemma(String type, String modelClass, String architecture) {
     return GgufLayouts.common(type, modelClass, architecture)
         .normsPlusOne()
         .modules(
@@ -125,13 +125,13 @@ public final class GgufFamilies {
   }
 
   /** Norms of all queries and all keys together. */
-  private static GgufFamily.Builder olmo(String type, String modelClass) {
+  private static GgufFamilyBuilder olmo(String type, String modelClass) {
     return GgufLayouts.normsBehind(type, modelClass, "olmo2")
         .fixed("attention_bias", false, false)
         .ownHead();
   }
 
-  private static GgufFamily.Builder glm(String type, String modelClass, String architecture) {
+  private static GgufFamilyBuilder glm(String type, String modelClass, String architecture) {
     return fused(GgufLayouts.llamaLike(type, modelClass, architecture))
         .bias("attention_bias", "attn_q.bias")
         .trait(GgufFamily.Trait.STATED_HEADS)
@@ -139,7 +139,7 @@ public final class GgufFamilies {
   }
 
   /** Gate and up projection are one matrix. */
-  private static GgufFamily.Builder fused(GgufFamily.Builder family) {
+  private static GgufFamilyBuilder fused(GgufFamilyBuilder family) {
     return family.without("mlp.gate_proj", "mlp.up_proj").modules("mlp.gate_up_proj", "ffn_up");
   }
 

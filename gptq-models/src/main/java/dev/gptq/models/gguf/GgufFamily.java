@@ -5,9 +5,6 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import com.google.common.collect.Range;
-import java.util.HashMap;
-import java.util.LinkedHashMap;
-import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -29,11 +26,7 @@ import java.util.Optional;
  * @param fixed what a file cannot say
  * @param constants whole numbers that a file says, behind the name of the architecture and a dot
  * @param switches those of {@code config.json} that follow from tensors of the file
- * @param windows 0 if all layers see all positions; else every so manieth does and others have a
- *     window
- * @param localRope 0 if all layers are rotated alike; else every so manieth has frequencies of its
- *     own
- * @param unrotated 0 if all layers are rotated; else every so manieth is not
+ * @param periods which layers differ from others
  * @param blocks how many blocks those have that are of this kind
  * @param marker a tensor below a block, or a positive number behind the name of the architecture,
  *     by which files of this kind are known from others of the architecture; empty if there is none
@@ -53,9 +46,7 @@ public record GgufFamily(
     ImmutableList<Fixed> fixed,
     ImmutableMap<String, Integer> constants,
     ImmutableList<Switch> switches,
-    int windows,
-    int localRope,
-    int unrotated,
+    Periods periods,
     Range<Integer> blocks,
     String marker) {
 
@@ -124,6 +115,31 @@ public record GgufFamily(
     SECTIONED
   }
 
+  /**
+   * Which layers differ from others; 0 where none do.
+   *
+   * @param windows every so manieth layer sees all positions, and the others have a window
+   * @param localRope every so manieth layer is rotated as usual, and the others as those with a
+   *     window are
+   * @param unrotated every so manieth layer is not rotated
+   */
+  public record Periods(int windows, int localRope, int unrotated) {
+    /** Whether a layer, counted from 0, has a window. */
+    public boolean hasWindow(int layer) {
+      return windows > 0 && (layer + 1) % windows != 0;
+    }
+
+    /** Whether a layer, counted from 0, is rotated as those with a window are. */
+    public boolean isLocal(int layer) {
+      return localRope > 0 && (layer + 1) % localRope != 0;
+    }
+
+    /** Whether a layer, counted from 0, is not rotated. */
+    public boolean isUnrotated(int layer) {
+      return unrotated > 0 && (layer + 1) % unrotated == 0;
+    }
+  }
+
   /** Kinds of settings. */
   public enum Kind {
     /** An integer. */
@@ -171,10 +187,6 @@ public record GgufFamily(
    */
   public record Switch(String name, String tensor, boolean there) {}
 
-  private static final ImmutableBiMap<String, String> ENDS =
-      ImmutableBiMap.of(
-          "model.embed_tokens", "token_embd", "model.norm", "output_norm", "lm_head", "output");
-
   /**
    * The key of how many blocks are given what was seen, by which a file's input is so much wider.
    */
@@ -195,230 +207,7 @@ public record GgufFamily(
     return traits.contains(trait);
   }
 
-  static Builder of(String modelType, String modelClass, String architecture) {
-    return new Builder(modelType, modelClass, architecture);
-  }
-
-  /** Collects what is known. */
-  static final class Builder {
-    private final String modelType;
-    private final String modelClass;
-    private final String architecture;
-    private final ImmutableSet.Builder<Trait> traits = ImmutableSet.builder();
-    private String layers = "model.layers.";
-    private ImmutableBiMap<String, String> ends = ENDS;
-    private final Map<String, String> modules = new HashMap<>();
-    private final Map<String, String> tensors = new HashMap<>();
-    private String experts = "";
-    private final Map<String, String> expertModules = new HashMap<>();
-    private final Map<String, Setting> settings = new LinkedHashMap<>();
-    private final ImmutableList.Builder<Fixed> fixed = ImmutableList.builder();
-    private final ImmutableMap.Builder<String, Integer> constants = ImmutableMap.builder();
-    private final ImmutableList.Builder<Switch> switches = ImmutableList.builder();
-    private int windows;
-    private int localRope;
-    private int unrotated;
-    private Range<Integer> blocks = Range.all();
-    private String marker = "";
-
-    private Builder(String modelType, String modelClass, String architecture) {
-      this.modelType = modelType;
-      this.modelClass = modelClass;
-      this.architecture = architecture;
-      if (architecture.equals("llama")) {
-        traits.add(Trait.ROPE_FACTORS);
-      }
-    }
-
-    Builder pairsNeighbours() {
-      return trait(Trait.PAIRS_NEIGHBOURS);
-    }
-
-    Builder normsPlusOne() {
-      return trait(Trait.NORMS_PLUS_ONE);
-    }
-
-    Builder trait(Trait trait) {
-      traits.add(trait);
-      return this;
-    }
-
-    /** What begins the name of a block in a checkpoint. */
-    Builder layers(String prefix) {
-      layers = prefix;
-      return this;
-    }
-
-    /** Pairs of names outside of blocks: in the checkpoint, in the file. */
-    Builder ends(String... pairs) {
-      ImmutableBiMap.Builder<String, String> names = ImmutableBiMap.builder();
-      for (int i = 0; i < pairs.length; i += 2) {
-        names.put(pairs[i], pairs[i + 1]);
-      }
-      ends = names.buildOrThrow();
-      return this;
-    }
-
-    /** Pairs of names: in the checkpoint, in the file. */
-    Builder modules(String... pairs) {
-      for (int i = 0; i < pairs.length; i += 2) {
-        modules.put(pairs[i], pairs[i + 1]);
-      }
-      return this;
-    }
-
-    /** A name of a tensor that is no weight or bias of a module: in the checkpoint, in the file. */
-    Builder tensor(String name, String inFile) {
-      tensors.put(name, inFile);
-      return this;
-    }
-
-    Builder without(String... names) {
-      for (String name : names) {
-        modules.remove(name);
-      }
-      return this;
-    }
-
-    /** The prefix of experts in a checkpoint, and their gate, up and down projections. */
-    Builder experts(String prefix, String gate, String up, String down) {
-      experts = prefix;
-      expertModules.put(gate, "ffn_gate_exps");
-      expertModules.put(up, "ffn_up_exps");
-      expertModules.put(down, "ffn_down_exps");
-      return this;
-    }
-
-    /** The prefix of experts without gates, and their projections. */
-    Builder experts(String prefix, String up, String down) {
-      experts = prefix;
-      expertModules.put(up, "ffn_up_exps");
-      expertModules.put(down, "ffn_down_exps");
-      return this;
-    }
-
-    /** An integer, under the first of some names that a configuration has. */
-    Builder whole(String key, String... names) {
-      return setting(key, Kind.WHOLE, Optional.empty(), names);
-    }
-
-    Builder whole(String key, String name, int fallback) {
-      return setting(key, Kind.WHOLE, Optional.of(fallback), name);
-    }
-
-    /** A number that is several of a configuration multiplied. */
-    Builder product(String key, String... names) {
-      return setting(key, Kind.PRODUCT, Optional.empty(), names);
-    }
-
-    /** A whole number that every file says. */
-    Builder constant(String key, int value) {
-      constants.put(key, value);
-      return this;
-    }
-
-    Builder real(String key, String... names) {
-      return setting(key, Kind.REAL, Optional.empty(), names);
-    }
-
-    Builder real(String key, String name, double fallback) {
-      return real(key, fallback, name);
-    }
-
-    Builder real(String key, double fallback, String... names) {
-      return setting(key, Kind.REAL, Optional.of(fallback), names);
-    }
-
-    Builder truth(String key, String name, boolean fallback) {
-      return setting(key, Kind.TRUTH, Optional.of(fallback), name);
-    }
-
-    /** A number of each block, of which a checkpoint has a tensor below the block. */
-    Builder numbers(String key, String tensor) {
-      return setting(key, Kind.NUMBERS, Optional.empty(), tensor);
-    }
-
-    Builder numbers(String key, String tensor, double fallback) {
-      return setting(key, Kind.NUMBERS, Optional.of(fallback), tensor);
-    }
-
-    private Builder setting(String key, Kind kind, Optional<Object> fallback, String... names) {
-      settings.put(key, new Setting(key, ImmutableList.copyOf(names), kind, fallback));
-      return this;
-    }
-
-    Builder fixed(String name, Object value, Object absent) {
-      return oneOf(name, absent, value);
-    }
-
-    /** A key with some values that llama.cpp takes for the same. */
-    Builder oneOf(String name, Object absent, Object... values) {
-      fixed.add(new Fixed(name, ImmutableList.copyOf(values), absent));
-      return this;
-    }
-
-    /** A switch that is on where the first block has a tensor, named as in the file. */
-    Builder bias(String name, String tensor) {
-      switches.add(new Switch(name, tensor, true));
-      return this;
-    }
-
-    /** A switch that is on where the first block lacks a tensor, named as in the file. */
-    Builder lack(String name, String tensor) {
-      switches.add(new Switch(name, tensor, false));
-      return this;
-    }
-
-    Builder blocks(Range<Integer> range) {
-      blocks = range;
-      return this;
-    }
-
-    Builder marker(String name) {
-      marker = name;
-      return this;
-    }
-
-    Builder windows(int period) {
-      windows = period;
-      return this;
-    }
-
-    Builder localRope(int period) {
-      localRope = period;
-      return this;
-    }
-
-    Builder unrotated(int period) {
-      unrotated = period;
-      return this;
-    }
-
-    Builder ownHead() {
-      return trait(Trait.OWN_HEAD);
-    }
-
-    GgufFamily build() {
-      return new GgufFamily(
-          modelType,
-          modelClass,
-          architecture,
-          traits.build(),
-          layers,
-          ends,
-          ImmutableBiMap.copyOf(modules),
-          ImmutableBiMap.copyOf(tensors),
-          experts,
-          ImmutableBiMap.copyOf(expertModules),
-          ImmutableList.copyOf(settings.values()),
-          fixed.build(),
-          constants.buildOrThrow(),
-          switches.build(),
-          windows,
-          localRope,
-          unrotated,
-          blocks,
-          marker);
-    }
+  static GgufFamilyBuilder of(String modelType, String modelClass, String architecture) {
+    return new GgufFamilyBuilder(modelType, modelClass, architecture);
   }
 }

@@ -5,13 +5,13 @@ final class GgufLayouts {
   private GgufLayouts() {}
 
   /** Names and numbers of decoders with gated feed-forward networks and root mean square norms. */
-  static GgufFamily.Builder common(String type, String modelClass, String architecture) {
+  static GgufFamilyBuilder common(String type, String modelClass, String architecture) {
     return shaped(type, modelClass, architecture)
         .real("attention.layer_norm_rms_epsilon", "rms_norm_eps", 1e-6);
   }
 
   /** The same names and numbers whatever the norms. */
-  static GgufFamily.Builder shaped(String type, String modelClass, String architecture) {
+  static GgufFamilyBuilder shaped(String type, String modelClass, String architecture) {
     return GgufFamily.of(type, modelClass, architecture)
         .modules(
             "input_layernorm",
@@ -41,12 +41,12 @@ final class GgufLayouts {
   }
 
   /** The same with SiLU as the activation. */
-  static GgufFamily.Builder llamaLike(String type, String modelClass, String architecture) {
+  static GgufFamilyBuilder llamaLike(String type, String modelClass, String architecture) {
     return common(type, modelClass, architecture).fixed("hidden_act", "silu", "silu");
   }
 
   /** The same with norms of queries and keys, and behind attention and feed-forward only. */
-  static GgufFamily.Builder normsBehind(String type, String modelClass, String architecture) {
+  static GgufFamilyBuilder normsBehind(String type, String modelClass, String architecture) {
     return llamaLike(type, modelClass, architecture)
         .without("input_layernorm")
         .modules(

@@ -25,11 +25,11 @@ final class GraniteFamilies {
 
   private GraniteFamilies() {}
 
-  private static GgufFamily.Builder hybrid(String architecture) {
+  private static GgufFamilyBuilder hybrid(String architecture) {
     return granite("granitemoehybrid", "GraniteMoeHybridForCausalLM", architecture);
   }
 
-  private static GgufFamily.Builder granite(String type, String modelClass, String architecture) {
+  private static GgufFamilyBuilder granite(String type, String modelClass, String architecture) {
     return GgufLayouts.llamaLike(type, modelClass, architecture)
         .pairsNeighbours()
         .without("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
@@ -40,7 +40,7 @@ final class GraniteFamilies {
         .fixed("attention_bias", false, false);
   }
 
-  private static GgufFamily.Builder mixture(GgufFamily.Builder family) {
+  private static GgufFamilyBuilder mixture(GgufFamilyBuilder family) {
     return family
         .modules("block_sparse_moe.router.layer", "ffn_gate_inp")
         .experts("block_sparse_moe.experts.", "w1", "w3", "w2")
@@ -48,7 +48,7 @@ final class GraniteFamilies {
         .whole("expert_used_count", "num_experts_per_tok");
   }
 
-  private static GgufFamily.Builder shared(GgufFamily.Builder family) {
+  private static GgufFamilyBuilder shared(GgufFamilyBuilder family) {
     return family
         .modules(
             GATE_UP,
@@ -60,12 +60,12 @@ final class GraniteFamilies {
         .whole("expert_shared_feed_forward_length", "shared_intermediate_size", 1024);
   }
 
-  private static GgufFamily.Builder dense(GgufFamily.Builder family) {
+  private static GgufFamilyBuilder dense(GgufFamilyBuilder family) {
     return family.modules(
         GATE_UP, "ffn_gate", GATE_UP + GgufOrder.Cut.LAST, "ffn_up", DOWN, "ffn_down");
   }
 
-  private static GgufFamily mamba(GgufFamily.Builder family) {
+  private static GgufFamily mamba(GgufFamilyBuilder family) {
     return MambaFamilies.numbered(family)
         .fixed("mamba_expand", 2, 2)
         .trait(Trait.MIXED_BLOCKS)

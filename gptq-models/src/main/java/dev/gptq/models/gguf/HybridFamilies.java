@@ -24,7 +24,7 @@ final class HybridFamilies {
 
   private HybridFamilies() {}
 
-  private static GgufFamily.Builder lfm(String type, String modelClass, String architecture) {
+  private static GgufFamilyBuilder lfm(String type, String modelClass, String architecture) {
     return GgufLayouts.shaped(type, modelClass, architecture)
         .real("attention.layer_norm_rms_epsilon", "norm_eps", 1e-5)
         .whole("shortconv.l_cache", "conv_L_cache", 3)

@@ -34,11 +34,11 @@ final class LatentFamilies {
 
   private LatentFamilies() {}
 
-  private static GgufFamily.Builder mixture(String type, String modelClass, String architecture) {
+  private static GgufFamilyBuilder mixture(String type, String modelClass, String architecture) {
     return MixtureFamilies.deepSeekExperts(latent(type, modelClass, architecture));
   }
 
-  private static GgufFamily.Builder sigmoid(String type, String modelClass) {
+  private static GgufFamilyBuilder sigmoid(String type, String modelClass) {
     return mixture(type, modelClass, "deepseek2")
         .tensor("mlp.gate.e_score_correction_bias", "exp_probs_b.bias")
         .constant(MixtureFamilies.GATING, MixtureFamilies.SIGMOID)
@@ -74,7 +74,7 @@ final class LatentFamilies {
   }
 
   /** Queries may come from another. */
-  private static GgufFamily.Builder latent(String type, String modelClass, String architecture) {
+  private static GgufFamilyBuilder latent(String type, String modelClass, String architecture) {
     return names(GgufLayouts.llamaLike(type, modelClass, architecture))
         .modules("self_attn.k_b_proj", "attn_k_b", "self_attn.v_b_proj", "attn_v_b")
         .trait(Trait.LATENT)
@@ -82,7 +82,7 @@ final class LatentFamilies {
         .trait(Trait.YARN);
   }
 
-  private static GgufFamily.Builder names(GgufFamily.Builder family) {
+  private static GgufFamilyBuilder names(GgufFamilyBuilder family) {
     return family
         .without("self_attn.k_proj", "self_attn.v_proj")
         .modules(

@@ -44,12 +44,12 @@ final class LayerNormFamilies {
               .build(),
           bloom());
 
-  private static GgufFamily.Builder epsilon(GgufFamily.Builder family, String name) {
+  private static GgufFamilyBuilder epsilon(GgufFamilyBuilder family, String name) {
     return family.real("attention.layer_norm_epsilon", name, 1e-5).trait(Trait.WHOLE_HEADS);
   }
 
   /** Llama's names, but one matrix before the activation function and one behind it. */
-  private static GgufFamily.Builder plain(
+  private static GgufFamilyBuilder plain(
       String type, String modelClass, String architecture, String wide, String narrow) {
     return GgufLayouts.shaped(type, modelClass, architecture)
         .without("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
@@ -57,7 +57,7 @@ final class LayerNormFamilies {
   }
 
   /** Queries, keys and values are one matrix; the norms and sizes are for others to name. */
-  private static GgufFamily.Builder classic(String type, String modelClass, String architecture) {
+  private static GgufFamilyBuilder classic(String type, String modelClass, String architecture) {
     return epsilon(GgufFamily.of(type, modelClass, architecture), "layer_norm_epsilon");
   }
 
@@ -120,12 +120,12 @@ final class LayerNormFamilies {
         .build();
   }
 
-  private static GgufFamily.Builder commandR() {
+  private static GgufFamilyBuilder commandR() {
     return cohere("cohere", "CohereForCausalLM", "command-r");
   }
 
   /** The output layer is always the embedding. */
-  private static GgufFamily.Builder cohere(String type, String modelClass, String architecture) {
+  private static GgufFamilyBuilder cohere(String type, String modelClass, String architecture) {
     return epsilon(GgufLayouts.shaped(type, modelClass, architecture), "layer_norm_eps")
         .ends("model.embed_tokens", "token_embd", "model.norm", "output_norm")
         .without("post_attention_layernorm")
@@ -215,7 +215,7 @@ final class LayerNormFamilies {
   }
 
   /** Read as the newer architecture, which has the other inside. */
-  private static GgufFamily.Builder falcon(String norm) {
+  private static GgufFamilyBuilder falcon(String norm) {
     return classic("falcon", "FalconForCausalLM", "falcon")
         .layers("transformer.h.")
         .ends(

@@ -36,7 +36,7 @@ final class LlamaRelatives {
               .fixed("qkv_bias", false, false)
               .build());
 
-  private static GgufFamily.Builder exaone4() {
+  private static GgufFamilyBuilder exaone4() {
     return GgufLayouts.normsBehind("exaone4", "Exaone4ForCausalLM", "exaone4")
         .trait(Trait.ROPE_FACTORS);
   }

@@ -40,7 +40,7 @@ final class MambaFamilies {
   private MambaFamilies() {}
 
   /** Names of Mamba-2's modules and tensors. */
-  static GgufFamily.Builder mamba(GgufFamily.Builder family, String prefix) {
+  static GgufFamilyBuilder mamba(GgufFamilyBuilder family, String prefix) {
     return family
         .modules(
             prefix + "in_proj",
@@ -57,7 +57,7 @@ final class MambaFamilies {
   }
 
   /** The same with the numbers of Falcon-H1 and Granite, and what llama.cpp takes for granted. */
-  static GgufFamily.Builder numbered(GgufFamily.Builder family) {
+  static GgufFamilyBuilder numbered(GgufFamilyBuilder family) {
     return mamba(family, "mamba.")
         .whole("ssm.conv_kernel", "mamba_d_conv", 4)
         .whole("ssm.state_size", "mamba_d_state", 256)
@@ -101,7 +101,7 @@ final class MambaFamilies {
    * Blocks of one thing each; attention without positions, whose channels files have in the order
    * of neighbouring pairs all the same.
    */
-  private static GgufFamily.Builder nemotron(String architecture) {
+  private static GgufFamilyBuilder nemotron(String architecture) {
     return mamba(GgufFamily.of("nemotron_h", "NemotronHForCausalLM", architecture), "mixer.")
         .layers("backbone.layers.")
         .ends(

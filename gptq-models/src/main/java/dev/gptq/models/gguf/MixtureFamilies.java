@@ -169,7 +169,7 @@ final class MixtureFamilies {
   private MixtureFamilies() {}
 
   /** Experts as DeepSeek V3 has them, with attention as in Qwen 3. */
-  private static GgufFamily.Builder sigmoid(String type, String modelClass, String architecture) {
+  private static GgufFamilyBuilder sigmoid(String type, String modelClass, String architecture) {
     return deepSeekExperts(GgufLayouts.llamaLike(type, modelClass, architecture))
         .modules("self_attn.q_norm", "attn_q_norm", "self_attn.k_norm", "attn_k_norm")
         .tensor("mlp.gate.e_score_correction_bias", "exp_probs_b.bias")
@@ -178,7 +178,7 @@ final class MixtureFamilies {
         .constant(GATING, SIGMOID);
   }
 
-  static GgufFamily.Builder deepSeekExperts(GgufFamily.Builder family) {
+  static GgufFamilyBuilder deepSeekExperts(GgufFamilyBuilder family) {
     return family
         .modules("mlp.gate", "ffn_gate_inp")
         .modules(SHARED)
@@ -261,7 +261,7 @@ final class MixtureFamilies {
   }
 
   /** Norms with means or without; what all tokens take is averaged with the experts. */
-  private static GgufFamily.Builder command(int gating, String scores) {
+  private static GgufFamilyBuilder command(int gating, String scores) {
     return GgufLayouts.shaped("cohere2_moe", "Cohere2MoeForCausalLM", "cohere2moe")
         .without("post_attention_layernorm")
         .modules("mlp.gate", "ffn_gate_inp")
@@ -289,7 +289,7 @@ final class MixtureFamilies {
   }
 
   /** An expert that all tokens take, each as much as a gate says. */
-  static GgufFamily.Builder sharedExpert(GgufFamily.Builder family) {
+  static GgufFamilyBuilder sharedExpert(GgufFamilyBuilder family) {
     return family
         .modules(
             "mlp.shared_expert.gate_proj",
@@ -303,11 +303,11 @@ final class MixtureFamilies {
         .whole("expert_shared_feed_forward_length", "shared_expert_intermediate_size");
   }
 
-  static GgufFamily.Builder qwenExperts(GgufFamily.Builder family) {
+  static GgufFamilyBuilder qwenExperts(GgufFamilyBuilder family) {
     return plainExperts(family).whole("expert_feed_forward_length", "moe_intermediate_size");
   }
 
-  private static GgufFamily.Builder plainExperts(GgufFamily.Builder family) {
+  private static GgufFamilyBuilder plainExperts(GgufFamilyBuilder family) {
     return family
         .without("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
         .modules("mlp.gate", "ffn_gate_inp")

@@ -21,13 +21,13 @@ final class VisionFamilies {
 
   private VisionFamilies() {}
 
-  private static GgufFamily.Builder qwen2(String type, String modelClass) {
+  private static GgufFamilyBuilder qwen2(String type, String modelClass) {
     return GgufLayouts.llamaLike(type, modelClass, "qwen2vl")
         .bias("qkv_bias", "attn_q.bias")
         .trait(Trait.WHOLE_HEADS);
   }
 
-  private static GgufFamily.Builder qwen3(String type, String modelClass, String architecture) {
+  private static GgufFamilyBuilder qwen3(String type, String modelClass, String architecture) {
     return GgufLayouts.llamaLike(type, modelClass, architecture)
         .modules("self_attn.q_norm", "attn_q_norm", "self_attn.k_norm", "attn_k_norm")
         .bias("attention_bias", "attn_q.bias")

@@ -211,8 +211,8 @@ class GgufFamilyTest {
   /** What llama.cpp takes for granted of a model differs with its blocks. */
   @Test
   void kindsOfOneTypeAreToldApart() {
-    assertThat(GgufFamilies.find("exaone4", 64).getFirst().windows()).isEqualTo(4);
-    assertThat(GgufFamilies.find("exaone4", 30).getFirst().windows()).isZero();
+    assertThat(GgufFamilies.find("exaone4", 64).getFirst().periods().windows()).isEqualTo(4);
+    assertThat(GgufFamilies.find("exaone4", 30).getFirst().periods().windows()).isZero();
     assertThat(GgufFamilies.find("cohere", 40).getFirst().modules())
         .doesNotContainKey("self_attn.q_norm");
     assertThat(GgufFamilies.find("cohere", 64).getFirst().modules())

@@ -23,9 +23,6 @@ public enum Server {
 
     @Override
     Optional<String> refusalOf(String format, Served what) {
-      if (what.type().equals("gpt_neox")) {
-        return Optional.of("computes wrong numbers for quantized models of GPT-NeoX");
-      }
       if (format.startsWith("gptq") && NOT_AS_GPTQ.contains(what.type())) {
         return Optional.of("refuses models of type %s as gptq".formatted(what.type()));
       }

@@ -189,7 +189,7 @@ final class GgufModel {
     if (family.has(GgufFamily.Trait.LISTED_WINDOWS)) {
       metadata.put(a + "attention.sliding_window", windows().size(model.spec().context()));
       metadata.putTruths(a + "attention.sliding_window_pattern", windows().sliding());
-    } else if (family.windows() > 0) {
+    } else if (family.periods().windows() > 0) {
       metadata.put(a + "attention.sliding_window", config.intValue("sliding_window"));
     }
   }

@@ -111,10 +111,9 @@ final class Limits {
 
   private void checkLayers() {
     int blocks = subject.spec().blocks().size();
+    GgufFamily.Periods periods = subject.family().periods();
     for (int layer = 0; layer < blocks; layer++) {
-      boolean windowed =
-          subject.family().windows() > 0 && (layer + 1) % subject.family().windows() != 0;
-      int window = windowed ? subject.config().intValue("sliding_window", 0) : 0;
+      int window = periods.hasWindow(layer) ? subject.config().intValue("sliding_window", 0) : 0;
       subject
           .spec()
           .blocks()
@@ -124,9 +123,7 @@ final class Limits {
       boolean rotated = !rotary.ropes(layer).isEmpty();
       if (BlockKinds.attends(subject.spec().blocks().get(layer))
           && !subject.has(Trait.PERHAPS_ROTATED)
-          && rotated
-              == (subject.family().unrotated() > 0
-                  && (layer + 1) % subject.family().unrotated() == 0)) {
+          && rotated == periods.isUnrotated(layer)) {
         throw subject.refused(
             "positions of layer %d are %srotated".formatted(layer, rotated ? "" : "not "));
       }

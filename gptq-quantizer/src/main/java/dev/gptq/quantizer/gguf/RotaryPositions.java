@@ -40,7 +40,7 @@ final class RotaryPositions {
       metadata.put(prefix + "rope.freq_base", (float) theta());
       metadata.put(prefix + "rope.dimension_count", rotated());
     }
-    if (subject.family().localRope() > 0) {
+    if (subject.family().periods().localRope() > 0) {
       metadata.put(prefix + "rope.freq_base_swa", (float) localTheta());
     }
   }
@@ -69,7 +69,7 @@ final class RotaryPositions {
 
   /** What the configuration says of layers that see everything. */
   RopeParameters saidRope() {
-    return subject.family().localRope() > 0
+    return subject.family().periods().localRope() > 0
         ? subject.config().rope("full_attention")
         : subject.config().rope();
   }
@@ -140,15 +140,11 @@ final class RotaryPositions {
     ImmutableList<RopeSpec> plain =
         ImmutableList.of(Ropes.plain(theta(), subject.config().headDim()));
     for (int layer = 0; layer < subject.spec().blocks().size(); layer++) {
-      if (isLocal(layer) && !ropes(layer).equals(plain)) {
+      if (subject.family().periods().isLocal(layer) && !ropes(layer).equals(plain)) {
         throw subject.refused(
             "rotary positions of layers with a window are not plain ones of the base " + theta());
       }
     }
-  }
-
-  private boolean isLocal(int layer) {
-    return subject.family().localRope() > 0 && (layer + 1) % subject.family().localRope() != 0;
   }
 
   /** The different rotations of a block. */
@@ -167,7 +163,7 @@ final class RotaryPositions {
   private RopeSpec rope() {
     List<RopeSpec> all =
         IntStream.range(0, subject.spec().blocks().size())
-            .filter(layer -> !isLocal(layer))
+            .filter(layer -> !subject.family().periods().isLocal(layer))
             .boxed()
             .flatMap(layer -> ropes(layer).stream())
             .distinct()
