@@ -19,6 +19,7 @@ import dev.gptq.quantize.Hessian;
 import dev.gptq.quantize.HessianFactor;
 import dev.gptq.quantize.OutputCurvature;
 import dev.gptq.quantize.QuantizedMatrix;
+import dev.gptq.quantize.Refinement;
 import dev.gptq.quantize.RoundToNearest;
 import dev.gptq.quantizer.pipeline.Damping;
 import dev.gptq.quantizer.pipeline.DrawnLabels;
@@ -30,6 +31,7 @@ import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
 
@@ -48,9 +50,10 @@ import java.util.function.Function;
  * </pre>
  *
  * <p>for the share of the tokens that the group sees, which is all but for experts, where q rounds
- * to nearest, by errors about as large as those of weights that were corrected before; of each
- * module it rounds a {@linkplain RowSample sample} of the rows. All windows go together, so that of
- * each group the sums are complete when the pass comes to it, and one group's are held at a time.
+ * to nearest, by errors about as large as those of weights that were corrected before, on grids for
+ * which all columns count alike; of each module it rounds a {@linkplain RowSample sample} of the
+ * rows. All windows go together, so that of each group the sums are complete when the pass comes to
+ * it, and one group's are held at a time.
  *
  * <p>This ranks layers and quantizes none, for which little text is enough.
  */
@@ -193,20 +196,36 @@ public final class ExpectedDivergence {
     try (TensorScope local = backend.newScope()) {
       Tensor costs = pivots(input, gradient, local);
       ImmutableMap<LinearSpec, float[]> squares = squares(group, gradient);
-      for (LinearSpec module : unit.modules().filter(squares::containsKey).toList()) {
-        try (TensorScope own = backend.newScope()) {
-          Tensor w = own.columnMajor(DType.F32, module.outputs(), module.inputs());
-          backend.linalg().convert(source.stored(unit.spec().nameOf(module), module, own), w);
-          RowSample sample = RowSample.of(squares.get(module), MOST_ROWS);
-          Tensor rows = own.columnMajor(DType.F32, sample.size(), module.inputs());
-          backend
-              .linalg()
-              .gatherColumns(w.transposed(), own.upload(sample.rows()), rows.transposed());
-          for (int i = 0; i < sums.length; i++) {
-            sums[i] += share * cost(rows, precisions.get(i), costs, sample);
+      List<LinearSpec> modules = unit.modules().filter(squares::containsKey).toList();
+      List<RowSample> samples =
+          modules.stream().map(module -> RowSample.of(squares.get(module), MOST_ROWS)).toList();
+      int rows = samples.stream().mapToInt(RowSample::size).sum();
+      Tensor w = local.rowMajor(DType.F32, rows, input.columns());
+      int from = 0;
+      for (int m = 0; m < modules.size(); m++) {
+        int to = from + samples.get(m).size();
+        take(unit, modules.get(m), samples.get(m), w.rows(from, to));
+        from = to;
+      }
+      float[] errors = HostCopies.floats(errors(w, costs, precisions, local));
+      for (int i = 0; i < sums.length; i++) {
+        int at = i * rows;
+        for (RowSample sample : samples) {
+          for (int r = 0; r < sample.size(); r++) {
+            sums[i] += share * sample.square(r) * errors[at++];
           }
         }
       }
+    }
+  }
+
+  /** Takes some rows of a module's weights. */
+  private void take(Unit unit, LinearSpec module, RowSample sample, Tensor rows) {
+    LinearAlgebra la = backend.linalg();
+    try (TensorScope local = backend.newScope()) {
+      Tensor w = local.rowMajor(DType.F32, module.outputs(), module.inputs());
+      la.convert(source.stored(unit.spec().nameOf(module), module, local), w);
+      la.gatherColumns(w.transposed(), local.upload(sample.rows()), rows.transposed());
     }
   }
 
@@ -229,7 +248,8 @@ public final class ExpectedDivergence {
       hessian = new Hessian(backend, local, columns);
       hessian.add(weighed(input, gradient, local));
       GptqOptions options = Damping.of(settings.options(), hessian.tokens(), columns);
-      HessianFactor factor = HessianFactor.of(backend, hessian, options, local);
+      HessianFactor factor =
+          HessianFactor.replacing(backend, hessian, options.withRefinement(Refinement.NONE), local);
       Tensor diagonal = local.rowMajor(DType.F32, 1, columns);
       backend.linalg().diagonal(factor.v(), diagonal);
       float[] v = HostCopies.floats(diagonal);
@@ -279,29 +299,53 @@ public final class ExpectedDivergence {
     }
   }
 
-  /** {@code Σ_r sample_r · Σ_j costs_j·(w_rj − q(w_rj))²}. */
-  private double cost(Tensor w, Precision precision, Tensor costs, RowSample sample) {
+  /**
+   * {@code Σ_j costs_j·(w_rj − q(w_rj))²} of each row with each precision, rows × precisions.
+   * Groups are taken for rows of a matrix of their own, so that the grids of all are fitted at
+   * once.
+   *
+   * @param w F32, rows contiguous
+   */
+  private Tensor errors(
+      Tensor w, Tensor costs, ImmutableList<Precision> precisions, TensorScope scope) {
     LinearAlgebra la = backend.linalg();
-    GridSpec grid = settings.options().grid().withBits(precision.bits());
-    try (TensorScope local = backend.newScope()) {
-      RoundToNearest rounding = new RoundToNearest(backend, grid, precision.groupSize());
-      QuantizedMatrix rounded =
-          grid.search().needsHessian()
-              ? rounding.quantize(w, costs, GridLadder.of(grid, GridLadder.FINE, false), local)
-              : rounding.quantize(w, local);
-      Tensor d = local.columnMajor(DType.F32, w.rows(), w.columns());
-      rounded.dequantize(backend, d);
-      la.axpy(-1, w, d);
-      Tensor squares = local.columnMajor(DType.F32, w.rows(), w.columns());
-      la.rowDots(d, d, squares);
-      Tensor sums = local.columnMajor(DType.F32, w.rows(), 1);
-      la.gemm(1, squares, costs.transposed(), 0, sums);
-      float[] errors = HostCopies.floats(sums);
-      double sum = 0;
-      for (int r = 0; r < errors.length; r++) {
-        sum += sample.square(r) * errors[r];
+    Tensor errors = scope.columnMajor(DType.F32, w.rows(), precisions.size());
+    for (int size : precisions.stream().map(Precision::groupSize).distinct().toList()) {
+      int columns = settings.options().withGroupSize(size).groupColumns(w.columns());
+      int groups = w.rows() * (w.columns() / columns);
+      try (TensorScope local = backend.newScope()) {
+        Tensor target = local.columnMajor(DType.F32, groups, columns);
+        la.convert(w.reshaped(groups, columns), target);
+        Tensor d = local.columnMajor(DType.F32, groups, columns);
+        Tensor squares = local.columnMajor(DType.F32, groups, columns);
+        Tensor inRows = local.rowMajor(DType.F32, w.rows(), w.columns());
+        for (int i = 0; i < precisions.size(); i++) {
+          if (precisions.get(i).groupSize() == size) {
+            round(target, precisions.get(i).bits(), d);
+            la.axpy(-1, target, d);
+            la.rowDots(d, d, squares);
+            la.convert(squares, inRows.reshaped(groups, columns));
+            la.gemm(1, inRows, costs.transposed(), 0, errors.columns(i, i + 1));
+          }
+        }
       }
-      return sum;
+    }
+    return errors;
+  }
+
+  /** Rounds every row to nearest on a grid of its own, for which all columns count alike. */
+  private void round(Tensor w, int bits, Tensor rounded) {
+    GridSpec grid = settings.options().grid().withBits(bits);
+    RoundToNearest rounding = new RoundToNearest(backend, grid, GptqOptions.PER_ROW);
+    try (TensorScope local = backend.newScope()) {
+      float[] alike = new float[w.columns()];
+      Arrays.fill(alike, 1);
+      QuantizedMatrix nearest =
+          grid.search().needsHessian()
+              ? rounding.quantize(
+                  w, local.upload(alike), GridLadder.of(grid, GridLadder.FINE, false), local)
+              : rounding.quantize(w, local);
+      nearest.dequantize(backend, rounded);
     }
   }
 }
