@@ -8,6 +8,7 @@ import dev.gptq.models.family.LinearSpec;
 import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.export.Served;
 import dev.gptq.quantizer.export.Server;
+import dev.gptq.quantizer.gguf.GgufFormat;
 import dev.gptq.quantizer.observe.FusedModules;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
@@ -40,6 +41,7 @@ final class PlanNotes {
     plan.pattern("--exclude", plan.settings.exclude());
     plan.split();
     plan.refusals(request);
+    plan.roundedAgain(request);
     plan.residual();
     plan.fewTokens(windows);
     return ImmutableList.copyOf(plan.notes);
@@ -78,6 +80,23 @@ final class PlanNotes {
         served(model, settings, request.base(), request.observing().isPresent()).withoutSplit();
     for (CheckpointSettings checkpoint : request.checkpoints()) {
       Server.refusals(checkpoint.format().id(), what).ifPresent(notes::add);
+    }
+  }
+
+  /** Codes of four bits that a format could have kept. */
+  private void roundedAgain(RunRequest request) {
+    if (request.checkpoints().stream().noneMatch(c -> c.format() instanceof GgufFormat)) {
+      return;
+    }
+    ImmutableList<String> modules =
+        model.spec().blocks().stream()
+            .flatMap(block -> block.linears().map(block::nameOf))
+            .filter(settings.selection().and(model::isMxfp4))
+            .collect(ImmutableList.toImmutableList());
+    if (!modules.isEmpty()) {
+      notes.add(
+          "%d modules, such as %s, are stored as MXFP4 and are rounded once more; --exclude experts keeps them as they are in a GGUF file"
+              .formatted(modules.size(), modules.getFirst()));
     }
   }
 

@@ -8,14 +8,24 @@ import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.SharedFiles;
 import dev.gptq.formats.packed.Elements;
 import dev.gptq.formats.safetensors.StoredTensor;
+import dev.gptq.grid.GridSpec;
+import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.Parameters;
+import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.Curvature;
+import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.pipeline.Target;
+import dev.gptq.quantizer.run.Quantization;
+import dev.gptq.quantizer.run.QuantizationPlan;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -31,6 +41,7 @@ class HybridExportTest {
       """;
 
   @TempDir Path folder;
+  @TempDir Path other;
 
   /** A checkpoint with a tokenizer, and with something in its configuration changed. */
   private Path checkpoint(String name, String from, String to) throws IOException {
@@ -88,6 +99,33 @@ class HybridExportTest {
       }
       assertThat(floats(ours.checkpoint().require(expert + ".weight")))
           .isEqualTo(floats(theirs.checkpoint().require(expert + ".weight")));
+    }
+  }
+
+  @Test
+  void numbersOfFourBitsThatAreRoundedOnceMoreAreTold() throws IOException {
+    Path model = checkpoint("gpt-oss-mxfp4", "", "");
+    assertThat(notes(model, "gguf", Optional.empty()))
+        .anyMatch(note -> note.contains("stored as MXFP4"));
+    assertThat(notes(model, "gguf", Optional.of(Pattern.compile("experts"))))
+        .noneMatch(note -> note.contains("MXFP4"));
+    assertThat(notes(model, "gptq", Optional.empty())).noneMatch(note -> note.contains("MXFP4"));
+  }
+
+  private List<String> notes(Path model, String format, Optional<Pattern> exclude)
+      throws IOException {
+    QuantizationSettings settings =
+        new QuantizationSettings(
+            Method.RTN,
+            GptqOptions.of(GridSpec.of(Scheme.SYMMETRIC, 4), 32),
+            Target.PLAIN,
+            Curvature.INPUTS,
+            true,
+            Optional.empty(),
+            exclude);
+    try (QuantizationPlan plan =
+        Quantization.of(model).settings(settings).format(format).to(other.resolve("out")).plan()) {
+      return plan.notes();
     }
   }
 
