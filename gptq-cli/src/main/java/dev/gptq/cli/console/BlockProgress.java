@@ -1,8 +1,8 @@
 package dev.gptq.cli.console;
 
 import dev.gptq.quantizer.pipeline.JobListener;
+import dev.gptq.quantizer.pipeline.MemoryCounts;
 import dev.gptq.quantizer.pipeline.ModuleReport;
-import dev.gptq.quantizer.run.ProcessMemory;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
@@ -58,13 +58,13 @@ final class BlockProgress implements JobListener {
   }
 
   private static void memory(ObjLongConsumer<String> fields) {
-    ProcessMemory.now().ifPresent(bytes -> fields.accept("memory_bytes", bytes));
-    ProcessMemory.most().ifPresent(bytes -> fields.accept("memory_peak_bytes", bytes));
+    MemoryCounts.now().ifPresent(bytes -> fields.accept("memory_bytes", bytes));
+    MemoryCounts.most().ifPresent(bytes -> fields.accept("memory_peak_bytes", bytes));
   }
 
   private static String memory() {
-    OptionalLong now = ProcessMemory.now();
-    OptionalLong most = ProcessMemory.most();
+    OptionalLong now = MemoryCounts.now();
+    OptionalLong most = MemoryCounts.most();
     return now.isPresent() && most.isPresent()
         ? String.format(
             Locale.ROOT,

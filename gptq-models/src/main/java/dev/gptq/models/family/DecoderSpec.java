@@ -100,6 +100,11 @@ public record DecoderSpec(
         family, vocabulary, hidden, longest, embedding, opening, blocks, closing, head, endTokens);
   }
 
+  /** The full names of the linear layers of all blocks. */
+  public Stream<String> linearNames() {
+    return blocks.stream().flatMap(block -> block.linears().map(block::nameOf));
+  }
+
   /** Number of weights of the linear layers of all blocks. */
   public long linearWeights() {
     return blocks.stream()

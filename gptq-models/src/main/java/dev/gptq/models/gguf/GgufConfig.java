@@ -72,7 +72,7 @@ final class GgufConfig {
     json.put("vocab_size", require("token_embd.weight").shape().getFirst());
     json.put("tie_word_embeddings", !file.tensors().containsKey("output.weight"));
     HybridConfig.complete(values, family, json);
-    if (family.has(GgufFamily.Trait.LATENT) || family.has(GgufFamily.Trait.WHOLE_LATENT)) {
+    if (isLatent()) {
       latent();
     } else if (family.has(GgufFamily.Trait.STATED_HEADS)) {
       json.put("head_dim", headDim());
@@ -110,6 +110,10 @@ final class GgufConfig {
     whole(setting.key())
         .filter(_ -> others > 0)
         .ifPresent(value -> json.put(setting.name(), value / others));
+  }
+
+  private boolean isLatent() {
+    return family.has(GgufFamily.Trait.LATENT) || family.has(GgufFamily.Trait.WHOLE_LATENT);
   }
 
   /** Files say as the size of a key that of the latent, but older ones that of a head. */
@@ -225,9 +229,7 @@ final class GgufConfig {
     double theta = real("rope.freq_base").orElse(10_000.0);
     rope.put("rope_theta", theta);
     int rotated = whole("rope.dimension_count").orElseGet(this::headDim);
-    boolean latent =
-        family.has(GgufFamily.Trait.LATENT) || family.has(GgufFamily.Trait.WHOLE_LATENT);
-    int head = latent ? rotated : headDim();
+    int head = isLatent() ? rotated : headDim();
     if (rotated != head || family.has(GgufFamily.Trait.PARTLY_ROTATED)) {
       rope.put("partial_rotary_factor", (double) rotated / head);
     }

@@ -43,8 +43,9 @@ final class ExpertStacks {
   ImmutableMap<String, ModuleSettings> settings(
       Model model, ImmutableMap<String, ModuleSettings> modules) {
     Map<String, Optional<ModuleSettings>> all = new LinkedHashMap<>();
-    model.spec().blocks().stream()
-        .flatMap(block -> block.linears().map(block::nameOf))
+    model
+        .spec()
+        .linearNames()
         .forEach(module -> {
           Optional<ModuleSettings> own = Optional.ofNullable(modules.get(module));
           String name = stacked(module).map(Stacked::module).orElse(module);

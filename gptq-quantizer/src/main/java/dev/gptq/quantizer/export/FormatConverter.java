@@ -140,9 +140,7 @@ public final class FormatConverter {
 
   /** The quantized modules of all blocks. */
   private Stream<String> names() {
-    return model.spec().blocks().stream()
-        .flatMap(block -> block.linears().map(block::nameOf))
-        .filter(from::has);
+    return model.spec().linearNames().filter(from::has);
   }
 
   private PackedMatrix matrix(String module) {

@@ -46,9 +46,7 @@ public record Served(
         model.config().text().stringValue("model_type", ""),
         ImmutableSet.copyOf(settings),
         experts > 0,
-        model.spec().blocks().stream()
-            .flatMap(block -> block.linears().map(block::nameOf))
-            .anyMatch(selection.negate()),
+        model.spec().linearNames().anyMatch(selection.negate()),
         experts > 0 && experts < ExpertCounts.experts(model.spec(), name -> true).size(),
         FusedModules.split(model.spec(), selection).isPresent(),
         mixed || ImmutableSet.copyOf(settings).size() > 1,

@@ -41,7 +41,8 @@ final class BatchElsewhere implements WaitingBatch {
 
     @Override
     public void fill(int from, int to, MemorySegment host) {
-      part(from, to).copyFrom(host.asSlice(0, part(from, to).byteSize()));
+      MemorySegment part = part(from, to);
+      part.copyFrom(host.asSlice(0, part.byteSize()));
     }
 
     private MemorySegment part(int from, int to) {
@@ -85,12 +86,13 @@ final class BatchElsewhere implements WaitingBatch {
   }
 
   private Rows room(Tensor tensor) {
-    long bytes = (long) tensor.rows() * tensor.columns() * tensor.type().bytes();
     return new Rows(
         tensor.type(),
         tensor.rows(),
         tensor.columns(),
-        backend instanceof Rehearsal ? Optional.empty() : Optional.of(room.allocate(bytes)));
+        backend instanceof Rehearsal
+            ? Optional.empty()
+            : Optional.of(room.allocate(tensor.byteSize())));
   }
 
   private CalibrationBatch bring(TensorScope scope) {

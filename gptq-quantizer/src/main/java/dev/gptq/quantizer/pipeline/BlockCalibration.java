@@ -224,9 +224,11 @@ final class BlockCalibration {
   /** Counts the tokens of all experts with routes that are known where one begins. */
   private void count(Step.Gather first) {
     List<Step.Gather> gathers =
-        steps.stream()
-            .filter(Step.Gather.class::isInstance)
-            .map(Step.Gather.class::cast)
+        shares
+            .getFirst()
+            .block()
+            .spec()
+            .steps(Step.Gather.class)
             .filter(gather -> gather.routes().equals(first.routes()))
             .toList();
     Map<Step.Gather, LongAdder> rows = new HashMap<>();

@@ -104,7 +104,7 @@ public record Forecast(
   /** Where states go that a device has no room for. The memory of a CPU is that of the machine. */
   private static HiddenStates elsewhere(Backend backend, long bytesOfDevice) {
     long bytes = bytesOfDevice * backend.devices();
-    return backend.copiesBesideWork() && bytes < StateRoom.available() / 2
+    return backend.copiesBesideWork() && bytes < MemoryCounts.available().orElse(0) / 2
         ? HiddenStates.HOST
         : HiddenStates.FILES;
   }

@@ -13,13 +13,9 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 
 /** Room for {@link HiddenStates} that are not on a device, until it is closed. */
 final class StateRoom implements AutoCloseable {
-  private static final Path MEMORY = Path.of("/proc/meminfo");
-  private static final Pattern AVAILABLE = Pattern.compile("MemAvailable:\\s+(\\d+) kB");
 
   private static final long PIECE = 1 << 20;
 
@@ -38,23 +34,6 @@ final class StateRoom implements AutoCloseable {
     this.folder = folder;
   }
 
-  /** Bytes that the machine can give; 0 where it does not say so, as Linux does. */
-  static long available() {
-    if (!Files.isReadable(MEMORY)) {
-      return 0;
-    }
-    try {
-      return Files.readAllLines(MEMORY).stream()
-          .map(AVAILABLE::matcher)
-          .filter(Matcher::matches)
-          .mapToLong(found -> 1024 * Long.parseLong(found.group(1)))
-          .findFirst()
-          .orElse(0);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-  }
-
   /** Whether states leave the device. */
   boolean isElsewhere() {
     return where != HiddenStates.DEVICE;
@@ -68,8 +47,8 @@ final class StateRoom implements AutoCloseable {
    */
   synchronized MemorySegment allocate(long bytes) {
     if (where == HiddenStates.HOST) {
-      long available = available();
-      if (available > 0 && bytes > available) {
+      long available = MemoryCounts.available().orElse(Long.MAX_VALUE);
+      if (bytes > available) {
         throw new OutOfMemoryException(
             "no memory: hidden states of some windows take %d MiB, and the machine has %d MiB left. It would fit with --hidden-states files"
                 .formatted(bytes >> 20, available >> 20));

@@ -50,9 +50,7 @@ final class PlanNotes {
   private void pattern(String option, Optional<Pattern> pattern) {
     boolean idle =
         pattern.isPresent()
-            && model.spec().blocks().stream()
-                .flatMap(block -> block.linears().map(block::nameOf))
-                .noneMatch(name -> pattern.get().matcher(name).find());
+            && model.spec().linearNames().noneMatch(name -> pattern.get().matcher(name).find());
     if (idle) {
       BlockSpec first = model.spec().blocks().getFirst();
       notes.add(
@@ -89,8 +87,9 @@ final class PlanNotes {
       return;
     }
     ImmutableList<String> modules =
-        model.spec().blocks().stream()
-            .flatMap(block -> block.linears().map(block::nameOf))
+        model
+            .spec()
+            .linearNames()
             .filter(settings.selection().and(model::isMxfp4))
             .collect(ImmutableList.toImmutableList());
     if (!modules.isEmpty()) {

@@ -30,6 +30,7 @@ import dev.gptq.quantizer.observe.Sensitivity;
 import dev.gptq.quantizer.pipeline.ExpertCounts;
 import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.JobListener;
+import dev.gptq.quantizer.pipeline.MemoryCounts;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationJob;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
@@ -559,7 +560,7 @@ public final class QuantizationPlan implements AutoCloseable {
           8.0 * packedBytes / weights,
           backend.memory().reserved(),
           HeapPeak.bytes(),
-          ProcessMemory.most());
+          MemoryCounts.most());
     }
   }
 

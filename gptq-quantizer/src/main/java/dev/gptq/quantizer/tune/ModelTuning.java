@@ -40,8 +40,7 @@ public final class ModelTuning {
       return Optional.of("there is no calibration text");
     }
     boolean plain =
-        spec.blocks().stream()
-            .flatMap(block -> block.linears().map(block::nameOf))
+        spec.linearNames()
             .filter(settings.selection())
             .allMatch(name -> settings.optionsOf(name).blocks().isEmpty());
     if (!plain) {

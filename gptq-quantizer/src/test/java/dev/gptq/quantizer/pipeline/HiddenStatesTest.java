@@ -98,7 +98,7 @@ final class HiddenStatesTest {
   @Test
   void aMachineOrADiskWithoutRoomIsNamed() throws IOException {
     try (StateRoom room = new StateRoom(HiddenStates.HOST, folder)) {
-      assumeThat(StateRoom.available()).isPositive();
+      assumeThat(MemoryCounts.available()).isPresent();
       assertThatThrownBy(() -> room.allocate(1L << 60))
           .isInstanceOf(OutOfMemoryException.class)
           .hasMessageContaining("--hidden-states files");

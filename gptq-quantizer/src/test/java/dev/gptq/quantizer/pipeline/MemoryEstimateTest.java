@@ -41,15 +41,7 @@ final class MemoryEstimateTest {
   })
   void isWhatIsTaken(String architecture, Quality quality, boolean sequential, int windows)
       throws IOException {
-    requireForeseen(
-        needed(
-            architecture,
-            quality,
-            quality.curvature(),
-            sequential,
-            windows,
-            Activations.KEPT,
-            HiddenStates.DEVICE));
+    requireForeseen(needed(architecture, quality, quality.curvature(), sequential, windows));
   }
 
   @ParameterizedTest
@@ -66,15 +58,7 @@ final class MemoryEstimateTest {
   })
   void isWhatIsTakenOfMore(String architecture, Quality quality, boolean sequential, int windows)
       throws IOException {
-    requireForeseen(
-        needed(
-            architecture,
-            quality,
-            quality.curvature(),
-            sequential,
-            windows,
-            Activations.KEPT,
-            HiddenStates.DEVICE));
+    requireForeseen(needed(architecture, quality, quality.curvature(), sequential, windows));
   }
 
   @Test
@@ -108,29 +92,13 @@ final class MemoryEstimateTest {
   @ParameterizedTest
   @EnumSource(names = {"INPUTS", "TOKENS"})
   void gradientsCountToo(Curvature curvature) throws IOException {
-    requireForeseen(
-        needed(
-            "llama-gqa-rope3",
-            Quality.FAST,
-            curvature,
-            true,
-            4,
-            Activations.KEPT,
-            HiddenStates.DEVICE));
+    requireForeseen(needed("llama-gqa-rope3", Quality.FAST, curvature, true, 4));
   }
 
   @Test
   @EnabledIfSystemProperty(named = "gptq.test.grid", matches = "true")
   void gradientsOfAllOutputsCountToo() throws IOException {
-    requireForeseen(
-        needed(
-            "llama-gqa-rope3",
-            Quality.FAST,
-            Curvature.KL,
-            true,
-            4,
-            Activations.KEPT,
-            HiddenStates.DEVICE));
+    requireForeseen(needed("llama-gqa-rope3", Quality.FAST, Curvature.KL, true, 4));
   }
 
   /** How many tokens each expert gets is not known beforehand. */
@@ -152,20 +120,19 @@ final class MemoryEstimateTest {
 
   private static void requireNearlyForeseen(Quality quality, boolean sequential, int windows)
       throws IOException {
-    Needed needed =
-        needed(
-            "qwen3-moe",
-            quality,
-            Curvature.INPUTS,
-            sequential,
-            windows,
-            Activations.KEPT,
-            HiddenStates.DEVICE);
+    Needed needed = needed("qwen3-moe", quality, Curvature.INPUTS, sequential, windows);
     assertThat(needed.estimate()).isBetween(needed.peak(), needed.peak() + needed.peak() / 10);
   }
 
   /** What was foreseen and what was taken, in bytes. */
   private record Needed(long estimate, long peak) {}
+
+  private static Needed needed(
+      String architecture, Quality quality, Curvature curvature, boolean sequential, int count)
+      throws IOException {
+    return needed(
+        architecture, quality, curvature, sequential, count, Activations.KEPT, HiddenStates.DEVICE);
+  }
 
   private static Needed needed(
       String architecture,
