@@ -167,11 +167,28 @@ final class LauncherTest {
     assertThat(gptq("x").out()).doesNotContain("linux.args").doesNotContain("large.args");
   }
 
-  /** That of the machine, or less in a container. */
   @Test
   @EnabledOnOs(OS.LINUX)
   void aYoungGenerationIsLargeWhereMemoryIs() throws Exception {
     jdk("usr/lib/jvm/25", "25.0.3");
+    assertThat(lines(gptq("x").out()).contains("@" + root + "/config/large.args"))
+        .isEqualTo(memory() >= 30_000_000);
+  }
+
+  /** A quarter of the memory, which is the JVM's own choice, would make all of them longer. */
+  @Test
+  @EnabledOnOs(OS.LINUX)
+  void referencesStayShortWhereMemoryIsHuge() throws Exception {
+    jdk("usr/lib/jvm/25", "25.0.3");
+    environment.put("GPTQ_JAVA_OPTS", "-Xmx40g");
+    List<String> said = lines(gptq("x").out());
+    String huge = "@" + root + "/config/huge.args";
+    assertThat(said.contains(huge)).isEqualTo(memory() >= 125_000_000);
+    assertThat(said.subList(said.indexOf(huge) + 1, said.size())).contains("-Xmx40g");
+  }
+
+  /** KiB of the machine, or less in a container. */
+  private static long memory() throws IOException {
     String total = Files.readAllLines(Path.of("/proc/meminfo")).getFirst();
     long kib = Long.parseLong(total.replaceAll("\\D", ""));
     for (String file : List.of("memory.max", "memory/memory.limit_in_bytes")) {
@@ -180,8 +197,7 @@ final class LauncherTest {
         kib = Math.min(kib, Long.parseLong(Files.readString(limit).strip()) / 1024);
       }
     }
-    List<String> said = lines(gptq("x").out());
-    assertThat(said.contains("@" + root + "/config/large.args")).isEqualTo(kib >= 30_000_000);
+    return kib;
   }
 
   @Test
