@@ -91,7 +91,23 @@ final class GgufConfig {
     }
     windows();
     rotary();
+    if (family.has(GgufFamily.Trait.INDEXED)) {
+      indexers();
+    }
     return json;
+  }
+
+  /** Which blocks have one of their own, where not all have. */
+  private void indexers() {
+    ImmutableList<Boolean> own =
+        IntStream.range(0, json.path("num_hidden_layers").asInt())
+            .mapToObj(layer -> GgufFamily.BLOCKS + layer + "." + IndexerTensors.KEYS)
+            .map(file.tensors()::containsKey)
+            .collect(ImmutableList.toImmutableList());
+    if (own.contains(false)) {
+      ArrayNode types = json.putArray("indexer_types");
+      own.forEach(full -> types.add(full ? "full" : "shared"));
+    }
   }
 
   /** Whether blocks differ in what an entry says. */

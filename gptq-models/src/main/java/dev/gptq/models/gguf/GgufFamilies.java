@@ -1,6 +1,7 @@
 package dev.gptq.models.gguf;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.gguf.GgufFile;
 import dev.gptq.formats.gguf.GgufValues;
@@ -96,6 +97,23 @@ public final class GgufFamilies {
           .flatMap(ImmutableList::stream)
           .collect(ImmutableList.toImmutableList());
 
+  private static final String ABSENT = "llama.cpp does not have them";
+
+  /** As of llama.cpp 0.5.0. */
+  private static final ImmutableMap<String, String> UNWRITTEN =
+      ImmutableMap.<String, String>builder()
+          .put(
+              "phimoe",
+              "llama.cpp takes their norms, which have means and biases, for root mean squares, and"
+                  + " weighs both experts at once")
+          .put("cwm", ABSENT)
+          .put("gptj", ABSENT)
+          .put("helium", ABSENT)
+          .put("hyperclovax", ABSENT)
+          .put("nanochat", ABSENT)
+          .put("opt", ABSENT)
+          .buildOrThrow();
+
   /** Blocks of the two models whose queries are scaled by the width of the model over its heads. */
   private static final ImmutableList<Integer> WIDE_QUERIES = ImmutableList.of(46, 62);
 
@@ -152,6 +170,11 @@ public final class GgufFamilies {
         .filter(family -> family.modelType().equals(modelType))
         .filter(family -> family.blocks().contains(blocks))
         .collect(ImmutableList.toImmutableList());
+  }
+
+  /** Why those of a {@code model_type} are not written, where more is known than that. */
+  public static Optional<String> reason(String modelType) {
+    return Optional.ofNullable(UNWRITTEN.get(modelType));
   }
 
   /** All model types, for messages. */

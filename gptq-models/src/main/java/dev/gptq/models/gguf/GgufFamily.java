@@ -112,7 +112,12 @@ public record GgufFamily(
     /** Heads of layers with a window have another size, and layers may share keys: Gemma 4. */
     TWO_HEAD_SIZES,
     /** Positions have several parts, which are the same in texts; a file says of which channels. */
-    SECTIONED
+    SECTIONED,
+    /**
+     * An indexer chooses the positions that a query sees in longer texts than are taken here. Its
+     * tensors are copied; a block may use what that of another chose.
+     */
+    INDEXED
   }
 
   /**

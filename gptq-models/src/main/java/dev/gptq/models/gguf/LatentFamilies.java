@@ -19,9 +19,11 @@ final class LatentFamilies {
               .fixed("topk_method", "greedy", "greedy")
               .fixed("mlp_bias", false, false)
               .build(),
-          sigmoid("deepseek_v3", V3).build(),
-          sigmoid("kimi_k2", V3).build(),
-          sigmoid("glm4_moe_lite", "Glm4MoeLiteForCausalLM").build(),
+          neighbours("deepseek_v3", V3).build(),
+          neighbours("kimi_k2", V3).build(),
+          neighbours("glm4_moe_lite", "Glm4MoeLiteForCausalLM").build(),
+          indexed("deepseek_v32", "DeepseekV32ForCausalLM", "deepseek32", 64),
+          indexed("glm_moe_dsa", "GlmMoeDsaForCausalLM", "glm-dsa", 32),
           dense(),
           mixture("mistral4", "Mistral4ForCausalLM", "mistral4")
               .constant(MixtureFamilies.GATING, MixtureFamilies.SOFTMAX)
@@ -38,14 +40,33 @@ final class LatentFamilies {
     return MixtureFamilies.deepSeekExperts(latent(type, modelClass, architecture));
   }
 
-  private static GgufFamilyBuilder sigmoid(String type, String modelClass) {
-    return mixture(type, modelClass, "deepseek2")
+  private static GgufFamilyBuilder neighbours(String type, String modelClass) {
+    return sigmoid(type, modelClass, "deepseek2").fixed("rope_interleave", true, true);
+  }
+
+  /** Channels side by side turn together, whatever {@code rope_interleave} says. */
+  private static GgufFamily indexed(
+      String type, String modelClass, String architecture, int indexHeads) {
+    return sigmoid(type, modelClass, architecture)
+        .tensor(IndexerTensors.BEGINNING + "wq_b.weight", "indexer.attn_q_b.weight")
+        .tensor(IndexerTensors.BEGINNING + "wk.weight", "indexer.attn_k.weight")
+        .tensor(IndexerTensors.BEGINNING + "k_norm.weight", "indexer.k_norm.weight")
+        .tensor(IndexerTensors.BEGINNING + "k_norm.bias", "indexer.k_norm.bias")
+        .tensor(IndexerTensors.BEGINNING + "weights_proj.weight", "indexer.proj.weight")
+        .whole("attention.indexer.head_count", "index_n_heads", indexHeads)
+        .whole("attention.indexer.key_length", "index_head_dim", 128)
+        .whole("attention.indexer.top_k", "index_topk", 2048)
+        .trait(Trait.INDEXED)
+        .build();
+  }
+
+  private static GgufFamilyBuilder sigmoid(String type, String modelClass, String architecture) {
+    return mixture(type, modelClass, architecture)
         .tensor("mlp.gate.e_score_correction_bias", "exp_probs_b.bias")
         .constant(MixtureFamilies.GATING, MixtureFamilies.SIGMOID)
         .whole("expert_group_count", "n_group", 1)
         .whole("expert_group_used_count", "topk_group", 1)
-        .truth("expert_weights_norm", "norm_topk_prob", true)
-        .fixed("rope_interleave", true, true);
+        .truth("expert_weights_norm", "norm_topk_prob", true);
   }
 
   /** Youtu: without experts, of which a file has to say something all the same. */

@@ -24,6 +24,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -139,6 +140,33 @@ class GgufFamilyTest {
     assertThat(read("qwen2vl", Map.of()).path("model_type").asString()).isEqualTo("qwen2_vl_text");
   }
 
+  /** Blocks without an indexer take what that of an earlier one chose. */
+  @Test
+  void indexersMayBeShared() throws IOException {
+    Map<String, Integer> more =
+        Map.of(
+            "expert_count",
+            4,
+            "expert_gating_func",
+            2,
+            "rope.dimension_count",
+            8,
+            "attention.key_length_mla",
+            24,
+            "attention.value_length_mla",
+            16);
+    JsonNode glm =
+        read(
+            "glm-dsa",
+            new GgufMetadata(),
+            more,
+            "blk.0.indexer.attn_k.weight",
+            "blk.2.indexer.attn_k.weight");
+    assertThat(glm.path("model_type").asString()).isEqualTo("glm_moe_dsa");
+    assertThat(glm.path("indexer_types").values().stream().map(JsonNode::asString))
+        .containsExactly("full", "shared", "full", "shared");
+  }
+
   /** By what queries grow, and the factor on cosine and sine that llama.cpp makes of one number. */
   @Test
   void queriesThatGrowAreReadWithTheScaleOfYarn() throws IOException {
@@ -166,21 +194,25 @@ class GgufFamilyTest {
     return read(architecture, metadata, more);
   }
 
-  private JsonNode read(String architecture, GgufMetadata metadata, Map<String, Integer> more)
+  private JsonNode read(
+      String architecture, GgufMetadata metadata, Map<String, Integer> more, String... tensors)
       throws IOException {
     metadata.put("general.architecture", architecture);
     metadata.put(architecture + ".block_count", 4);
     metadata.put(architecture + ".embedding_length", 64);
     metadata.put(architecture + ".attention.head_count", 4);
     more.forEach((key, value) -> metadata.put(architecture + "." + key, value.intValue()));
-    GgufTensor embedding =
-        new GgufTensor(
-            "token_embd.weight",
-            GgufType.F32,
-            ImmutableList.of(1L, 2L),
-            ImmutableList.of(() -> Elements.toSegment(new float[] {1, 2})));
+    List<GgufTensor> all =
+        Stream.concat(Stream.of("token_embd.weight"), Stream.of(tensors))
+            .map(name ->
+                new GgufTensor(
+                    name,
+                    GgufType.F32,
+                    ImmutableList.of(1L, 2L),
+                    ImmutableList.of(() -> Elements.toSegment(new float[] {1, 2}))))
+            .toList();
     Path path = folder.resolve(architecture + more.size() + ".gguf");
-    GgufWriter.write(path, metadata, List.of(embedding), false);
+    GgufWriter.write(path, metadata, all, false);
     try (GgufFile file = GgufFile.open(path)) {
       return GgufConfig.of(file, GgufFamilies.of(file));
     }

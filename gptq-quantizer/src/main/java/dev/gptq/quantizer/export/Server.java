@@ -19,10 +19,27 @@ public enum Server {
   /** vLLM. */
   VLLM("vLLM", "gptq", "gptq_v2", "compressed-tensors", "awq") {
     // Where its gptq and the model's own code do not go together.
-    private static final ImmutableSet<String> NOT_AS_GPTQ = ImmutableSet.of("glm4", "stablelm");
+    private static final ImmutableSet<String> NOT_AS_GPTQ =
+        ImmutableSet.of("falcon_h1", "glm4", "granitemoehybrid", "minicpm3", "stablelm");
+
+    // Names of whose experts it does not look for.
+    private static final ImmutableSet<String> WITHOUT_EXPERTS =
+        ImmutableSet.of("granitemoe", "granitemoehybrid", "granitemoeshared");
 
     @Override
     Optional<String> refusalOf(String format, Served what) {
+      if (what.type().equals("bloom")) {
+        return Optional.of("refuses quantized models of type bloom");
+      }
+      if (what.type().equals("ministral3")) {
+        // It looks for the factor in Mistral's own configuration only.
+        return Optional.of(
+            "does not let queries grow, which Ministral 3 does in texts longer than"
+                + " original_max_position_embeddings");
+      }
+      if (what.experts() && WITHOUT_EXPERTS.contains(what.type())) {
+        return Optional.of("leaves out quantized experts of Granite without a word");
+      }
       if (format.startsWith("gptq") && NOT_AS_GPTQ.contains(what.type())) {
         return Optional.of("refuses models of type %s as gptq".formatted(what.type()));
       }
@@ -65,18 +82,34 @@ public enum Server {
   },
   /** Transformers of Hugging Face. */
   TRANSFORMERS("transformers", "gptq", "gptq_v2", "compressed-tensors", "awq") {
+    // Their layers are of classes of their own, and not those that it replaces.
+    private static final String TRANSPOSED = "gpt2";
+    private static final String OWN_LAYERS = "falcon";
+
     @Override
     Optional<String> refusalOf(String format, Served what) {
       if (format.equals("compressed-tensors")) {
         if (what.partialExperts()) {
           return Optional.of("refuses mixtures of which experts were left out");
         }
+        if (what.type().equals(TRANSPOSED)) {
+          return Optional.of("leaves out quantized layers of GPT-2, with a warning only");
+        }
+        if (what.type().equals(OWN_LAYERS)) {
+          return Optional.of("refuses models of type falcon as compressed-tensors");
+        }
         return what.all(ModuleSettings::sym)
             ? Optional.empty()
             : Optional.of("refuses asymmetric grids");
       }
       if (losesSilently(format, what)) {
-        return Optional.of("leaves out quantized experts, with a warning only");
+        return Optional.of(
+            "leaves out quantized "
+                + (what.experts() ? "experts" : "layers of Falcon")
+                + ", with a warning only");
+      }
+      if (format.startsWith("gptq") && what.type().equals(TRANSPOSED)) {
+        return Optional.of("refuses models of type gpt2 as gptq");
       }
       return what.mixed()
           ? Optional.of("refuses modules of several settings as gptq")
@@ -85,7 +118,9 @@ public enum Server {
 
     @Override
     public boolean losesSilently(String format, Served what) {
-      return reads(format) && !format.equals("compressed-tensors") && what.experts();
+      return reads(format)
+          && !format.equals("compressed-tensors")
+          && (what.experts() || (format.startsWith("gptq") && what.type().equals(OWN_LAYERS)));
     }
 
     @Override
@@ -127,6 +162,7 @@ public enum Server {
             "hunyuan_v1_moe",
             "hyperclovax",
             "ministral",
+            "olmo",
             "opt",
             "youtu");
 

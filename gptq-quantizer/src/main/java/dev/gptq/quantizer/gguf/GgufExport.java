@@ -116,6 +116,7 @@ public final class GgufExport {
         place(model, description, name);
       }
     }
+    description.carried().forEach(model.checkpoint()::require);
     GgufTokenizer.describe(model, new GgufMetadata());
   }
 
@@ -189,6 +190,7 @@ public final class GgufExport {
         add(parameter.getKey());
       }
     }
+    description.carried().forEach(this::add);
     if (description.repeatsEmbedding()) {
       String table = model.spec().embedding().table();
       addPlain(table, GgufPlace.outputLayer(), 0, rows(table));

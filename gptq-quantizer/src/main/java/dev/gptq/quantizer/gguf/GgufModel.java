@@ -16,6 +16,7 @@ import dev.gptq.models.gguf.GgufFamilies;
 import dev.gptq.models.gguf.GgufFamily;
 import dev.gptq.models.gguf.GgufOrder;
 import dev.gptq.models.gguf.GgufPlace;
+import dev.gptq.models.gguf.IndexerTensors;
 import dev.gptq.models.gguf.LatentHalves;
 import dev.gptq.models.gguf.Multipliers;
 import dev.gptq.models.gguf.StateShape;
@@ -32,6 +33,7 @@ final class GgufModel {
   private final ModelConfig config;
   private final GgufFamily family;
   private final ImmutableMap<String, String> names;
+  private final ImmutableList<String> carried;
   private final GgufOrder order;
   private final Subject subject;
   private final BlockKinds kinds;
@@ -53,7 +55,27 @@ final class GgufModel {
         Parameters.of(model.spec()).tensors().keySet().stream(),
         Parameters.of(Families.describe(config)).tensors().keySet().stream(),
         usual::put);
+    ImmutableList.Builder<String> carried = ImmutableList.builder();
+    Streams.forEachPair(
+        model.spec().blocks().stream(),
+        Families.describe(config).blocks().stream(),
+        (block, named) -> {
+          if (hasIndexer(block)) {
+            for (String name : IndexerTensors.of(family)) {
+              carried.add(block.prefix() + name);
+              usual.put(block.prefix() + name, named.prefix() + name);
+            }
+          }
+        });
+    this.carried = carried.build();
     this.names = usual.buildOrThrow();
+  }
+
+  /** Whether a block has an indexer, and does not take what that of an earlier one chose. */
+  private boolean hasIndexer(BlockSpec block) {
+    return IndexerTensors.of(family).stream()
+        .map(name -> block.prefix() + name)
+        .anyMatch(name -> model.checkpoint().find(name).isPresent());
   }
 
   /**
@@ -66,8 +88,14 @@ final class GgufModel {
         GgufFamilies.find(config.modelType(), model.spec().blocks().size());
     if (kinds.isEmpty()) {
       throw new BadInputException(
-          "%s: models of the type %s cannot be written as GGUF; these can: %s"
-              .formatted(config.file(), config.modelType(), GgufFamilies.modelTypes()));
+          "%s: models of the type %s cannot be written as GGUF%s; these can: %s"
+              .formatted(
+                  config.file(),
+                  config.modelType(),
+                  GgufFamilies.reason(config.modelType())
+                      .map(reason -> " (" + reason + ")")
+                      .orElse(""),
+                  GgufFamilies.modelTypes()));
     }
     ImmutableList<GgufFamily> suitable =
         kinds.stream()
@@ -93,6 +121,11 @@ final class GgufModel {
   /** The place of a tensor, if it has one. */
   Optional<GgufPlace> place(String tensor) {
     return Optional.ofNullable(names.get(tensor)).flatMap(name -> GgufPlace.find(family, name));
+  }
+
+  /** The tensors that are copied although they are not described. */
+  ImmutableList<String> carried() {
+    return carried;
   }
 
   /** How matrices stand in the file. */
@@ -182,6 +215,13 @@ final class GgufModel {
       metadata.put(a + "attention.value_length", config.headDim());
     }
     rotary.describe(metadata, a);
+    if (family.has(GgufFamily.Trait.INDEXED)) {
+      metadata.putTruths(
+          a + IndexerTensors.TYPES,
+          model.spec().blocks().stream()
+              .map(this::hasIndexer)
+              .collect(ImmutableList.toImmutableList()));
+    }
     if (family.has(GgufFamily.Trait.TEMPERED)) {
       Temperature.of(model.spec()).ifPresent(temper -> Temperature.describe(temper, metadata, a));
     }
@@ -222,7 +262,7 @@ final class GgufModel {
     String name = setting.name();
     return switch (setting.key()) {
       case "block_count" -> model.spec().blocks().size();
-      case "context_length" -> model.spec().context();
+      case "context_length" -> context();
       case "attention.head_count" -> subject.attention().spec().heads();
       case KEY_HEADS ->
           family.has(GgufFamily.Trait.LATENT) ? 1 : subject.attention().spec().keyValueHeads();
@@ -238,6 +278,14 @@ final class GgufModel {
               ? (Integer) setting.fallback().get()
               : config.anyInt(setting.names().toArray(String[]::new));
     };
+  }
+
+  /** With an indexer it is longer than what is taken here. */
+  private int context() {
+    int taken = model.spec().context();
+    return family.has(GgufFamily.Trait.INDEXED)
+        ? config.context("max_position_embeddings", taken)
+        : taken;
   }
 
   /** Of the part that sees, or of a file that has only the other. */

@@ -176,8 +176,10 @@ final class Limits {
   /** Where queries have no latent llama.cpp knows the models by their blocks and tokens. */
   private void checkLatent() {
     boolean known =
-        LITE.contains(subject.spec().blocks().size())
-            || (subject.spec().blocks().size() == 48 && subject.spec().vocabulary() == 128_256);
+        !subject.has(Trait.INDEXED)
+            && (LITE.contains(subject.spec().blocks().size())
+                || (subject.spec().blocks().size() == 48
+                    && subject.spec().vocabulary() == 128_256));
     boolean has = subject.config().optionalInt("q_lora_rank").isPresent();
     if (has == known) {
       throw subject.refused(

@@ -141,7 +141,7 @@ public final class CheckpointFormats {
       return usual;
     }
     notes.accept(
-        Stream.of(would(only, "refuse"), would(losing, "leave experts out of"))
+        Stream.of(would(only, "refuse"), would(losing, "leave layers out of"))
                 .flatMap(Optional::stream)
                 .collect(Collectors.joining(" and "))
             + " such a model as "

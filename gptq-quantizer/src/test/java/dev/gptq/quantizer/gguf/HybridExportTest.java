@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import dev.gptq.formats.BadInputException;
 import dev.gptq.formats.SharedFiles;
+import dev.gptq.formats.gguf.GgufFile;
 import dev.gptq.formats.packed.Elements;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.grid.GridSpec;
@@ -70,7 +71,8 @@ class HybridExportTest {
         "nemotron-h-small",
         "qwen3-next",
         "qwen3_5-moe",
-        "qwen3_5"
+        "qwen3_5",
+        "deepseek-v32"
       })
   void aFileIsReadAsTheCheckpoint(String name) throws IOException {
     try (Model theirs = Model.open(checkpoint(name, "", ""));
@@ -83,6 +85,25 @@ class HybridExportTest {
             .as(tensor)
             .containsExactly(numbers, within(1e-6f));
       }
+    }
+  }
+
+  /** What chooses positions is copied, and a file tells of longer texts than are taken here. */
+  @Test
+  void indexersAreCopied() throws IOException {
+    String tensor = "model.layers.1.self_attn.indexer.k_norm.bias";
+    try (Model theirs = Model.open(checkpoint("deepseek-v32", "", ""));
+        Model ours = Model.open(write(theirs))) {
+      assertThat(floats(ours.checkpoint().require(tensor)))
+          .isEqualTo(floats(theirs.checkpoint().require(tensor)));
+      for (String key : List.of("max_position_embeddings", "index_topk", "index_n_heads")) {
+        assertThat(ours.config().intValue(key)).isEqualTo(theirs.config().intValue(key));
+      }
+      assertThat(ours.config().find("indexer_types")).isEmpty();
+    }
+    try (GgufFile file = GgufFile.open(folder.resolve("model.gguf"))) {
+      assertThat(file.values().truths("deepseek32.attention.indexer.types").orElseThrow())
+          .containsOnly(true);
     }
   }
 
@@ -177,6 +198,8 @@ class HybridExportTest {
     "nemotron-h-small, '\"time_step_min\": 0.001', '\"time_step_min\": 0.01', time_step_min",
     "qwen3-vl-moe, '\"mrope_section\": [', '\"other\": [', mrope_section",
     "granite-hybrid-small, '\"mamba_conv_bias\": true', '\"mamba_conv_bias\": false', mamba_conv_bias",
+    "phimoe, '', '', 'phimoe cannot be written as GGUF (llama.cpp takes their norms'",
+    "nanochat, '', '', 'nanochat cannot be written as GGUF (llama.cpp does not have them)'",
   })
   void whatHasNoPlaceIsRefused(String name, String from, String to, String what)
       throws IOException {
