@@ -75,6 +75,21 @@ MIXTURE_SETTINGS = [
 ]
 
 
+# What is run of some families as well, or alone.
+SIGHT_SETTING = ("Q4_K_M", "gguf", "--type Q4_K_M")
+MXFP4_SETTING = ("8 bits but for experts in MXFP4", "gguf", "--bits 8 --group-size 32 --exclude experts")
+
+
+def settings_of(family):
+    """What is run of a family."""
+    if family.endswith("mxfp4"):
+        return [MXFP4_SETTING]
+    settings = FAMILY_SETTINGS + (MIXTURE_SETTINGS if "moe" in family or family == "mixtral" else [])
+    if family in GGUF_ONLY:
+        settings = [(setting, "gguf", words) for setting, formats, words in settings if "gguf" in formats]
+    return settings + ([SIGHT_SETTING] if "-vl" in family else [])
+
+
 class Refused(Exception):
     """What our own program says where it does not write something."""
 
@@ -275,10 +290,7 @@ def main():
     families = os.path.join(work, "families")
     for name in FAMILIES if asked.families != "none" else ():
         if re.search(asked.families, name):
-            settings = FAMILY_SETTINGS + (MIXTURE_SETTINGS if "moe" in name or name == "mixtral" else [])
-            if name in GGUF_ONLY:
-                settings = [(setting, "gguf", words) for setting, formats, words in settings if "gguf" in formats]
-            items += [(os.path.join(families, name), setting) for setting in settings]
+            items += [(os.path.join(families, name), setting) for setting in settings_of(name)]
     part, parts = map(int, asked.part.split("/"))
     items = items[part - 1 :: parts]
     made = {os.path.basename(model) for model, _ in items if os.path.dirname(model) == families}

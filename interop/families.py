@@ -4,6 +4,7 @@ Each has the tokens of examples/tiny, heads of 32 and rows of a multiple of 256,
 take it, and weights large enough for its predictions to differ from token to token.
 """
 
+import json
 import os
 import re
 import shutil
@@ -43,6 +44,7 @@ LATENT = dict(
     routed_scaling_factor=1.5,
     **EXPERTS,
 )
+INDEXED = {**LATENT, **ALL_TAKEN, "index_n_heads": 4, "index_head_dim": 64, "index_topk": 512}
 GEMMA4 = dict(
     num_hidden_layers=4,
     layer_types=["sliding_attention", "full_attention"] * 2,
@@ -95,7 +97,8 @@ def seeing(kind, deep=(), **more):
     return dict(kind=kind, text_config=text, vision_config={**SIGHT, "deepstack_visual_indexes": list(deep)})
 
 
-# Of what all have in common, ... leaves something out: programs ask any configuration for heads of keys.
+# Written_as is the model_type of one whose class in transformers has another, made_by a class that no type leads to. Of what all have in common, ... leaves something out: programs ask any configuration for heads of keys. Some keys of published
+# models are read by vLLM only.
 FAMILIES = {
     "llama": dict(kind="LlamaConfig"),
     "mistral": dict(kind="MistralConfig", sliding_window=64),
@@ -103,8 +106,9 @@ FAMILIES = {
     "qwen3": dict(kind="Qwen3Config"),
     "gemma2": dict(kind="Gemma2Config", query_pre_attn_scalar=32, tie_word_embeddings=True, **NORMS),
     "gemma3": dict(kind="Gemma3TextConfig", query_pre_attn_scalar=32, tie_word_embeddings=True, **NORMS),
-    "phi3": dict(kind="Phi3Config"),
-    "phi3-longrope": dict(kind="Phi3Config", original_max_position_embeddings=64, rope_parameters=LONG_ROPE),
+    # Of models that are called phi3 or phi-3 llama.cpp expects their tokens.
+    "phi_3": dict(kind="Phi3Config"),
+    "phi_3-longrope": dict(kind="Phi3Config", original_max_position_embeddings=64, rope_parameters=LONG_ROPE),
     "apertus": dict(kind="ApertusConfig"),
     "minicpm3": dict(
         kind="MiniCPM3Config",
@@ -145,7 +149,7 @@ FAMILIES = {
     "hunyuan": dict(kind="HunYuanDenseV1Config"),
     "olmo": dict(kind="OlmoConfig", clip_qkv=0.5),
     "phi": dict(kind="PhiConfig"),
-    "gpt2": dict(kind="GPT2Config", tie_word_embeddings=True, num_key_value_heads=...),
+    "gpt2": dict(kind="GPT2Config", tie_word_embeddings=True, num_key_value_heads=..., n_ctx=512),
     "nemotron": dict(kind="NemotronConfig"),
     "gemma": dict(kind="GemmaConfig", tie_word_embeddings=True),
     "falcon": dict(
@@ -161,6 +165,7 @@ FAMILIES = {
         kind="Glm4MoeConfig", n_routed_experts=4, n_group=1, topk_group=1, first_k_dense_replace=1, **EXPERTS
     ),
     "gpt-oss": dict(kind="GptOssConfig", num_local_experts=4, **EXPERTS, **NORMS),
+    "gpt-oss-mxfp4": dict(kind="GptOssConfig", num_local_experts=4, **ALL_TAKEN, **NORMS),
     "deepseek-v2": dict(kind="DeepseekV2Config", topk_method="greedy", q_lora_rank=128, **LATENT),
     "deepseek-v3": dict(kind="DeepseekV3Config", q_lora_rank=128, **LATENT),
     "olmo-moe": dict(
@@ -241,7 +246,9 @@ FAMILIES = {
     "dots1-moe": dict(
         kind="Dots1Config", num_key_value_heads=8, n_routed_experts=4, n_shared_experts=1, n_group=1, topk_group=1, first_k_dense_replace=1, **EXPERTS
     ),
-    "minimax-m2-moe": dict(kind="MiniMaxM2Config", num_local_experts=4, num_experts_per_tok=2, rotary_dim=16),
+    "minimax-m2-moe": dict(
+        kind="MiniMaxM2Config", num_local_experts=4, num_experts_per_tok=2, rotary_dim=16, scoring_func="sigmoid"
+    ),
     "afmoe": dict(
         kind="AfmoeConfig",
         num_experts=4,
@@ -252,6 +259,7 @@ FAMILIES = {
         sliding_window=64,
         route_scale=1.5,
         mup_enabled=True,
+        score_func="sigmoid",
         **EXPERTS,
     ),
     "llama4": dict(
@@ -324,6 +332,18 @@ FAMILIES = {
         rope_parameters=dict(LATENT_YARN, mscale=0.707, mscale_all_dim=0.707),
         **{**LATENT, **ALL_TAKEN},
     ),
+    "kimi-k2": dict(kind="DeepseekV3Config", written_as="kimi_k2", q_lora_rank=128, **{**LATENT, **ALL_TAKEN}),
+    "mistral4": dict(
+        kind="Mistral4Config",
+        made_by="Mistral4ForCausalLM",
+        q_lora_rank=128,
+        rope_parameters=dict(LATENT_YARN, llama_4_scaling_beta=0.3),
+        **{**LATENT, **ALL_TAKEN, "first_k_dense_replace": 0},
+    ),
+    "deepseek-v32": dict(kind="DeepseekV32Config", q_lora_rank=128, **INDEXED),
+    "glm-dsa": dict(
+        kind="GlmMoeDsaConfig", num_hidden_layers=4, indexer_types=["full", "shared", "full", "shared"], q_lora_rank=128, **INDEXED
+    ),
     "deepseek-v3-groups": dict(
         kind="DeepseekV3Config",
         q_lora_rank=128,
@@ -334,7 +354,7 @@ FAMILIES = {
     "qwen2.5-vl": seeing("Qwen2_5_VLConfig"),
     "qwen3-vl": seeing("Qwen3VLConfig", deep=[0]),
     "qwen3-vl-moe": seeing("Qwen3VLMoeConfig", deep=[0], num_experts=4, **{**ALL_TAKEN, "moe_intermediate_size": 512}),
-    "lfm2": dict(kind="Lfm2Config", layer_types=["conv", "full_attention"]),
+    "lfm2": dict(kind="Lfm2Config", layer_types=["conv", "full_attention"], conv_dim=256),
     "lfm2-moe": dict(
         kind="Lfm2MoeConfig", tie_word_embeddings=True, layer_types=["conv", "full_attention"], num_experts=4, num_dense_layers=1, **EXPERTS
     ),
@@ -347,6 +367,7 @@ GGUF_ONLY = [
     "olmo3",
     "olmo3-yarn",
     "gpt-oss",
+    "gpt-oss-mxfp4",
     "deepseek-v2",
     "deepseek-v3",
     "olmo-moe",
@@ -371,7 +392,7 @@ GGUF_ONLY = [
     "qwen3-vl",
     "qwen3-vl-moe",
     "stablelm-heads",
-    "phi3-longrope",
+    "phi_3-longrope",
     "apertus",
     "minicpm3",
     "llama4",
@@ -387,6 +408,10 @@ GGUF_ONLY = [
     "solar-open",
     "deepseek-v2-lite",
     "deepseek-v3-groups",
+    "deepseek-v32",
+    "glm-dsa",
+    "kimi-k2",
+    "mistral4",
 ]
 
 
@@ -398,6 +423,40 @@ def spread(model):
         for _, value in [*model.named_parameters(), *model.named_buffers()]:
             if value.numel() == value.shape[-1:].numel() and value.is_floating_point():
                 value.add_(torch.randn_like(value) * 0.1)
+
+
+def mxfp4(weights):
+    """Blocks of 32 numbers of 4 bits, two a byte, and their exponents, of matrices of input × output."""
+    import torch
+
+    steps = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
+    blocks = weights.float().transpose(1, 2).unflatten(-1, (-1, 32))
+    exponents = blocks.abs().amax(-1).clamp_min(1e-30).log2().floor() - 2
+    scaled = blocks / exponents.exp2().unsqueeze(-1)
+    codes = (scaled.abs().unsqueeze(-1) - steps).abs().argmin(-1) + 8 * (scaled < 0)
+    return (codes[..., ::2] + 16 * codes[..., 1::2]).to(torch.uint8), (exponents + 127).to(torch.uint8)
+
+
+def as_published(folder, changes, fours):
+    """Rewrites a checkpoint's configuration, and its experts in MXFP4."""
+    from safetensors.torch import load_file, save_file
+
+    path = os.path.join(folder, "config.json")
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    config.update(changes)
+    if fours:
+        config["quantization_config"] = {"quant_method": "mxfp4", "modules_to_not_convert": ["self_attn", "router", "embed_tokens", "lm_head"]}
+        weights = os.path.join(folder, "model.safetensors")
+        stored = {}
+        for name, tensor in load_file(weights).items():
+            if name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+                stored[name + "_blocks"], stored[name + "_scales"] = mxfp4(tensor)
+            else:
+                stored[name] = tensor
+        save_file(stored, weights, {"format": "pt"})
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(config, file, indent=2)
 
 
 def main():
@@ -413,13 +472,20 @@ def main():
         torch.manual_seed(0)
         more = dict(more)
         kind = getattr(transformers, more.pop("kind"))
+        written_as, made_by = more.pop("written_as", None), more.pop("made_by", None)
         sees = "vision_config" in more
         settings = more if sees else {**COMMON, **more}
         config = kind(**{key: value for key, value in settings.items() if value is not ...})
-        auto = transformers.AutoModelForImageTextToText if sees else transformers.AutoModelForCausalLM
-        model = auto.from_config(config, dtype=torch.float32)
+        if made_by:
+            model = getattr(transformers, made_by)(config)
+        else:
+            auto = transformers.AutoModelForImageTextToText if sees else transformers.AutoModelForCausalLM
+            model = auto.from_config(config, dtype=torch.float32)
         spread(model)
         model.to(torch.bfloat16).save_pretrained(os.path.join(folder, name))
+        fours = name.endswith("mxfp4")
+        if written_as or fours:
+            as_published(os.path.join(folder, name), {"model_type": written_as} if written_as else {}, fours)
         for file in ("tokenizer.json", "tokenizer_config.json"):
             shutil.copy(os.path.join(TINY, file), os.path.join(folder, name, file))
 

@@ -120,7 +120,8 @@ def vllm(model, windows):
 def words(error):
     """What a program says first, and the reason that it announces."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
+    announced = bool(lines) and (lines[0].endswith(":") or re.fullmatch(r"\d+ validation errors? for \w+", lines[0]))
+    said = " ".join(lines[:2]) if announced else "".join(lines[:1])
     return f"{type(error).__name__}: {said or 'no words'}"
 
 
