@@ -11,6 +11,7 @@
 #include "grid.cuh"
 
 static const int BEAM_CHUNK = 4;
+static const int BEAM_PATHS = 4;
 
 /** One row's paths in shared memory; B columns, M paths. */
 struct Beam {
@@ -73,6 +74,7 @@ __device__ inline void choosePaths(const Beam& beam, int j, int paths, int colum
   Continuation b(other, live && exists, w, scale, zero, pivot, before);
   int rankA = 0;
   int rankB = 0;
+#pragma unroll 4
   for (int i = 0; i < paths; i++) {
     u32 keyA = __shfl_sync(~0u, a.key, i);
     u32 keyB = __shfl_sync(~0u, b.key, i);
@@ -96,7 +98,10 @@ __device__ inline void choosePaths(const Beam& beam, int j, int paths, int colum
   __syncwarp();
 }
 
-/** next[q][k] = fma(−e[q], U[j][k], now[parent of q][k]) for k > j. */
+/**
+ * next[q][k] = fma(−e[q], U[j][k], now[parent of q][k]) for k > j, four paths at a time: all that
+ * they read is asked for before the first of them writes.
+ */
 __device__ inline void updatePaths(const Beam& beam, int j, int paths, int columns,
                                    const Matrix& u) {
   for (int base = (j + 1) & ~31; base < columns; base += 32 * BEAM_CHUNK) {
@@ -106,15 +111,29 @@ __device__ inline void updatePaths(const Beam& beam, int j, int paths, int colum
       int k = base + 32 * i + threadIdx.x;
       factor[i] = k > j && k < columns ? u.at<float>(j, k) : 0.0f;
     }
-    for (int q = 0; q < paths; q++) {
-      float e = beam.error[j * paths + q];
-      const float* from = beam.now + beam.parent[j * paths + q] * columns;
-      float* to = beam.next + q * columns;
+    for (int first = 0; first < paths; first += BEAM_PATHS) {
+      float values[BEAM_PATHS][BEAM_CHUNK];
+      float errors[BEAM_PATHS];
 #pragma unroll
-      for (int i = 0; i < BEAM_CHUNK; i++) {
-        int k = base + 32 * i + threadIdx.x;
-        if (k > j && k < columns) {
-          to[k] = __fmaf_rn(-e, factor[i], from[k]);
+      for (int s = 0; s < BEAM_PATHS; s++) {
+        int q = first + s < paths ? first + s : first;
+        errors[s] = beam.error[j * paths + q];
+        const float* from = beam.now + beam.parent[j * paths + q] * columns;
+#pragma unroll
+        for (int i = 0; i < BEAM_CHUNK; i++) {
+          int k = base + 32 * i + threadIdx.x;
+          values[s][i] = k > j && k < columns ? from[k] : 0.0f;
+        }
+      }
+#pragma unroll
+      for (int s = 0; s < BEAM_PATHS; s++) {
+        float* to = beam.next + (first + s) * columns;
+#pragma unroll
+        for (int i = 0; i < BEAM_CHUNK; i++) {
+          int k = base + 32 * i + threadIdx.x;
+          if (first + s < paths && k > j && k < columns) {
+            to[k] = __fmaf_rn(-errors[s], factor[i], values[s][i]);
+          }
         }
       }
     }

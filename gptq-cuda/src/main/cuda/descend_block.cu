@@ -7,17 +7,28 @@
 // after 16 columns the registers turn by one group, and after all of them stand where they began.
 #include "quantize_block.cu"
 
+/** Scales and codes of the columns that a lane owns among 16, from its first one on. */
+struct OwnColumns {
+  float scale[OWN];
+  int code[OWN];
+
+  __device__ OwnColumns(const Matrix& scales, const Matrix& groupOf, const Matrix& codes, int row,
+                        bool live, int first) {
+#pragma unroll
+    for (int i = 0; i < OWN; i++) {
+      bool own = live && first + i < codes.columns;
+      scale[i] = own ? scales.at<float>(row, groupOf.at<int>(0, first + i)) : 1.0f;
+      code[i] = own ? codes.at<u8>(row, first + i) : 0;
+    }
+  }
+};
+
 extern "C" __global__ void __launch_bounds__(128)
     descendBlock(Matrix gradient, Matrix h, Matrix scale, Matrix groupOf, GridSpec spec,
                  Matrix codes, Matrix delta) {
   DYNAMIC_SHARED(float, factors);
   int columns = gradient.columns;
-  for (int i = threadIdx.x; i < columns * BLOCK_COLUMNS; i += ROW_THREADS) {
-    int j = i / BLOCK_COLUMNS;
-    int k = i % BLOCK_COLUMNS;
-    factors[i] = k < columns ? h.at<float>(j, k) : 0.0f;
-  }
-  __syncthreads();
+  startFactors(h, factors);
 
   int part = threadIdx.x % ROW_LANES;
   int row = blockIdx.x * (ROW_THREADS / ROW_LANES) + threadIdx.x / ROW_LANES;
@@ -34,24 +45,21 @@ extern "C" __global__ void __launch_bounds__(128)
     }
   }
 
+  OwnColumns next(scale, groupOf, codes, row, live, part * OWN);
+  awaitCopies<0>();
+  __syncthreads();
+
   for (int first = 0; first < BLOCK_COLUMNS; first += GROUP) {
-    float scales[OWN];
-    int olds[OWN];
-#pragma unroll
-    for (int i = 0; i < OWN; i++) {
-      int c = first + part * OWN + i;
-      bool own = live && c < columns;
-      scales[i] = own ? scale.at<float>(row, groupOf.at<int>(0, c)) : 1.0f;
-      olds[i] = own ? codes.at<u8>(row, c) : 0;
-    }
+    OwnColumns own = next;
+    next = OwnColumns(scale, groupOf, codes, row, live, first + GROUP + part * OWN);
 #pragma unroll
     for (int step = 0; step < GROUP; step++) {
       int j = first + step;
       if (j < columns) {
         int owner = lanesRow + step / OWN;
         float x = __shfl_sync(~0u, values[0][step % OWN], owner);
-        float s = __shfl_sync(~0u, scales[step % OWN], owner);
-        int old = __shfl_sync(~0u, olds[step % OWN], owner);
+        float s = __shfl_sync(~0u, own.scale[step % OWN], owner);
+        int old = __shfl_sync(~0u, own.code[step % OWN], owner);
         const float* factor = factors + j * BLOCK_COLUMNS;
         float curvature = factor[j];
         float k = curvature == 0 ? 0.0f : rintf(__fdiv_rn(x, __fmul_rn(s, curvature)));

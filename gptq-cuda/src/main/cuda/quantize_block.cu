@@ -6,9 +6,12 @@
 // Rows are independent. Four lanes share a row and keep it in registers: lane p owns the columns
 // 16i + 4p … 16i + 4p + 3. U lies in shared memory, where a lane reads its four factors at once.
 // The owner of column j broadcasts w[j]; all four lanes compute e. After 16 columns the registers
-// move down by one group, so that the loop over groups needs no copies of its body.
+// move down by one group, so that the loop over groups needs no copies of its body. A block of rows
+// waits for memory rather than for arithmetic: all of U is asked for at once, and grids of the next
+// 16 columns while these are worked on.
 #pragma once
 #include "grid.cuh"
+#include "mma.cuh"
 
 static const int BLOCK_COLUMNS = 128;
 static const int ROW_LANES = 4;
@@ -21,17 +24,52 @@ struct alignas(16) Four {
   float v[4];
 };
 
+/**
+ * Starts bringing a square of factors, whose rows are contiguous, to shared memory, in rows of 128.
+ * What lies behind its columns stays as it is: it meets only registers of columns that are none.
+ */
+__device__ inline void startFactors(const Matrix& square, float* factors) {
+  const float* from = square.row<float>(0);
+  int columns = square.columns;
+  bool fours = (u64(from) & 15) == 0 && ((square.rowStride | columns) & 3) == 0;
+  for (int i = threadIdx.x; i < columns * (BLOCK_COLUMNS / 4); i += ROW_THREADS) {
+    int j = i / (BLOCK_COLUMNS / 4);
+    int k = i % (BLOCK_COLUMNS / 4) * 4;
+    float* to = factors + j * BLOCK_COLUMNS + k;
+    if (fours && k < columns) {
+      startCopy(to, from + j * square.rowStride + k, true);
+    } else {
+      for (int c = k; c < k + 4 && c < columns; c++) {
+        to[c - k] = from[j * square.rowStride + c];
+      }
+    }
+  }
+  endCopies();
+}
+
+/** The grids of the columns that a lane owns among 16, from its first one on. */
+struct OwnGrids {
+  float scale[OWN];
+  float zero[OWN];
+
+  __device__ OwnGrids(const Matrix& scales, const Matrix& zeros, const Matrix& groupOf, int row,
+                      bool live, int first) {
+#pragma unroll
+    for (int i = 0; i < OWN; i++) {
+      bool own = live && first + i < groupOf.columns;
+      int group = own ? groupOf.at<int>(0, first + i) : 0;
+      scale[i] = own ? scales.at<float>(row, group) : 1.0f;
+      zero[i] = own ? zeros.at<float>(row, group) : 0.0f;
+    }
+  }
+};
+
 extern "C" __global__ void __launch_bounds__(128)
     quantizeBlock(Matrix w, Matrix u, Matrix scale, Matrix zero, Matrix groupOf, GridSpec spec,
                   Matrix codes) {
   DYNAMIC_SHARED(float, factors);
   int columns = w.columns;
-  for (int i = threadIdx.x; i < columns * BLOCK_COLUMNS; i += ROW_THREADS) {
-    int j = i / BLOCK_COLUMNS;
-    int k = i % BLOCK_COLUMNS;
-    factors[i] = k >= j && k < columns ? u.at<float>(j, k) : 0.0f;
-  }
-  __syncthreads();
+  startFactors(u, factors);
 
   int part = threadIdx.x % ROW_LANES;
   int row = blockIdx.x * (ROW_THREADS / ROW_LANES) + threadIdx.x / ROW_LANES;
@@ -48,25 +86,21 @@ extern "C" __global__ void __launch_bounds__(128)
     }
   }
 
+  OwnGrids next(scale, zero, groupOf, row, live, part * OWN);
+  awaitCopies<0>();
+  __syncthreads();
+
   for (int first = 0; first < columns; first += GROUP) {
-    float scales[OWN];
-    float zeros[OWN];
-#pragma unroll
-    for (int i = 0; i < OWN; i++) {
-      int c = first + part * OWN + i;
-      bool own = live && c < columns;
-      int group = own ? groupOf.at<int>(0, c) : 0;
-      scales[i] = own ? scale.at<float>(row, group) : 1.0f;
-      zeros[i] = own ? zero.at<float>(row, group) : 0.0f;
-    }
+    OwnGrids grids = next;
+    next = OwnGrids(scale, zero, groupOf, row, live, first + GROUP + part * OWN);
 #pragma unroll
     for (int step = 0; step < GROUP; step++) {
       int j = first + step;
       if (j < columns) {
         int owner = lanesRow + step / OWN;
         float x = __shfl_sync(~0u, values[0][step % OWN], owner);
-        float s = __shfl_sync(~0u, scales[step % OWN], owner);
-        float z = __shfl_sync(~0u, zeros[step % OWN], owner);
+        float s = __shfl_sync(~0u, grids.scale[step % OWN], owner);
+        float z = __shfl_sync(~0u, grids.zero[step % OWN], owner);
         const float* factor = factors + j * BLOCK_COLUMNS;
         int code = codeOf(x, s, z, spec);
         float e = __fdiv_rn(__fsub_rn(x, valueOf(code, s, z)), factor[j]);

@@ -53,6 +53,14 @@ final class BeamLoop {
   /** A block's codes, and where each path's row was before the block. */
   private record Stage(int from, Tensor codes, Tensor source) {}
 
+  /**
+   * What the paths of a row share, once for each of them.
+   *
+   * @param rows I32, 1 × paths·m: the row of each path
+   * @param grid the grids, of each path's row
+   */
+  private record Shared(Tensor rows, Grid grid) {}
+
   /** A matrix whose rows change places, and room for them to do so. */
   private static final class Rows {
     private Tensor now;
@@ -88,16 +96,20 @@ final class BeamLoop {
       backend
           .linalg()
           .convert(local.filled(Float.POSITIVE_INFINITY, m, paths - 1), cost.columns(1, paths));
+      Shared shared = shared(m, local);
       Rows differences = new Rows(local, paths * m, n);
       Rows weights = new Rows(local, paths * m, unit);
       List<Stage> stages = new ArrayList<>();
       for (int from = 0; from < n; from += unit) {
         int to = Math.min(from + unit, n);
-        begin(w, u.rows(from, to), differences.now, weights.now, from);
+        begin(w, shared, u.rows(from, to), differences.now, weights.now, from);
         for (int at = from; at < to; ) {
           int end = Math.min(to, Math.min(at + block, (at / segment + 1) * segment));
+          if (at % segment == 0) {
+            fit(weights.now.rows(0, m).columns(at - from, to - from), at, shared);
+          }
           Stage stage = stage(weights, cost, u.rows(from, to), from, at, end, local);
-          follow(w, differences, stage, end);
+          follow(w, shared, differences, stage, end);
           stages.add(stage);
           at = end;
         }
@@ -107,11 +119,20 @@ final class BeamLoop {
     }
   }
 
+  private Shared shared(int m, TensorScope scope) {
+    int[] rows = new int[paths * m];
+    Arrays.setAll(rows, r -> r % m);
+    Tensor scale = scope.columnMajor(DType.F32, rows.length, grid.groups());
+    Tensor zero = scope.columnMajor(DType.F32, rows.length, grid.groups());
+    return new Shared(scope.upload(rows), new Grid(grid.spec(), scale, zero, grid.groupOf()));
+  }
+
   /** The weights of the unit that begins at a column, for each path. */
-  private void begin(Tensor w, Tensor own, Tensor differences, Tensor weights, int from) {
+  private void begin(
+      Tensor w, Shared shared, Tensor own, Tensor differences, Tensor weights, int from) {
     int to = from + own.rows();
     Tensor current = weights.columns(0, to - from);
-    repeat(w.columns(from, to), current);
+    gatherRows(w.columns(from, to), shared.rows(), current);
     if (from > 0) {
       try (TensorScope local = backend.newScope()) {
         Tensor known = local.columnMajor(DType.F32, current.rows(), to - from);
@@ -122,15 +143,18 @@ final class BeamLoop {
     }
   }
 
+  /** Fits the grids of the segment that begins at a column to the weights of the best path. */
+  private void fit(Tensor best, int at, Shared shared) {
+    fits.fit(best.columns(0, Math.min(segment, best.columns())), at);
+    gatherRows(grid.scale(), shared.rows(), shared.grid().scale());
+    gatherRows(grid.zero(), shared.rows(), shared.grid().zero());
+  }
+
   /** Quantizes columns {@code at} to {@code end} of the unit that begins at {@code from}. */
   private Stage stage(
       Rows weights, Tensor cost, Tensor own, int from, int at, int end, TensorScope scope) {
     int rows = weights.now.rows();
     int width = own.rows();
-    if (at % segment == 0) {
-      Tensor best = weights.now.rows(0, cost.rows());
-      fits.fit(best.columns(at - from, Math.min(at - from + segment, width)), at);
-    }
     Tensor errors = weights.now.columns(at - from, end - from);
     Tensor factors = own.rows(at - from, end - from);
     Stage stage =
@@ -155,8 +179,7 @@ final class BeamLoop {
   }
 
   /** Lets D follow the paths of a stage, and adds the stage's columns to it. */
-  private void follow(Tensor w, Rows differences, Stage stage, int end) {
-    int m = w.rows();
+  private void follow(Tensor w, Shared shared, Rows differences, Stage stage, int end) {
     int from = stage.from();
     if (end == w.columns()) {
       return;
@@ -167,24 +190,12 @@ final class BeamLoop {
       differences.swap();
     }
     Tensor difference = differences.now.columns(from, end);
-    repeat(w.columns(from, end), difference);
+    gatherRows(w.columns(from, end), shared.rows(), difference);
     try (TensorScope local = backend.newScope()) {
       Tensor q = local.columnMajor(DType.F32, difference.rows(), end - from);
-      for (int p = 0; p < paths; p++) {
-        Tensor chosen = stage.codes().rows(p * m, (p + 1) * m);
-        backend
-            .quantization()
-            .dequantize(chosen, grid.columns(from, end), q.rows(p * m, (p + 1) * m));
-      }
+      Grid grids = shared.grid().columns(from, end);
+      backend.quantization().dequantize(stage.codes(), grids, q);
       backend.linalg().axpy(-1, q, difference);
-    }
-  }
-
-  /** Copies x into the rows of each path. */
-  private void repeat(Tensor x, Tensor all) {
-    int m = x.rows();
-    for (int p = 0; p < paths; p++) {
-      backend.linalg().convert(x, all.rows(p * m, (p + 1) * m));
     }
   }
 

@@ -3,7 +3,10 @@ package dev.gptq.cuda;
 import com.google.common.base.Preconditions;
 import dev.gptq.grid.Grid;
 
-/** The launch of beam_block.cu: a warp a row, as many rows a block as shared memory holds. */
+/**
+ * The launch of beam_block.cu: a warp a row, as many rows a block as shared memory holds, but no
+ * more than there are for each multiprocessor.
+ */
 final class BeamBlock {
   private static final String OPERATION = "beamBlock";
   private static final int WARP = 32;
@@ -32,7 +35,8 @@ final class BeamBlock {
         w.columns(),
         bytes,
         limit);
-    int rows = Math.toIntExact(Math.min(MOST_ROWS, limit / bytes));
+    int even = Math.ceilDiv(cost.rows(), context.device().multiprocessors());
+    int rows = Math.toIntExact(Math.clamp(even, 1, Math.min(MOST_ROWS, limit / bytes)));
     context
         .kernels()
         .arguments()
