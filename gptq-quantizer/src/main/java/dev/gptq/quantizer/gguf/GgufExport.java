@@ -32,15 +32,12 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.EnumMap;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.function.IntUnaryOperator;
-import java.util.function.Supplier;
 import java.util.stream.Stream;
 
 /**
@@ -54,21 +51,9 @@ public final class GgufExport {
   private final Modules modules;
   private final GgufFormat format;
   private final GgufModel description;
-  private final Map<String, Growing> tensors = new LinkedHashMap<>();
+  private final FileTensors tensors;
   private final Map<GgufType, Long> weights = new EnumMap<>(GgufType.class);
   private int packed;
-
-  /**
-   * A tensor of the file, of which perhaps not all parts are there.
-   *
-   * @param shape of a part
-   * @param several whether the number of parts is a dimension
-   */
-  private record Growing(
-      GgufType type,
-      ImmutableList<Long> shape,
-      boolean several,
-      List<Supplier<MemorySegment>> parts) {}
 
   /** Quantized modules by their names. */
   @FunctionalInterface
@@ -106,6 +91,7 @@ public final class GgufExport {
     this.modules = modules;
     this.format = format;
     this.description = GgufModel.of(model);
+    this.tensors = new FileTensors(model.path());
   }
 
   /** Throws what can be known to be without a place before anything is quantized. */
@@ -195,7 +181,7 @@ public final class GgufExport {
       String table = model.spec().embedding().table();
       addPlain(table, GgufPlace.outputLayer(), 0, rows(table));
     }
-    description.divisors().forEach(this::addDivisors);
+    description.divisors().forEach(tensors::add);
     GgufMetadata metadata = new GgufMetadata();
     metadata.put("general.architecture", description.architecture());
     metadata.put("general.type", "model");
@@ -206,10 +192,7 @@ public final class GgufExport {
     metadata.put("general.quantization_version", 2);
     metadata.put(
         "general.file_type", format.mixture().map(Mixture::fileType).orElseGet(this::fileType));
-    List<GgufTensor> all =
-        tensors.entrySet().stream()
-            .map(tensor -> finished(tensor.getKey(), tensor.getValue()))
-            .toList();
+    List<GgufTensor> all = tensors.all();
     if (shardSize.isPresent()) {
       Path first = GgufShards.write(file, metadata, all, shardSize.getAsLong(), overwrite);
       return new Written(first, packed);
@@ -225,17 +208,6 @@ public final class GgufExport {
         .orElseThrow()
         .getKey()
         .fileType();
-  }
-
-  private GgufTensor finished(String name, Growing tensor) {
-    ImmutableList<Long> shape =
-        tensor.several()
-            ? ImmutableList.<Long>builder()
-                .add((long) tensor.parts().size())
-                .addAll(tensor.shape())
-                .build()
-            : tensor.shape();
-    return new GgufTensor(name, tensor.type(), shape, ImmutableList.copyOf(tensor.parts()));
   }
 
   private void add(String name) {
@@ -288,7 +260,7 @@ public final class GgufExport {
             .map(PackedMatrix::columns)
             .orElseGet(() -> model.checkpoint().require(name).columns());
     GgufType type = matrix.isPresent() ? GgufType.F16 : plainType(model.checkpoint().require(name));
-    add(
+    tensors.add(
         new GgufPlace(LatentHalves.keys(place.name()), "attn_k_b", -1),
         type,
         ImmutableList.of((long) halves.heads(), (long) latent, (long) halves.still()),
@@ -309,7 +281,7 @@ public final class GgufExport {
       GgufType type = packedType(module, matrix.get());
       int columns = matrix.get().columns();
       weights.merge(type, (long) rows * columns, Long::sum);
-      add(
+      tensors.add(
           values,
           type,
           ImmutableList.of((long) halves.heads(), (long) halves.value(), (long) columns),
@@ -319,7 +291,7 @@ public final class GgufExport {
       return;
     }
     StoredTensor stored = model.checkpoint().require(name);
-    add(
+    tensors.add(
         values,
         plainType(stored),
         ImmutableList.of((long) halves.heads(), (long) halves.value(), (long) stored.columns()),
@@ -355,7 +327,7 @@ public final class GgufExport {
               .formatted(model.path(), module, heads.get().size(), type, type.block()));
     }
     weights.merge(type, (long) count * columns, Long::sum);
-    add(
+    tensors.add(
         place,
         type,
         ImmutableList.of((long) count, (long) columns),
@@ -393,7 +365,7 @@ public final class GgufExport {
     if (place.isConvolution() && !vector) {
       ImmutableList<Long> shape =
           ImmutableList.of(stored.shape().getFirst(), stored.shape().getLast());
-      add(place, GgufType.F32, shape, () -> floats(stored, name, place));
+      tensors.add(place, GgufType.F32, shape, () -> floats(stored, name, place));
       return;
     }
     if (vector || place.isRouter() || place.isNorm() || place.isPositions()) {
@@ -401,13 +373,13 @@ public final class GgufExport {
           GgufRows.isVector(place.stem())
               ? ImmutableList.of(stored.shape().getLast())
               : vector ? description.vector(place.stem(), stored.elements()) : stored.shape();
-      add(place, GgufType.F32, shape, () -> floats(stored, name, place));
+      tensors.add(place, GgufType.F32, shape, () -> floats(stored, name, place));
       return;
     }
     Optional<GgufType> rounded =
         place.isEnd() ? format.ends().of(stored.columns()) : Optional.empty();
     if (rounded.isPresent()) {
-      add(
+      tensors.add(
           place,
           rounded.get(),
           stored.shape(),
@@ -432,7 +404,7 @@ public final class GgufExport {
     if (type == GgufType.MXFP4) {
       weights.merge(type, (long) count * stored.columns(), Long::sum);
     }
-    add(
+    tensors.add(
         place,
         type,
         transposed
@@ -460,7 +432,7 @@ public final class GgufExport {
     StoredType to = type == GgufType.F32 ? StoredType.F32 : StoredType.F16;
     int columns = stored.columns();
     Multipliers multipliers = description.multipliers();
-    add(
+    tensors.add(
         place,
         type == GgufType.F32 ? type : GgufType.F16,
         stored.shape(),
@@ -477,32 +449,6 @@ public final class GgufExport {
           }
           return products;
         });
-  }
-
-  private void add(
-      GgufPlace place, GgufType type, ImmutableList<Long> shape, Supplier<MemorySegment> data) {
-    Growing tensor =
-        tensors.computeIfAbsent(
-            place.name(), _ -> new Growing(type, shape, place.expert() >= 0, new ArrayList<>()));
-    if (tensor.type() != type || !tensor.shape().equals(shape)) {
-      throw new BadInputException(
-          "%s: GGUF holds all experts of %s in one tensor, and they are quantized differently"
-              .formatted(model.path(), place.name()));
-    }
-    if (place.expert() >= 0 && place.expert() != tensor.parts().size()) {
-      throw new IllegalStateException("experts of " + place.name() + " come in another order");
-    }
-    tensor.parts().add(data);
-  }
-
-  private void addDivisors(String name, float[] divisors) {
-    tensors.put(
-        name,
-        new Growing(
-            GgufType.F32,
-            ImmutableList.of((long) divisors.length),
-            false,
-            List.of(() -> Elements.toSegment(divisors))));
   }
 
   /** The row of the model that stands in each row of the file. */
