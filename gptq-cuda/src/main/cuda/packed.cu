@@ -31,6 +31,19 @@ __device__ inline u32 codeIn(const u32* words, int k) {
   return value & ((1u << BITS) - 1);
 }
 
+/** The code of output o and input i; it may lie across two words. */
+template <int BITS>
+__device__ inline u32 codeAt(const u32* words, int out, int o, int i) {
+  long long bit = (long long)i * BITS;
+  const u32* word = words + (bit >> 5) * out + o;
+  int shift = int(bit & 31);
+  u32 value = word[0] >> shift;
+  if (shift + BITS > 32) {
+    value |= word[out] << (32 - shift);
+  }
+  return value & ((1u << BITS) - 1);
+}
+
 /** The words of a unit of one output; zeros beyond the last. */
 template <int BITS>
 __device__ inline void loadUnit(const Packed& p, int unit, int o, u32* words) {
@@ -148,15 +161,22 @@ __device__ inline void unpackOf(Packed p, int first, Matrix w) {
   int unit = blockIdx.y;
   u32 words[BITS];
   loadUnit<BITS>(p, unit, first + o, words);
+  int start = unit * UNIT;
+  int group = p.groupSize > 0 ? start / p.groupSize : 0;
+  float scale = p.scales[(long long)group * p.out + first + o];
+  float zero = zeroOf(p, group, first + o);
+  T* to = &w.at<T>(start, o);
 #pragma unroll
   for (int k = 0; k < UNIT; k++) {
-    int i = unit * UNIT + k;
-    if (i < p.in) {
-      int group = p.groupSize > 0 ? i / p.groupSize : p.groupOf[i];
-      float scale = p.scales[(long long)group * p.out + first + o];
-      float code = float(codeIn<BITS>(words, k));
-      store(&w.at<T>(i, o), scale * (code - zeroOf(p, group, first + o)));
+    if (start + k < p.in) {
+      if (p.groupSize == 0) {
+        group = p.groupOf[start + k];
+        scale = p.scales[(long long)group * p.out + first + o];
+        zero = zeroOf(p, group, first + o);
+      }
+      store(to, scale * (float(codeIn<BITS>(words, k)) - zero));
     }
+    to += w.rowStride;
   }
 }
 

@@ -3,54 +3,66 @@
 #include "packed_strip.cuh"
 
 /** Brings words of packed.cu into tiles; a block is one tile, 32 lanes. */
-extern "C" __global__ void tileWords(const u32* words, int out, int in, Words* tiles) {
-  int g = threadIdx.x >> 2;
-  int t = threadIdx.x & 3;
-  Words result;
-  for (int step = 0; step < TILE_STEPS; step++) {
-    u32 word = 0;
-    for (int p = 0; p < 4; p++) {
-      int o = blockIdx.x * TILE_OUT + g + 8 * (p & 1);
-      int i = blockIdx.y * TILE_IN + inputOf(step, t, p);
-      u32 pair = words[(long long)(i / 8) * out + o] >> (i % 8 * 4);
-      word |= (pair & 15u) << (4 * p) | ((pair >> 4) & 15u) << (16 + 4 * p);
+template <int BITS>
+__device__ inline void tileWordsOf(const u32* words, int out, int in, u32* tiles) {
+  typedef PairPlace<BITS> Place;
+  int lane = threadIdx.x;
+  int g = lane >> 2;
+  int t = lane & 3;
+  u32 result[BITS] = {};
+#pragma unroll
+  for (int r = 0; r < 4 * TILE_STEPS; r++) {
+    int o = blockIdx.x * TILE_OUT + g + 8 * (r & 1);
+    int i = blockIdx.y * TILE_IN + inputOf(r / 4, t, r & 3);
+    u32 codes = codeAt<BITS>(words, out, o, i) | codeAt<BITS>(words, out, o, i + 1) << 16;
+    if (BITS == 8) {
+      codes ^= 0x00800080u;
     }
-    result.v[step] = word;
+#pragma unroll
+    for (int bit = 0; bit < BITS; bit++) {
+      result[Place::wordOf(r, bit)] |= (codes >> bit & 0x00010001u) << Place::bitOf(r, bit);
+    }
   }
-  tiles[((long long)blockIdx.x * gridDim.y + blockIdx.y) * 32 + threadIdx.x] = result;
+  u32* tile = tiles + ((long long)blockIdx.x * gridDim.y + blockIdx.y) * TileWords<BITS>::COUNT;
+#pragma unroll
+  for (int w = 0; w < BITS; w++) {
+    tile[TileWords<BITS>::placeOf(lane, w)] = result[w];
+  }
 }
 
 /** Scales and zero points as the tiles' kernels want them; one thread an element. */
-extern "C" __global__ void tileGrids(const float* scales, const float* zeros, float fixedZero,
-                                     int count, u32* grids) {
+template <int BITS>
+__device__ inline void tileGridsOf(const float* scales, const float* zeros, float fixedZero,
+                                   int count, u32* grids) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i < count) {
     float zero = zeros ? zeros[i] : fixedZero;
-    grids[i] = u32(floatToHalf(scales[i])) << 16 | floatToBfloat(64.0f + zero);
+    grids[i] = u32(floatToHalf(scales[i])) << 16 | TileGrid<BITS>::encode(zero);
   }
 }
 
-#define STRIP_MATMUL(strip, fragments, stages, threads)                                       \
-  extern "C" __global__ void __launch_bounds__(threads, 1)                                    \
-      stripMatmul_##strip##_##fragments(Matrix x, Tiled w, int first, Matrix y) {             \
-    stripMatmulOf<strip, fragments, stages, 1>(x, w, first, y);                               \
+/** A lane's weights of 16 inputs into rows of its two outputs. */
+template <int BITS, int STEP>
+__device__ inline void unpackStep(const CodeReader<BITS>& codes, const TileWords<BITS>& words,
+                                  const u32* grids, int t, u32* const* rows) {
+  u32 a[4];
+  codes.template fragment<STEP>(words, a);
+#pragma unroll
+  for (int p = 0; p < 4; p++) {
+    float scale = TileGrid<BITS>::scale(grids[p & 1]);
+    float shift = TileGrid<BITS>::shift(grids[p & 1]);
+    if constexpr (!CodeReader<BITS>::ONE_BASE) {
+      shift -= valueOfBase<BITS>(CodeReader<BITS>::baseOf(4 * STEP + p));
+    }
+    float low = bfloatToFloat(u16(a[p])) + shift;
+    float high = bfloatToFloat(u16(a[p] >> 16)) + shift;
+    rows[p & 1][inputOf(STEP, t, p) / 2] = packPair(scale * low, scale * high);
   }
-STRIP_MATMUL(2, 1, 3, 512)
-STRIP_MATMUL(2, 2, 3, 512)
-STRIP_MATMUL(4, 1, 3, 384)
-STRIP_MATMUL(4, 2, 3, 384)
-STRIP_MATMUL(6, 1, 3, 256)
-STRIP_MATMUL(6, 2, 3, 256)
-STRIP_MATMUL(8, 1, 3, 256)
-STRIP_MATMUL(8, 2, 3, 256)
-STRIP_MATMUL(12, 1, 2, 256)
-STRIP_MATMUL(12, 2, 2, 256)
-STRIP_MATMUL(14, 1, 2, 256)
-STRIP_MATMUL(14, 2, 2, 256)
+}
 
 /** w[o − first][i] = W[o][i]; w has contiguous rows. A warp writes one tile. */
-extern "C" __global__ void __launch_bounds__(128)
-    unpackTiles(Tiled p, int first, Matrix w) {
+template <int BITS>
+__device__ inline void unpackTilesOf(const Tiled& p, int first, const Matrix& w) {
   __shared__ Words tiles[4][TILE_OUT][TILE_IN / 8 + 1];
   int lane = threadIdx.x & 31;
   int warp = threadIdx.x >> 5;
@@ -59,19 +71,15 @@ extern "C" __global__ void __launch_bounds__(128)
   int chunk = blockIdx.y * 4 + warp;
   int out = first + blockIdx.x * TILE_OUT;
   if (chunk < p.chunks()) {
-    Words words = *p.words(out / TILE_OUT, chunk, lane);
-    const u32* grids = p.gridsOf(chunk) + out + g;
-    float scale[2] = {halfToFloat(u16(grids[0] >> 16)), halfToFloat(u16(grids[8] >> 16))};
-    float zero[2] = {bfloatToFloat(u16(grids[0])) - 64.0f, bfloatToFloat(u16(grids[8])) - 64.0f};
-    for (int step = 0; step < TILE_STEPS; step++) {
-      u32 word = words.v[step];
-      for (int q = 0; q < 4; q++) {
-        float low = float((word >> (4 * q)) & 15u) - zero[q & 1];
-        float high = float((word >> (16 + 4 * q)) & 15u) - zero[q & 1];
-        reinterpret_cast<u32*>(tiles[warp][g + 8 * (q & 1)])[inputOf(step, t, q) / 2] =
-            packPair(scale[q & 1] * low, scale[q & 1] * high);
-      }
-    }
+    CodeReader<BITS> codes;
+    TileWords<BITS> words;
+    words.load(reinterpret_cast<const u32*>(p.tileOf<BITS>(out / TILE_OUT, chunk)), lane);
+    u32 grid[2] = {p.gridsOf(chunk)[out + g], p.gridsOf(chunk)[out + g + 8]};
+u32* rows[2] = {reinterpret_cast<u32*>(tiles[warp][g]), reinterpret_cast<u32*>(tiles[warp][g + 8])};
+    unpackStep<BITS, 0>(codes, words, grid, t, rows);
+    unpackStep<BITS, 1>(codes, words, grid, t, rows);
+    unpackStep<BITS, 2>(codes, words, grid, t, rows);
+    unpackStep<BITS, 3>(codes, words, grid, t, rows);
     __syncwarp();
     for (int i = lane; i < TILE_OUT * TILE_IN / 8; i += 32) {
       int o = i / (TILE_IN / 8);
@@ -81,3 +89,38 @@ extern "C" __global__ void __launch_bounds__(128)
     }
   }
 }
+
+#define STRIP_MATMUL(bits, strip, fragments, stages, threads)                              \
+  extern "C" __global__ void __launch_bounds__(threads, 1)                                 \
+      stripMatmul_##bits##_##strip##_##fragments(Matrix x, Tiled w, int first, Matrix y) { \
+    stripMatmulOf<bits, strip, fragments, stages, 1>(x, w, first, y);                      \
+  }
+#define STRIP_MATMULS(bits, strip, stages, threads) \
+  STRIP_MATMUL(bits, strip, 1, stages, threads)     \
+  STRIP_MATMUL(bits, strip, 2, stages, threads)
+// Wide strips of narrow codes have a stage more, so that as many bytes are under way.
+#define TILES_OF(bits, stagesOfWide)                                                           \
+  STRIP_MATMULS(bits, 2, 3, 512)                                                               \
+  STRIP_MATMULS(bits, 4, 3, 384)                                                               \
+  STRIP_MATMULS(bits, 6, 3, 256)                                                               \
+  STRIP_MATMULS(bits, 8, 3, 256)                                                               \
+  STRIP_MATMULS(bits, 12, stagesOfWide, 256)                                                   \
+  STRIP_MATMULS(bits, 14, stagesOfWide, 256)                                                   \
+  extern "C" __global__ void tileWords_##bits(const u32* words, int out, int in, u32* tiles) { \
+    tileWordsOf<bits>(words, out, in, tiles);                                                  \
+  }                                                                                            \
+  extern "C" __global__ void tileGrids_##bits(const float* scales, const float* zeros,         \
+                                              float fixedZero, int count, u32* grids) {        \
+    tileGridsOf<bits>(scales, zeros, fixedZero, count, grids);                                 \
+  }                                                                                            \
+  extern "C" __global__ void __launch_bounds__(128)                                            \
+      unpackTiles_##bits(Tiled p, int first, Matrix w) {                                       \
+    unpackTilesOf<bits>(p, first, w);                                                          \
+  }
+TILES_OF(2, 3)
+TILES_OF(3, 3)
+TILES_OF(4, 2)
+TILES_OF(5, 2)
+TILES_OF(6, 2)
+TILES_OF(7, 2)
+TILES_OF(8, 2)

@@ -1,4 +1,4 @@
-// Products of up to 16 rows of activations with 4-bit weights on tensor cores. Such a product takes
+// Products of up to 16 rows of activations with weights of 2 to 8 bits on tensor cores. Such a product takes
 // as long as its weights take to arrive: each is read once, and copies run ahead of the arithmetic.
 //
 // The tiles of 16 outputs are dealt evenly to the blocks, or to pairs of blocks, in strips of up to
@@ -9,15 +9,13 @@
 #include "cluster.cuh"
 #include "packed_tiles.cuh"
 
-/** Two words that are stored at once. */
-struct alignas(8) Pairs {
-  u32 v[2];
-};
-
 /** A chunk in shared memory: up to 16·STRIP outputs × 64 inputs and 8·FRAGMENTS rows of x. */
-template <int STRIP, int FRAGMENTS>
+template <int BITS, int STRIP, int FRAGMENTS>
 struct alignas(16) Chunk {
-  Words words[STRIP][32];
+  /** Pieces of 16 bytes for each lane. */
+  static const int COPIES = (STRIP * TileWords<BITS>::COUNT + 127) / 128;
+
+  u32 words[COPIES][128];
   u32 grids[STRIP * TILE_OUT];
   // Rows of 144 bytes: those that are loaded at once start in different banks.
   u16 x[8 * FRAGMENTS][TILE_IN + 8];
@@ -38,26 +36,42 @@ struct Strip {
 };
 
 /** Where a lane's copies come from: chunk by chunk, without multiplications on the way. */
+template <int BITS>
 struct CopySource {
+  /** Pieces of 16 bytes of a tile. A turn is the fewest tiles whose pieces all lanes share evenly. */
+  static const int PIECES = TileWords<BITS>::COUNT / 4;
+  static const int TILES_OF_TURN = BITS % 4 == 0 ? 1 : BITS % 2 == 0 ? 2 : 4;
+  static const int COPIES_OF_TURN = TILES_OF_TURN * PIECES / 32;
+
   const u8* words;
   const u8* grids;
   const u8* x;
-  int bytesOfTile;
+  int bytesOfTurn;
   int bytesOfFourRows;
   int bytesOfGroup;
   int chunksOfGroup;
   int chunk;
   int chunkOfGroup;
+  /** From a lane's first piece of a turn to its others. */
+  int toPiece[COPIES_OF_TURN];
 
   __device__ CopySource(const Matrix& from, const Tiled& w, int first, const Strip& strip,
                         int chunk, int lane)
       : chunk(chunk) {
     chunksOfGroup = w.groupSize / TILE_IN;
     chunkOfGroup = chunk % chunksOfGroup;
-    bytesOfTile = w.chunks() * int(sizeof(Words)) * 32;
+    int bytesOfTile = w.chunks() * TileWords<BITS>::COUNT * int(sizeof(u32));
+    bytesOfTurn = TILES_OF_TURN * bytesOfTile;
     bytesOfFourRows = 4 * int(from.rowStride) * int(sizeof(u16));
     bytesOfGroup = w.out * int(sizeof(u32));
-    words = reinterpret_cast<const u8*>(w.words(strip.tile, chunk, lane));
+#pragma unroll
+    for (int k = 0; k < COPIES_OF_TURN; k++) {
+      // The first form is the same number, known when this is compiled.
+      int atPiece = (32 * k + lane) / PIECES * bytesOfTile + (32 * k + lane) % PIECES * 16;
+      toPiece[k] = PIECES % 32 == 0 ? 512 * k : k == 0 ? atPiece : atPiece - toPiece[0];
+    }
+    words = w.tileOf<BITS>(strip.tile, chunk) + (PIECES % 32 == 0 ? 16 * lane : toPiece[0]);
+    toPiece[0] = 0;
     grids = reinterpret_cast<const u8*>(w.gridsOf(chunk) + strip.tile * TILE_OUT + 4 * lane);
     x = reinterpret_cast<const u8*>(from.row<u16>(first + (lane >> 3)) + chunk * TILE_IN +
                                     8 * (lane & 7));
@@ -65,7 +79,7 @@ struct CopySource {
 
   __device__ void advance(int chunks) {
     chunk += chunks;
-    words += chunks * int(sizeof(Words)) * 32;
+    words += chunks * TileWords<BITS>::COUNT * int(sizeof(u32));
     x += chunks * TILE_IN * int(sizeof(u16));
     for (chunkOfGroup += chunks; chunkOfGroup >= chunksOfGroup; chunkOfGroup -= chunksOfGroup) {
       grids += bytesOfGroup;
@@ -74,14 +88,17 @@ struct CopySource {
 
   /** Starts the copies of a lane. Rows of x beyond the last become zero. */
   template <int STRIP, int FRAGMENTS>
-  __device__ void start(Chunk<STRIP, FRAGMENTS>& to, const Strip& strip, int lane) const {
+  __device__ void start(Chunk<BITS, STRIP, FRAGMENTS>& to, const Strip& strip, int lane) const {
     const u8* from = words;
+    int pieces = strip.tiles * PIECES - lane;
 #pragma unroll
-    for (int m = 0; m < STRIP; m++) {
-      if (m < strip.tiles) {
-        startCopy(&to.words[m][lane], from, true);
+    for (int i = 0; i < Chunk<BITS, STRIP, FRAGMENTS>::COPIES; i++) {
+      if (PIECES % 32 == 0 ? i / COPIES_OF_TURN < strip.tiles : 32 * i < pieces) {
+        startCopy(&to.words[i][4 * lane], from + toPiece[i % COPIES_OF_TURN], true);
       }
-      from += bytesOfTile;
+      if (i % COPIES_OF_TURN == COPIES_OF_TURN - 1) {
+        from += bytesOfTurn;
+      }
     }
 #pragma unroll
     for (int four = 0; four < STRIP * TILE_OUT / 4; four += 32) {
@@ -99,25 +116,55 @@ struct CopySource {
 };
 
 /**
- * The products of a warp. A nibble u on the lowest bits of the bfloat16 128 makes 128 + u, and
+ * The products of a warp. Codes u are read as base + u, base being a power of two, and
  *
- *   Σ s·(u − z)·x = s·(Σ (128 + u)·x − (128 + z)·Σ x)
+ *   Σ s·(u − z)·x = s·(Σ (base + u)·x − Σ base·x − z·Σ x)
  *
- * where the sums start with the right-hand term and Σ x comes from one more product for all tiles.
- * Tiles that the strip does not have are multiplied too, whatever they hold, and not stored.
+ * where the sums start with the terms on the right, which come from products for all tiles together:
+ * (base + z)·Σ x where there is but one base. Tiles that the strip does not have are multiplied too,
+ * whatever they hold, and not stored.
  */
-template <int STRIP, int FRAGMENTS>
+template <int BITS, int STRIP, int FRAGMENTS>
 struct StripSums {
+  typedef CodeReader<BITS> Codes;
+
   float sum[STRIP][FRAGMENTS][4];
-  u32 base;
-  u32 mask;
+  Codes codes;
 
-  __device__ StripSums() : sum(), base(pinned(0x43004300u)), mask(pinned(0x000f000fu)) {}
+  __device__ StripSums() : sum(), codes() {}
 
-  __device__ void add(const Chunk<STRIP, FRAGMENTS>& chunk, int lane) {
+  /** What the sums of the tiles with grids of zero are without codes: −Σ base·x. */
+  __device__ static void subtractBases(float (*minusBases)[4], const u32 (*b)[2 * TILE_STEPS]) {
+#pragma unroll
+    for (int step = 0; step < TILE_STEPS; step++) {
+      u32 bases[4];
+#pragma unroll
+      for (int p = 0; p < 4; p++) {
+        bases[p] = twice(0xc300 - (Codes::baseOf(4 * step + p) * BITS << 7));
+      }
+#pragma unroll
+      for (int n = 0; n < FRAGMENTS; n++) {
+        multiplyAdd(minusBases[n], bases, b[n] + 2 * step);
+      }
+    }
+  }
+
+  template <int STEP>
+  __device__ void multiplyStep(float (*part)[4], const TileWords<BITS>& words,
+                               const u32 (*b)[2 * TILE_STEPS]) const {
+    u32 a[4];
+    codes.template fragment<STEP>(words, a);
+#pragma unroll
+    for (int n = 0; n < FRAGMENTS; n++) {
+      multiplyAdd(part[n], a, b[n] + 2 * STEP);
+    }
+  }
+
+  __device__ void add(const Chunk<BITS, STRIP, FRAGMENTS>& chunk, int lane) {
     const u32 ones[4] = {0x3f803f80u, 0x3f803f80u, 0x3f803f80u, 0x3f803f80u};
     u32 b[FRAGMENTS][2 * TILE_STEPS];
     float ofX[FRAGMENTS][4] = {};
+    float minusBases[FRAGMENTS][4] = {};
 #pragma unroll
     for (int n = 0; n < FRAGMENTS; n++) {
       loadMatrices(&b[n][0], &chunk.x[8 * n + (lane & 7)][8 * (lane >> 3)]);
@@ -127,36 +174,38 @@ struct StripSums {
         multiplyAdd(ofX[n], ones, b[n] + 2 * step);
       }
     }
+    if constexpr (!Codes::ONE_BASE) {
+      subtractBases(minusBases, b);
+    }
 #pragma unroll
     for (int m = 0; m < STRIP; m++) {
       if (m == STRIP / 2) {
         // Or the compiler reads so many tiles ahead that it runs out of registers.
         __syncwarp();
       }
-      Words tile = chunk.words[m][lane];
+      TileWords<BITS> words;
+      words.load(&chunk.words[0][0] + m * TileWords<BITS>::COUNT, lane);
       float scale[2];
       float part[FRAGMENTS][4];
 #pragma unroll
       for (int half = 0; half < 2; half++) {
         u32 grid = chunk.grids[m * TILE_OUT + (lane >> 2) + 8 * half];
-        scale[half] = halfToFloat(u16(grid >> 16));
-        float zero = -64.0f - bfloatToFloat(u16(grid));
+        scale[half] = TileGrid<BITS>::scale(grid);
+        float shift = TileGrid<BITS>::shift(grid);
 #pragma unroll
-        for (int n = 0; n < FRAGMENTS; n++) {
-          part[n][2 * half] = zero * ofX[n][0];
-          part[n][2 * half + 1] = zero * ofX[n][1];
+        for (int i = 0; i < 2 * FRAGMENTS; i++) {
+          float& start = part[i / 2][2 * half + (i & 1)];
+          if constexpr (Codes::ONE_BASE) {
+            start = shift * ofX[i / 2][i & 1];
+          } else {
+            start = fmaf(shift, ofX[i / 2][i & 1], minusBases[i / 2][2 * half + (i & 1)]);
+          }
         }
       }
-#pragma unroll
-      for (int step = 0; step < TILE_STEPS; step++) {
-        u32 word = tile.v[step];
-        u32 a[4] = {place(word, mask, base), place(word >> 4, mask, base),
-                    place(word >> 8, mask, base), place(word >> 12, mask, base)};
-#pragma unroll
-        for (int n = 0; n < FRAGMENTS; n++) {
-          multiplyAdd(part[n], a, b[n] + 2 * step);
-        }
-      }
+multiplyStep<0>(part, words, b);
+      multiplyStep<1>(part, words, b);
+      multiplyStep<2>(part, words, b);
+      multiplyStep<3>(part, words, b);
 #pragma unroll
       for (int i = 0; i < 4 * FRAGMENTS; i++) {
         sum[m][i / 4][i & 3] =
@@ -172,7 +221,8 @@ struct alignas(16) StripExchange {
   // Four floats more a row than outputs: lanes that store at once hit different banks.
   float sums[8 * FRAGMENTS][STRIP * TILE_OUT + 4];
 
-  __device__ void put(const StripSums<STRIP, FRAGMENTS>& from, int lane) {
+  template <int BITS>
+  __device__ void put(const StripSums<BITS, STRIP, FRAGMENTS>& from, int lane) {
 #pragma unroll
     for (int m = 0; m < STRIP; m++) {
 #pragma unroll
@@ -188,9 +238,9 @@ struct alignas(16) StripExchange {
  * y[first + n] = Σ s·(u − z)·x[first + n] for up to 8·FRAGMENTS rows of x. BLOCKS of them share a
  * strip: each reads its part of x and of the strip's weights.
  */
-template <int STRIP, int FRAGMENTS, int STAGES, int BLOCKS>
+template <int BITS, int STRIP, int FRAGMENTS, int STAGES, int BLOCKS>
 __device__ inline void stripMatmulOf(const Matrix& x, const Tiled& w, int first, const Matrix& y) {
-  typedef Chunk<STRIP, FRAGMENTS> Stage;
+  typedef Chunk<BITS, STRIP, FRAGMENTS> Stage;
   typedef StripExchange<STRIP, FRAGMENTS> Exchange;
   DYNAMIC_SHARED(Stage, queues);
   int lane = threadIdx.x & 31;
@@ -204,7 +254,7 @@ __device__ inline void stripMatmulOf(const Matrix& x, const Tiled& w, int first,
   Stage* queue = queues + warp * STAGES;
   int chunks = w.chunks();
   int stride = warps * BLOCKS;
-  CopySource source(x, w, first, strip, rank * warps + warp, lane);
+  CopySource<BITS> source(x, w, first, strip, rank * warps + warp, lane);
 #pragma unroll
   for (int s = 0; s < STAGES - 1; s++) {
     if (source.chunk < chunks) {
@@ -213,7 +263,7 @@ __device__ inline void stripMatmulOf(const Matrix& x, const Tiled& w, int first,
     endCopies();
     source.advance(stride);
   }
-  StripSums<STRIP, FRAGMENTS> sums;
+  StripSums<BITS, STRIP, FRAGMENTS> sums;
   int slot = 0;
   while (source.chunk < chunks + (STAGES - 1) * stride) {
     awaitCopies<STAGES - 2>();

@@ -138,6 +138,12 @@ public final class CheckedBackend implements Backend {
   }
 
   @Override
+  public Recording record(Runnable work) {
+    checkThread();
+    return backend.record(work);
+  }
+
+  @Override
   public void synchronize() {
     checkThread();
     backend.synchronize();

@@ -10,6 +10,7 @@ import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.backend.MemoryUsage;
 import dev.gptq.backend.PackedMatmul;
 import dev.gptq.backend.QuantizationOps;
+import dev.gptq.backend.Recording;
 import dev.gptq.backend.Rehearsal;
 import dev.gptq.backend.TransformerOps;
 import dev.gptq.backend.TuningOps;
@@ -213,6 +214,11 @@ final class CudaBackend implements Backend {
     return new Rehearsal(
         new CudaBackend(context.rehearsal(footprint), devices, activationType, info, lanes, false),
         footprint);
+  }
+
+  @Override
+  public Recording record(Runnable work) {
+    return context.queue().record(work);
   }
 
   @Override

@@ -11,12 +11,12 @@ import java.lang.foreign.ValueLayout;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 
-/** Products with packed weights, in tiles for the tensor cores where width and shape allow. */
+/** Products with packed weights, in tiles for the tensor cores where the shape allows. */
 final class CudaPackedMatmul implements PackedMatmul {
   /** UNIT of packed.cu. */
   private static final int UNIT = 32;
 
-  private static final int TILED_BITS = 4;
+  private static final int MOST_BITS = 8;
 
   private final CudaContext context;
   private final DType type;
@@ -38,9 +38,10 @@ final class CudaPackedMatmul implements PackedMatmul {
     if (!fitsTiles(m, groupSize)) {
       return upload(m, groups, groupSize, owner);
     }
-    long tiles = owner.reserve((long) m.rows() * m.columns() / 2);
+    long tiles = owner.reserve(TiledWeights.bytesOfTiles(m.bits(), m.rows(), m.columns()));
     long grids = owner.reserve(4L * m.groups() * m.rows());
-    TiledWeights result = new TiledWeights(owner, m.rows(), m.columns(), tiles, grids, groupSize);
+    TiledWeights result =
+        new TiledWeights(owner, m.bits(), m.rows(), m.columns(), tiles, grids, groupSize);
     try (CudaScope local = new CudaScope(context)) {
       tiled.tile(upload(m, groups, groupSize, local), result);
     }
@@ -93,15 +94,15 @@ final class CudaPackedMatmul implements PackedMatmul {
     return contiguous ? size : 0;
   }
 
-  /** Tiles hold 4 bits, scales as binary16 and zero points that are whole or half codes. */
+  /** Tiles hold scales as binary16 and zero points that are whole or half codes. */
   private boolean fitsTiles(PackedMatrix m, int groupSize) {
     return type == DType.BF16
-        && m.bits() == TILED_BITS
+        && m.bits() <= MOST_BITS
         && m.rows() % TiledMatmul.TILE_OUT == 0
         && groupSize > 0
         && groupSize % TiledMatmul.TILE_IN == 0
         && allOf(m.scales(), CudaPackedMatmul::isHalf)
-        && (m.zeros().isEmpty() || allOf(m.zeros().get(), CudaPackedMatmul::isCode));
+        && (m.zeros().isEmpty() || allOf(m.zeros().get(), zero -> isCode(zero, m.bits())));
   }
 
   private interface FloatPredicate {
@@ -117,8 +118,8 @@ final class CudaPackedMatmul implements PackedMatmul {
     return Float.float16ToFloat(Float.floatToFloat16(scale)) == scale;
   }
 
-  private static boolean isCode(float zero) {
-    return zero >= 0 && zero < (1 << TILED_BITS) && 2 * zero == Math.rint(2 * zero);
+  private static boolean isCode(float zero, int bits) {
+    return zero >= 0 && zero < (1 << bits) && 2 * zero == Math.rint(2 * zero);
   }
 
   @Override

@@ -1,5 +1,6 @@
 package dev.gptq.cuda;
 
+import dev.gptq.backend.Recording;
 import dev.gptq.cuda.driver.CudaDriver;
 import dev.gptq.cuda.driver.CudaException;
 import java.util.LinkedHashSet;
@@ -43,6 +44,30 @@ final class CudaQueue {
     if (synchronous) {
       synchronize();
     }
+  }
+
+  /** Notes work in place of running it. */
+  Recording record(Runnable work) {
+    driver.beginRecording(stream);
+    try {
+      work.run();
+    } catch (RuntimeException e) {
+      driver.destroyRecording(driver.endRecording(stream));
+      throw e;
+    }
+    long recording = driver.endRecording(stream);
+    return new Recording() {
+      @Override
+      public void replay() {
+        driver.replay(recording, stream);
+        queued("recording");
+      }
+
+      @Override
+      public void close() {
+        driver.destroyRecording(recording);
+      }
+    };
   }
 
   /** Waits for all work; a failure of it is thrown here. */

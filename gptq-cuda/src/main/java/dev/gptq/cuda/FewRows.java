@@ -9,6 +9,11 @@ final class FewRows {
 
   private static final int WARP = 32;
 
+  /** Bytes that the lanes of a warp copy at once. */
+  private static final int BYTES_OF_COPY = 512;
+
+  private static final int MOST_NARROW = 3;
+
   /** Elements of x from which on reading it takes long enough for pairs of blocks to share it. */
   private static final long SHARED_FROM = 80_000;
 
@@ -21,18 +26,35 @@ final class FewRows {
    */
   private record Strip(int tiles, int stages, int warps) {
     /** Bytes that a warp needs: STAGES of Chunk, then StripExchange in their place. */
-    int sharedBytes(int fragments) {
+    int sharedBytes(int bits, int fragments) {
       int rows = 8 * fragments;
       int outputs = tiles * TiledMatmul.TILE_OUT;
+      int bytesOfWords = outputs * TiledMatmul.TILE_IN / Byte.SIZE * bits;
       int chunk =
-          outputs * TiledMatmul.TILE_IN / 2
+          Math.ceilDiv(bytesOfWords, BYTES_OF_COPY) * BYTES_OF_COPY
               + outputs * Integer.BYTES
               + rows * (TiledMatmul.TILE_IN + 8) * Short.BYTES;
       return Math.max(stages * chunk, rows * (outputs + 4) * Float.BYTES);
     }
+
+    /** The blocks of a launch, as large as the device's shared memory allows. */
+    Geometry geometry(int blocks, int bits, int fragments, CudaDevice device) {
+      int shared = sharedBytes(bits, fragments);
+      int count = Math.min(warps, device.sharedMemory() / shared);
+      return Geometry.of(blocks, WARP * count).withShared(count * shared);
+    }
   }
 
-  /** From the narrowest to the widest. */
+  /** From the narrowest to the widest, for codes of up to {@link #MOST_NARROW} bits. */
+  private static final ImmutableList<Strip> STRIPS_OF_NARROW =
+      ImmutableList.of(
+          new Strip(2, 3, 16),
+          new Strip(4, 3, 12),
+          new Strip(6, 3, 8),
+          new Strip(8, 3, 8),
+          new Strip(12, 3, 8),
+          new Strip(14, 3, 8));
+
   private static final ImmutableList<Strip> STRIPS =
       ImmutableList.of(
           new Strip(2, 3, 16),
@@ -58,15 +80,18 @@ final class FewRows {
       int rows = Math.min(MOST_AT_ONCE, x.rows() - first);
       int fragments = rows > MOST_AT_ONCE / 2 ? 2 : 1;
       Choice choice = choose(rows, w);
-      int shared = choice.strip().sharedBytes(fragments);
-      int warps = Math.min(choice.strip().warps(), context.device().sharedMemory() / shared);
       context.kernels().arguments().add(x).add(w).add(first).add(y);
       context
           .kernels()
           .launch(
               choice.image(),
-              choice.kernel() + "_" + choice.strip().tiles() + "_" + fragments,
-              Geometry.of(choice.blocks(), WARP * warps).withShared(warps * shared),
+              String.join(
+                  "_",
+                  choice.kernel(),
+                  Integer.toString(w.bits()),
+                  Integer.toString(choice.strip().tiles()),
+                  Integer.toString(fragments)),
+              choice.strip().geometry(choice.blocks(), w.bits(), fragments, context.device()),
               operation);
     }
   }
@@ -81,9 +106,10 @@ final class FewRows {
       int blocks = 2 * Math.ceilDiv(tiles, Math.ceilDiv(tiles, pairs));
       return new Choice(KernelImages.HOPPER, "pairMatmul", PAIR, blocks);
     }
-    int waves = Math.ceilDiv(tiles, processors * STRIPS.getLast().tiles());
+    ImmutableList<Strip> strips = w.bits() <= MOST_NARROW ? STRIPS_OF_NARROW : STRIPS;
+    int waves = Math.ceilDiv(tiles, processors * strips.getLast().tiles());
     int tilesOfBlock = Math.ceilDiv(tiles, processors * waves);
-    Strip strip = STRIPS.stream().filter(s -> s.tiles() >= tilesOfBlock).findFirst().orElseThrow();
+    Strip strip = strips.stream().filter(s -> s.tiles() >= tilesOfBlock).findFirst().orElseThrow();
     int blocks = Math.ceilDiv(tiles, tilesOfBlock);
     return new Choice(KernelImages.TOLERANT, "stripMatmul", strip, blocks);
   }

@@ -21,8 +21,10 @@ import java.util.Optional;
  * launch returns. Structures are laid out as the kernels declare them.
  */
 final class LaunchArguments {
-  private static final int MAX_ARGUMENTS = 16;
-  private static final int SLOT = 512;
+  static final int MAX_ARGUMENTS = 16;
+
+  /** Bytes of an argument. */
+  static final int SLOT = 512;
 
   /** LADDER_SHRINKS of fit_grid_weighted.cu. */
   private static final int LADDER_SHRINKS = 96;

@@ -4,7 +4,7 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.cuda.driver.BoxLayout;
 import dev.gptq.cuda.driver.BoxLayout.Element;
 
-/** Products of {@link TiledWeights} with many rows, by packed_wgmma.cu. */
+/** Products of {@link TiledWeights} of 4 bits with many rows, by packed_wgmma.cu. */
 final class ManyRows {
   /** TEAM_WARPS, TEAM_THREADS, COPY_THREADS and GROUP_OUT of packed_wgmma.cu. */
   private static final int TEAM_WARPS = 8;
@@ -13,6 +13,7 @@ final class ManyRows {
   private static final int COPY_THREADS = 128;
   private static final int OUTPUTS = 128;
 
+  private static final int BITS = 4;
   private static final int WORDS_OF_TILE = 128;
   private static final int ALIGNMENT = 1024;
 
@@ -69,9 +70,9 @@ final class ManyRows {
     this.context = context;
   }
 
-  /** Whether the device has the instructions. */
-  boolean isSuited() {
-    return KernelImages.HOPPER.runsOn(context.device());
+  /** Whether the kernels read these weights and the device has the instructions. */
+  boolean isSuited(TiledWeights w) {
+    return w.bits() == BITS && KernelImages.HOPPER.runsOn(context.device());
   }
 
   /** Rows of x and y start at multiples of 16 bytes. */

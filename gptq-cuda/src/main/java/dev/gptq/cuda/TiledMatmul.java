@@ -5,8 +5,8 @@ import dev.gptq.tensor.Layout;
 
 /**
  * Products of bfloat16 activations with {@link TiledWeights}. Few rows: a kernel that reads each
- * weight once. More rows: on Hopper a kernel that unpacks the weights on their way to the tensor
- * cores, elsewhere cuBLAS on unpacked slices of them.
+ * weight once. More rows: on Hopper a kernel that unpacks weights of 4 bits on their way to the
+ * tensor cores; for other widths and elsewhere cuBLAS on unpacked slices of them.
  */
 final class TiledMatmul {
   /** TILE_OUT and TILE_IN of packed_tiles.cuh. */
@@ -53,7 +53,7 @@ final class TiledMatmul {
         .address(to.tiles());
     kernels.launch(
         KernelImages.TOLERANT,
-        "tileWords",
+        "tileWords_" + to.bits(),
         Geometry.of(from.rows() / TILE_OUT, from.columns() / TILE_IN, WARP),
         OPERATION);
     int grids = from.rows() * (from.columns() / from.groupSize());
@@ -64,11 +64,12 @@ final class TiledMatmul {
         .add(from.fixedZero())
         .add(grids)
         .address(to.grids());
-    kernels.launch(KernelImages.TOLERANT, "tileGrids", Elementwise.over(grids), OPERATION);
+    kernels.launch(
+        KernelImages.TOLERANT, "tileGrids_" + to.bits(), Elementwise.over(grids), OPERATION);
   }
 
   void matmul(CudaTensor x, TiledWeights w, CudaTensor y) {
-    boolean many = x.rows() > MOST_FEW_ROWS && manyRows.isSuited();
+    boolean many = x.rows() > MOST_FEW_ROWS && manyRows.isSuited(w);
     if (!many && x.rows() >= DENSE_FROM) {
       dense(x, w, y);
       return;
@@ -113,7 +114,7 @@ final class TiledMatmul {
         kernels.arguments().add(w).add(from).add(unpacked);
         kernels.launch(
             KernelImages.TOLERANT,
-            "unpackTiles",
+            "unpackTiles_" + w.bits(),
             Geometry.of(
                 count / TILE_OUT,
                 Math.ceilDiv(w.columns() / TILE_IN, UNPACK_WARPS),

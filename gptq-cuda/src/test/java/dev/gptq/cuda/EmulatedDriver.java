@@ -31,7 +31,6 @@ import java.util.Set;
 final class EmulatedDriver implements CudaDriver {
   static final int MAX_THREADS = 1024;
   static final int MAX_GRID_YZ = 65535;
-  static final int SHARED_LIMIT = 227 << 10;
   static final int SHARED_WITHOUT_ASKING = 48 << 10;
 
   private static final long GUARD = 256;
@@ -49,6 +48,7 @@ final class EmulatedDriver implements CudaDriver {
   private final long capacity;
   private final PendingCopies copies = new PendingCopies();
   private final int capability;
+  private int minor;
   private final Map<Long, Block> blocks = new HashMap<>();
   private final Map<Long, Arena> hostBlocks = new HashMap<>();
   private final Set<Long> handles = new HashSet<>();
@@ -60,6 +60,8 @@ final class EmulatedDriver implements CudaDriver {
   private final Set<List<Integer>> reached = new HashSet<>();
   private final List<String> ways = new ArrayList<>();
   private final ThreadLocal<Integer> current = new ThreadLocal<>();
+  private final Map<Long, List<Runnable>> recordings = new HashMap<>();
+  private List<Runnable> recording;
   private int devices = 1;
   private int other = -1;
   private boolean peers = true;
@@ -84,6 +86,12 @@ final class EmulatedDriver implements CudaDriver {
   static EmulatedDriver of(Path library, int capability) {
     SymbolLookup kernels = SymbolLookup.libraryLookup(library, Arena.global());
     return new EmulatedDriver(kernels, Long.MAX_VALUE, capability);
+  }
+
+  /** Says that its compute capability is another. */
+  EmulatedDriver withMinor(int number) {
+    minor = number;
+    return this;
   }
 
   /** The same with several devices, which share its memory and streams. */
@@ -111,7 +119,23 @@ final class EmulatedDriver implements CudaDriver {
 
   /** Runs no kernels and has {@code capacity} bytes. */
   static EmulatedDriver withoutKernels(long capacity) {
-    return new EmulatedDriver(null, capacity, 9);
+    return withoutKernels(capacity, 9);
+  }
+
+  /** The same with compute capability {@code capability}.0. */
+  static EmulatedDriver withoutKernels(long capacity, int capability) {
+    return new EmulatedDriver(null, capacity, capability);
+  }
+
+  /**
+   * Bytes of shared memory that a block may ask for ("Compute Capabilities" in the CUDA C++
+   * Programming Guide).
+   */
+  private int sharedLimit() {
+    if (capability == 8) {
+      return minor == 0 ? 163 << 10 : 99 << 10;
+    }
+    return capability == 12 ? 99 << 10 : 227 << 10;
   }
 
   /** Names of the kernels launched so far. */
@@ -165,7 +189,8 @@ final class EmulatedDriver implements CudaDriver {
     return switch (attribute) {
       case MULTIPROCESSORS -> 4;
       case CAPABILITY_MAJOR -> capability;
-      case SHARED_MEMORY -> SHARED_LIMIT;
+      case CAPABILITY_MINOR -> minor;
+      case SHARED_MEMORY -> sharedLimit();
       case MEMORY_POOLS -> 1;
       default -> 0;
     };
@@ -370,7 +395,7 @@ final class EmulatedDriver implements CudaDriver {
 
   @Override
   public synchronized void allowSharedMemory(long function, int bytes) {
-    require(bytes <= SHARED_LIMIT, "too much shared memory");
+    require(bytes <= sharedLimit(), names.get(function) + ": too much shared memory");
     shared.put(function, bytes);
   }
 
@@ -414,6 +439,12 @@ final class EmulatedDriver implements CudaDriver {
     require(
         sharedBytes <= shared.getOrDefault(function, SHARED_WITHOUT_ASKING),
         name + ": more shared memory than allowed");
+    if (recording != null) {
+      MemorySegment own = copyOf(parameters);
+      recording.add(
+          () -> launch(function, gridX, gridY, gridZ, blockX, blockY, sharedBytes, stream, own));
+      return;
+    }
     launched.add(name);
     arrive(stream);
     if (kernels != null) {
@@ -431,6 +462,48 @@ final class EmulatedDriver implements CudaDriver {
         throw new AssertionError(e);
       }
     }
+  }
+
+  /** Launches are all that can be recorded here. */
+  @Override
+  public synchronized void beginRecording(long stream) {
+    known(stream);
+    require(recording == null, "a recording within another");
+    recording = new ArrayList<>();
+  }
+
+  /** Arguments are the caller's again once a launch returns. */
+  private static MemorySegment copyOf(MemorySegment parameters) {
+    long bytes = (long) LaunchArguments.MAX_ARGUMENTS * LaunchArguments.SLOT;
+    MemorySegment values = Arena.global().allocate(bytes, LaunchArguments.SLOT);
+    values.copyFrom(parameters.getAtIndex(ADDRESS, 0).reinterpret(bytes));
+    MemorySegment pointers = Arena.global().allocate(ADDRESS, LaunchArguments.MAX_ARGUMENTS);
+    for (int i = 0; i < LaunchArguments.MAX_ARGUMENTS; i++) {
+      pointers.setAtIndex(
+          ADDRESS, i, values.asSlice((long) i * LaunchArguments.SLOT, LaunchArguments.SLOT));
+    }
+    return pointers;
+  }
+
+  @Override
+  public synchronized long endRecording(long stream) {
+    known(stream);
+    long recorded = handle();
+    recordings.put(recorded, recording);
+    recording = null;
+    return recorded;
+  }
+
+  @Override
+  public synchronized void replay(long recorded, long stream) {
+    known(recorded);
+    recordings.get(recorded).forEach(Runnable::run);
+  }
+
+  @Override
+  public synchronized void destroyRecording(long recorded) {
+    destroy(recorded);
+    recordings.remove(recorded);
   }
 
   @Override

@@ -21,8 +21,11 @@ final class KernelCompilationTest {
       Pattern.compile(
           "entry function '(\\w+)' for 'sm_(\\d+)a?'\\R.*\\R" + " *(\\d+) bytes stack frame,");
 
-  /** Of 10.0 and later, for which nothing was tuned and where two kernels want a register more. */
-  private static final int MOST_STACK_BYTES_OF_UNTUNED = 32;
+  /**
+   * Of 10.0 and later, for which nothing was tuned and where the widest strips want a few registers
+   * more.
+   */
+  private static final int MOST_STACK_BYTES_OF_UNTUNED = 48;
 
   private static final Pattern ARITHMETIC =
       Pattern.compile("\\b(add|sub|mul|div|fma|mad|sqrt|rcp|ex2|lg2)\\.[a-z0-9.]*f(32|64)");

@@ -1,10 +1,16 @@
 package dev.gptq.testkit;
 
 import static dev.gptq.tensor.Layout.ROW_MAJOR;
+import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gptq.backend.PackedMatmul;
+import dev.gptq.backend.PackedWeights;
+import dev.gptq.backend.Recording;
 import dev.gptq.grid.Scheme;
 import dev.gptq.pack.PackedMatrix;
+import dev.gptq.tensor.Tensor;
+import dev.gptq.tensor.TensorScope;
+import java.lang.foreign.MemorySegment;
 import java.util.Locale;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
@@ -73,6 +79,17 @@ public abstract class PackedMatmulConformance extends Conformance {
     }
   }
 
+  /** Shapes that backends with kernels for whole tiles give to them. */
+  @Test
+  void wholeTilesOfEveryWidth() {
+    for (int bits = 2; bits <= 8; bits++) {
+      matmul(Scheme.ASYMMETRIC, bits, 1, 48, 256, 2, false);
+      matmul(Scheme.SYMMETRIC, bits, 7, 80, 192, 3, false);
+      matmul(Scheme.HALF_OFFSET, bits, 17, 32, 128, 1, false);
+      matmul(Scheme.ASYMMETRIC, bits, 66, 16, 128, 2, false);
+    }
+  }
+
   @Test
   void everyNumberOfRowsAndTokens() {
     for (int n : Shapes.VECTOR) {
@@ -87,6 +104,43 @@ public abstract class PackedMatmulConformance extends Conformance {
     matmul(Scheme.SYMMETRIC, 4, 1, 517, 768, 6, false);
     matmul(Scheme.ASYMMETRIC, 4, 65, 300, 512, 4, false);
     matmul(Scheme.ASYMMETRIC, 8, 3, 211, 640, 5, false);
+  }
+
+  /** What a recording queues is what was queued, with what the tensors hold then. */
+  @Test
+  void recordedProductsAreMadeAgain() {
+    int columns = 128;
+    int rows = 32;
+    PackedMatrix packed = random(Scheme.ASYMMETRIC, 4, rows, columns, 2, false);
+    Matrix[] x = {
+      inputs().normal(activation(), ROW_MAJOR, 3, columns),
+      inputs().normal(activation(), ROW_MAJOR, 3, columns)
+    };
+    try (TensorScope scope = backend().newScope()) {
+      PackedWeights weights = backend().packed().prepare(packed, scope);
+      Tensor input = scope.rowMajor(activation(), 3, columns);
+      Tensor y = scope.rowMajor(activation(), 3, rows);
+      backend().packed().matmul(input, weights, y);
+      try (Recording recording =
+          backend().record(() -> backend().packed().matmul(input, weights, y))) {
+        for (Matrix values : x) {
+          Tensor uploaded =
+              scope.upload(
+                  MemorySegment.ofArray(values.bytes()), activation(), 3, columns, ROW_MAJOR);
+          backend().linalg().convert(uploaded, input);
+          recording.replay();
+          Tensor once = scope.rowMajor(activation(), 3, rows);
+          backend().packed().matmul(uploaded, weights, once);
+          assertThat(bytes(y)).isEqualTo(bytes(once));
+        }
+      }
+    }
+  }
+
+  private static byte[] bytes(Tensor tensor) {
+    byte[] bytes = new byte[tensor.rows() * tensor.columns() * tensor.type().bytes()];
+    tensor.copyTo(MemorySegment.ofArray(bytes));
+    return bytes;
   }
 
   private void matmul(

@@ -12,12 +12,13 @@ import java.util.List;
 
 /**
  * Times what docs/benchmarks/h100.md lists: {@code DeviceTimings [BACKEND [GROUP...]]
- * [KEY=VALUE...]}, groups being {@code layers}, {@code operations} and {@code products}, all of
- * them by default, and settings of the backend. For backends that queue their work; those of CPUs
- * have benchmarks of their own.
+ * [KEY=VALUE...]}, groups being {@code layers}, {@code operations}, {@code products} and {@code
+ * few-rows}, all of them by default, and settings of the backend. For backends that queue their
+ * work; those of CPUs have benchmarks of their own.
  */
 public final class DeviceTimings {
-  private static final List<String> GROUPS = List.of("layers", "operations", "products");
+  private static final List<String> GROUPS =
+      List.of("layers", "operations", "products", "few-rows");
   private static final double SECONDS_OF_ROUND = 0.05;
 
   /** Five times the largest cache of today's GPUs. */
@@ -52,6 +53,9 @@ public final class DeviceTimings {
       }
       if (groups.contains("products")) {
         products(stopwatch);
+      }
+      if (groups.contains("few-rows")) {
+        fewRows(backend);
       }
       printClocks();
     }
@@ -88,6 +92,16 @@ public final class DeviceTimings {
     products.time(4096, 12_288, 3, 1, 16);
     products.time(4096, 12_288, 2, 1, 16);
     products.time(4096, 12_288, 8, 1, 16);
+  }
+
+  private static void fewRows(Backend backend) {
+    System.out.println("# few rows by packed weights, groups of 128, replays of 96 products");
+    FewRowTimings products = new FewRowTimings(backend, System.out, FOOTPRINT);
+    products.time(4096, 4096, 1, 16);
+    products.time(4096, 12_288, 1, 16);
+    products.time(4096, 22_016, 1, 16);
+    products.time(11_008, 4096, 1, 16);
+    products.time(8192, 28_672, 1, 16);
   }
 
   /** What the driver's own tool says, where there is one. */

@@ -135,6 +135,18 @@ public interface CudaDriver {
       long stream,
       MemorySegment parameters);
 
+  /** From now on what this thread queues in a stream is noted and not run: a CUDA graph. */
+  void beginRecording(long stream);
+
+  /** Ends {@link #beginRecording}. Returns what was noted, ready to be queued. */
+  long endRecording(long stream);
+
+  /** Queues all that was noted. */
+  void replay(long recording, long stream);
+
+  /** Destroys what was noted. */
+  void destroyRecording(long recording);
+
   /** A new event. */
   long createEvent();
 

@@ -21,6 +21,7 @@ public final class NativeCudaDriver implements CudaDriver {
   private static final int POOL_RELEASE_THRESHOLD = 4;
   private static final int POOL_RESERVED = 5;
   private static final int MAX_DYNAMIC_SHARED_MEMORY = 8;
+  private static final int CAPTURE_OF_THREAD = 1;
   private static final int HOST_MEMORY = 1;
   private static final int DEVICE_MEMORY = 2;
   private static final int MEMORY_OF_A_DEVICE = 1;
@@ -39,6 +40,8 @@ public final class NativeCudaDriver implements CudaDriver {
   private static final MethodHandle PII = NativeLibrary.status(ADDRESS, JAVA_INT, JAVA_INT);
   private static final MethodHandle L = NativeLibrary.status(JAVA_LONG);
   private static final MethodHandle LL = NativeLibrary.status(JAVA_LONG, JAVA_LONG);
+  private static final MethodHandle LI = NativeLibrary.status(JAVA_LONG, JAVA_INT);
+  private static final MethodHandle LP = NativeLibrary.status(JAVA_LONG, ADDRESS);
   private static final MethodHandle LIP = NativeLibrary.status(JAVA_LONG, JAVA_INT, ADDRESS);
   private static final MethodHandle LII = NativeLibrary.status(JAVA_LONG, JAVA_INT, JAVA_INT);
   private static final MethodHandle LLLLLL =
@@ -426,6 +429,39 @@ public final class NativeCudaDriver implements CudaDriver {
                     stream,
                     parameters,
                     MemorySegment.NULL));
+  }
+
+  @Override
+  public void beginRecording(long stream) {
+    MemorySegment f = library.function("cuStreamBeginCapture_v2");
+    check("cuStreamBeginCapture", () -> (int) LI.invokeExact(f, stream, CAPTURE_OF_THREAD));
+  }
+
+  @Override
+  public long endRecording(long stream) {
+    MemorySegment out = OUT.get();
+    MemorySegment end = library.function("cuStreamEndCapture");
+    check("cuStreamEndCapture", () -> (int) LP.invokeExact(end, stream, out));
+    long graph = out.get(JAVA_LONG, 0);
+    MemorySegment destroy = library.function("cuGraphDestroy");
+    try (Holdings taken = new Holdings()) {
+      taken.add(() -> check("cuGraphDestroy", () -> (int) L.invokeExact(destroy, graph)));
+      MemorySegment f = library.function("cuGraphInstantiateWithFlags");
+      check("cuGraphInstantiate", () -> (int) PLL.invokeExact(f, out, graph, 0L));
+      return out.get(JAVA_LONG, 0);
+    }
+  }
+
+  @Override
+  public void replay(long recording, long stream) {
+    MemorySegment f = library.function("cuGraphLaunch");
+    check("cuGraphLaunch", () -> (int) LL.invokeExact(f, recording, stream));
+  }
+
+  @Override
+  public void destroyRecording(long recording) {
+    MemorySegment f = library.function("cuGraphExecDestroy");
+    check("cuGraphExecDestroy", () -> (int) L.invokeExact(f, recording));
   }
 
   @Override
