@@ -158,6 +158,7 @@ public enum Server {
             "cohere2_moe",
             "cwm",
             "falcon",
+            "gpt2",
             "granitemoeshared",
             "hunyuan_v1_moe",
             "hyperclovax",
