@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
@@ -61,18 +62,30 @@ public final class TuneOptions {
               + " a quarter of what these read)")
   private Integer written;
 
+  @Option(
+      names = "--tune-blocks",
+      paramLabel = "N",
+      description =
+          "steps in which each block is tuned by itself before, so that what it leaves behind comes close"
+              + " to what the full-precision model has there; 0 for none (default: a fifth of --tune)")
+  private Integer blocks;
+
   /**
    * The tuning that was asked for.
    *
    * @param preset whether the quality tunes by itself
    */
   public Optional<Tuning> tuning(boolean preset) {
-    if (steps == null && rate == null && momentum == null && written == null) {
+    if (Stream.of(steps, rate, momentum, written, blocks).allMatch(Objects::isNull)) {
       return Optional.empty();
     }
     if (steps == null && !preset) {
       String first =
-          rate != null ? "--tune-rate" : momentum != null ? "--tune-momentum" : "--tune-written";
+          rate != null
+              ? "--tune-rate"
+              : momentum != null
+                  ? "--tune-momentum"
+                  : written != null ? "--tune-written" : "--tune-blocks";
       throw new UsageException(first + " is for --tune and --quality max; add one of them");
     }
     try {
@@ -81,15 +94,20 @@ public final class TuneOptions {
               steps == null ? Tuning.USUAL_STEPS : steps,
               given(rate),
               given(momentum),
-              written == null ? OptionalInt.empty() : OptionalInt.of(written)));
+              given(written),
+              given(blocks)));
     } catch (IllegalArgumentException e) {
       throw new UsageException(
-          "--tune, --tune-rate, --tune-momentum, --tune-written: " + e.getMessage());
+          "--tune, --tune-rate, --tune-momentum, --tune-written, --tune-blocks: " + e.getMessage());
     }
   }
 
   private static OptionalDouble given(Double value) {
     return Stream.ofNullable(value).mapToDouble(Double::doubleValue).findFirst();
+  }
+
+  private static OptionalInt given(Integer value) {
+    return Stream.ofNullable(value).mapToInt(Integer::intValue).findFirst();
   }
 
   /** The text; empty for that of the calibration. */

@@ -5,6 +5,8 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Step;
+import dev.gptq.tensor.DType;
+import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
@@ -142,13 +144,61 @@ public final class BackwardPass {
         1,
         loss,
         true,
-        (block, gradients, group, input) -> {
-          for (LinearSpec module : group.modules()) {
-            if (gradients.isDefined(module.out())) {
-              listener.gradient(block, module, input.orElseThrow(), gradients.get(module.out()));
-            }
-          }
-        });
+        (block, gradients, group, input) -> show(block, gradients, group, input, listener));
+  }
+
+  /**
+   * Takes one block forward and back, for the gradients of its weights where the loss is {@code
+   * ½·Σ(y − target)²}, with y what the block makes of a residual stream.
+   *
+   * @param in the stream before the block, of the activation type, tokens × features
+   * @param target what is wanted behind it, of the same type and shape
+   * @param sequences windows of equal length in it
+   * @return the mean of {@code (y − target)²}
+   */
+  public double run(int index, Tensor in, Tensor target, int sequences, WeightListener listener) {
+    try (TensorScope local = backend.newScope();
+        Registers registers = new Registers(backend, local);
+        Registers gradients = new Registers(backend, local)) {
+      registers.define(
+          Step.RESIDUAL, in.rows(), in.columns(), x -> backend.linalg().convert(in, x));
+      BlockGradient block = blocks.get(index).runKeeping(registers, sequences, true, local);
+      Tensor y = registers.get(Step.RESIDUAL);
+      gradients.define(
+          Step.RESIDUAL,
+          y.rows(),
+          y.columns(),
+          d -> {
+            backend.linalg().convert(y, d);
+            backend.linalg().axpy(-1, target, d);
+          });
+      double error = meanSquare(gradients.get(Step.RESIDUAL));
+      block.back(gradients, (group, input) -> show(index, gradients, group, input, listener));
+      return error;
+    }
+  }
+
+  private double meanSquare(Tensor x) {
+    try (TensorScope local = backend.newScope()) {
+      Tensor wide = local.rowMajor(DType.F32, x.rows(), x.columns());
+      backend.linalg().convert(x, wide);
+      Tensor total = local.zeros(DType.F64, 1, 1, Layout.ROW_MAJOR);
+      backend.linalg().addSumOfSquares(wide, total);
+      return HostCopies.scalar(total) / x.elements();
+    }
+  }
+
+  private static void show(
+      int block,
+      Registers gradients,
+      Step.Linears group,
+      Optional<Tensor> input,
+      WeightListener listener) {
+    for (LinearSpec module : group.modules()) {
+      if (gradients.isDefined(module.out())) {
+        listener.gradient(block, module, input.orElseThrow(), gradients.get(module.out()));
+      }
+    }
   }
 
   /** Sees the gradients of the outputs of a group. */

@@ -86,6 +86,18 @@ public final class Decoder implements TextModel {
   }
 
   /**
+   * What the first block finds of windows of equal length, of the activation type, tokens ×
+   * features.
+   */
+  public Tensor embedded(List<int[]> windows, TensorScope result) {
+    try (TensorScope local = backend.newScope();
+        Registers registers = new Registers(backend, local)) {
+      ends.embed(windows, registers, local);
+      return copied(registers.get(Step.RESIDUAL), result);
+    }
+  }
+
+  /**
    * What the last block leaves behind of windows of equal length, of the activation type, tokens ×
    * features.
    */
@@ -93,11 +105,14 @@ public final class Decoder implements TextModel {
     try (TensorScope local = backend.newScope();
         Registers registers = new Registers(backend, local)) {
       forward(windows, registers, local);
-      Tensor x = registers.get(Step.RESIDUAL);
-      Tensor copy = result.rowMajor(x.type(), x.rows(), x.columns());
-      backend.linalg().convert(x, copy);
-      return copy;
+      return copied(registers.get(Step.RESIDUAL), result);
     }
+  }
+
+  private Tensor copied(Tensor x, TensorScope result) {
+    Tensor copy = result.rowMajor(x.type(), x.rows(), x.columns());
+    backend.linalg().convert(x, copy);
+    return copy;
   }
 
   /** The logits of such a stream or some rows of it, F32. */

@@ -174,6 +174,49 @@ class BackwardPassTest {
     }
   }
 
+  /** Half the squared error of what a block leaves behind, with respect to changed weights. */
+  @Test
+  void gradientsOfTheErrorOfABlock() throws IOException {
+    try (Backend backend = TestBackends.open("simd");
+        Model model = Model.open(SharedFiles.architecture("llama-gqa-rope3"));
+        Decoder decoder = model.load(backend);
+        TensorScope scope = backend.newScope()) {
+      List<int[]> windows =
+          Expected.read(SharedFiles.architecture("llama-gqa-rope3")).windows().stream()
+              .limit(2)
+              .toList();
+      Tensor in = decoder.embedded(windows, scope);
+      Tensor wanted = decoder.stream(windows, scope);
+      BackwardPass pass = decoder.backward();
+      for (LinearSpec module : model.spec().blocks().getFirst().linears().toList()) {
+        Tensor weight = decoder.block(0).dense(module);
+        Tensor slope = scope.rowMajor(DType.F32, weight.rows(), weight.columns());
+        pass.run(
+            0,
+            in,
+            wanted,
+            2,
+            (block, seen, input, gradient) -> {
+              assertThat(block).isZero();
+              if (seen.equals(module)) {
+                backend.linalg().gemm(1, gradient.transposed(), input, 0, slope);
+              }
+            });
+        double length = length(slope);
+        double step = 10 * STEP * length(weight) / length;
+        double[] sides = new double[2];
+        for (int side = 0; side < 2; side++) {
+          backend.linalg().axpy((float) (side == 0 ? -step : 2 * step), slope, weight);
+          sides[side] = in.elements() / 2.0 * pass.run(0, in, wanted, 2, (b, m, x, g) -> {});
+        }
+        backend.linalg().axpy((float) -step, slope, weight);
+        assertThat((sides[1] - sides[0]) / (2 * step * length))
+            .as(module.module())
+            .isCloseTo(length, within(TOLERANCE * length));
+      }
+    }
+  }
+
   /** Σ KL over the positions of some logits. */
   private static double divergence(
       Backend backend, Tensor logits, Tensor base, int from, Tensor gradient) {

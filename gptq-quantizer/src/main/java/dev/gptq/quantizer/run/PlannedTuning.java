@@ -77,9 +77,12 @@ public final class PlannedTuning {
             .sum();
     return String.format(
         Locale.ROOT,
-        "then tunes %.1f million weights end to end in at most %d steps of %d windows%s; the text has %d"
+        "then tunes %.1f million weights%s end to end in at most %d steps of %d windows%s; the text has %d"
             + " windows, %d tokens, %.3f a weight, of which %d windows are held out%s",
         weights / 1e6,
+        tuning.stepsOfBlock() == 0
+            ? ""
+            : ", block by block in %d steps each and then".formatted(tuning.stepsOfBlock()),
         tuning.steps(),
         Math.min(Tuning.WINDOWS, text.training().size()),
         tuning.momentum(text) == 0 ? "" : " with a momentum of " + tuning.momentum(text),

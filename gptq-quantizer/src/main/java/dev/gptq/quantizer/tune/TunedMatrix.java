@@ -138,11 +138,19 @@ final class TunedMatrix {
       backend.linalg().convert(original, w);
       backend.tuning().beginOffsets(w, codes, grid, offsets);
       backend.linalg().convert(local.filled(1, codes.rows(), grid.groups()), factors);
-      mean.ifPresent(
-          m -> backend.linalg().convert(local.filled(0, codes.rows(), codes.columns()), m));
     }
+    forget();
     show();
     keep();
+  }
+
+  /** Goes by the gradients to come only. */
+  void forget() {
+    mean.ifPresent(m -> {
+      try (TensorScope local = backend.newScope()) {
+        backend.linalg().convert(local.filled(0, codes.rows(), codes.columns()), m);
+      }
+    });
   }
 
   /** Number of weights. */

@@ -129,6 +129,38 @@ final class TunedModel {
     }
   }
 
+  /**
+   * Tunes each block by itself; the best state stays what it is.
+   *
+   * @return which part of the squared errors of what they leave behind is left
+   */
+  double tuneBlocks(int steps) {
+    double left =
+        new BlockTuning(decoder, backward, source, read, steps)
+            .run(
+                new BlockTuning.Weights() {
+                  @Override
+                  public void descend(
+                      int block, LinearSpec linear, Tensor input, Tensor gradient, float size) {
+                    TunedMatrix matrix = matrices.get(new Place(block, linear));
+                    if (matrix != null) {
+                      matrix.descend(input, gradient, size);
+                    }
+                  }
+
+                  @Override
+                  public void show(int block) {
+                    matrices.forEach((place, matrix) -> {
+                      if (place.block() == block) {
+                        matrix.show();
+                      }
+                    });
+                  }
+                });
+    matrices.values().forEach(TunedMatrix::forget);
+    return left;
+  }
+
   /** The mean divergence in each window of the held-out text. */
   double[] heldOut() {
     List<double[]> batches = new ArrayList<>();

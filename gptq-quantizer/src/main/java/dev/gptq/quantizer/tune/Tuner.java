@@ -20,12 +20,13 @@ import java.util.function.IntFunction;
  * Tunes the codes and scales of a whole quantized model at once, so that its predictions come close
  * to those of the full-precision model: sign descent of {@code Σ KL(full ‖ quantized)} over the
  * positions of {@value Tuning#WINDOWS} windows a step, straight through the roundings ({@link
- * dev.gptq.backend.TuningOps}). A held-out part of the text is looked at every so often; the state
- * that is best there is kept, and where it stops gaining the {@link Course} is cut short.
+ * dev.gptq.backend.TuningOps}). Before that each block is tuned by itself ({@link BlockTuning}). A
+ * held-out part of the text is looked at every so often; the state that is best there is kept, and
+ * where it stops gaining the {@link Course} is cut short.
  *
  * <p>Memory of the backend: the model's weights, for each of those that are tuned ten bytes more
  * and with a momentum four besides, what the last block of the full-precision model leaves behind
- * for all windows, and a backward pass.
+ * for all windows, and a backward pass or what a {@link BlockTuning} takes.
  */
 public final class Tuner {
   private final Backend backend;
@@ -45,6 +46,13 @@ public final class Tuner {
 
     /** The model has written windows to be tuned with. */
     default void wrote(int windows, double seconds) {}
+
+    /**
+     * Each block has been tuned by itself.
+     *
+     * @param left part of the squared errors of what they leave behind
+     */
+    default void tunedBlocks(int steps, double left, double seconds) {}
 
     /** Goes on from a state that was kept after so many steps. */
     default void goesOn(int steps) {}
@@ -88,6 +96,9 @@ public final class Tuner {
           new TunedModel(decoder, source, read, text, tuning.momentum(text), modules, scope);
       Course course =
           kept(model, states, listener).orElseGet(() -> new Course(tuning, rate(model, listener)));
+      if (course.looks().isEmpty()) {
+        begin(model, course, listener);
+      }
       run(model, course, states, listener);
       TuningOutcome outcome =
           new TuningOutcome(
@@ -153,10 +164,21 @@ public final class Tuner {
     return trials.chosen();
   }
 
-  private static void run(TunedModel model, Course course, TuningStates states, Listener listener) {
-    if (course.looks().isEmpty()) {
-      look(model, course, 0, Double.NaN, listener);
+  /** The first look, and what comes before the first step, which may be better or worse than it. */
+  private void begin(TunedModel model, Course course, Listener listener) {
+    TuningOutcome.Look quantized =
+        new TuningOutcome.Look(0, Double.NaN, RateTrials.mean(model.heldOut()));
+    int steps = tuning.stepsOfBlock();
+    if (steps > 0) {
+      long start = System.nanoTime();
+      double left = model.tuneBlocks(steps);
+      listener.tunedBlocks(steps, left, (System.nanoTime() - start) / 1e9);
     }
+    course.add(quantized);
+    listener.look(quantized);
+  }
+
+  private static void run(TunedModel model, Course course, TuningStates states, Listener listener) {
     int done = course.step();
     WindowOrder order = model.order();
     order.skip(done, Tuning.WINDOWS);
@@ -193,7 +215,11 @@ public final class Tuner {
       IntFunction<Function<LinearSpec, Optional<KeptGrid>>> modules) {
     Tuning once =
         new Tuning(
-            1, OptionalDouble.of(1), OptionalDouble.of(tuning.momentum(text)), tuning.written());
+            1,
+            OptionalDouble.of(1),
+            OptionalDouble.of(tuning.momentum(text)),
+            tuning.written(),
+            OptionalInt.of(Math.min(1, tuning.stepsOfBlock())));
     new Tuner(rehearsal, spec, source, once, text)
         .run(modules, TuningStates.NONE, look -> {}, (block, tuned) -> {});
     return rehearsal.memory().peak();

@@ -15,8 +15,15 @@ import java.util.OptionalInt;
  *     {@link #momentum(TuningText)}
  * @param written windows that the model writes itself to be tuned with. If empty, {@link
  *     TuningText#writtenFor}
+ * @param blocks steps in which each block is tuned by itself before; 0 for none. If empty, a part
+ *     of {@code steps}
  */
-public record Tuning(int steps, OptionalDouble rate, OptionalDouble momentum, OptionalInt written) {
+public record Tuning(
+    int steps,
+    OptionalDouble rate,
+    OptionalDouble momentum,
+    OptionalInt written,
+    OptionalInt blocks) {
   /** Steps of {@code --quality max}. */
   public static final int USUAL_STEPS = 1000;
 
@@ -33,6 +40,9 @@ public record Tuning(int steps, OptionalDouble rate, OptionalDouble momentum, Op
 
   /** What the factor of a scale moves by, as a share of what an offset does. */
   static final double SCALES = 0.1;
+
+  /** Each block is tuned in this part of the steps. */
+  private static final int BLOCK_STEPS = 5;
 
   /** Windows that a model is asked for at most. */
   private static final int MOST_WRITTEN = 1 << 16;
@@ -65,21 +75,40 @@ public record Tuning(int steps, OptionalDouble rate, OptionalDouble momentum, Op
             "a model writes from 0 to %s windows, not %s",
             MOST_WRITTEN,
             given));
+    blocks.ifPresent(given ->
+        Preconditions.checkArgument(
+            given >= 0, "blocks are tuned in 0 steps or more, not %s", given));
+  }
+
+  /** With what is usual of everything else. */
+  private static Tuning of(int steps, OptionalDouble rate) {
+    return new Tuning(
+        steps, rate, OptionalDouble.empty(), OptionalInt.empty(), OptionalInt.empty());
   }
 
   /** At a rate that is to be found. */
   public static Tuning of(int steps) {
-    return new Tuning(steps, OptionalDouble.empty(), OptionalDouble.empty(), OptionalInt.empty());
+    return of(steps, OptionalDouble.empty());
   }
 
   /** At a given rate. */
   public static Tuning of(int steps, double rate) {
-    return new Tuning(steps, OptionalDouble.of(rate), OptionalDouble.empty(), OptionalInt.empty());
+    return of(steps, OptionalDouble.of(rate));
   }
 
   /** The same with so many windows that the model writes. */
   public Tuning withWritten(int windows) {
-    return new Tuning(steps, rate, momentum, OptionalInt.of(windows));
+    return new Tuning(steps, rate, momentum, OptionalInt.of(windows), blocks);
+  }
+
+  /** The same with so many steps for each block before. */
+  public Tuning withBlocks(int each) {
+    return new Tuning(steps, rate, momentum, written, OptionalInt.of(each));
+  }
+
+  /** Steps in which each block is tuned by itself. */
+  public int stepsOfBlock() {
+    return blocks.orElse(steps / BLOCK_STEPS);
   }
 
   /**
@@ -97,7 +126,8 @@ public record Tuning(int steps, OptionalDouble rate, OptionalDouble momentum, Op
 
   /** What a rate is tried with: a short tuning, whose rate falls to 0 as well. */
   Tuning trial(double rate) {
-    return new Tuning(Math.ceilDiv(steps, TRIAL), OptionalDouble.of(rate), momentum, written);
+    return new Tuning(
+        Math.ceilDiv(steps, TRIAL), OptionalDouble.of(rate), momentum, written, blocks);
   }
 
   /** Steps from one look at the held-out text to the next. */

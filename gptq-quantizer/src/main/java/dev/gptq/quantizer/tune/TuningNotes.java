@@ -38,6 +38,18 @@ public record TuningNotes(Consumer<String> notes, Consumer<TuningOutcome.Look> l
   }
 
   @Override
+  public void tunedBlocks(int steps, double left, double seconds) {
+    notes.accept(
+        String.format(
+            Locale.ROOT,
+            "tuned each block by itself in %d steps and %.1f s: squared errors of what they leave behind"
+                + " went to %.1f %% of what they were",
+            steps,
+            seconds,
+            100 * left));
+  }
+
+  @Override
   public void goesOn(int steps) {
     notes.accept("going on after %d steps of tuning".formatted(steps));
   }

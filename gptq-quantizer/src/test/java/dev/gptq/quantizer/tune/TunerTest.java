@@ -181,7 +181,7 @@ final class TunerTest {
     ImmutableMap<Integer, ImmutableMap<String, QuantizedModule>> before =
         ImmutableMap.of(0, store.modules(0), 1, store.modules(1));
     Copies copies = new Copies();
-    ModelTuning tuning = tuning(Tuning.of(4, 0.1), text);
+    ModelTuning tuning = tuning(Tuning.of(4, 0.1).withBlocks(2), text);
     List<Double> tried = new ArrayList<>();
     TuningOutcome whole =
         tuning.run(
@@ -214,7 +214,12 @@ final class TunerTest {
     List<ImmutableList<TuningOutcome.Look>> looks = new ArrayList<>();
     for (double momentum : new double[] {0, 0.9}) {
       Tuning how =
-          new Tuning(2, OptionalDouble.of(0.1), OptionalDouble.of(momentum), OptionalInt.empty());
+          new Tuning(
+              2,
+              OptionalDouble.of(0.1),
+              OptionalDouble.of(momentum),
+              OptionalInt.empty(),
+              OptionalInt.empty());
       looks.add(tune(how, text, look -> {}).looks());
       quantizeAgain();
     }
@@ -246,9 +251,40 @@ final class TunerTest {
     }
 
     @Override
+    public void tunedBlocks(int each, double left, double seconds) {
+      assertThat(steps).as("done with what was kept").isZero();
+    }
+
+    @Override
     public void goesOn(int done) {
       assertThat(done).isEqualTo(steps);
     }
+  }
+
+  /** The state that a tuning is compared with is the quantized one, whatever it begins with. */
+  @Test
+  void blocksAreTunedByThemselvesFirst() throws IOException {
+    quantizeSmall(GRID);
+    List<Double> heard = new ArrayList<>();
+    Tuner.Listener listener =
+        new Tuner.Listener() {
+          @Override
+          public void look(TuningOutcome.Look look) {}
+
+          @Override
+          public void tunedBlocks(int steps, double left, double seconds) {
+            assertThat(steps).isEqualTo(60);
+            heard.add(left);
+          }
+        };
+    TuningText text = TuningText.of(windows);
+    TuningOutcome with = tune(Tuning.of(1, 1e-6).withBlocks(60), text, listener);
+    assertThat(heard).hasSize(1).allMatch(left -> left > 0 && left < 0.97);
+    quantizeAgain();
+    TuningOutcome without = tune(Tuning.of(1, 1e-6).withBlocks(0), text, listener);
+    assertThat(heard).hasSize(1);
+    assertThat(with.looks().getFirst()).isEqualTo(without.looks().getFirst());
+    assertThat(with.looks().getLast().heldOut()).isLessThan(without.looks().getLast().heldOut());
   }
 
   /**
@@ -339,9 +375,10 @@ final class TunerTest {
   void aRehearsalTakesAsMuchMemoryAsTuning() throws IOException {
     quantizeSmall(GRID);
     TuningText text = TuningText.of(windows).writtenFor(Tuning.of(8), 0);
-    long foreseen = tuning(Tuning.of(1), text).bytes(backend, model::weights);
+    Tuning how = Tuning.of(1).withBlocks(1);
+    long foreseen = tuning(how, text).bytes(backend, model::weights);
     try (Backend fresh = Backends.open(Backends.AUTO, BackendOptions.defaults(), refused -> {})) {
-      tuning(Tuning.of(1), text)
+      tuning(how, text)
           .run(fresh, model.weights(fresh), store::modules, store, TuningStates.NONE, look -> {});
       assertThat(fresh.memory().peak()).isCloseTo(foreseen, within(1L << 16));
     }

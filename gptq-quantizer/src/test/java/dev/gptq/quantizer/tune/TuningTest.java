@@ -114,6 +114,14 @@ final class TuningTest {
     assertThatThrownBy(() -> Tuning.of(3).withWritten(-1)).hasMessageContaining("not -1");
   }
 
+  @Test
+  void blocksAreTunedInAFifthOfTheSteps() {
+    assertThat(Tuning.of(1000).stepsOfBlock()).isEqualTo(200);
+    assertThat(Tuning.of(4).stepsOfBlock()).isZero();
+    assertThat(Tuning.of(4).withBlocks(7).withWritten(1).trial(0.1).stepsOfBlock()).isEqualTo(7);
+    assertThatThrownBy(() -> Tuning.of(3).withBlocks(-1)).hasMessageContaining("not -1");
+  }
+
   /** Eight windows a step: four readings of a hundred windows take 50 steps. */
   @Test
   void gradientsAreAveragedWhereTheTextIsReadAFewTimesOnly() {
@@ -122,11 +130,21 @@ final class TuningTest {
     assertThat(Tuning.of(49).momentum(text)).isEqualTo(0.9);
     assertThat(Tuning.of(50).momentum(text)).isZero();
     Tuning given =
-        new Tuning(9, OptionalDouble.empty(), OptionalDouble.of(0.5), OptionalInt.empty());
+        new Tuning(
+            9,
+            OptionalDouble.empty(),
+            OptionalDouble.of(0.5),
+            OptionalInt.empty(),
+            OptionalInt.empty());
     assertThat(given.momentum(text)).isEqualTo(0.5);
     assertThat(given.trial(0.1).momentum(text)).isEqualTo(0.5);
-    assertThatThrownBy(
-            () -> new Tuning(9, OptionalDouble.empty(), OptionalDouble.of(1), OptionalInt.empty()))
+    assertThatThrownBy(() ->
+            new Tuning(
+                9,
+                OptionalDouble.empty(),
+                OptionalDouble.of(1),
+                OptionalInt.empty(),
+                OptionalInt.empty()))
         .hasMessageContaining("momentum");
   }
 
