@@ -112,8 +112,8 @@ public interface Backend extends AutoCloseable {
   /**
    * Notes what {@code work} queues, without running it, so that it can be queued again and again by
    * one call where the device knows how to; elsewhere each replay runs {@code work}. It may queue
-   * operations of this backend that take no memory, with tensors that live as long as the
-   * recording, and that were done once before; it may neither copy to or from the host nor wait.
+   * operations of this backend that were done once before, with tensors that live as long as the
+   * recording; it may neither copy to or from the host nor wait.
    */
   default Recording record(Runnable work) {
     return new Recording() {

@@ -60,8 +60,17 @@ final class EmulatedDriver implements CudaDriver {
   private final Set<List<Integer>> reached = new HashSet<>();
   private final List<String> ways = new ArrayList<>();
   private final ThreadLocal<Integer> current = new ThreadLocal<>();
-  private final Map<Long, List<Runnable>> recordings = new HashMap<>();
-  private List<Runnable> recording;
+  private final Map<Long, Recorded> recordings = new HashMap<>();
+  private Recorded recording;
+
+  /**
+   * What was recorded.
+   *
+   * @param launches run at each replay
+   * @param freed memory that was given back meanwhile: a graph keeps it for its replays
+   */
+  private record Recorded(List<Runnable> launches, List<Runnable> freed) {}
+
   private int devices = 1;
   private int other = -1;
   private boolean peers = true;
@@ -273,6 +282,10 @@ final class EmulatedDriver implements CudaDriver {
   @Override
   public synchronized void free(long address, long stream) {
     known(stream);
+    if (recording != null) {
+      recording.freed().add(() -> free(address, stream));
+      return;
+    }
     Block block = blocks.remove(address);
     require(block != null, "a block is freed that is not allocated");
     arrive(stream);
@@ -441,8 +454,10 @@ final class EmulatedDriver implements CudaDriver {
         name + ": more shared memory than allowed");
     if (recording != null) {
       MemorySegment own = copyOf(parameters);
-      recording.add(
-          () -> launch(function, gridX, gridY, gridZ, blockX, blockY, sharedBytes, stream, own));
+      recording
+          .launches()
+          .add(() ->
+              launch(function, gridX, gridY, gridZ, blockX, blockY, sharedBytes, stream, own));
       return;
     }
     launched.add(name);
@@ -464,12 +479,12 @@ final class EmulatedDriver implements CudaDriver {
     }
   }
 
-  /** Launches are all that can be recorded here. */
+  /** Launches are all that can be recorded here, and the memory that they take for themselves. */
   @Override
   public synchronized void beginRecording(long stream) {
     known(stream);
     require(recording == null, "a recording within another");
-    recording = new ArrayList<>();
+    recording = new Recorded(new ArrayList<>(), new ArrayList<>());
   }
 
   /** Arguments are the caller's again once a launch returns. */
@@ -497,13 +512,13 @@ final class EmulatedDriver implements CudaDriver {
   @Override
   public synchronized void replay(long recorded, long stream) {
     known(recorded);
-    recordings.get(recorded).forEach(Runnable::run);
+    recordings.get(recorded).launches().forEach(Runnable::run);
   }
 
   @Override
   public synchronized void destroyRecording(long recorded) {
     destroy(recorded);
-    recordings.remove(recorded);
+    recordings.remove(recorded).freed().forEach(Runnable::run);
   }
 
   @Override
