@@ -4,18 +4,14 @@ import dev.gptq.backend.Backend;
 import dev.gptq.backend.PackedWeights;
 import dev.gptq.backend.Recording;
 import dev.gptq.grid.Scheme;
-import dev.gptq.pack.BitStream;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.io.PrintStream;
-import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
-import java.util.Optional;
-import java.util.Random;
 
 /**
  * Products of few rows with packed weights of every width, without what launching one by one costs:
@@ -44,46 +40,26 @@ final class FewRowTimings {
 
   /** Products of some numbers of tokens with weights of 2 to 8 bits. */
   void time(int inputs, int outputs, int... tokens) {
-    byte[] words = new byte[4 * BitStream.words(inputs, Byte.SIZE) * outputs];
-    new Random(7).nextBytes(words);
     for (int bits = 2; bits <= Byte.SIZE; bits++) {
-      PackedMatrix matrix = matrix(inputs, outputs, bits, words);
       try (TensorScope scope = backend.newScope()) {
+        Operands operands = new Operands(backend, scope);
+        PackedMatrix matrix = operands.packed(Scheme.SYMMETRIC, bits, outputs, inputs, GROUP);
         List<PackedWeights> weights = new ArrayList<>();
         for (long bytes = 0; bytes < footprint; bytes += weights.getLast().byteSize()) {
           weights.add(backend.packed().prepare(matrix, scope));
         }
         for (int count : tokens) {
-          time(inputs, outputs, bits, count, weights, scope);
+          time(
+              inputs + " x " + outputs + ", " + bits + " bits, " + count + " tokens",
+              weights,
+              operands.normal(backend.activationType(), count, inputs, 1),
+              scope.rowMajor(backend.activationType(), count, outputs));
         }
       }
     }
   }
 
-  private static PackedMatrix matrix(int inputs, int outputs, int bits, byte[] words) {
-    float[] scales = new float[inputs / GROUP * outputs];
-    Arrays.fill(scales, 1f / (1 << 10));
-    return new PackedMatrix(
-        Scheme.SYMMETRIC,
-        bits,
-        outputs,
-        inputs,
-        inputs / GROUP,
-        MemorySegment.ofArray(words).asSlice(0, 4L * BitStream.words(inputs, bits) * outputs),
-        MemorySegment.ofArray(scales),
-        Optional.empty(),
-        Optional.empty());
-  }
-
-  private void time(
-      int inputs,
-      int outputs,
-      int bits,
-      int tokens,
-      List<PackedWeights> weights,
-      TensorScope scope) {
-    Tensor x = new Operands(backend, scope).normal(backend.activationType(), tokens, inputs, 1);
-    Tensor y = scope.rowMajor(backend.activationType(), tokens, outputs);
+  private void time(String name, List<PackedWeights> weights, Tensor x, Tensor y) {
     backend.packed().matmul(x, weights.getFirst(), y);
     try (Recording recording =
         backend.record(() -> {
@@ -102,7 +78,7 @@ final class FewRowTimings {
       out.printf(
           Locale.ROOT,
           "%-44s %8.2f us (%.2f to %.2f), floor %6.2f us, %3.0f %%%n",
-          inputs + " x " + outputs + ", " + bits + " bits, " + tokens + " tokens",
+          name,
           median,
           times[0],
           times[ROUNDS - 1],

@@ -90,8 +90,7 @@ class BackwardPassTest {
         Model model = Model.open(SharedFiles.architecture(checkpoint));
         Decoder decoder = model.load(backend);
         TensorScope scope = backend.newScope()) {
-      List<int[]> windows =
-          Expected.read(SharedFiles.architecture(checkpoint)).windows().stream().limit(2).toList();
+      List<int[]> windows = twoWindows(checkpoint);
       int[] labels = labels(windows);
       Map<Place, Tensor> gradients = new LinkedHashMap<>();
       decoder
@@ -132,6 +131,10 @@ class BackwardPassTest {
     }
   }
 
+  private static List<int[]> twoWindows(String name) throws IOException {
+    return Expected.read(SharedFiles.architecture(name)).windows().stream().limit(2).toList();
+  }
+
   /** The gradient of the divergence from what the model was, with respect to changed weights. */
   @Test
   void gradientsOfADivergence() throws IOException {
@@ -139,10 +142,7 @@ class BackwardPassTest {
         Model model = Model.open(SharedFiles.architecture("llama-gqa-rope3"));
         Decoder decoder = model.load(backend);
         TensorScope scope = backend.newScope()) {
-      List<int[]> windows =
-          Expected.read(SharedFiles.architecture("llama-gqa-rope3")).windows().stream()
-              .limit(2)
-              .toList();
+      List<int[]> windows = twoWindows("llama-gqa-rope3");
       Tensor base = decoder.logitsOf(decoder.stream(windows, scope), scope);
       LinearSpec module = model.spec().blocks().getFirst().linears().findFirst().orElseThrow();
       Tensor weight = decoder.block(0).dense(module);
@@ -181,10 +181,7 @@ class BackwardPassTest {
         Model model = Model.open(SharedFiles.architecture("llama-gqa-rope3"));
         Decoder decoder = model.load(backend);
         TensorScope scope = backend.newScope()) {
-      List<int[]> windows =
-          Expected.read(SharedFiles.architecture("llama-gqa-rope3")).windows().stream()
-              .limit(2)
-              .toList();
+      List<int[]> windows = twoWindows("llama-gqa-rope3");
       Tensor in = decoder.embedded(windows, scope);
       Tensor wanted = decoder.stream(windows, scope);
       BackwardPass pass = decoder.backward();
