@@ -36,8 +36,11 @@ public final class ModelTuning {
 
   /** Why a model cannot be tuned that is quantized with these settings, for people. */
   public static Optional<String> refusal(DecoderSpec spec, QuantizationSettings settings) {
+    if (settings.method() != QuantizationSettings.Method.GPTQ) {
+      return Optional.of("rounding to nearest is not tuned");
+    }
     if (!settings.needsText()) {
-      return Optional.of("there is no calibration text");
+      return Optional.of("an importance matrix takes the place of the text");
     }
     boolean plain =
         spec.linearNames()

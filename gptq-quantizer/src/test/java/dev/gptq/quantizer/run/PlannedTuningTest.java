@@ -67,7 +67,7 @@ final class PlannedTuningTest {
         .hasMessageContaining("K types are not tuned");
     QuantizationSettings rounding = QuantizationSettings.of(Method.RTN, FOUR_BITS.options());
     assertThatThrownBy(() -> choice("llama-gqa-rope3", rounding, asked, false))
-        .hasMessageContaining("no calibration text");
+        .hasMessageContaining("rounding to nearest is not tuned");
   }
 
   @Test
