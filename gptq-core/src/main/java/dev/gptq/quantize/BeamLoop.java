@@ -8,8 +8,8 @@ import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Collections;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * The column loop with a beam: each row keeps its M cheapest partial solutions. At each column
@@ -51,7 +51,11 @@ final class BeamLoop {
   }
 
   /** A block's codes, and where each path's row was before the block. */
-  private record Stage(int from, Tensor codes, Tensor source) {}
+  private record Stage(int from, Tensor codes, Tensor source) {
+    int to() {
+      return from + codes.columns();
+    }
+  }
 
   /**
    * What the paths of a row share, once for each of them.
@@ -99,24 +103,37 @@ final class BeamLoop {
       Shared shared = shared(m, local);
       Rows differences = new Rows(local, paths * m, n);
       Rows weights = new Rows(local, paths * m, unit);
+      int[] begins = IntStream.iterate(0, at -> at < n, this::end).toArray();
+      Tensor sources = local.rowMajor(DType.I32, begins.length, paths * m);
       List<Stage> stages = new ArrayList<>();
-      for (int from = 0; from < n; from += unit) {
+      for (int at : begins) {
+        int from = at / unit * unit;
         int to = Math.min(from + unit, n);
-        begin(w, shared, u.rows(from, to), differences.now, weights.now, from);
-        for (int at = from; at < to; ) {
-          int end = Math.min(to, Math.min(at + block, (at / segment + 1) * segment));
-          if (at % segment == 0) {
-            fit(weights.now.rows(0, m).columns(at - from, to - from), at, shared);
-          }
-          Stage stage = stage(weights, cost, u.rows(from, to), from, at, end, local);
-          follow(w, shared, differences, stage, end);
-          stages.add(stage);
-          at = end;
+        if (at == from) {
+          begin(w, shared, u.rows(from, to), differences.now, weights.now, from);
         }
+        if (at % segment == 0) {
+          fit(weights.now.rows(0, m).columns(at - from, to - from), at, shared);
+        }
+        int end = end(at);
+        Stage stage =
+            new Stage(
+                at,
+                local.columnMajor(DType.U8, paths * m, end - at),
+                sources.rows(stages.size(), stages.size() + 1));
+        stages.add(stage);
+        choose(weights, cost, u.rows(from, to), from, stage);
+        follow(w, shared, differences, stage);
       }
-      trace(stages, m, codes, local);
+      trace(stages, HostCopies.ints(sources), m, codes, local);
       return cost.columns(0, 1);
     }
+  }
+
+  /** The end of the stage that begins at a column. */
+  private int end(int at) {
+    int most = Math.min(v.rows(), (at / unit + 1) * unit);
+    return Math.min(most, Math.min(at + block, (at / segment + 1) * segment));
   }
 
   private Shared shared(int m, TensorScope scope) {
@@ -150,16 +167,13 @@ final class BeamLoop {
     gatherRows(grid.zero(), shared.rows(), shared.grid().zero());
   }
 
-  /** Quantizes columns {@code at} to {@code end} of the unit that begins at {@code from}. */
-  private Stage stage(
-      Rows weights, Tensor cost, Tensor own, int from, int at, int end, TensorScope scope) {
-    int rows = weights.now.rows();
+  /** Quantizes the columns of a stage, which are of the unit that begins at {@code from}. */
+  private void choose(Rows weights, Tensor cost, Tensor own, int from, Stage stage) {
+    int at = stage.from();
+    int end = stage.to();
     int width = own.rows();
     Tensor errors = weights.now.columns(at - from, end - from);
     Tensor factors = own.rows(at - from, end - from);
-    Stage stage =
-        new Stage(
-            at, scope.columnMajor(DType.U8, rows, end - at), scope.rowMajor(DType.I32, 1, rows));
     backend
         .quantization()
         .beamBlock(
@@ -175,11 +189,11 @@ final class BeamLoop {
       backend.linalg().gemm(-1, errors, factors.columns(end - from, width), 1, rest);
       weights.swap();
     }
-    return stage;
   }
 
   /** Lets D follow the paths of a stage, and adds the stage's columns to it. */
-  private void follow(Tensor w, Shared shared, Rows differences, Stage stage, int end) {
+  private void follow(Tensor w, Shared shared, Rows differences, Stage stage) {
+    int end = stage.to();
     int from = stage.from();
     if (end == w.columns()) {
       return;
@@ -199,16 +213,21 @@ final class BeamLoop {
     }
   }
 
-  /** Follows the best path of each row back through the blocks. */
-  private void trace(List<Stage> stages, int m, Tensor codes, TensorScope scope) {
+  /**
+   * Follows the best path of each row back through the blocks.
+   *
+   * @param sources of all stages, so that the device is waited for once
+   */
+  private void trace(List<Stage> stages, int[] sources, int m, Tensor codes, TensorScope scope) {
     int[] row = new int[m];
     Arrays.setAll(row, r -> r);
-    Collections.reverse(stages);
-    for (Stage stage : stages) {
-      int to = stage.from() + stage.codes().columns();
-      gatherRows(stage.codes(), scope.upload(row), codes.columns(stage.from(), to));
-      int[] source = HostCopies.ints(stage.source());
-      row = Arrays.stream(row).map(r -> source[r]).toArray();
+    for (int s = stages.size() - 1; s >= 0; s--) {
+      Stage stage = stages.get(s);
+      gatherRows(stage.codes(), scope.upload(row), codes.columns(stage.from(), stage.to()));
+      int first = s * paths * m;
+      for (int r = 0; r < m; r++) {
+        row[r] = sources[first + row[r]];
+      }
     }
   }
 

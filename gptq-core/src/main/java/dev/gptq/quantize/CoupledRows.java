@@ -1,11 +1,13 @@
 package dev.gptq.quantize;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.primitives.Ints;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.List;
 
 /**
  * GPTQ along the rows, around that along the columns. What a change D of the weights costs the
@@ -24,6 +26,9 @@ import dev.gptq.tensor.TensorScope;
  * as to round, in each column, the rows one after the other and feed their errors forward with
  * {@code V⁻¹}, before the column's error goes to the columns to come.
  *
+ * <p>Rows of different factors know nothing of each other either. So their blocks are side by side,
+ * the first of all, then the second: as few as there are in one, whatever the number of factors.
+ *
  * <p>Source of the curvature: Tseng, Sun and De Sa, "Model-Preserving Adaptive Rounding" (2025).
  */
 final class CoupledRows {
@@ -31,63 +36,130 @@ final class CoupledRows {
   static final int BLOCKS = 8;
 
   private final Backend backend;
-  private final HessianFactor rows;
-  private final Tensor weight;
-  private final Tensor difference;
+  private final ImmutableList<Part> parts;
+  private final int columns;
 
-  /** Nothing is quantized yet. Rows of {@code weight}, which is left as it is, are copied. */
-  CoupledRows(Backend backend, Tensor weight, HessianFactor rows, TensorScope scope) {
+  /** Of each stored row, where it comes among the rows as they are decided. */
+  private final int[] places;
+
+  private int decided;
+
+  /**
+   * Nothing is quantized yet.
+   *
+   * @param weight W; its rows, which are left as they are, are copied
+   * @param factors V, each of the next rows
+   */
+  CoupledRows(Backend backend, Tensor weight, List<HessianFactor> factors, TensorScope scope) {
     this.backend = backend;
-    this.rows = rows;
-    this.weight = scope.columnMajor(DType.F32, weight.rows(), weight.columns());
-    this.difference = scope.columnMajor(DType.F32, weight.rows(), weight.columns());
-    try (TensorScope local = backend.newScope()) {
-      Tensor stored = local.columnMajor(DType.F32, weight.rows(), weight.columns());
-      backend.linalg().convert(weight, stored);
-      gatherRows(stored, local.upload(Ints.toArray(rows.order())), this.weight);
+    this.columns = weight.columns();
+    this.places = new int[weight.rows()];
+    ImmutableList.Builder<Part> all = ImmutableList.builder();
+    int first = 0;
+    for (HessianFactor factor : factors) {
+      int end = first + factor.order().size();
+      all.add(new Part(first, weight.rows(first, end), factor, scope));
+      first = end;
     }
+    this.parts = all.build();
   }
 
-  /** Rows of a block. */
-  static int together(int rows) {
-    return Math.ceilDiv(rows, BLOCKS);
-  }
-
-  /** What the rows from … to − 1, in their order, are to come close to. */
-  Tensor target(int from, int to, TensorScope scope) {
-    int n = weight.columns();
-    LinearAlgebra la = backend.linalg();
-    Tensor target = scope.columnMajor(DType.F32, to - from, n);
-    la.convert(weight.rows(from, to), target);
-    if (from > 0) {
-      try (TensorScope local = backend.newScope()) {
-        Tensor known = local.columnMajor(DType.F32, to - from, n);
-        Tensor v = rows.v().rows(0, from).columns(from, to);
-        la.gemm(1, v.transposed(), difference.rows(0, from), 0, known);
-        la.gemm(1, rows.inverse(from, to, local).transposed(), known, 1, target);
-      }
+  /**
+   * What the next blocks of all factors are to come close to, one below the other; no rows if there
+   * are none.
+   */
+  Tensor target(TensorScope scope) {
+    int rows = parts.stream().mapToInt(Part::next).sum();
+    Tensor target = scope.columnMajor(DType.F32, rows, columns);
+    int from = 0;
+    for (Part part : parts) {
+      int to = from + part.next();
+      part.aim(target.rows(from, to));
+      from = to;
     }
     return target;
   }
 
-  /** Takes note of what has become of these rows. */
-  void decide(int from, int to, QuantizedMatrix quantized) {
-    try (TensorScope local = backend.newScope()) {
-      Tensor values = local.columnMajor(DType.F32, to - from, weight.columns());
-      quantized.dequantize(backend, values);
-      backend.linalg().convert(weight.rows(from, to), difference.rows(from, to));
-      backend.linalg().axpy(-1, values, difference.rows(from, to));
+  /** Takes note of what has become of the rows of the last target. */
+  void decide(QuantizedMatrix quantized) {
+    int from = 0;
+    for (Part part : parts) {
+      int to = from + part.next();
+      part.decide(quantized.rows(from, to), decided + from);
+      from = to;
     }
+    decided += from;
   }
 
-  /** Copies a matrix whose rows are in their order to one that has them as they are stored. */
+  /**
+   * Copies a matrix whose rows are as they were decided to one that has them as they are stored.
+   */
   void toStoredOrder(Tensor ordered, Tensor stored) {
     try (TensorScope local = backend.newScope()) {
-      gatherRows(ordered, local.upload(rows.positions()), stored);
+      gatherRows(ordered, local.upload(places), stored);
     }
   }
 
   private void gatherRows(Tensor from, Tensor index, Tensor to) {
     backend.linalg().gatherColumns(from.transposed(), index, to.transposed());
+  }
+
+  /** The rows of one factor. */
+  private final class Part {
+    private final int first;
+    private final HessianFactor rows;
+    private final Tensor weight;
+    private final Tensor difference;
+    private int done;
+
+    /**
+     * A part.
+     *
+     * @param first the stored row that is its first
+     */
+    Part(int first, Tensor weight, HessianFactor rows, TensorScope scope) {
+      this.first = first;
+      this.rows = rows;
+      this.weight = scope.columnMajor(DType.F32, weight.rows(), columns);
+      this.difference = scope.columnMajor(DType.F32, weight.rows(), columns);
+      try (TensorScope local = backend.newScope()) {
+        Tensor stored = local.columnMajor(DType.F32, weight.rows(), columns);
+        backend.linalg().convert(weight, stored);
+        gatherRows(stored, local.upload(Ints.toArray(rows.order())), this.weight);
+      }
+    }
+
+    /** Rows of the next block. */
+    int next() {
+      return Math.min(Math.ceilDiv(weight.rows(), BLOCKS), weight.rows() - done);
+    }
+
+    void aim(Tensor target) {
+      LinearAlgebra la = backend.linalg();
+      int to = done + target.rows();
+      la.convert(weight.rows(done, to), target);
+      if (done > 0 && to > done) {
+        try (TensorScope local = backend.newScope()) {
+          Tensor known = local.columnMajor(DType.F32, to - done, columns);
+          Tensor v = rows.v().rows(0, done).columns(done, to);
+          la.gemm(1, v.transposed(), difference.rows(0, done), 0, known);
+          la.gemm(1, rows.inverse(done, to, local).transposed(), known, 1, target);
+        }
+      }
+    }
+
+    void decide(QuantizedMatrix quantized, int at) {
+      int to = done + quantized.codes().rows();
+      try (TensorScope local = backend.newScope()) {
+        Tensor values = local.columnMajor(DType.F32, to - done, columns);
+        quantized.dequantize(backend, values);
+        backend.linalg().convert(weight.rows(done, to), difference.rows(done, to));
+        backend.linalg().axpy(-1, values, difference.rows(done, to));
+      }
+      for (int p = done; p < to; p++) {
+        places[first + rows.order().get(p)] = at + p - done;
+      }
+      done = to;
+    }
   }
 }

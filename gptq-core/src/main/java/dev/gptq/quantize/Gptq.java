@@ -8,6 +8,7 @@ import dev.gptq.tensor.DType;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
@@ -46,6 +47,9 @@ public final class Gptq {
 
   /** Weights of all paths of a beam that are held at a time. */
   public static final long PATHS_ELEMENTS = 1L << 27;
+
+  /** Weights of coupled rows that are held at a time: half a GiB, twice. */
+  private static final long COUPLED_ELEMENTS = 1L << 27;
 
   /** Rows that are held at a time come in multiples of this, as far as there are so many. */
   private static final int ROWS = 256;
@@ -89,11 +93,7 @@ public final class Gptq {
    */
   public Result quantize(Tensor weight, HessianFactor factor, TensorScope scope) {
     Solution solution = new Solution(weight.rows(), weight.columns(), scope);
-    int step = rowsAtOnce(weight.rows(), weight.columns());
-    for (int from = 0; from < weight.rows(); from += step) {
-      int to = Math.min(from + step, weight.rows());
-      solution.solve(weight.rows(from, to), factor, from, to);
-    }
+    solution.solve(weight, factor, 0);
     return solution.result();
   }
 
@@ -111,12 +111,29 @@ public final class Gptq {
     }
     Solution solution = new Solution(weight.rows(), weight.columns(), scope);
     int from = 0;
-    for (HessianFactor rows : coupled) {
-      int to = from + rows.order().size();
-      solution.solve(weight.rows(from, to), factor, rows, from);
+    for (List<HessianFactor> some : sideBySide(coupled, weight.columns())) {
+      int to = from + rows(some);
+      solution.solve(weight.rows(from, to), factor, some, from);
       from = to;
     }
     return solution.result();
+  }
+
+  /** Factors in lists of as many as are held at a time. */
+  private static List<List<HessianFactor>> sideBySide(List<HessianFactor> coupled, int columns) {
+    List<List<HessianFactor>> lists = new ArrayList<>();
+    for (HessianFactor factor : coupled) {
+      long rows = factor.order().size();
+      if (lists.isEmpty() || (rows(lists.getLast()) + rows) * columns > COUPLED_ELEMENTS) {
+        lists.add(new ArrayList<>());
+      }
+      lists.getLast().add(factor);
+    }
+    return lists;
+  }
+
+  private static int rows(List<HessianFactor> factors) {
+    return factors.stream().mapToInt(factor -> factor.order().size()).sum();
   }
 
   /** Codes and grids of a matrix as they are found, rows after rows. */
@@ -139,8 +156,16 @@ public final class Gptq {
       this.scope = scope;
     }
 
-    /** Finds those of some rows. */
-    void solve(Tensor weight, HessianFactor factor, int from, int to) {
+    /** Finds those of rows that know nothing of each other, in turns. */
+    void solve(Tensor weight, HessianFactor factor, int first) {
+      int step = rowsAtOnce(weight.rows(), weight.columns());
+      for (int from = 0; from < weight.rows(); from += step) {
+        int to = Math.min(from + step, weight.rows());
+        solve(weight.rows(from, to), factor, first + from, first + to);
+      }
+    }
+
+    private void solve(Tensor weight, HessianFactor factor, int from, int to) {
       try (TensorScope local = backend.newScope()) {
         int columns = codes.columns();
         Tensor ordered = local.columnMajor(DType.U8, to - from, columns);
@@ -171,19 +196,19 @@ public final class Gptq {
     }
 
     /** Finds those of coupled rows, of which the first is {@code first}. */
-    void solve(Tensor weight, HessianFactor factor, HessianFactor rows, int first) {
+    void solve(Tensor weight, HessianFactor factor, List<HessianFactor> rows, int first) {
       int m = weight.rows();
-      int n = weight.columns();
-      int step = Math.min(CoupledRows.together(m), rowsAtOnce(m, n));
       try (TensorScope local = backend.newScope()) {
         CoupledRows coupled = new CoupledRows(backend, weight, rows, local);
-        Solution ordered = new Solution(m, n, local);
-        for (int from = 0; from < m; from += step) {
-          int to = Math.min(from + step, m);
+        Solution ordered = new Solution(m, weight.columns(), local);
+        for (int from = 0; from < m; ) {
           try (TensorScope block = backend.newScope()) {
-            ordered.solve(coupled.target(from, to, block), factor, from, to);
+            Tensor target = coupled.target(block);
+            ordered.solve(target, factor, from);
+            int to = from + target.rows();
+            coupled.decide(ordered.matrix().rows(from, to));
+            from = to;
           }
-          coupled.decide(from, to, ordered.matrix().rows(from, to));
         }
         coupled.toStoredOrder(ordered.codes, codes.rows(first, first + m));
         coupled.toStoredOrder(ordered.scale, scale.rows(first, first + m));

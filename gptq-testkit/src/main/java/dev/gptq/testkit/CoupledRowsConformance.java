@@ -182,6 +182,50 @@ abstract class CoupledRowsConformance extends Conformance {
     }
   }
 
+  /** Rows of different factors go side by side, of which none knows of the others. */
+  @Test
+  void factorsSideBySideFindWhatEachFindsAlone() {
+    int[] sizes = {ROWS, 6, 9};
+    GptqOptions options =
+        GptqOptions.of(GridSpec.of(Scheme.ASYMMETRIC, 3), 16)
+            .withOrder(ColumnOrder.GROUP_AWARE)
+            .withRefinement(new Refinement(2, 1, 1, false));
+    GptqOptions outputs =
+        options
+            .withGroupSize(GptqOptions.PER_ROW)
+            .withOrder(ColumnOrder.ACTIVATION)
+            .withDamping(0.1);
+    Matrix w = inputs().normal(Arrays.stream(sizes).sum(), COLUMNS);
+    Matrix h = inputs().gram(COLUMNS, 0.1);
+    try (TensorScope scope = backend().newScope()) {
+      HessianFactor columns = factorOf(h, options, scope);
+      List<HessianFactor> factors =
+          Arrays.stream(sizes)
+              .mapToObj(size -> factorOf(inputs().gram(size, 0.1), outputs, scope))
+              .toList();
+      Gptq gptq = new Gptq(backend(), options);
+      Tensor weight = upload(scope, w);
+      Gptq.Result together = gptq.quantize(weight, columns, factors, scope);
+      int from = 0;
+      for (HessianFactor rows : factors) {
+        int to = from + rows.order().size();
+        Gptq.Result alone = gptq.quantize(weight.rows(from, to), columns, List.of(rows), scope);
+        Matrix codes = download(together.matrix().codes());
+        Matrix own = download(alone.matrix().codes());
+        Matrix losses = download(together.damped());
+        Matrix ownLosses = download(alone.damped());
+        for (int r = 0; r < to - from; r++) {
+          for (int c = 0; c < COLUMNS; c++) {
+            assertThat(codes.at(from + r, c)).as("row %s of %s", r, from).isEqualTo(own.at(r, c));
+          }
+          assertThat(losses.at(from + r, 0))
+              .isCloseTo(ownLosses.at(r, 0), within(1e-4 * ownLosses.at(r, 0)));
+        }
+        from = to;
+      }
+    }
+  }
+
   private HessianFactor factorOf(Matrix h, GptqOptions options, TensorScope scope) {
     Hessian hessian = new Hessian(backend(), scope, h.columns());
     backend().linalg().convert(upload(scope, h), hessian.matrix());
