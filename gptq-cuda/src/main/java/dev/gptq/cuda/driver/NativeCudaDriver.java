@@ -71,10 +71,27 @@ public final class NativeCudaDriver implements CudaDriver {
   private static final ThreadLocal<MemorySegment> COPY =
       ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(128, 16));
 
+  /** The device whose context a thread has entered. */
+  private static final ThreadLocal<Integer> CURRENT = new ThreadLocal<>();
+
   private final NativeLibrary library;
 
   /** Primary contexts by device; they are the same as long as anyone retains them. */
   private final Map<Integer, Long> contexts = new ConcurrentHashMap<>();
+
+  private final SpareBlocks blocks =
+      new SpareBlocks(
+          new SpareBlocks.Pool() {
+            @Override
+            public long allocate(long bytes, long stream) {
+              return takeFromPool(bytes, stream);
+            }
+
+            @Override
+            public void free(long address, long stream) {
+              check("cuMemFreeAsync", () -> (int) LL.invokeExact(free, address, stream));
+            }
+          });
 
   // Looked up once: these are called for every operation.
   private final MemorySegment launch;
@@ -179,6 +196,7 @@ public final class NativeCudaDriver implements CudaDriver {
       taken.add(() -> leaveContext(device));
       MemorySegment set = library.function("cuCtxSetCurrent");
       check("cuCtxSetCurrent", () -> (int) L.invokeExact(set, context));
+      CURRENT.set(device);
       return context;
     });
   }
@@ -195,11 +213,20 @@ public final class NativeCudaDriver implements CudaDriver {
     MemorySegment out = OUT.get();
     MemorySegment f = library.function("cuStreamCreate");
     check("cuStreamCreate", () -> (int) PI.invokeExact(f, out, NON_BLOCKING));
-    return out.get(JAVA_LONG, 0);
+    long stream = out.get(JAVA_LONG, 0);
+    blocks.begin(stream, CURRENT.get());
+    return stream;
   }
 
   @Override
   public void destroyStream(long stream) {
+    try (Holdings all = new Holdings()) {
+      all.add(() -> destroy(stream));
+      all.add(() -> blocks.end(stream));
+    }
+  }
+
+  private void destroy(long stream) {
     MemorySegment f = library.function("cuStreamDestroy_v2");
     check("cuStreamDestroy", () -> (int) L.invokeExact(f, stream));
   }
@@ -231,6 +258,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public void trimPool(int device) {
+    blocks.giveBack(device);
     long pool = pool(device);
     MemorySegment f = library.function("cuMemPoolTrimTo");
     check("cuMemPoolTrimTo", () -> (int) LL.invokeExact(f, pool, 0L));
@@ -246,6 +274,10 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public long allocate(long bytes, long stream) {
+    return blocks.allocate(bytes, stream);
+  }
+
+  private long takeFromPool(long bytes, long stream) {
     MemorySegment out = OUT.get();
     int status =
         Call.status("cuMemAllocAsync", () -> (int) PLL.invokeExact(allocate, out, bytes, stream));
@@ -258,7 +290,7 @@ public final class NativeCudaDriver implements CudaDriver {
 
   @Override
   public void free(long address, long stream) {
-    check("cuMemFreeAsync", () -> (int) LL.invokeExact(free, address, stream));
+    blocks.free(address, stream);
   }
 
   @Override
@@ -435,11 +467,13 @@ public final class NativeCudaDriver implements CudaDriver {
   public void beginRecording(long stream) {
     MemorySegment f = library.function("cuStreamBeginCapture_v2");
     check("cuStreamBeginCapture", () -> (int) LI.invokeExact(f, stream, CAPTURE_OF_THREAD));
+    blocks.record(stream, true);
   }
 
   @Override
   public long endRecording(long stream) {
     MemorySegment out = OUT.get();
+    blocks.record(stream, false);
     MemorySegment end = library.function("cuStreamEndCapture");
     check("cuStreamEndCapture", () -> (int) LP.invokeExact(end, stream, out));
     long graph = out.get(JAVA_LONG, 0);

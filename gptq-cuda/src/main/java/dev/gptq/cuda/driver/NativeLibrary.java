@@ -11,7 +11,9 @@ import java.lang.invoke.MethodHandle;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 
 /**
  * A shared library of C functions that return an {@code int} status. The only class of this module
@@ -24,6 +26,9 @@ import java.util.Optional;
 public final class NativeLibrary {
   private final String name;
   private final SymbolLookup symbols;
+
+  /** Addresses that were asked for: threads wait for one another when they look for them. */
+  private final Map<String, MemorySegment> functions = new ConcurrentHashMap<>();
 
   private NativeLibrary(String name, SymbolLookup symbols) {
     this.name = name;
@@ -69,6 +74,10 @@ public final class NativeLibrary {
 
   /** The address of a function. */
   MemorySegment function(String function) {
+    return functions.computeIfAbsent(function, this::find);
+  }
+
+  private MemorySegment find(String function) {
     return symbols
         .find(function)
         .orElseThrow(() ->

@@ -22,10 +22,9 @@ final class ModuleQuantizer {
   private final List<BlockShare> shares;
   private final QuantizationSettings settings;
   private final int layer;
-  private final ImmutableMap.Builder<String, QuantizedModule> modules = ImmutableMap.builder();
 
-  /** Modules that are perhaps still being packed, while the device goes on. */
-  private final List<Solved> packing = new ArrayList<>();
+  /** All of them, perhaps still being packed while the device goes on. */
+  private final List<Solved> solved = new ArrayList<>();
 
   /** For one block. */
   ModuleQuantizer(
@@ -38,16 +37,29 @@ final class ModuleQuantizer {
 
   /** The modules quantized so far, by full name. */
   ImmutableMap<String, QuantizedModule> modules() {
-    awaitPacking();
+    ImmutableMap.Builder<String, QuantizedModule> modules = ImmutableMap.builder();
+    for (Solved module : solved) {
+      ModuleReport report = module.report();
+      modules.put(report.name(), new QuantizedModule(module.packed().join(), report));
+    }
     return modules.buildOrThrow();
   }
 
+  /** Waits until no more codes than {@link QuantizationJob#WAITING_CODES} are left to be packed. */
   private void awaitPacking() {
-    for (Solved solved : packing) {
-      ModuleReport report = solved.report();
-      modules.put(report.name(), new QuantizedModule(solved.packed().join(), report));
+    List<Solved> waiting = solved.stream().filter(module -> !module.packed().isDone()).toList();
+    long bytes = waiting.stream().mapToLong(ModuleQuantizer::codes).sum();
+    for (Solved module : waiting) {
+      if (bytes <= QuantizationJob.WAITING_CODES) {
+        return;
+      }
+      module.packed().join();
+      bytes -= codes(module);
     }
-    packing.clear();
+  }
+
+  private static long codes(Solved module) {
+    return (long) module.report().rows() * module.report().columns();
   }
 
   /** A group with those of its modules that are to be quantized. */
@@ -70,12 +82,11 @@ final class ModuleQuantizer {
     devices.all((device, backend) ->
         at(device, tasks).forEach(task -> task.hessian().ifPresent(Hessian::matrix)));
     tasks.forEach(task -> tell(task, listener));
-    // Codes of one list of groups at a time are in Java's heap.
     awaitPacking();
-    List<List<ImmutableList<Solved>>> solved =
+    List<List<ImmutableList<Solved>>> results =
         shares.stream().<List<ImmutableList<Solved>>>map(share -> new ArrayList<>()).toList();
     devices.all((device, backend) ->
-        shares.get(device).lanes().run(solves(device, tasks), solved.get(device)::add));
+        shares.get(device).lanes().run(solves(device, tasks), results.get(device)::add));
     if (devices.first().devices() > 1) {
       devices.all((device, backend) -> receive(device, backend, tasks));
     }
@@ -83,7 +94,7 @@ final class ModuleQuantizer {
     for (Task task : tasks) {
       int home = task.calibrated().home();
       if (home < shares.size()) {
-        solved.get(home).get(next[home]++).forEach(module -> keep(module, listener));
+        results.get(home).get(next[home]++).forEach(module -> keep(module, listener));
       }
     }
   }
@@ -137,9 +148,9 @@ final class ModuleQuantizer {
     }
   }
 
-  private void keep(Solved solved, JobListener listener) {
-    packing.add(solved);
-    listener.module(solved.report());
+  private void keep(Solved module, JobListener listener) {
+    solved.add(module);
+    listener.module(module.report());
   }
 
   /** Puts a module that was quantized earlier in its place. */

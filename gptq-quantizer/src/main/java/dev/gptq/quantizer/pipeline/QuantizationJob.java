@@ -32,6 +32,12 @@ import java.util.Set;
  * The result has the same bits as that of one device.
  */
 public final class QuantizationJob {
+  /**
+   * Bytes of codes that may wait in Java's heap to be packed when others come. If none did, a
+   * mixture would wait for processors that write the block before.
+   */
+  public static final long WAITING_CODES = 128L << 20;
+
   private final Backend backend;
   private final DecoderSpec spec;
   private final WeightSource source;

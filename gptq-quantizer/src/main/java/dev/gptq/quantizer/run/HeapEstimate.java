@@ -8,13 +8,16 @@ import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Step;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.Importance;
+import dev.gptq.quantizer.pipeline.QuantizationJob;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import java.util.Arrays;
 
 /**
  * What of a run lies in Java's heap at least, in bytes: two blocks of packed weights (one that is
- * being quantized, one that is being written), the codes of the modules that are packed together, a
- * byte each, for each token its id, and 12 for each expert that it goes to, and an importance
- * matrix. Garbage comes on top, as much as the heap allows.
+ * being quantized, one that is being written), the codes of the modules that are packed together
+ * and those that {@linkplain QuantizationJob#WAITING_CODES wait} for that, a byte each, for each
+ * token its id, and 12 for each expert that it goes to, and an importance matrix. Garbage comes on
+ * top, as much as the heap allows.
  */
 final class HeapEstimate {
   private static final int BYTES_OF_A_ROUTE = Integer.BYTES + Double.BYTES;
@@ -34,14 +37,7 @@ final class HeapEstimate {
                   .filter(linear -> settings.selection().test(b.nameOf(linear)))
                   .mapToLong(linear -> keptBytes(linear, settings.optionsOf(b.nameOf(linear))))
                   .sum());
-      codes =
-          Math.max(
-              codes,
-              b.groups()
-                  .mapToLong(
-                      group -> group.modules().stream().mapToLong(HeapEstimate::elements).sum())
-                  .max()
-                  .orElse(0));
+      codes = Math.max(codes, codes(b));
       routes =
           Math.max(
               routes,
@@ -54,6 +50,17 @@ final class HeapEstimate {
         + codes
         + tokens * (Integer.BYTES + routes * BYTES_OF_A_ROUTE)
         + settings.importance().map(Importance::bytes).orElse(0L);
+  }
+
+  private static long codes(BlockSpec block) {
+    long[] groups =
+        block
+            .groups()
+            .mapToLong(group -> group.modules().stream().mapToLong(HeapEstimate::elements).sum())
+            .toArray();
+    long together = Arrays.stream(groups).max().orElse(0);
+    long others = Arrays.stream(groups).sum() - together;
+    return together + Math.min(others, QuantizationJob.WAITING_CODES);
   }
 
   private static long keptBytes(LinearSpec linear, GptqOptions options) {
