@@ -23,6 +23,11 @@ final class WorkCounter {
     return done;
   }
 
+  /** Counts work that is not done. */
+  void add(Work more) {
+    done = done.plus(more);
+  }
+
   /** Operations that are counted and passed on. */
   <T> T counted(Class<T> operations, T delegate) {
     return operations.cast(

@@ -1,6 +1,5 @@
 package dev.gptq.models.forward;
 
-import com.google.common.primitives.Floats;
 import dev.gptq.backend.Backend;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Tensor;
@@ -19,7 +18,10 @@ final class ExpertRows {
     this.backend = backend;
     this.expert = expert;
     this.tokens = own.tokens().toArray();
-    this.weights = Floats.toArray(own.weights().asList());
+    this.weights = new float[tokens.length];
+    for (int t = 0; t < weights.length; t++) {
+      weights[t] = (float) own.weights().get(t);
+    }
   }
 
   /** How many there are. */

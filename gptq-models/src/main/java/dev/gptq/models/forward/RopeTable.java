@@ -6,6 +6,7 @@ import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.lang.foreign.MemorySegment;
+import java.util.function.Supplier;
 
 /**
  * Sines and cosines of rotary positions.
@@ -19,11 +20,12 @@ record RopeTable(Tensor cosine, Tensor sine) {
   static RopeTable of(RopeSpec spec, int positions, TensorScope scope) {
     int pairs = spec.frequencies().length();
     return new RopeTable(
-        upload(spec.cosines(positions), positions, pairs, scope),
-        upload(spec.sines(positions), positions, pairs, scope));
+        upload(() -> spec.cosines(positions), positions, pairs, scope),
+        upload(() -> spec.sines(positions), positions, pairs, scope));
   }
 
-  private static Tensor upload(float[] values, int rows, int columns, TensorScope scope) {
-    return scope.upload(MemorySegment.ofArray(values), DType.F32, rows, columns, Layout.ROW_MAJOR);
+  private static Tensor upload(Supplier<float[]> values, int rows, int columns, TensorScope scope) {
+    return scope.upload(
+        () -> MemorySegment.ofArray(values.get()), DType.F32, rows, columns, Layout.ROW_MAJOR);
   }
 }

@@ -1,6 +1,8 @@
 package dev.gptq.quantizer.pipeline;
 
 import dev.gptq.backend.DeviceGroup;
+import dev.gptq.backend.Rehearsal;
+import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.Step;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -32,6 +34,7 @@ final class BlockCalibration {
   private final Activations activations;
   private final boolean elsewhere;
   private final Function<Step.Linears, Optional<GroupCurvature>> curvature;
+  private final Optional<RehearsedWaves> rehearsed;
   private final List<Step> steps;
 
   /** Tokens of experts, where batches that wait do not know them. */
@@ -54,19 +57,24 @@ final class BlockCalibration {
       List<BlockShare> shares,
       List<List<int[]>> windows,
       int hidden,
-      Target.Kind target,
+      QuantizationSettings settings,
       Activations activations,
       HiddenStates states,
       Function<Step.Linears, Optional<GroupCurvature>> curvature) {
     this.devices = devices;
     this.shares = shares;
     this.windows = windows;
-    this.target = target;
+    this.target = settings.target().kind();
     this.activations = activations;
     this.elsewhere = states != HiddenStates.DEVICE;
     this.curvature = curvature;
     this.hidden = hidden;
-    this.steps = shares.getFirst().block().spec().steps();
+    BlockSpec spec = shares.getFirst().block().spec();
+    this.steps = spec.steps();
+    this.rehearsed =
+        devices.first() instanceof Rehearsal rehearsal
+            ? Optional.of(new RehearsedWaves(rehearsal, spec, settings))
+            : Optional.empty();
   }
 
   /** How the batches come to a group: from a step, themselves or copies of them. */
@@ -80,7 +88,14 @@ final class BlockCalibration {
     List<Stretch> stretches = Stretch.of(steps);
     for (int first = 0; first < stretches.size(); ) {
       int end = ExpertWave.end(stretches, first, steps, this::rows, tokens());
-      sequential(stretches.subList(first, end), quantize);
+      List<Stretch> wave = stretches.subList(first, end);
+      Runnable work = () -> sequential(wave, quantize);
+      if (rehearsed.isPresent() && wave.getFirst().isExpert() && !elsewhere) {
+        rehearsed.get().run(wave, this::rows, work);
+      } else {
+        work.run();
+      }
+      reached = elsewhere ? 0 : wave.getLast().to();
       first = end;
     }
   }
@@ -108,7 +123,6 @@ final class BlockCalibration {
         share.run(batch, at[s], wave.get(s).to());
       }
     });
-    reached = wave.getLast().to();
   }
 
   /** Whether copies go ahead to a group, since the inputs of all tokens would take much room. */

@@ -210,7 +210,7 @@ public final class QuantizationJob {
               block,
               batches(),
               spec.hidden(),
-              settings.target().kind(),
+              settings,
               how.activations(),
               how.states(),
               group -> curvature.flatMap(known -> known.of(index, group)));
