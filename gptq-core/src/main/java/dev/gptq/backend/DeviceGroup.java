@@ -35,6 +35,9 @@ public final class DeviceGroup implements AutoCloseable {
   /** All but the first; none in a rehearsal. */
   private final OwnThread[] members;
 
+  /** What was {@linkplain #begin begun} since the last step. */
+  private final List<Future<?>> begun = new ArrayList<>();
+
   /** Opens the other devices of a backend, all at the same time. */
   public DeviceGroup(Backend first) {
     this(first, 1);
@@ -142,8 +145,31 @@ public final class DeviceGroup implements AutoCloseable {
     }
     try (Holdings all = new Holdings()) {
       running.reversed().forEach(future -> all.add(() -> OwnThread.result(future)));
+      awaitBegun(all);
       all.add(() -> finished(step, 0, first));
     }
+  }
+
+  /**
+   * Does something on every member without waiting for others than this thread: on each it comes
+   * before the next step. A failure is thrown by that step, or by {@link #close}.
+   */
+  public void begin(Step step) {
+    if (first instanceof Rehearsal) {
+      all(step);
+      return;
+    }
+    for (int i = 1; i < size; i++) {
+      int index = i;
+      begun.add(members[i].start(backend -> step.run(index, backend)));
+    }
+    step.run(0, first);
+  }
+
+  /** Waits for what was begun, which a step that was waited for comes after. */
+  private void awaitBegun(Holdings all) {
+    List.copyOf(begun).reversed().forEach(future -> all.add(() -> OwnThread.result(future)));
+    begun.clear();
   }
 
   /** Does something on one member, and waits until it is done. */
@@ -172,6 +198,7 @@ public final class DeviceGroup implements AutoCloseable {
             .filter(Objects::nonNull)
             .forEach(member -> all.add(member::close));
       }
+      awaitBegun(all);
     }
   }
 }

@@ -168,6 +168,7 @@ public final class CheckpointWriter implements AutoCloseable {
       } catch (IOException e) {
         throw explained("tensor '" + some.getValue().getFirst().name() + "' and others", e);
       }
+      some.getValue().forEach(StoredTensor::letGo);
       Optional<String> why = shard.verify(written);
       cached = cached.or(() -> why);
       if (shard.isWhole()) {

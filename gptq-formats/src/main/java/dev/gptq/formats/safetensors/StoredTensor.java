@@ -107,6 +107,17 @@ public final class StoredTensor {
     }
   }
 
+  /**
+   * Says that nobody reads the elements for now: if they lie in a mapped file, this process keeps
+   * no pages of them, which the system's cache still has. Closing a checkpoint of which much is
+   * mapped takes long, and whoever closes it waits.
+   */
+  public void letGo() {
+    if (!computed && data().isMapped()) {
+      data().unload();
+    }
+  }
+
   /** Number of elements. */
   public long elements() {
     return shape.stream().reduce(1L, Math::multiplyExact);

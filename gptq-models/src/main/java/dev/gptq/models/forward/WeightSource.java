@@ -125,6 +125,11 @@ public final class WeightSource {
     matrices(block).forEach(StoredTensor::readAhead);
   }
 
+  /** Says that nobody reads the weights of a block for now, see {@link StoredTensor#letGo}. */
+  public void letGo(BlockSpec block) {
+    matrices(block).forEach(StoredTensor::letGo);
+  }
+
   /** The linear layer of that full name; packed if it is quantized. */
   public Linear linear(String module, LinearSpec spec, TensorScope scope) {
     return linear(module, spec, packed(module, spec), scope);

@@ -48,28 +48,29 @@ final class DealtSums {
 
   /**
    * The sums of all lanes, of each group where it is at home; a rehearsal has those of its device.
+   * Hessians are whole matrices, for lanes that will read them.
    */
   List<Optional<InputStatistics>> of(int lanes, Empty empty, Lane lane) {
     InputStatistics[] totals = new InputStatistics[groups];
-    devices.all((device, backend) -> {
-      for (int group = 0; group < groups; group++) {
-        if (dealing.home(group) == device) {
-          totals[group] = empty.of(group, backend, scopes.of(device));
-        }
-      }
-    });
     for (int first = 0; first < lanes; first += devices.size()) {
-      add(first, Math.min(devices.size(), lanes - first), totals, empty, lane);
+      int count = Math.min(devices.size(), lanes - first);
+      add(first, count, first + count == lanes, totals, empty, lane);
     }
     return IntStream.range(0, groups).mapToObj(g -> Optional.ofNullable(totals[g])).toList();
   }
 
   /** Sums some lanes, one on each device, and adds them to the totals. */
-  private void add(int first, int count, InputStatistics[] totals, Empty empty, Lane lane) {
+  private void add(
+      int first, int count, boolean last, InputStatistics[] totals, Empty empty, Lane lane) {
     List<List<InputStatistics>> sums =
         new ArrayList<>(Collections.nCopies(devices.size(), List.of()));
     try (DeviceScopes local = new DeviceScopes(devices)) {
       devices.all((device, backend) -> {
+        for (int group = 0; group < groups && first == 0; group++) {
+          if (dealing.home(group) == device) {
+            totals[group] = empty.of(group, backend, scopes.of(device, backend));
+          }
+        }
         if (device < count) {
           sums.set(device, starts(first + device, device, backend, local, totals, empty));
           lane.add(device, first + device, sums.get(device));
@@ -77,12 +78,18 @@ final class DealtSums {
       });
       devices.all((device, backend) -> {
         for (int group = 0; group < groups; group++) {
-          for (int from = 0; from < count && dealing.home(group) == device; from++) {
+          if (dealing.home(group) != device) {
+            continue;
+          }
+          for (int from = 0; from < count; from++) {
             // In a rehearsal the others' sums are not there, but as large as its own.
             List<InputStatistics> there = sums.get(sums.get(from).isEmpty() ? device : from);
             if (first + from > 0 || from != device) {
               totals[group].add(there.get(group), !devices.shareMemory(from, device));
             }
+          }
+          if (last) {
+            totals[group].hessian().matrix();
           }
         }
       });
@@ -101,7 +108,7 @@ final class DealtSums {
         .mapToObj(group ->
             lane == 0 && dealing.home(group) == device
                 ? totals[group]
-                : empty.of(group, backend, local.of(device)))
+                : empty.of(group, backend, local.of(device, backend)))
         .toList();
   }
 }

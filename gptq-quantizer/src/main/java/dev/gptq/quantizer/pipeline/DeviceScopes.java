@@ -1,9 +1,10 @@
 package dev.gptq.quantizer.pipeline;
 
+import dev.gptq.backend.Backend;
 import dev.gptq.backend.DeviceGroup;
 import dev.gptq.tensor.TensorScope;
 
-/** A scope on each device; closing closes all. */
+/** A scope on each device that asks for it; closing closes all, and waits for none. */
 final class DeviceScopes implements AutoCloseable {
   private final DeviceGroup devices;
   private final TensorScope[] scopes;
@@ -11,16 +12,22 @@ final class DeviceScopes implements AutoCloseable {
   DeviceScopes(DeviceGroup devices) {
     this.devices = devices;
     this.scopes = new TensorScope[devices.size()];
-    devices.all((device, backend) -> scopes[device] = backend.newScope());
   }
 
   /** That of a device, for its thread. */
-  TensorScope of(int device) {
+  TensorScope of(int device, Backend backend) {
+    if (scopes[device] == null) {
+      scopes[device] = backend.newScope();
+    }
     return scopes[device];
   }
 
   @Override
   public void close() {
-    devices.all((device, backend) -> scopes[device].close());
+    devices.begin((device, backend) -> {
+      if (scopes[device] != null) {
+        scopes[device].close();
+      }
+    });
   }
 }

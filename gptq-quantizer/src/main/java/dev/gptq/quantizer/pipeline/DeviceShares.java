@@ -79,7 +79,7 @@ final class DeviceShares implements AutoCloseable {
     this.upcoming = new UpcomingWeights[devices.size()];
     this.packing = new PackingLane[devices.size()];
     devices.all((device, backend) -> {
-      TensorScope scope = scopes.of(device);
+      TensorScope scope = scopes.of(device, backend);
       if (weights == Weights.AHEAD && devices.firstOf(device) == device) {
         upcoming[device] = new UpcomingWeights(device, backend, spec, source);
         if (CodesAside.serves(spec)) {
@@ -124,7 +124,8 @@ final class DeviceShares implements AutoCloseable {
       Ends[] loaded = new Ends[shares.length];
       devices.all((device, backend) -> {
         if (devices.firstOf(device) == device) {
-          loaded[device] = new Ends(backend, spec, shares[device].source(), local.of(device));
+          loaded[device] =
+              new Ends(backend, spec, shares[device].source(), local.of(device, backend));
         }
       });
       devices.all((device, backend) -> {
@@ -137,7 +138,7 @@ final class DeviceShares implements AutoCloseable {
             device,
             (batch, scope) -> {
               Registers registers = new Registers(backend, scope);
-              ends.embed(batch, registers, local.of(device));
+              ends.embed(batch, registers, local.of(device, backend));
               return registers;
             });
       });
@@ -227,7 +228,7 @@ final class DeviceShares implements AutoCloseable {
         Share share = shares[device];
         WeightSource source = arrived(device, index);
         Supplier<Block> load =
-            () -> new Block(backend, block, source, share.ropes(), scopes.of(device));
+            () -> new Block(backend, block, source, share.ropes(), scopes.of(device, backend));
         sources[device] = source;
         quantized[device] = load.get();
         original[device] = settings.needsFullPrecision() ? load.get() : null;
@@ -260,11 +261,24 @@ final class DeviceShares implements AutoCloseable {
     if (brings && index + 1 < spec.blocks().size()) {
       expect(index + 1);
     }
-    int next = index + (brings ? 2 : 1);
-    if (next < spec.blocks().size() && !(devices.first() instanceof Rehearsal)) {
-      ahead.start(() -> shares[0].source().readAhead(spec.blocks().get(next)));
+    if (!(devices.first() instanceof Rehearsal)) {
+      // Weights that came ahead are on the devices; those of others are read until the block's end.
+      read(index + (brings ? 2 : 1), index - (brings ? 0 : 1));
     }
     return Arrays.stream(loaded).filter(Objects::nonNull).toList();
+  }
+
+  /** Begins to read the weights of a block ahead, and lets go of another's, if there are such. */
+  private void read(int next, int last) {
+    WeightSource source = shares[0].source();
+    ahead.start(() -> {
+      if (next < spec.blocks().size()) {
+        source.readAhead(spec.blocks().get(next));
+      }
+      if (last >= 0) {
+        source.letGo(spec.blocks().get(last));
+      }
+    });
   }
 
   private ModuleSolve.Packing packing(int device) {

@@ -79,8 +79,6 @@ final class ModuleQuantizer {
             .map(group -> new Task(group, selected(group)))
             .filter(task -> !task.selected().isEmpty())
             .toList();
-    devices.all((device, backend) ->
-        at(device, tasks).forEach(task -> task.hessian().ifPresent(Hessian::matrix)));
     tasks.forEach(task -> tell(task, listener));
     awaitPacking();
     List<List<ImmutableList<Solved>>> results =

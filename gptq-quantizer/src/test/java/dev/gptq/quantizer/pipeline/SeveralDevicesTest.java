@@ -3,9 +3,11 @@ package dev.gptq.quantizer.pipeline;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import com.google.common.base.Preconditions;
 import com.google.common.base.Splitter;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.util.concurrent.Uninterruptibles;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
 import dev.gptq.backend.BackendProvider;
@@ -37,6 +39,8 @@ import java.util.OptionalInt;
 import java.util.SplittableRandom;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
 import java.util.function.IntFunction;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -281,6 +285,31 @@ final class SeveralDevicesTest {
       assertThat(HostCopies.floats(tensors[0])).containsOnly(1);
       assertThatThrownBy(() -> backend.newDevice(2)).isInstanceOf(IndexOutOfBoundsException.class);
       group.all((device, own) -> scopes[device].close());
+    }
+  }
+
+  /** What is begun comes before the next step on its member, and its failure is told there. */
+  @Test
+  void whatIsBegunComesBeforeTheNextStep() {
+    List<String> done = new CopyOnWriteArrayList<>();
+    CountDownLatch told = new CountDownLatch(1);
+    try (Backend backend = SeveralDevices.of(2, simd(), SeveralDevices.notes());
+        DeviceGroup group = new DeviceGroup(backend)) {
+      group.begin((device, own) -> {
+        if (device == 1) {
+          Uninterruptibles.awaitUninterruptibly(told);
+        }
+        done.add("begun " + device);
+      });
+      assertThat(done).containsExactly("begun 0");
+      told.countDown();
+      group.all((device, own) -> done.add("next " + device));
+      assertThat(done).containsSubsequence("begun 1", "next 1").hasSize(4);
+      group.begin((device, own) -> Preconditions.checkState(device == 0, "begun in vain"));
+      assertThatThrownBy(() -> group.all((device, own) -> done.add("done all the same")))
+          .hasMessage("begun in vain");
+      assertThat(done).hasSize(6);
+      group.all((device, own) -> {});
     }
   }
 
