@@ -84,7 +84,8 @@ public final class CheckpointExporter {
                     stacks.of(others(model, modules.keySet())),
                     IntStream.range(0, model.spec().blocks().size())
                         .boxed()
-                        .flatMap(block -> encoded(model, work, settings.format(), modules, block)))
+                        .flatMap(block ->
+                            encoded(model, work.modules(block), settings.format(), modules, block)))
                 .iterator());
       }
       return finish(writer, model, work, settings, logs);
@@ -166,13 +167,12 @@ public final class CheckpointExporter {
   /** The tensors of the quantized modules of a block, in the order of its modules. */
   static Stream<StoredTensor> encoded(
       Model model,
-      WorkFolder work,
+      ImmutableMap<String, KeptModule> kept,
       Format format,
       ImmutableMap<String, ModuleSettings> settings,
       int block) {
     StoredType type = Descriptions.type(model);
     BlockSpec spec = model.spec().blocks().get(block);
-    ImmutableMap<String, KeptModule> kept = work.modules(block);
     List<PackedModule> modules =
         spec.linears()
             .map(spec::nameOf)

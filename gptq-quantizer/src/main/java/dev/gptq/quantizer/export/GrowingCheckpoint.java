@@ -8,6 +8,7 @@ import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import dev.gptq.quantizer.store.KeptModule;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -101,11 +102,12 @@ public final class GrowingCheckpoint implements AutoCloseable {
   /**
    * Writes a finished block.
    *
+   * @param kept its modules
    * @throws IOException also if a tensor of it is another than could be foreseen
    */
-  public void write(WorkFolder work, int block) throws IOException {
+  public void write(int block, ImmutableMap<String, KeptModule> kept) throws IOException {
     List<StoredTensor> tensors =
-        CheckpointExporter.encoded(model, work, settings.format(), modules, block).toList();
+        CheckpointExporter.encoded(model, kept, settings.format(), modules, block).toList();
     for (StoredTensor tensor : tensors) {
       if (!writer.awaits(tensor)) {
         throw new IOException(

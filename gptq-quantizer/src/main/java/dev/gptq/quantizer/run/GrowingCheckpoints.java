@@ -9,6 +9,7 @@ import dev.gptq.quantizer.export.GrowingCheckpoint;
 import dev.gptq.quantizer.pipeline.BlockStore;
 import dev.gptq.quantizer.pipeline.QuantizedModule;
 import dev.gptq.quantizer.pipeline.Waiting;
+import dev.gptq.quantizer.store.KeptModule;
 import dev.gptq.quantizer.store.WorkFolder;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -20,6 +21,7 @@ import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.function.Supplier;
 
 /**
  * A work folder whose blocks also go into the checkpoints of a run, on a thread of their own and
@@ -59,7 +61,8 @@ final class GrowingCheckpoints implements BlockStore, AutoCloseable {
     }
     for (int block = 0; block < model.spec().blocks().size(); block++) {
       if (find(block).isPresent()) {
-        write(block);
+        int finished = block;
+        write(block, () -> work.modules(finished));
       }
     }
   }
@@ -74,17 +77,20 @@ final class GrowingCheckpoints implements BlockStore, AutoCloseable {
     return work.find(block);
   }
 
+  /** Writes a block into both at the same time, and waits for both: there is memory for one. */
   @Override
   public void put(int block, ImmutableMap<String, QuantizedModule> modules) {
+    Future<?> written = write(block, () -> work.toBeKept(block, modules));
     work.put(block, modules);
-    write(block);
+    Waiting.waitFor(written, "a checkpoint was being written");
   }
 
-  private void write(int block) {
-    later(() -> {
+  private Future<?> write(int block, Supplier<ImmutableMap<String, KeptModule>> modules) {
+    return later(() -> {
+      ImmutableMap<String, KeptModule> kept = modules.get();
       for (Map.Entry<CheckpointSettings, GrowingCheckpoint> some :
           ImmutableMap.copyOf(growing).entrySet()) {
-        attempt(some.getKey(), () -> some.getValue().write(work, block));
+        attempt(some.getKey(), () -> some.getValue().write(block, kept));
       }
     });
   }
@@ -95,14 +101,16 @@ final class GrowingCheckpoints implements BlockStore, AutoCloseable {
     void run() throws IOException;
   }
 
-  private synchronized void later(Step step) {
-    steps.add(
+  private synchronized Future<?> later(Step step) {
+    Future<?> begun =
         writer.submit(() -> {
           if (wanted) {
             step.run();
           }
           return wanted;
-        }));
+        });
+    steps.add(begun);
+    return begun;
   }
 
   private void attempt(CheckpointSettings checkpoint, Step step) throws IOException {

@@ -6,9 +6,9 @@ import java.nio.file.Path;
 import java.util.Optional;
 
 /**
- * A module as the work folder has it.
+ * A module as the work folder has it, or is about to.
  *
- * @param quantized its packed weights and report; the weights are mapped
+ * @param quantized its packed weights and report; the weights are mapped once it is read back
  * @param bias its bias as the model has it
  * @param file where it is, for messages
  */

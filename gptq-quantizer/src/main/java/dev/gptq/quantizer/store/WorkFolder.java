@@ -2,6 +2,7 @@ package dev.gptq.quantizer.store;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.Maps;
 import com.google.common.hash.Hashing;
 import com.google.common.io.MoreFiles;
 import com.google.common.io.RecursiveDeleteOption;
@@ -192,6 +193,15 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
   @Override
   public void replace(int block, ImmutableMap<String, QuantizedModule> modules) {
     write(replacementFolder(block, replacements(block)), block, modules);
+  }
+
+  /** Modules of a block that is about to be {@link #put} as they will be kept. */
+  public ImmutableMap<String, KeptModule> toBeKept(
+      int block, ImmutableMap<String, QuantizedModule> modules) {
+    Path path = blockFolder(block);
+    return ImmutableMap.copyOf(
+        Maps.transformEntries(
+            modules, (name, module) -> new KeptModule(module, biases.apply(name), path)));
   }
 
   private void write(Path target, int block, ImmutableMap<String, QuantizedModule> modules) {

@@ -65,7 +65,7 @@ final class GrowingCheckpointTest {
         try (GrowingCheckpoint growing =
             GrowingCheckpoint.begin(model, quantization, settings, grown, false)) {
           for (int block = model.spec().blocks().size() - 1; block >= 0; block--) {
-            growing.write(work, block);
+            growing.write(block, work.modules(block));
           }
           growing.finish(work, ImmutableMap.of());
         }
