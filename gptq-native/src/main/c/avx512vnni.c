@@ -23,5 +23,7 @@
 #define START(bits, low, high) (uint32_t)((low) + (high))
 #define TOKENS 4
 #define VECTORS 4
+#define DENSE_ROWS 14
+#define DENSE_VECTORS 2
 #include "rounded.inc"
 #include "forward.inc"

@@ -1,5 +1,5 @@
-// What a model computes between its products, and products of dense weights with few rows. ForwardKernels.java
-// says what each operation is; every level gives the same bits.
+// What a model computes between its products, and products of dense matrices. ForwardKernels.java and DenseKernels.java
+// say what each operation is; every level gives the same bits.
 #ifndef GPTQ_FORWARD_H
 #define GPTQ_FORWARD_H
 
@@ -25,7 +25,7 @@ struct operands {
   float factor;
 };
 
-// In the order of ForwardKernels' operations.
+// In the order of the operations of NativeForward, then of NativeDense.
 enum operation {
   RMS_NORM,
   ROTATE_HALVES,
@@ -36,7 +36,10 @@ enum operation {
   PRODUCTS,
   ATTENTION,
   ATTENTION_BF16,
-  NARROW
+  NARROW,
+  PACK_A,
+  PACK_B,
+  TILES
 };
 
 #endif

@@ -8,7 +8,11 @@
   void name##_round(const struct weights *, const float *, int64_t, int64_t, uint32_t *);       \
   void name##_multiply(const struct weights *, int64_t, int64_t, const uint32_t *, int64_t,     \
                        float *, int64_t);                                                       \
-  void name##_forward(int32_t, const struct operands *);
+  void name##_forward(int32_t, const struct operands *);                                        \
+  int32_t name##_dense_rows(void);                                                              \
+  int32_t name##_dense_columns(void);
+
+#define OPERATIONS(name) name##_round, name##_multiply, name##_forward, name##_dense_rows, name##_dense_columns
 
 #ifdef __aarch64__
 #include <sys/auxv.h>
@@ -18,7 +22,7 @@ LEVEL(dotprod)
 static int has_dotprod(void) { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
 
 static const struct level levels[] = {
-    {"NEON dot product", has_dotprod, dotprod_round, dotprod_multiply, dotprod_forward},
+    {"NEON dot product", has_dotprod, OPERATIONS(dotprod)},
 };
 #else
 LEVEL(avx2)
@@ -43,9 +47,9 @@ static int has_avx512vnni(void) {
 #endif
 
 static const struct level levels[] = {
-    {"AVX2", has_avx2, avx2_round, avx2_multiply, avx2_forward},
-    {"AVX-VNNI", has_avxvnni, avxvnni_round, avxvnni_multiply, avxvnni_forward},
-    {"AVX-512 VNNI", has_avx512vnni, avx512vnni_round, avx512vnni_multiply, avx512vnni_forward},
+    {"AVX2", has_avx2, OPERATIONS(avx2)},
+    {"AVX-VNNI", has_avxvnni, OPERATIONS(avxvnni)},
+    {"AVX-512 VNNI", has_avx512vnni, OPERATIONS(avx512vnni)},
 };
 #endif
 
@@ -54,6 +58,10 @@ EXPORT int32_t gptq_levels(void) { return sizeof levels / sizeof *levels; }
 EXPORT const char *gptq_level_name(int32_t level) { return levels[level].name; }
 
 EXPORT int32_t gptq_level_runs(int32_t level) { return levels[level].runs() != 0; }
+
+EXPORT int32_t gptq_dense_rows(int32_t level) { return levels[level].dense_rows(); }
+
+EXPORT int32_t gptq_dense_columns(int32_t level) { return levels[level].dense_columns(); }
 
 EXPORT void gptq_round(int32_t level, int64_t bits, int64_t chunks, int64_t groups,
                        const int32_t *group_of_chunk, const float *x, int64_t token, int64_t tokens,

@@ -35,6 +35,8 @@ struct level {
   void (*multiply)(const struct weights *w, int64_t first, int64_t end, const uint32_t *rows,
                    int64_t tokens, float *y, int64_t y_stride);
   void (*forward)(int32_t operation, const struct operands *operands);
+  int32_t (*dense_rows)(void);  // of a tile of a dense product
+  int32_t (*dense_columns)(void);
 };
 
 #endif

@@ -38,6 +38,8 @@ final class KernelLibrary {
   private final MethodHandle levels;
   private final MethodHandle name;
   private final MethodHandle runs;
+  private final MethodHandle denseRows;
+  private final MethodHandle denseColumns;
   private final MethodHandle round;
   private final MethodHandle multiply;
   private final MethodHandle forward;
@@ -46,6 +48,8 @@ final class KernelLibrary {
     levels = link(symbols, "gptq_levels", FunctionDescriptor.of(INT));
     name = link(symbols, "gptq_level_name", FunctionDescriptor.of(ValueLayout.ADDRESS, INT));
     runs = link(symbols, "gptq_level_runs", FunctionDescriptor.of(INT, INT));
+    denseRows = link(symbols, "gptq_dense_rows", FunctionDescriptor.of(INT, INT));
+    denseColumns = link(symbols, "gptq_dense_columns", FunctionDescriptor.of(INT, INT));
     round =
         link(
             symbols,
@@ -173,8 +177,22 @@ final class KernelLibrary {
   }
 
   private boolean runs(int level) {
+    return asked(runs, level) != 0;
+  }
+
+  /** Rows of a tile of dense products. */
+  int denseRows(int level) {
+    return asked(denseRows, level);
+  }
+
+  /** Columns of a tile of dense products. */
+  int denseColumns(int level) {
+    return asked(denseColumns, level);
+  }
+
+  private static int asked(MethodHandle function, int level) {
     try {
-      return (int) runs.invokeExact(level) != 0;
+      return (int) function.invokeExact(level);
     } catch (Throwable e) {
       throw failure(e);
     }

@@ -1,6 +1,7 @@
 package dev.gptq.nativekernels;
 
 import dev.gptq.backend.Availability;
+import dev.gptq.simd.kernels.DenseKernels;
 import dev.gptq.simd.kernels.ForwardKernels;
 import dev.gptq.simd.kernels.RoundedKernels;
 import dev.gptq.simd.kernels.RoundedWeights;
@@ -73,6 +74,11 @@ public final class NativeKernels implements RoundedKernels {
   @Override
   public ForwardKernels forward() {
     return new NativeForward(library(), level);
+  }
+
+  @Override
+  public DenseKernels dense() {
+    return new NativeDense(library(), level);
   }
 
   private KernelLibrary library() {

@@ -1,5 +1,7 @@
 package dev.gptq.simd;
 
+import dev.gptq.simd.kernels.DenseKernels;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicLong;
 
 /** What every operation runs with: the workers, their scratch, the matrix product. */
@@ -12,19 +14,23 @@ final class Execution implements AutoCloseable {
   private final Gemm[] serial;
 
   Execution(int threads) {
-    this(threads, new AtomicLong());
+    this(threads, new AtomicLong(), Optional.empty());
   }
 
-  /** With a count of the bytes of scratch that this and others hold together. */
-  Execution(int threads, AtomicLong scratch) {
+  /**
+   * With products by kernels outside of Java, if there are some.
+   *
+   * @param scratch counts the bytes of scratch that this and others hold together
+   */
+  Execution(int threads, AtomicLong scratch, Optional<DenseKernels> kernels) {
     workspace = new Workspace(scratch);
     pool = new WorkerPool(threads);
-    gemm = new Gemm(pool, workspace);
+    gemm = new Gemm(pool, workspace, kernels);
     ownWorkspaces = new Workspace[threads];
     serial = new Gemm[threads];
     for (int i = 0; i < threads; i++) {
       ownWorkspaces[i] = new Workspace(scratch);
-      serial[i] = new Gemm(alone, ownWorkspaces[i]);
+      serial[i] = new Gemm(alone, ownWorkspaces[i], kernels);
     }
   }
 

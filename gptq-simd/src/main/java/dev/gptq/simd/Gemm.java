@@ -1,8 +1,10 @@
 package dev.gptq.simd;
 
+import dev.gptq.simd.kernels.DenseKernels;
 import dev.gptq.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.Optional;
 
 /**
  * The matrix product {@code C ← α·A·B + β·C} for operands of any layout, of which one may be
@@ -22,7 +24,6 @@ final class Gemm {
   // A block of A takes half of a core's second-level cache: the more rows, the less often all of B
   // comes from memory. A group of panels of B takes a quarter; within it tiles run along the rows
   // of C, an order that the processor does prefetch.
-  private static final int BLOCK = fitting(SecondLevelCache.BYTES / 2, ROWS);
   private static final int GROUP = fitting(SecondLevelCache.BYTES / 4, COLUMNS);
   private static final int SLICE = 4096;
 
@@ -49,9 +50,13 @@ final class Gemm {
   private final WorkerPool pool;
   private final Workspace workspace;
 
-  Gemm(WorkerPool pool, Workspace workspace) {
+  private final Optional<DenseKernels> kernels;
+
+  /** With the innermost parts in Java, or by kernels outside of it. */
+  Gemm(WorkerPool pool, Workspace workspace, Optional<DenseKernels> kernels) {
     this.pool = pool;
     this.workspace = workspace;
+    this.kernels = kernels;
   }
 
   /** {@code C ← α·A·B + β·C}. */
@@ -69,6 +74,9 @@ final class Gemm {
       Gemv.run(pool, alpha, a, b.transposed(), beta, c);
     } else if (part == Part.ALL && Gevm.serves(a, b, c)) {
       Gevm.run(pool, alpha, a, b, beta, c);
+    } else if (kernels.isPresent() && OutsideGemm.serves(alpha, a, b, c)) {
+      new OutsideGemm(pool, workspace, kernels.get(), alpha, a, b.transposed(), beta, c, part)
+          .run();
     } else {
       new Product(alpha, a, b.transposed(), null, beta, c, part).run();
     }
@@ -95,6 +103,39 @@ final class Gemm {
       Conversion.fromFloat(
           sums, result.index(r, 0), c.type(), c.segment(), target.index(r, 0), target.columns());
     }
+  }
+
+  /** The depth of equal slices of a product. */
+  static int depth(int k) {
+    return share(k, DEPTH, DEPTH_UNIT);
+  }
+
+  /** The width of equal slices of a product's columns, in multiples of a tile's. */
+  static int slice(int n, int unit) {
+    return share(n, SLICE, unit);
+  }
+
+  /** The size of equal parts of a whole, none larger than most, in multiples of a unit. */
+  private static int share(int whole, int most, int unit) {
+    int parts = Math.max(1, (whole + most - 1) / most);
+    return ((whole + parts - 1) / parts + unit - 1) / unit * unit;
+  }
+
+  /**
+   * Rows of a block of A, in multiples of a tile's: as many as the cache takes, fewer to give every
+   * worker its share.
+   */
+  static int blockRows(int m, int unit, int workers, Part part) {
+    int share = workers * (part == Part.LOWER ? 4 : 1);
+    int most = fitting(SecondLevelCache.BYTES / 2, unit);
+    // Blocks of less are uneven by a tile more or less; the workers share the columns then.
+    int least = Math.max(1, (m + most - 1) / most);
+    int count = Math.max(least, Math.min(share, m / (10 * unit)));
+    if (count > workers) {
+      count = (count + workers - 1) / workers * workers;
+    }
+    int rows = (m + count - 1) / count;
+    return Math.max(unit, (rows + unit - 1) / unit * unit);
   }
 
   /** One product: operands, and the scratch it runs in. */
@@ -131,9 +172,9 @@ final class Gemm {
       m = c.rows();
       n = c.columns();
       k = a.columns();
-      depth = share(k, DEPTH, DEPTH_UNIT);
-      slice = share(n, SLICE, COLUMNS);
-      block = blockRows();
+      depth = depth(k);
+      slice = slice(n, COLUMNS);
+      block = blockRows(m, ROWS, pool.workers(), part);
       blocks = (m + block - 1) / block;
       int workers = pool.workers();
       packedA = workspace.floats(Workspace.Use.PANELS_A, workers, block * depth);
@@ -144,26 +185,6 @@ final class Gemm {
       tileStart = Arrays.stream(tile).mapToInt(ArrayAlignment::first).toArray();
       long runs = Math.max(block, 8L * COLUMNS);
       converted = workspace.get(Workspace.Use.CONVERTED, workers, 4 * runs * depth);
-    }
-
-    /** Rows of a block of A: as many as the cache takes, fewer to give every worker its share. */
-    private int blockRows() {
-      int workers = pool.workers();
-      int share = workers * (part == Part.LOWER ? 4 : 1);
-      // Blocks of less are uneven by a tile more or less; the workers share the columns then.
-      int least = Math.max(1, (m + BLOCK - 1) / BLOCK);
-      int count = Math.max(least, Math.min(share, m / (10 * ROWS)));
-      if (count > workers) {
-        count = (count + workers - 1) / workers * workers;
-      }
-      int rows = (m + count - 1) / count;
-      return Math.max(ROWS, (rows + ROWS - 1) / ROWS * ROWS);
-    }
-
-    /** The size of equal parts of a whole, none larger than most, in multiples of a unit. */
-    private static int share(int whole, int most, int unit) {
-      int parts = Math.max(1, (whole + most - 1) / most);
-      return ((whole + parts - 1) / parts + unit - 1) / unit * unit;
     }
 
     void run() {

@@ -35,10 +35,7 @@ final class Packing {
       MemorySegment scratch,
       float[] target,
       int start) {
-    Matrix block = a.block(r0, r1, k0, k1);
-    if (a.type() != DType.F32) {
-      block = converted(block, scratch);
-    }
+    Matrix block = floats(a.block(r0, r1, k0, k1), scratch);
     int whole = 0;
     if (a.triangle() == Triangle.FULL && copiesVectors(block, width)) {
       whole = block.rows() / width * width;
@@ -69,7 +66,11 @@ final class Packing {
     return a.triangle() == Triangle.LOWER ? Math.min(end, a.columns()) : a.columns();
   }
 
-  private static Matrix converted(Matrix block, MemorySegment scratch) {
+  /** A block in F32: itself, or in scratch. */
+  static Matrix floats(Matrix block, MemorySegment scratch) {
+    if (block.type() == DType.F32) {
+      return block;
+    }
     Matrix source = block.rowsContiguous() ? block : block.transposed();
     Matrix target = Matrix.rowMajor(scratch, source.rows(), source.columns());
     for (int run = 0; run < source.rows(); run++) {

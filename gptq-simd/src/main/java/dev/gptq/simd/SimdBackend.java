@@ -75,7 +75,7 @@ final class SimdBackend implements Backend {
     this.root = new HostScope(memory);
     this.lanes = lanes;
     this.isLane = isLane;
-    execution = new Execution(threads, scratch);
+    execution = new Execution(threads, scratch, kernels.kernels().map(RoundedKernels::dense));
     OutsideForward outside =
         new OutsideForward(
             execution,

@@ -61,4 +61,7 @@ public interface RoundedKernels {
 
   /** The rest of the forward pass; asked where nothing is refused. */
   ForwardKernels forward();
+
+  /** Products of dense matrices; asked where nothing is refused. */
+  DenseKernels dense();
 }
