@@ -194,9 +194,9 @@ final class QuantizeCommand implements Callable<Integer> {
       paramLabel = "WHERE",
       description =
           "device, host or files: where the hidden states of the calibration text lie while no block"
-              + " works on them. In the machine's memory or in files beside the output they make the run"
-              + " slower and need little room on the device; the result is the same (default: device,"
-              + " else where there is room)")
+              + " works on them, and those of a backward pass until its way back. In the machine's memory"
+              + " or in files beside the output they make the run slower and need little room on the"
+              + " device; the result is the same (default: device, else where there is room)")
   private HiddenStates hiddenStates;
 
   @Option(

@@ -27,6 +27,7 @@ import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationJob;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.pipeline.StatePlaces;
 import java.io.IOException;
 import java.util.OptionalInt;
 import java.util.SplittableRandom;
@@ -77,7 +78,7 @@ final class ForecastOnDeviceTest {
                   settings,
                   windows,
                   Activations.KEPT,
-                  HiddenStates.DEVICE)
+                  StatePlaces.all(HiddenStates.DEVICE))
               .memory()
               .tensors();
       assertThat(backend.memory().peak()).as("a rehearsal takes nothing").isZero();

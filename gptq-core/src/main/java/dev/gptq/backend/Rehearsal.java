@@ -134,6 +134,11 @@ public final class Rehearsal implements Backend {
   }
 
   @Override
+  public boolean copiesBesideWork() {
+    return idle.copiesBesideWork();
+  }
+
+  @Override
   public int devices() {
     return idle.devices();
   }

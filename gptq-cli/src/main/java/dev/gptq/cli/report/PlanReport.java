@@ -3,6 +3,7 @@ package dev.gptq.cli.report;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.Work;
 import dev.gptq.cli.console.Console;
+import dev.gptq.quantizer.pipeline.BorderChoice;
 import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.Pace;
 import dev.gptq.quantizer.run.QuantizationPlan;
@@ -51,7 +52,9 @@ public final class PlanReport {
     plan.tuning()
         .ifPresent(tuning -> {
           lines.add(tuning.sentence());
-          lines.add("  tuning takes about %d MiB".formatted(tuning.bytes(backend) >> 20));
+          BorderChoice choice = tuning.choice(backend);
+          lines.add("  tuning takes about %d MiB".formatted(choice.tensors() >> 20));
+          choice.note().ifPresent(lines::add);
         });
     lines.add(
         String.format(
@@ -59,7 +62,7 @@ public final class PlanReport {
             "Java heap: about %d MiB of %d MiB",
             plan.heap() >> 20,
             Runtime.getRuntime().maxMemory() >> 20));
-    lines.addAll(plan.disk(forecast).lines(plan.wouldKeep(forecast)));
+    lines.addAll(plan.disk(backend, forecast).lines(plan.wouldKeep(backend, forecast)));
     lines.add(
         "time on %s: %s; reading and writing files come on top"
             .formatted(backend.info().device(), time(backend, forecast.work())));

@@ -16,18 +16,21 @@ import java.util.Optional;
 
 /**
  * Gradients of the loss, summed over all positions, with respect to the outputs of all linear
- * layers of a model. The forward pass keeps the residual stream before each block; on the way back
- * each block is run again from there, so that the activations of one block only are held.
+ * layers of a model. The forward pass keeps the residual stream before each block in {@link
+ * Borders}; on the way back each block is run again from there, so that the activations of one
+ * block only are held.
  */
 public final class BackwardPass {
   private final Backend backend;
   private final Ends ends;
   private final ImmutableList<Block> blocks;
+  private final Borders borders;
 
-  BackwardPass(Backend backend, Ends ends, ImmutableList<Block> blocks) {
+  BackwardPass(Backend backend, Ends ends, ImmutableList<Block> blocks, Borders borders) {
     this.backend = backend;
     this.ends = ends;
     this.blocks = blocks;
+    this.borders = borders;
   }
 
   /** Chooses the tokens that positions are asked to predict. */
@@ -212,12 +215,8 @@ public final class BackwardPass {
     try (TensorScope local = backend.newScope();
         Registers registers = new Registers(backend, local)) {
       ends.embed(windows, registers, local);
-      List<Tensor> borders = new ArrayList<>();
       for (Block block : blocks) {
-        Tensor x = registers.get(Step.RESIDUAL);
-        Tensor copy = local.rowMajor(x.type(), x.rows(), x.columns());
-        backend.linalg().convert(x, copy);
-        borders.add(copy);
+        borders.put(registers.get(Step.RESIDUAL));
         block.run(registers, Pass.windows(sequences));
       }
       List<Registers> gradients = new ArrayList<>();
@@ -227,23 +226,22 @@ public final class BackwardPass {
       ends.gradients(registers, loss, gradients);
       registers.release(Step.RESIDUAL);
       for (int i = blocks.size() - 1; i >= 0; i--) {
-        back(i, borders.get(i), sequences, gradients, keepInputs, visitor);
+        back(i, sequences, gradients, keepInputs, visitor);
       }
       gradients.forEach(Registers::close);
     }
   }
 
   private void back(
-      int index,
-      Tensor border,
-      int sequences,
-      List<Registers> rounds,
-      boolean keepInputs,
-      Visitor visitor) {
+      int index, int sequences, List<Registers> rounds, boolean keepInputs, Visitor visitor) {
     try (TensorScope local = backend.newScope();
         Registers registers = new Registers(backend, local)) {
-      registers.define(
-          Step.RESIDUAL, border.rows(), border.columns(), x -> backend.linalg().convert(border, x));
+      borders.take(border ->
+          registers.define(
+              Step.RESIDUAL,
+              border.rows(),
+              border.columns(),
+              x -> backend.linalg().convert(border, x)));
       BlockGradient block = blocks.get(index).runKeeping(registers, sequences, keepInputs, local);
       for (Registers gradients : rounds) {
         block.back(gradients, (group, input) -> visitor.seen(index, gradients, group, input));

@@ -44,16 +44,22 @@ public final class Decoder implements TextModel {
   }
 
   /**
-   * The backward pass of this model.
+   * The backward pass of this model, which keeps the residual stream between blocks in the memory
+   * of the backend.
    *
    * @throws IllegalArgumentException if some of it has no derivative, see {@link Derivatives}
    */
   public BackwardPass backward() {
+    return backward(new BordersHere(backend, scope));
+  }
+
+  /** The same with the residual stream between blocks kept somewhere else. */
+  public BackwardPass backward(Borders borders) {
     Derivatives.missing(spec)
         .ifPresent(what -> {
           throw new IllegalArgumentException("no derivative of " + what);
         });
-    return new BackwardPass(backend, ends, blocks);
+    return new BackwardPass(backend, ends, blocks, borders);
   }
 
   @Override

@@ -21,14 +21,18 @@ import dev.gptq.quantize.OutputCurvature;
 import dev.gptq.quantize.QuantizedMatrix;
 import dev.gptq.quantize.Refinement;
 import dev.gptq.quantize.RoundToNearest;
+import dev.gptq.quantizer.pipeline.BorderPlace;
+import dev.gptq.quantizer.pipeline.BorderRoom;
 import dev.gptq.quantizer.pipeline.Damping;
 import dev.gptq.quantizer.pipeline.DrawnLabels;
+import dev.gptq.quantizer.pipeline.HiddenStates;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
@@ -74,6 +78,7 @@ public final class ExpectedDivergence {
   private final WeightSource source;
   private final QuantizationSettings settings;
   private final ImmutableList<Integer> widths;
+  private final BorderPlace borders;
 
   /**
    * Of a model of which gradients can be taken.
@@ -81,18 +86,21 @@ public final class ExpectedDivergence {
    * @param source the full-precision weights
    * @param settings bits and group size are the least that a unit gets
    * @param widths bits that a unit may get; none for those that servers have kernels for
+   * @param borders where the backward pass has the residual stream before each block
    */
   public ExpectedDivergence(
       Backend backend,
       DecoderSpec spec,
       WeightSource source,
       QuantizationSettings settings,
-      ImmutableList<Integer> widths) {
+      ImmutableList<Integer> widths,
+      BorderPlace borders) {
     this.backend = backend;
     this.spec = spec;
     this.source = source;
     this.settings = settings;
     this.widths = widths.isEmpty() ? Ladder.WIDTHS : widths;
+    this.borders = borders;
   }
 
   /**
@@ -122,16 +130,23 @@ public final class ExpectedDivergence {
    * Bytes of tensors that it takes, by a rehearsal.
    *
    * @param weights the model's weights for a backend; their elements are not read
+   * @param borders where the backward pass has the residual stream before each block
    */
   public static long bytes(
       Backend backend,
       DecoderSpec spec,
       Function<Backend, WeightSource> weights,
       QuantizationSettings settings,
-      ImmutableList<int[]> windows) {
+      ImmutableList<int[]> windows,
+      HiddenStates borders) {
     try (Rehearsal rehearsal = backend.rehearsal()) {
       new ExpectedDivergence(
-              rehearsal, spec, weights.apply(rehearsal), settings, ImmutableList.of())
+              rehearsal,
+              spec,
+              weights.apply(rehearsal),
+              settings,
+              ImmutableList.of(),
+              new BorderPlace(borders, Path.of("")))
           .of(windows);
       return rehearsal.memory().peak();
     }
@@ -153,9 +168,9 @@ public final class ExpectedDivergence {
     double tokens = windows.size() * (double) windows.getFirst().length;
     Map<Unit, double[]> found = new HashMap<>();
     units.forEach(unit -> found.put(unit, new double[precisions(unit).size()]));
-    try (Decoder decoder = new Decoder(backend, spec, source)) {
-      decoder
-          .backward()
+    try (Decoder decoder = new Decoder(backend, spec, source);
+        BorderRoom room = new BorderRoom(decoder, borders)) {
+      room.backward()
           .runWithInputs(
               windows,
               (logits, round, from, scope) -> DrawnLabels.of(backend, logits, round, from, scope),

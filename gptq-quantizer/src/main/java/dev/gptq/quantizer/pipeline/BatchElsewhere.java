@@ -1,14 +1,10 @@
 package dev.gptq.quantizer.pipeline;
 
 import dev.gptq.backend.Backend;
-import dev.gptq.backend.Rehearsal;
 import dev.gptq.models.family.Step;
 import dev.gptq.models.forward.Registers;
-import dev.gptq.tensor.DType;
-import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
-import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -29,31 +25,7 @@ final class BatchElsewhere implements WaitingBatch {
   private final int sequences;
 
   /** By name, of the batch and of the full-precision model. */
-  private final List<Map<String, Rows>> activations = new ArrayList<>();
-
-  /** Rows in the memory of the machine; a rehearsal has none. */
-  private record Rows(DType type, int rows, int columns, Optional<MemorySegment> elements)
-      implements KeptRows {
-    @Override
-    public void copyTo(int from, int to, MemorySegment host) {
-      host.copyFrom(part(from, to));
-    }
-
-    @Override
-    public void fill(int from, int to, MemorySegment host) {
-      MemorySegment part = part(from, to);
-      part.copyFrom(host.asSlice(0, part.byteSize()));
-    }
-
-    private MemorySegment part(int from, int to) {
-      long row = (long) columns * type.bytes();
-      return elements.orElseThrow().asSlice(from * row, (to - from) * row);
-    }
-
-    boolean holds(Tensor tensor) {
-      return type == tensor.type() && rows == tensor.rows() && columns == tensor.columns();
-    }
-  }
+  private final List<Map<String, RoomRows>> activations = new ArrayList<>();
 
   /** Puts a batch away, which is closed. */
   BatchElsewhere(Backend backend, StateRoom room, CalibrationBatch batch) {
@@ -71,28 +43,15 @@ final class BatchElsewhere implements WaitingBatch {
   private void put(CalibrationBatch batch) {
     List<Registers> all = WaitingBatch.activations(batch).toList();
     for (int i = 0; i < all.size(); i++) {
-      Map<String, Rows> kept = activations.get(i);
+      Map<String, RoomRows> kept = activations.get(i);
       Map<String, Tensor> held = all.get(i).tensors();
       kept.keySet().retainAll(held.keySet());
-      held.forEach(
-          (name, tensor) -> kept.compute(name, (_, old) -> put(tensor, Optional.ofNullable(old))));
+      held.forEach((name, tensor) -> {
+        RoomRows rows = RoomRows.like(tensor, Optional.ofNullable(kept.get(name)), backend, room);
+        rows.put(tensor);
+        kept.put(name, rows);
+      });
     }
-  }
-
-  private Rows put(Tensor tensor, Optional<Rows> old) {
-    Rows rows = old.filter(known -> known.holds(tensor)).orElseGet(() -> room(tensor));
-    rows.elements().ifPresent(tensor::copyTo);
-    return rows;
-  }
-
-  private Rows room(Tensor tensor) {
-    return new Rows(
-        tensor.type(),
-        tensor.rows(),
-        tensor.columns(),
-        backend instanceof Rehearsal
-            ? Optional.empty()
-            : Optional.of(room.allocate(tensor.byteSize())));
   }
 
   private CalibrationBatch bring(TensorScope scope) {
@@ -102,18 +61,9 @@ final class BatchElsewhere implements WaitingBatch {
         number, first, sequences, bring(activations.getFirst(), scope), full);
   }
 
-  private Registers bring(Map<String, Rows> kept, TensorScope scope) {
+  private Registers bring(Map<String, RoomRows> kept, TensorScope scope) {
     Registers registers = new Registers(backend, scope);
-    kept.forEach((name, rows) ->
-        registers.define(
-            name,
-            own ->
-                own.upload(
-                    () -> rows.elements().orElseThrow(),
-                    rows.type(),
-                    rows.rows(),
-                    rows.columns(),
-                    Layout.ROW_MAJOR)));
+    kept.forEach((name, rows) -> registers.define(name, rows::bring));
     return registers;
   }
 

@@ -5,6 +5,7 @@ import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.Rehearsal;
 import dev.gptq.backend.Work;
+import dev.gptq.models.evaluation.Perplexity;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.forward.WeightSource;
@@ -13,6 +14,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Function;
+import java.util.function.UnaryOperator;
 
 /**
  * What a quantization will take, by a {@link Rehearsal} of it.
@@ -21,14 +23,16 @@ import java.util.function.Function;
  * @param work for all blocks
  * @param activations with which that is so
  * @param weights when those come with which that is so
- * @param states where hidden states lie with which that is so
+ * @param places where hidden states are with which that is so
+ * @param files bytes of those in files, the most at a time
  */
 public record Forecast(
     MemoryEstimate memory,
     Work work,
     Activations activations,
     Weights weights,
-    HiddenStates states) {
+    StatePlaces places,
+    long files) {
   private static final String AGAIN =
       ", from where each batch goes through a block again for each group of layers";
 
@@ -45,22 +49,27 @@ public record Forecast(
 
   /** What is done to make it fit, for people. */
   public Optional<String> note() {
-    return switch (states) {
-      case DEVICE ->
-          activations == Activations.COMPUTED_AGAIN
-              ? Optional.of(
-                  "wide activations are computed twice, for there is no room to keep them")
-              : Optional.empty();
-      case HOST -> Optional.of("hidden states lie in the machine's memory" + AGAIN);
-      case FILES -> Optional.of("hidden states lie in files beside the output" + AGAIN);
-    };
+    List<String> parts = new ArrayList<>();
+    switch (places.states()) {
+      case DEVICE -> {
+        if (activations == Activations.COMPUTED_AGAIN) {
+          parts.add("wide activations are computed twice, for there is no room to keep them");
+        }
+        if (places.borders() != HiddenStates.DEVICE) {
+          parts.add(BorderChoice.note(places.borders()));
+        }
+      }
+      case HOST, FILES -> parts.add("hidden states lie " + places.states().place() + AGAIN);
+    }
+    return parts.isEmpty() ? Optional.empty() : Optional.of(String.join("; ", parts));
   }
 
   /**
    * That with {@linkplain Activations activations} kept, or where this takes more than there is
    * room for, with those computed again if they then take less. Weights come {@linkplain
    * Weights#AHEAD ahead} where the backend copies beside its work and there is room. Where none of
-   * this fits, hidden states leave the device.
+   * this fits, hidden states leave the device: first, since it costs least, those of a backward
+   * pass.
    *
    * @param room bytes of tensors that the backend has room for
    * @param states where hidden states are to lie; if empty, on the device if that is possible
@@ -74,39 +83,75 @@ public record Forecast(
       ImmutableList<int[]> windows,
       Optional<HiddenStates> states) {
     Rehearsals rehearsals =
-        (activations, where) -> of(backend, spec, weights, settings, windows, activations, where);
-    Forecast kept = rehearsals.of(Activations.KEPT, states.orElse(HiddenStates.DEVICE));
-    if (kept.memory().tensors() <= room || windows.isEmpty()) {
-      return backend.copiesBesideWork()
-          ? kept.within(
-              room, bytesAhead(spec, weights.apply(backend)) + CodesAside.bytes(spec, settings))
-          : kept;
+        (activations, places) -> of(backend, spec, weights, settings, windows, activations, places);
+    UnaryOperator<Forecast> ahead =
+        fitting ->
+            backend.copiesBesideWork()
+                ? fitting.within(
+                    room,
+                    bytesAhead(spec, weights.apply(backend)) + CodesAside.bytes(spec, settings))
+                : fitting;
+    HiddenStates first = states.orElse(HiddenStates.DEVICE);
+    Forecast kept = rehearsals.of(Activations.KEPT, StatePlaces.all(first));
+    if (kept.fits(room) || windows.isEmpty()) {
+      return ahead.apply(kept);
     }
-    if (kept.states() != HiddenStates.DEVICE) {
+    if (first != HiddenStates.DEVICE) {
       return kept;
     }
-    Forecast again = rehearsals.of(Activations.COMPUTED_AGAIN, HiddenStates.DEVICE);
-    Forecast less = again.memory().tensors() < kept.memory().tensors() ? again : kept;
-    if (less.memory().tensors() <= room || states.isPresent()) {
+    long borders = settings.needsGradients() ? bytesOfBorders(backend, spec, windows) : 0;
+    if (borders > 0 && states.isEmpty()) {
+      HiddenStates where = BorderChoice.elsewhere(backend, borders);
+      Forecast aside = rehearsals.of(Activations.KEPT, new StatePlaces(HiddenStates.DEVICE, where));
+      if (aside.fits(room)) {
+        return ahead.apply(aside);
+      }
+      kept = smaller(aside, kept);
+    }
+    Forecast less = smaller(rehearsals.of(Activations.COMPUTED_AGAIN, kept.places()), kept);
+    if (less.fits(room) || states.isPresent()) {
       return less;
     }
+    long bytes = kept.memory().states() * backend.devices() + borders;
     Forecast elsewhere =
-        rehearsals.of(Activations.KEPT, elsewhere(backend, kept.memory().states()));
-    return elsewhere.memory().tensors() <= room ? elsewhere : less;
+        rehearsals.of(Activations.KEPT, StatePlaces.all(BorderChoice.elsewhere(backend, bytes)));
+    return elsewhere.fits(room) ? elsewhere : less;
+  }
+
+  private boolean fits(long room) {
+    return memory.tensors() <= room;
+  }
+
+  private static Forecast smaller(Forecast one, Forecast other) {
+    return one.memory().tensors() < other.memory().tensors() ? one : other;
   }
 
   /** A forecast of one of the ways to do it. */
   @FunctionalInterface
   private interface Rehearsals {
-    Forecast of(Activations activations, HiddenStates states);
+    Forecast of(Activations activations, StatePlaces places);
   }
 
-  /** Where states go that a device has no room for. The memory of a CPU is that of the machine. */
-  private static HiddenStates elsewhere(Backend backend, long bytesOfDevice) {
-    long bytes = bytesOfDevice * backend.devices();
-    return backend.copiesBesideWork() && bytes < MemoryCounts.available().orElse(0) / 2
-        ? HiddenStates.HOST
-        : HiddenStates.FILES;
+  private static long files(
+      Backend backend,
+      DecoderSpec spec,
+      QuantizationSettings settings,
+      ImmutableList<int[]> windows,
+      StatePlaces places) {
+    long tokens = windows.stream().mapToLong(window -> window.length).sum();
+    int streams = settings.needsFullPrecision() ? 2 : 1;
+    long states = streams * tokens * spec.hidden() * backend.activationType().bytes();
+    return (places.states() == HiddenStates.FILES ? states : 0)
+        + (places.borders() == HiddenStates.FILES && settings.needsGradients() && tokens > 0
+            ? bytesOfBorders(backend, spec, windows)
+            : 0);
+  }
+
+  /** Bytes of what one backward pass of a quantization keeps between blocks. */
+  private static long bytesOfBorders(
+      Backend backend, DecoderSpec spec, ImmutableList<int[]> windows) {
+    List<int[]> batch = Perplexity.batches(windows, Dealing.batchTokens(spec, windows)).getFirst();
+    return BorderRoom.bytes(spec, batch, backend.activationType());
   }
 
   /** Bytes that weights take which come ahead: the largest block's. */
@@ -124,7 +169,7 @@ public record Forecast(
   Forecast within(long room, long bytesAhead) {
     MemoryEstimate with = memory.withWeightsAhead(bytesAhead);
     return with.tensors() <= room - room / 16
-        ? new Forecast(with, work, activations, Weights.AHEAD, states)
+        ? new Forecast(with, work, activations, Weights.AHEAD, places, files)
         : this;
   }
 
@@ -140,7 +185,7 @@ public record Forecast(
       QuantizationSettings settings,
       ImmutableList<int[]> windows,
       Activations activations,
-      HiddenStates states) {
+      StatePlaces places) {
     return of(
         backend,
         spec,
@@ -148,7 +193,7 @@ public record Forecast(
         settings,
         windows,
         activations,
-        states,
+        places,
         Dealing.batchTokens(spec, windows));
   }
 
@@ -160,7 +205,7 @@ public record Forecast(
       QuantizationSettings settings,
       ImmutableList<int[]> windows,
       Activations activations,
-      HiddenStates states,
+      StatePlaces places,
       int batchTokens) {
     DistinctBlocks distinct = DistinctBlocks.of(spec, settings);
     ImmutableList<BlockSpec> blocks = distinct.blocks();
@@ -185,7 +230,7 @@ public record Forecast(
               NOTHING_KEPT,
               listener)
           .with(activations)
-          .with(states, Path.of(""))
+          .with(places, Path.of(""))
           .withBatches(batchTokens)
           .run();
       done.add(rehearsal.work());
@@ -201,12 +246,13 @@ public record Forecast(
               backend.activationType(),
               spec,
               settings,
-              states,
+              places.states(),
               new Dealing(lanes * backend.devices()).tokensOfFirst(lanes, windows, batchTokens)),
           work,
           activations,
           Weights.IN_TURN,
-          states);
+          places,
+          files(backend, spec, settings, windows, places));
     }
   }
 }

@@ -66,6 +66,7 @@ public final class ModelCurvature {
    * through it and back, forgets it again, and offers the sums to be kept.
    *
    * @param devices of which the first does it
+   * @param borders where the backward pass has the residual stream before each block
    * @param scope owns the result
    */
   static ModelCurvature of(
@@ -75,20 +76,22 @@ public final class ModelCurvature {
       List<List<int[]>> batches,
       Curvature curvature,
       StateStore states,
+      BorderPlace borders,
       TensorScope scope) {
     Backend backend = devices.first();
     int tokens = batches.stream().flatMap(List::stream).mapToInt(window -> window.length).sum();
     int draws = draws(tokens);
-    TensorScope room = scope.child();
-    Map<Place, Sums> sums = sums(backend, spec, curvature, tokens, room);
+    TensorScope trial = scope.child();
+    Map<Place, Sums> sums = sums(backend, spec, curvature, tokens, trial);
     if (states.loadCurvature(tensors(devices, sums))) {
       sums.replaceAll((place, own) -> own.taken(backend, (long) tokens * draws));
       return new ModelCurvature(sums);
     }
-    room.close();
+    trial.close();
     sums = sums(backend, spec, curvature, tokens, scope);
-    try (Decoder decoder = new Decoder(backend, spec, source)) {
-      add(backend, decoder.backward(), batches, draws, sums);
+    try (Decoder decoder = new Decoder(backend, spec, source);
+        BorderRoom room = new BorderRoom(decoder, borders)) {
+      add(backend, room.backward(), batches, draws, sums);
     }
     states.putCurvature(tensors(devices, sums));
     return new ModelCurvature(sums);

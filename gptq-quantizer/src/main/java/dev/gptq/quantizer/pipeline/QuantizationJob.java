@@ -49,11 +49,7 @@ public final class QuantizationJob {
 
   /** What has no influence on the result but on what it takes. */
   private record How(
-      Activations activations,
-      Weights weights,
-      int batchTokens,
-      HiddenStates states,
-      Path statesFolder) {}
+      Activations activations, Weights weights, int batchTokens, StatePlaces places, Path folder) {}
 
   /**
    * A job that keeps activations, and loads weights in turn.
@@ -82,7 +78,7 @@ public final class QuantizationJob {
             Activations.KEPT,
             Weights.IN_TURN,
             Dealing.batchTokens(spec, windows),
-            HiddenStates.DEVICE,
+            StatePlaces.all(HiddenStates.DEVICE),
             Path.of("")));
   }
 
@@ -111,28 +107,26 @@ public final class QuantizationJob {
 
   /** The same with wide activations kept or computed again. */
   public QuantizationJob with(Activations wide) {
-    return with(new How(wide, how.weights(), how.batchTokens(), how.states(), how.statesFolder()));
+    return with(new How(wide, how.weights(), how.batchTokens(), how.places(), how.folder()));
   }
 
   /** The same with weights that come ahead or in turn. */
   public QuantizationJob with(Weights when) {
-    return with(
-        new How(how.activations(), when, how.batchTokens(), how.states(), how.statesFolder()));
+    return with(new How(how.activations(), when, how.batchTokens(), how.places(), how.folder()));
   }
 
   /** The same with that many calibration tokens, or one window, going through a block together. */
   public QuantizationJob withBatches(int tokens) {
-    return with(
-        new How(how.activations(), how.weights(), tokens, how.states(), how.statesFolder()));
+    return with(new How(how.activations(), how.weights(), tokens, how.places(), how.folder()));
   }
 
   /**
-   * The same with hidden states in some place.
+   * The same with hidden states in some places.
    *
    * @param folder of their files, which are deleted in the end
    */
-  public QuantizationJob with(HiddenStates where, Path folder) {
-    return with(new How(how.activations(), how.weights(), how.batchTokens(), where, folder));
+  public QuantizationJob with(StatePlaces places, Path folder) {
+    return with(new How(how.activations(), how.weights(), how.batchTokens(), places, folder));
   }
 
   /** Quantizes all blocks that the store does not have yet. */
@@ -148,7 +142,7 @@ public final class QuantizationJob {
     int count = spec.blocks().size();
     int finished = finished();
     try (DeviceGroup devices = new DeviceGroup(backend, Dealing.lanes(backend, spec));
-        StateRoom room = new StateRoom(how.states(), how.statesFolder());
+        StateRoom room = new StateRoom(how.places().states(), how.folder());
         DeviceShares shares =
             new DeviceShares(devices, spec, source, settings, batches(), how.weights(), room);
         BackgroundStore background = new BackgroundStore(store)) {
@@ -169,7 +163,14 @@ public final class QuantizationJob {
             settings.needsGradients() && shares.hasBatches()
                 ? Optional.of(
                     ModelCurvature.of(
-                        devices, spec, source, batches(), settings.curvature(), states, scope))
+                        devices,
+                        spec,
+                        source,
+                        batches(),
+                        settings.curvature(),
+                        states,
+                        new BorderPlace(how.places().borders(), how.folder().resolve("borders")),
+                        scope))
                 : Optional.empty();
         for (int i = 0; i < count; i++) {
           listener.block(i, count);
@@ -212,7 +213,7 @@ public final class QuantizationJob {
               spec.hidden(),
               settings,
               how.activations(),
-              how.states(),
+              how.places().states(),
               group -> curvature.flatMap(known -> known.of(index, group)));
       ModuleQuantizer quantizer = new ModuleQuantizer(shares.devices(), block, settings, index);
       Optional<ImmutableMap<String, QuantizedModule>> finished = kept.find(index);

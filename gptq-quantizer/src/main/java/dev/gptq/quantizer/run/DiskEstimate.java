@@ -12,7 +12,6 @@ import dev.gptq.quantize.OutputCurvature;
 import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.observe.HessianKeeper;
 import dev.gptq.quantizer.pipeline.Curvature;
-import dev.gptq.quantizer.pipeline.HiddenStates;
 import dev.gptq.quantizer.pipeline.ModelCurvature;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.tensor.DType;
@@ -35,7 +34,7 @@ import java.util.stream.Stream;
  * @param states the hidden states of all calibration tokens or the state of the tuning, which comes
  *     after them: the larger, once
  * @param curvature what the backward pass finds, if there is one
- * @param waiting the hidden states that lie in files while no block works on them
+ * @param waiting hidden states that lie in files while nothing works on them, the most at a time
  * @param canGrow whether the output can be written while blocks are being quantized
  */
 public record DiskEstimate(
@@ -56,10 +55,10 @@ public record DiskEstimate(
    * Of a request.
    *
    * @param activations the backend's type of hidden states
-   * @param where these lie
+   * @param waiting bytes of those that lie in files, the most at a time
    */
   static DiskEstimate of(
-      Model model, RunRequest request, List<int[]> windows, DType activations, HiddenStates where)
+      Model model, RunRequest request, List<int[]> windows, DType activations, long waiting)
       throws IOException {
     long dense = 0;
     long packed = 0;
@@ -109,7 +108,7 @@ public record DiskEstimate(
             .orElse(0L),
         Math.max(hidden, request.tuning().isPresent() ? weights * TUNED : 0),
         curvature(model, request.settings(), tokens),
-        where == HiddenStates.FILES ? hidden : 0,
+        waiting,
         request.canGrow());
   }
 

@@ -1,8 +1,13 @@
 package dev.gptq.quantizer.run;
 
+import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.quantizer.pipeline.BorderChoice;
+import dev.gptq.quantizer.pipeline.BorderPlace;
+import dev.gptq.quantizer.pipeline.BorderRoom;
+import dev.gptq.quantizer.pipeline.HiddenStates;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizedModule;
 import dev.gptq.quantizer.store.WorkFolder;
@@ -13,6 +18,7 @@ import dev.gptq.quantizer.tune.TuningOutcome;
 import dev.gptq.quantizer.tune.TuningStates;
 import dev.gptq.quantizer.tune.TuningText;
 import dev.gptq.tensor.OutOfMemoryException;
+import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
@@ -26,12 +32,25 @@ public final class PlannedTuning {
   private final QuantizationSettings settings;
   private final Tuning tuning;
   private final TuningText text;
+  private final Optional<HiddenStates> hiddenStates;
 
-  PlannedTuning(Model model, QuantizationSettings settings, Tuning tuning, TuningText text) {
+  /**
+   * A tuning.
+   *
+   * @param hiddenStates where those are to be between the blocks of a backward pass, if that is
+   *     said
+   */
+  PlannedTuning(
+      Model model,
+      QuantizationSettings settings,
+      Tuning tuning,
+      TuningText text,
+      Optional<HiddenStates> hiddenStates) {
     this.model = model;
     this.settings = settings;
     this.tuning = tuning;
     this.text = text.writtenFor(tuning, model.spec().linearWeights());
+    this.hiddenStates = hiddenStates;
   }
 
   /**
@@ -95,14 +114,20 @@ public final class PlannedTuning {
             : ", and the model itself writes %d windows more".formatted(text.written()));
   }
 
-  /** Bytes of tensors that it takes, by a rehearsal. */
-  public long bytes(Backend backend) {
-    return tuning().bytes(backend, model::weights);
+  /** Where its backward passes have hidden states, and what it takes, by a rehearsal. */
+  public BorderChoice choice(Backend backend) {
+    ImmutableList<int[]> some =
+        text.training().subList(0, Math.min(Tuning.WINDOWS, text.training().size()));
+    return BorderChoice.of(
+        backend,
+        hiddenStates,
+        BorderRoom.bytes(model.spec(), some, backend.activationType()),
+        where -> tuning(where, Path.of("")).bytes(backend, model::weights));
   }
 
   /** Throws if it takes more than there is room for. */
   void requireRoom(Backend backend) {
-    long needed = bytes(backend);
+    long needed = choice(backend).tensors();
     long room = backend.memory().most();
     if (needed > room) {
       throw new OutOfMemoryException(
@@ -115,12 +140,14 @@ public final class PlannedTuning {
     }
   }
 
-  /** Tunes the finished blocks of a run. */
+  /** Tunes the finished blocks of a run, with files in its folder if there are any. */
   TuningOutcome run(
       Backend backend, WorkFolder work, TuningStates states, QuantizationListener listener) {
     listener.note(sentence());
+    BorderChoice borders = choice(backend);
+    borders.note().ifPresent(listener::note);
     TuningOutcome outcome =
-        tuning()
+        tuning(borders.where(), work.hiddenStates())
             .run(
                 backend,
                 model.weights(backend),
@@ -158,7 +185,8 @@ public final class PlannedTuning {
         outcome.steps());
   }
 
-  private ModelTuning tuning() {
-    return new ModelTuning(model.spec(), settings, tuning, text);
+  private ModelTuning tuning(HiddenStates borders, Path folder) {
+    return new ModelTuning(model.spec(), settings, tuning, text)
+        .with(new BorderPlace(borders, folder));
   }
 }

@@ -500,7 +500,11 @@ public final class Quantization {
     }
     return Optional.of(
         new PlannedTuning(
-            opened, chosen, wanted.get(), text(opened, wanted.get(), drawn, warnings)));
+            opened,
+            chosen,
+            wanted.get(),
+            text(opened, wanted.get(), drawn, warnings),
+            hiddenStates));
   }
 
   private TuningText text(Model opened, Tuning how, Drawn drawn, Consumer<String> warnings)

@@ -27,6 +27,9 @@ import dev.gptq.quantizer.observe.ObservationLog;
 import dev.gptq.quantizer.observe.Observer;
 import dev.gptq.quantizer.observe.Requantizer;
 import dev.gptq.quantizer.observe.Sensitivity;
+import dev.gptq.quantizer.pipeline.BorderChoice;
+import dev.gptq.quantizer.pipeline.BorderPlace;
+import dev.gptq.quantizer.pipeline.BorderRoom;
 import dev.gptq.quantizer.pipeline.ExpertCounts;
 import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.JobListener;
@@ -44,7 +47,6 @@ import dev.gptq.quantizer.store.WorkFolder;
 import dev.gptq.quantizer.tune.TuningLog;
 import dev.gptq.quantizer.tune.TuningOutcome;
 import dev.gptq.quantizer.tune.TuningStates;
-import dev.gptq.tensor.DType;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -185,25 +187,39 @@ public final class QuantizationPlan implements AutoCloseable {
     switch (request.observing().orElse(null)) {
       case null -> {}
       case Observing.Worst _ -> {}
-      case Observing.Budget _ -> fit.requireGradients(budgetBytes(backend));
+      case Observing.Budget _ -> fit.requireGradients(budgetChoice(backend).tensors());
       case Observing.MeasuredBudget _ ->
           fit.requireWhole(
               Loading.AUTO.resolve(backend, ImmutableList.of(model), taken, message -> {}));
     }
   }
 
-  private long budgetBytes(Backend backend) {
-    return ExpectedDivergence.bytes(
+  /** Where the gradients of a budget of bits have hidden states, and what they take. */
+  private BorderChoice budgetChoice(Backend backend) {
+    ImmutableList<int[]> some = ExpectedDivergence.some(model.spec(), windows);
+    return BorderChoice.of(
         backend,
-        model.spec(),
-        model::weights,
-        request.settings(),
-        ExpectedDivergence.some(model.spec(), windows));
+        request.hiddenStates(),
+        BorderRoom.bytes(model.spec(), some, backend.activationType()),
+        where ->
+            ExpectedDivergence.bytes(
+                backend, model.spec(), model::weights, request.settings(), some, where));
   }
 
-  /** What it needs of the disk of its output, with hidden states of the widest type. */
-  public DiskEstimate disk(Forecast forecast) throws IOException {
-    return DiskEstimate.of(model, request, windows, DType.F32, forecast.states());
+  /** What it needs of the disk of its output. */
+  public DiskEstimate disk(Backend backend, Forecast forecast) throws IOException {
+    return disk(backend, forecast, windows);
+  }
+
+  private DiskEstimate disk(Backend backend, Forecast forecast, ImmutableList<int[]> taken)
+      throws IOException {
+    long budget =
+        request.observing().orElse(null) instanceof Observing.Budget
+            ? budgetChoice(backend).files()
+            : 0;
+    long tuned = tuning.map(planned -> planned.choice(backend).files()).orElse(0L);
+    long waiting = Math.max(forecast.files(), Math.max(budget, tuned));
+    return DiskEstimate.of(model, request, taken, backend.activationType(), waiting);
   }
 
   /**
@@ -211,9 +227,9 @@ public final class QuantizationPlan implements AutoCloseable {
    *
    * @throws IOException if the disk has no room for what would be written
    */
-  public DiskEstimate.Kept wouldKeep(Forecast forecast) throws IOException {
+  public DiskEstimate.Kept wouldKeep(Backend backend, Forecast forecast) throws IOException {
     Path output = request.output();
-    return disk(forecast).keeps(request.keptStates(), free(output), output);
+    return disk(backend, forecast).keeps(request.keptStates(), free(output), output);
   }
 
   /**
@@ -281,7 +297,7 @@ public final class QuantizationPlan implements AutoCloseable {
                   new HessianKeeper(model.spec(), hessians, observing.worst(), work, listener))
               .orElse(listener);
       forecast.note().ifPresent(listener::note);
-      Optional<ForeseenBudget> budget = budget(backend, listener);
+      Optional<ForeseenBudget> budget = budget(backend, work, listener);
       if (budget.isPresent()) {
         request = request.with(request.settings().withPrecisions(budget.get().precisions()));
       }
@@ -298,7 +314,7 @@ public final class QuantizationPlan implements AutoCloseable {
                 importance.<JobListener>map(keeper -> keeper.before(heard)).orElse(heard))
             .with(forecast.activations())
             .with(forecast.weights())
-            .with(forecast.states(), work.folder().resolve("hidden-states"))
+            .with(forecast.places(), work.hiddenStates())
             .run(kept.states() ? states : StateStore.NONE);
         states.delete();
         if (importance.isPresent()) {
@@ -369,8 +385,7 @@ public final class QuantizationPlan implements AutoCloseable {
       WorkFolder work,
       QuantizationListener listener)
       throws IOException {
-    DiskEstimate disk =
-        DiskEstimate.of(model, request, taken, backend.activationType(), forecast.states());
+    DiskEstimate disk = disk(backend, forecast, taken);
     long free = free(work.folder());
     DiskEstimate.Kept kept = disk.keeps(request.keptStates(), free, request.output());
     listener.disk(disk.sentence(kept, free));
@@ -427,16 +442,24 @@ public final class QuantizationPlan implements AutoCloseable {
   }
 
   /** Which bits and group sizes modules get, where that is decided beforehand. */
-  private Optional<ForeseenBudget> budget(Backend backend, QuantizationListener listener) {
+  private Optional<ForeseenBudget> budget(
+      Backend backend, WorkFolder work, QuantizationListener listener) {
     if (!(request.observing().orElse(null) instanceof Observing.Budget wanted)) {
       return Optional.empty();
     }
+    BorderChoice borders = budgetChoice(backend);
+    borders.note().ifPresent(listener::note);
     ForeseenBudget budget =
         ForeseenBudget.of(
             model.spec(),
             request.settings(),
             new ExpectedDivergence(
-                backend, model.spec(), model.weights(backend), request.settings(), wanted.widths()),
+                backend,
+                model.spec(),
+                model.weights(backend),
+                request.settings(),
+                wanted.widths(),
+                new BorderPlace(borders.where(), work.hiddenStates())),
             ExpectedDivergence.some(model.spec(), windows),
             wanted.bits());
     listener.note(budget.sentence());

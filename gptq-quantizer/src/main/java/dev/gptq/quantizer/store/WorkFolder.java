@@ -129,6 +129,11 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
     return folder;
   }
 
+  /** The folder of hidden states that lie in files while nothing works on them. */
+  public Path hiddenStates() {
+    return folder.resolve("hidden-states");
+  }
+
   /**
    * The newest hidden states of the run.
    *

@@ -9,6 +9,7 @@ import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.forward.Derivatives;
 import dev.gptq.models.forward.WeightSource;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.BorderPlace;
 import dev.gptq.quantizer.pipeline.FinishedBlocks;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
@@ -24,14 +25,30 @@ public final class ModelTuning {
   private final QuantizationSettings settings;
   private final Tuning tuning;
   private final TuningText text;
+  private final BorderPlace borders;
 
   /** Of blocks that were quantized with these settings. */
   public ModelTuning(
       DecoderSpec spec, QuantizationSettings settings, Tuning tuning, TuningText text) {
+    this(spec, settings, tuning, text, BorderPlace.DEVICE);
+  }
+
+  private ModelTuning(
+      DecoderSpec spec,
+      QuantizationSettings settings,
+      Tuning tuning,
+      TuningText text,
+      BorderPlace borders) {
     this.spec = spec;
     this.settings = settings;
     this.tuning = tuning;
     this.text = text;
+    this.borders = borders;
+  }
+
+  /** The same with the residual stream before each block in some place between the two ways. */
+  public ModelTuning with(BorderPlace place) {
+    return new ModelTuning(spec, settings, tuning, text, place);
   }
 
   /** Why a model cannot be tuned that is quantized with these settings, for people. */
@@ -69,7 +86,7 @@ public final class ModelTuning {
       FinishedBlocks finished,
       TuningStates states,
       Tuner.Listener listener) {
-    return new Tuner(backend, spec, source, tuning, text)
+    return new Tuner(backend, spec, source, tuning, text, borders)
         .run(
             block -> {
               Map<String, QuantizedModule> own = modules.apply(block);
@@ -107,6 +124,7 @@ public final class ModelTuning {
           weights.apply(rehearsal),
           tuning,
           text,
+          borders,
           block -> linear -> foreseen(spec.blocks().get(block).nameOf(linear), linear));
     }
   }

@@ -40,6 +40,7 @@ final class TunedModel {
   /**
    * Asks a model with its full precision, and puts quantized weights in place of its own.
    *
+   * @param backward its backward pass
    * @param read the windows that gradients are taken of
    * @param modules the quantized modules of a block by description, asked for once a block
    * @param momentum of the gradients, 0 for none
@@ -47,6 +48,7 @@ final class TunedModel {
    */
   TunedModel(
       Decoder decoder,
+      BackwardPass backward,
       WeightSource source,
       ImmutableList<int[]> read,
       TuningText text,
@@ -55,6 +57,7 @@ final class TunedModel {
       TensorScope scope) {
     this.backend = decoder.backend();
     this.decoder = decoder;
+    this.backward = backward;
     this.source = source;
     this.text = text;
     this.read = read;
@@ -63,7 +66,6 @@ final class TunedModel {
     for (int b = 0; b < decoder.spec().blocks().size(); b++) {
       load(b, modules.apply(b), momentum, scope);
     }
-    this.backward = decoder.backward();
   }
 
   private void load(

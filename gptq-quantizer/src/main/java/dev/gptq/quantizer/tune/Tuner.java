@@ -9,6 +9,8 @@ import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.forward.Decoder;
 import dev.gptq.models.forward.WeightSource;
 import dev.gptq.pack.PackedMatrix;
+import dev.gptq.quantizer.pipeline.BorderPlace;
+import dev.gptq.quantizer.pipeline.BorderRoom;
 import dev.gptq.tensor.TensorScope;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -34,6 +36,7 @@ public final class Tuner {
   private final WeightSource source;
   private final Tuning tuning;
   private final TuningText text;
+  private final BorderPlace borders;
 
   /** Hears of a tuning as it goes on. */
   @FunctionalInterface
@@ -65,14 +68,25 @@ public final class Tuner {
     void block(int index, ImmutableMap<String, PackedMatrix> modules);
   }
 
-  /** A tuner of a model of which gradients can be taken; the source has its full precision. */
+  /**
+   * A tuner of a model of which gradients can be taken.
+   *
+   * @param source has its full precision
+   * @param borders where backward passes have the residual stream before each block
+   */
   public Tuner(
-      Backend backend, DecoderSpec spec, WeightSource source, Tuning tuning, TuningText text) {
+      Backend backend,
+      DecoderSpec spec,
+      WeightSource source,
+      Tuning tuning,
+      TuningText text,
+      BorderPlace borders) {
     this.backend = backend;
     this.spec = spec;
     this.source = source;
     this.tuning = tuning;
     this.text = text;
+    this.borders = borders;
   }
 
   /**
@@ -90,10 +104,12 @@ public final class Tuner {
       Result result) {
     long start = System.nanoTime();
     try (Decoder decoder = new Decoder(backend, spec, source);
+        BorderRoom room = new BorderRoom(decoder, borders);
         TensorScope scope = backend.newScope()) {
       ImmutableList<int[]> read = read(decoder, listener);
       TunedModel model =
-          new TunedModel(decoder, source, read, text, tuning.momentum(text), modules, scope);
+          new TunedModel(
+              decoder, room.backward(), source, read, text, tuning.momentum(text), modules, scope);
       Course course =
           kept(model, states, listener).orElseGet(() -> new Course(tuning, rate(model, listener)));
       if (course.looks().isEmpty()) {
@@ -212,6 +228,7 @@ public final class Tuner {
       WeightSource source,
       Tuning tuning,
       TuningText text,
+      BorderPlace borders,
       IntFunction<Function<LinearSpec, Optional<KeptGrid>>> modules) {
     Tuning once =
         new Tuning(
@@ -220,7 +237,7 @@ public final class Tuner {
             OptionalDouble.of(tuning.momentum(text)),
             tuning.written(),
             OptionalInt.of(Math.min(1, tuning.stepsOfBlock())));
-    new Tuner(rehearsal, spec, source, once, text)
+    new Tuner(rehearsal, spec, source, once, text, borders)
         .run(modules, TuningStates.NONE, look -> {}, (block, tuned) -> {});
     return rehearsal.memory().peak();
   }

@@ -12,6 +12,7 @@ import dev.gptq.models.Model;
 import dev.gptq.models.family.RandomCheckpoint;
 import dev.gptq.models.family.TinyConfigs;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.BorderPlace;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import java.io.IOException;
@@ -46,7 +47,8 @@ final class MixtureBudgetTest {
                   model.weights(backend),
                   QuantizationSettings.of(
                       Method.GPTQ, GptqOptions.of(GridSpec.of(Scheme.ASYMMETRIC, 3), 32)),
-                  ImmutableList.of(3, 4, 8))
+                  ImmutableList.of(3, 4, 8),
+                  BorderPlace.DEVICE)
               .of(windows);
       assertThat(units).hasSameSizeAs(settings).anyMatch(Unit::experts);
       for (ImmutableList<ExpectedDivergence.Setting> unit : settings) {

@@ -20,6 +20,7 @@ import dev.gptq.models.text.TokenWindows;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.ColumnOrder;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.BorderPlace;
 import dev.gptq.quantizer.pipeline.DequantizedCheckpoint;
 import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.MemoryStore;
@@ -217,7 +218,8 @@ final class ObserverTest {
                 model.spec(),
                 model.weights(backend),
                 QuantizationSettings.of(Method.GPTQ, options(Scheme.SYMMETRIC)),
-                ImmutableList.of(4, 8))
+                ImmutableList.of(4, 8),
+                BorderPlace.DEVICE)
             .of(windows());
     Map<String, QuantizedModule> first = new TreeMap<>();
     for (ModuleReport report : store.reports()) {

@@ -292,7 +292,7 @@ final class ExpertLanesTest {
                   settings,
                   windows(model),
                   Activations.KEPT,
-                  HiddenStates.DEVICE)
+                  StatePlaces.all(HiddenStates.DEVICE))
               .memory();
       assertThat(estimate.tensors()).isBetween(peak, peak + peak / 4);
     }

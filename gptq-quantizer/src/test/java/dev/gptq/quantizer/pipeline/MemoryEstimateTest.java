@@ -95,6 +95,23 @@ final class MemoryEstimateTest {
     requireForeseen(needed("llama-gqa-rope3", Quality.FAST, curvature, true, 4));
   }
 
+  /** Of hidden states between the blocks of a backward pass, too, those of one are there. */
+  @Test
+  void gradientsWithStatesElsewhereTakeLess() throws IOException {
+    Needed elsewhere =
+        needed(
+            "llama-gqa-rope3",
+            Quality.FAST,
+            Curvature.TOKENS,
+            true,
+            4,
+            Activations.KEPT,
+            HiddenStates.HOST);
+    requireForeseen(elsewhere);
+    assertThat(elsewhere.peak())
+        .isLessThan(needed("llama-gqa-rope3", Quality.FAST, Curvature.TOKENS, true, 4).peak());
+  }
+
   @Test
   @EnabledIfSystemProperty(named = "gptq.test.grid", matches = "true")
   void gradientsOfAllOutputsCountToo() throws IOException {
@@ -157,7 +174,14 @@ final class MemoryEstimateTest {
         Model model = Model.open(SharedFiles.architecture(architecture))) {
       ImmutableList<int[]> windows = windows(model, count);
       MemoryEstimate estimate =
-          Forecast.of(backend, model.spec(), model::weights, settings, windows, activations, states)
+          Forecast.of(
+                  backend,
+                  model.spec(),
+                  model::weights,
+                  settings,
+                  windows,
+                  activations,
+                  StatePlaces.all(states))
               .memory();
       assertThat(backend.memory().peak()).as("a rehearsal takes nothing").isZero();
       new QuantizationJob(
@@ -169,7 +193,7 @@ final class MemoryEstimateTest {
               new MemoryStore(),
               JobListener.SILENT)
           .with(activations)
-          .with(states, Path.of("unused"))
+          .with(StatePlaces.all(states), Path.of("unused"))
           .run();
       return new Needed(estimate.tensors(), backend.memory().peak());
     }

@@ -201,7 +201,7 @@ final class SeveralDevicesTest {
                     settings,
                     windows(model),
                     Activations.KEPT,
-                    HiddenStates.DEVICE,
+                    StatePlaces.all(HiddenStates.DEVICE),
                     WINDOW)
                 .memory()
                 .tensors();

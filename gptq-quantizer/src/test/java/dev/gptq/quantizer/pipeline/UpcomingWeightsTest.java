@@ -136,7 +136,7 @@ final class UpcomingWeightsTest {
             settings,
             ImmutableList.of(),
             Activations.KEPT,
-            HiddenStates.DEVICE);
+            StatePlaces.all(HiddenStates.DEVICE));
     long needed = inTurn.memory().tensors();
     long room = Math.ceilDiv((needed + 1000) * 16, 15);
     assertThat(inTurn.weights()).isEqualTo(Weights.IN_TURN);

@@ -78,8 +78,9 @@ final class DiskEstimateTest {
       DiskEstimate disk;
       try (QuantizationPlan plan = quantization.plan()) {
         Forecast forecast = plan.forecast(backend);
-        disk = plan.disk(forecast);
-        assertThat(plan.wouldKeep(forecast)).isEqualTo(new DiskEstimate.Kept(true, false, true));
+        disk = plan.disk(backend, forecast);
+        assertThat(plan.wouldKeep(backend, forecast))
+            .isEqualTo(new DiskEstimate.Kept(true, false, true));
       }
       quantization.run(scales);
       // Names and numbers of headers, manifests and logs come on top.

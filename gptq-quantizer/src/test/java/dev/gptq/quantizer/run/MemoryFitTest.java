@@ -18,6 +18,7 @@ import dev.gptq.models.family.RandomCheckpoint;
 import dev.gptq.models.family.TinyConfigs;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.Activations;
+import dev.gptq.quantizer.pipeline.BorderRoom;
 import dev.gptq.quantizer.pipeline.Curvature;
 import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.HiddenStates;
@@ -25,6 +26,7 @@ import dev.gptq.quantizer.pipeline.Pace;
 import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.pipeline.StatePlaces;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.OutOfMemoryException;
 import dev.gptq.tensor.Tensor;
@@ -88,7 +90,7 @@ final class MemoryFitTest {
         settings,
         windows(windows),
         activations,
-        HiddenStates.DEVICE);
+        StatePlaces.all(HiddenStates.DEVICE));
   }
 
   @Test
@@ -118,10 +120,41 @@ final class MemoryFitTest {
       Forecast less = fitting(again.memory().tensors() - 1, model);
       assertThat(less.memory().tensors())
           .isLessThan(again.memory().tensors() - again.memory().states() / 2);
-      assertThat(less.states()).as("a CPU's memory is the machine's").isEqualTo(HiddenStates.FILES);
+      assertThat(less.places().states())
+          .as("a CPU's memory is the machine's")
+          .isEqualTo(HiddenStates.FILES);
       assertThat(less.note()).hasValueSatisfying(note -> assertThat(note).contains("in files"));
       assertThat(less.memory().lines(1).get(1)).endsWith("elsewhere");
-      assertThat(fitting(1, model).states()).isEqualTo(HiddenStates.DEVICE);
+      assertThat(fitting(1, model).places().states()).isEqualTo(HiddenStates.DEVICE);
+    }
+  }
+
+  /** It costs copies only, where all else costs work. */
+  @Test
+  void hiddenStatesOfABackwardPassLeaveTheDeviceFirst() throws IOException {
+    try (Model model = model(6)) {
+      ImmutableList<int[]> windows = windows(64);
+      long kept = forecast(model, 64).memory().tensors();
+      Forecast less =
+          Forecast.within(
+              kept - 1, backend, model.spec(), model::weights, BEST, windows, Optional.empty());
+      assertThat(less.memory().tensors()).isLessThan(kept);
+      assertThat(less.places()).isEqualTo(new StatePlaces(HiddenStates.DEVICE, HiddenStates.FILES));
+      assertThat(less.files())
+          .isEqualTo(BorderRoom.bytes(model.spec(), windows, backend.activationType()));
+      assertThat(less.note())
+          .hasValue(
+              "hidden states between the blocks of a backward pass lie in files beside the output");
+      Forecast asked =
+          Forecast.within(
+              kept - 1,
+              backend,
+              model.spec(),
+              model::weights,
+              BEST,
+              windows,
+              Optional.of(HiddenStates.DEVICE));
+      assertThat(asked.places()).isEqualTo(StatePlaces.all(HiddenStates.DEVICE));
     }
   }
 

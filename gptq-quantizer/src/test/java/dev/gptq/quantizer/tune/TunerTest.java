@@ -19,6 +19,8 @@ import dev.gptq.models.family.TinyConfigs;
 import dev.gptq.models.forward.Decoder;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.GptqOptions;
+import dev.gptq.quantizer.pipeline.BorderPlace;
+import dev.gptq.quantizer.pipeline.HiddenStates;
 import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.KeptRows;
 import dev.gptq.quantizer.pipeline.MemoryStore;
@@ -235,8 +237,17 @@ final class TunerTest {
     TuningOutcome found = tune(Tuning.of(2), text, new Tries(tried, 0));
     assertThat(tried).isEqualTo(Tuning.RATES).contains(found.rate());
     quantizeAgain();
-    TuningOutcome given = tune(Tuning.of(2, found.rate()), text, look -> {});
-    assertThat(given.looks()).isEqualTo(found.looks());
+    TuningOutcome given =
+        tuning(Tuning.of(2, found.rate()), text)
+            .with(new BorderPlace(HiddenStates.FILES, folder.resolve("borders")))
+            .run(
+                backend,
+                model.weights(backend),
+                store::modules,
+                store,
+                TuningStates.NONE,
+                look -> {});
+    assertThat(given.looks()).as("with hidden states in files, too").isEqualTo(found.looks());
   }
 
   /** Hears what rates were tried, and expects to go on after some steps. */
