@@ -62,7 +62,7 @@ final class GrowingCheckpoints implements BlockStore, AutoCloseable {
     for (int block = 0; block < model.spec().blocks().size(); block++) {
       if (find(block).isPresent()) {
         int finished = block;
-        write(block, () -> work.modules(finished));
+        later(writing(block, () -> work.modules(finished)));
       }
     }
   }
@@ -80,19 +80,19 @@ final class GrowingCheckpoints implements BlockStore, AutoCloseable {
   /** Writes a block into both at the same time, and waits for both: there is memory for one. */
   @Override
   public void put(int block, ImmutableMap<String, QuantizedModule> modules) {
-    Future<?> written = write(block, () -> work.toBeKept(block, modules));
+    Future<?> written = begin(writing(block, () -> work.toBeKept(block, modules)));
     work.put(block, modules);
     Waiting.waitFor(written, "a checkpoint was being written");
   }
 
-  private Future<?> write(int block, Supplier<ImmutableMap<String, KeptModule>> modules) {
-    return later(() -> {
+  private Step writing(int block, Supplier<ImmutableMap<String, KeptModule>> modules) {
+    return () -> {
       ImmutableMap<String, KeptModule> kept = modules.get();
       for (Map.Entry<CheckpointSettings, GrowingCheckpoint> some :
           ImmutableMap.copyOf(growing).entrySet()) {
         attempt(some.getKey(), () -> some.getValue().write(block, kept));
       }
-    });
+    };
   }
 
   /** What a step does. */
@@ -101,16 +101,18 @@ final class GrowingCheckpoints implements BlockStore, AutoCloseable {
     void run() throws IOException;
   }
 
-  private synchronized Future<?> later(Step step) {
-    Future<?> begun =
-        writer.submit(() -> {
-          if (wanted) {
-            step.run();
-          }
-          return wanted;
-        });
-    steps.add(begun);
-    return begun;
+  /** Begins a step that {@link #await} waits for. */
+  private synchronized void later(Step step) {
+    steps.add(begin(step));
+  }
+
+  private Future<?> begin(Step step) {
+    return writer.submit(() -> {
+      if (wanted) {
+        step.run();
+      }
+      return wanted;
+    });
   }
 
   private void attempt(CheckpointSettings checkpoint, Step step) throws IOException {
