@@ -283,7 +283,11 @@ final class BlockCalibration {
       }
     }
     together.add(experts);
-    List<Integer> groups = together.stream().flatMap(Collection::stream).toList();
+    List<Integer> groups = together.stream().flatMap(Collection::stream).sorted().toList();
+    List<Approach> approaches = new ArrayList<>();
+    for (int i = 0; i < groups.size(); i++) {
+      approaches.add(new Approach(i == 0 ? 0 : groups.get(i - 1), groups.get(i), true));
+    }
     try (DeviceScopes local = new DeviceScopes(devices)) {
       List<CalibratedGroup> calibrated =
           calibrated(
@@ -291,25 +295,10 @@ final class BlockCalibration {
               sums(
                   groups,
                   local,
-                  (share, batch, sums) -> batch.ahead(copy -> trial(share, copy, groups, sums))));
-      int from = 0;
+                  (share, batch, sums) ->
+                      batch.ahead(copy -> approach(share, copy, approaches, sums))));
       for (List<Integer> some : together) {
-        quantize.accept(calibrated.subList(from, from + some.size()));
-        from += some.size();
-      }
-    }
-  }
-
-  /** Takes a copy through the block and adds what it brings to all groups. */
-  private void trial(
-      BlockShare share, CalibrationBatch copy, List<Integer> groups, List<InputStatistics> sums) {
-    int from = 0;
-    for (int i = 0; i < steps.size(); i++) {
-      int at = groups.indexOf(i);
-      if (at >= 0) {
-        share.run(copy, from, i);
-        add(share, copy, i, sums.get(at));
-        from = i;
+        quantize.accept(some.stream().map(group -> calibrated.get(groups.indexOf(group))).toList());
       }
     }
   }
