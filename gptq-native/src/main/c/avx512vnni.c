@@ -23,7 +23,8 @@
 #define START(bits, low, high) (uint32_t)((low) + (high))
 #define TOKENS 4
 #define VECTORS 4
-#define DENSE_ROWS 14
-#define DENSE_VECTORS 2
+#define MANY_QUERIES 12
+#define DENSE_ROWS 8
+#define DENSE_VECTORS 3
 #include "rounded.inc"
 #include "forward.inc"

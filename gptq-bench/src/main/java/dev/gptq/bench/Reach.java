@@ -28,6 +28,10 @@ public final class Reach {
       new Pairs(
           Integer.getInteger("gptq.reach.pairs", 200),
           Integer.getInteger("gptq.reach.seconds", 40));
+
+  /** Leaves out the kernels of Java. */
+  private static final boolean ONLY_NATIVE = Boolean.getBoolean("gptq.reach.native");
+
   private static final double WARM_SECONDS = 1.5;
   private static final int WARM_RUNS = 3;
 
@@ -56,14 +60,19 @@ public final class Reach {
           PeerProcess peer = new PeerProcess(threads, arguments[2])) {
         System.out.println(backend.info() + "; " + peer.description());
         Reach reach = new Reach(threads, peer);
-        for (BiFunction<Backend, TensorScope, ReachCase> each : cases(n)) {
-          reach.measure(backend, each, "");
-        }
-        for (BiFunction<Backend, TensorScope, ReachCase> each : products(n)) {
-          reach.measure(rounding, each, ", int8");
+        if (!ONLY_NATIVE) {
+          for (BiFunction<Backend, TensorScope, ReachCase> each : cases(n)) {
+            reach.measure(backend, each, "");
+          }
+          for (BiFunction<Backend, TensorScope, ReachCase> each : products(n)) {
+            reach.measure(rounding, each, ", int8");
+          }
         }
         if (hasNativeKernels()) {
           try (Backend outside = open(threads, "int8", "native")) {
+            for (BiFunction<Backend, TensorScope, ReachCase> each : dense(n)) {
+              reach.measure(outside, each, ", native");
+            }
             for (BiFunction<Backend, TensorScope, ReachCase> each : products(n)) {
               reach.measure(outside, each, ", int8, native");
             }
@@ -109,6 +118,19 @@ public final class Reach {
         (b, s) -> ReachCase.columnLoop(b, s, 1408, 512),
         (b, s) -> ReachCase.decode(b, s, 2816, 1024, n / 16),
         (b, s) -> ReachCase.prefill(b, s, 300, 2816, 1024));
+  }
+
+  /** Those in which the native kernels multiply dense matrices. */
+  private static ImmutableList<BiFunction<Backend, TensorScope, ReachCase>> dense(int n) {
+    return ImmutableList.of(
+        (b, s) -> ReachCase.gemm(b, s, n, n, n),
+        (b, s) -> ReachCase.gram(b, s, n, n),
+        (b, s) -> ReachCase.columnLoop(b, s, n, n),
+        (b, s) -> ReachCase.forward(b, s, 512),
+        (b, s) -> ReachCase.gemm(b, s, 1000, 2500, 1700),
+        (b, s) -> ReachCase.gemm(b, s, 2048, 512, 512),
+        (b, s) -> ReachCase.gram(b, s, 1408, 2048),
+        (b, s) -> ReachCase.columnLoop(b, s, 1408, 512));
   }
 
   /** Those that may round their activations. */

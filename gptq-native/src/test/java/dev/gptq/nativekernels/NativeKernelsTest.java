@@ -108,6 +108,21 @@ final class NativeKernelsTest {
   @Test
   void theBitsAreThoseOfJava() {
     library();
+    PackedMatrix w = matrix();
+    float[] x = normal(7 * 256);
+    assertThat(product("native", 2, w, x)).isEqualTo(product("java", 2, w, x));
+  }
+
+  /** Workers share the rows, and the last task has a few that are left. */
+  @Test
+  void manyTokensHaveTheSameBitsInParts() {
+    library();
+    PackedMatrix w = matrix();
+    float[] x = normal(117 * 256);
+    assertThat(product("native", 3, w, x)).isEqualTo(product("native", 1, w, x));
+  }
+
+  private PackedMatrix matrix() {
     byte[] codes = new byte[70 * 256];
     random.nextBytes(codes);
     for (int i = 0; i < codes.length; i++) {
@@ -119,20 +134,14 @@ final class NativeKernelsTest {
       scales[i] = random.nextFloat();
       zeros[i] = 15 * random.nextFloat();
     }
-    PackedMatrix w =
-        Packer.pack(
-            Scheme.ASYMMETRIC,
-            4,
-            70,
-            IntStream.range(0, 256).map(i -> i / 128).toArray(),
-            codes,
-            MemorySegment.ofArray(scales),
-            Optional.of(MemorySegment.ofArray(zeros)));
-    float[] x = new float[7 * 256];
-    for (int i = 0; i < x.length; i++) {
-      x[i] = (float) random.nextGaussian();
-    }
-    assertThat(product("native", w, x)).isEqualTo(product("java", w, x));
+    return Packer.pack(
+        Scheme.ASYMMETRIC,
+        4,
+        70,
+        IntStream.range(0, 256).map(i -> i / 128).toArray(),
+        codes,
+        MemorySegment.ofArray(scales),
+        Optional.of(MemorySegment.ofArray(zeros)));
   }
 
   @Test
@@ -163,10 +172,10 @@ final class NativeKernelsTest {
     return found.library().orElseThrow();
   }
 
-  private static float[] product(String kernels, PackedMatrix w, float[] x) {
+  private static float[] product(String kernels, int threads, PackedMatrix w, float[] x) {
     BackendOptions options =
         new BackendOptions(
-            2, 0, ImmutableMap.of("simd.activations", "int8", "simd.kernels", kernels));
+            threads, 0, ImmutableMap.of("simd.activations", "int8", "simd.kernels", kernels));
     int tokens = x.length / w.columns();
     try (Backend backend = new SimdBackendProvider().open(options);
         TensorScope scope = backend.newScope()) {
@@ -184,10 +193,14 @@ final class NativeKernelsTest {
   }
 
   private MemorySegment floats(Arena arena, int count) {
+    return arena.allocateFrom(ValueLayout.JAVA_FLOAT, normal(count));
+  }
+
+  private float[] normal(int count) {
     float[] values = new float[count];
     for (int i = 0; i < count; i++) {
       values[i] = (float) random.nextGaussian();
     }
-    return arena.allocateFrom(ValueLayout.JAVA_FLOAT, values);
+    return values;
   }
 }

@@ -31,6 +31,9 @@ final class SimdPackedMatmul implements PackedMatmul {
   // Bytes of weights of a task of many rows, which read all of the rounded rows each.
   private static final long MANY_ROWS_GRAIN = 1 << 17;
 
+  // Rows of a task at least, where they are cut.
+  private static final int ROWS_OF_TASK = 32;
+
   private final Execution execution;
   private final ActivationMode mode;
   private final Optional<RoundedKernels> kernels;
@@ -129,15 +132,52 @@ final class SimdPackedMatmul implements PackedMatmul {
             kernels.round(weights, from(slots, t), t, tokens, rows);
           }
         });
-    MemorySegment out = from(y, 0);
     // An output is the same in whichever task it is: alone, a worker takes all of them in one.
     int workers = execution.pool().workers();
     int tasks = workers == 1 ? 1 : TASKS * workers;
     int least = tilesOf(tokens < MANY_ROWS ? GRAIN : MANY_ROWS_GRAIN, w);
-    execution.forRanges(
-        w.tiles(),
-        Math.max(least, (w.tiles() + tasks - 1) / tasks),
-        (from, to) -> kernels.multiply(weights, from, to, rows, tokens, out, y.rowStride()));
+    int tiles = Math.max(least, (w.tiles() + tasks - 1) / tasks);
+    if (workers == 1 || tokens < 2 * ROWS_OF_TASK) {
+      MemorySegment out = from(y, 0);
+      execution.forRanges(
+          w.tiles(),
+          tiles,
+          (from, to) -> kernels.multiply(weights, from, to, rows, tokens, out, y.rowStride()));
+    } else {
+      multiplyParts(kernels, weights, rows, tokens, tiles, 2 * tasks, y);
+    }
+  }
+
+  /** Few tiles do not go evenly into the workers, so many rows are cut as well. */
+  private void multiplyParts(
+      RoundedKernels kernels,
+      RoundedWeights weights,
+      MemorySegment rows,
+      int tokens,
+      int tiles,
+      int tasks,
+      Matrix y) {
+    int all = (weights.outputs() + weights.width() - 1) / weights.width();
+    int across = (all + tiles - 1) / tiles;
+    int down = Math.clamp(tasks / across, 1, tokens / ROWS_OF_TASK);
+    int unit = RoundedKernels.ROWS;
+    int count = ((tokens + down - 1) / down + unit - 1) / unit * unit;
+    execution
+        .pool()
+        .forEach(
+            across * ((tokens + count - 1) / count),
+            (i, worker) -> {
+              int tile = i % across * tiles;
+              int row = i / across * count;
+              kernels.multiply(
+                  weights,
+                  tile,
+                  Math.min(all, tile + tiles),
+                  rows.asSlice(kernels.bytes(weights, row)),
+                  Math.min(count, tokens - row),
+                  from(y, row),
+                  y.rowStride());
+            });
   }
 
   /** Memory from the start of a row on. */

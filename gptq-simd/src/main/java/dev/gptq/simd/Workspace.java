@@ -1,5 +1,6 @@
 package dev.gptq.simd;
 
+import dev.gptq.host.NativeHeap;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.EnumMap;
@@ -40,7 +41,7 @@ final class Workspace implements AutoCloseable {
       boolean whole = false;
       try {
         for (int i = 0; i < count; i++) {
-          segments[i] = arena.allocate(this.bytes, ALIGNMENT);
+          segments[i] = NativeHeap.allocate(this.bytes, ALIGNMENT, arena);
         }
         whole = true;
       } finally {

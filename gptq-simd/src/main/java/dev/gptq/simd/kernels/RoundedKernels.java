@@ -26,6 +26,9 @@ import java.util.Optional;
  * <p>Methods may be called by several threads at once, with different rows or different tiles.
  */
 public interface RoundedKernels {
+  /** Rounded rows lie in groups of so many: behind whole ones the next begin. */
+  int ROWS = 16;
+
   /** Why these kernels cannot run here, if so. */
   Optional<Availability.Unavailable> refusal();
 
@@ -46,8 +49,11 @@ public interface RoundedKernels {
   void round(RoundedWeights weights, MemorySegment x, int token, int tokens, MemorySegment rows);
 
   /**
-   * Multiplies tiles {@code first} to {@code end − 1} with all rows.
+   * Multiplies tiles {@code first} to {@code end − 1} with all rows, or with some.
    *
+   * @param rows from the first row wanted on, which is at {@link #bytes} of those before it, whose
+   *     number is a multiple of {@link #ROWS}
+   * @param tokens how many rows: another multiple, or all that are left
    * @param y float32, {@code stride} from one row of outputs to the next
    */
   void multiply(
