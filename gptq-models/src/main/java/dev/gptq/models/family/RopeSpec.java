@@ -3,6 +3,7 @@ package dev.gptq.models.family;
 import com.google.common.primitives.ImmutableDoubleArray;
 import dev.gptq.backend.RopePairs;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /**
  * Rotary positions: channel pair c turns by the angle {@code position · frequency[c]}.
@@ -64,13 +65,16 @@ public record RopeSpec(
   private float[] table(int positions, boolean cosine) {
     int n = frequencies.length();
     float[] table = new float[Math.multiplyExact(positions, n)];
-    for (int p = 0, i = 0; p < positions; p++) {
-      for (int c = 0; c < n; c++, i++) {
-        // Inference code computes the angle in float32; at long positions that is what models know.
-        double angle = (float) frequencies.get(c) * (float) p;
-        table[i] = (float) (factor * (cosine ? Math.cos(angle) : Math.sin(angle)));
-      }
-    }
+    IntStream.range(0, positions).parallel().forEach(p -> fill(table, p, cosine));
     return table;
+  }
+
+  private void fill(float[] table, int position, boolean cosine) {
+    int n = frequencies.length();
+    for (int c = 0; c < n; c++) {
+      // Inference code computes the angle in float32; at long positions that is what models know.
+      double angle = (float) frequencies.get(c) * (float) position;
+      table[position * n + c] = (float) (factor * (cosine ? Math.cos(angle) : Math.sin(angle)));
+    }
   }
 }

@@ -151,21 +151,25 @@ record Routes(ImmutableList<Expert> experts) {
         rows[e]++;
       }
     }
-    ImmutableIntArray.Builder[] tokens = new ImmutableIntArray.Builder[count];
-    ImmutableDoubleArray.Builder[] factors = new ImmutableDoubleArray.Builder[count];
+    int[][] tokens = new int[count][];
+    double[][] factors = new double[count][];
     for (int e = 0; e < count; e++) {
-      tokens[e] = ImmutableIntArray.builder(rows[e]);
-      factors[e] = ImmutableDoubleArray.builder(rows[e]);
+      tokens[e] = new int[rows[e]];
+      factors[e] = new double[rows[e]];
     }
+    int[] next = new int[count];
     for (int t = 0; t < chosen.length; t++) {
       for (int i = 0; i < chosen[t].length; i++) {
-        tokens[chosen[t][i]].add(t);
-        factors[chosen[t][i]].add(weights[t][i]);
+        int e = chosen[t][i];
+        tokens[e][next[e]] = t;
+        factors[e][next[e]++] = weights[t][i];
       }
     }
     return new Routes(
         IntStream.range(0, count)
-            .mapToObj(e -> new Expert(tokens[e].build(), factors[e].build()))
+            .mapToObj(e ->
+                new Expert(
+                    ImmutableIntArray.copyOf(tokens[e]), ImmutableDoubleArray.copyOf(factors[e])))
             .collect(ImmutableList.toImmutableList()));
   }
 

@@ -45,12 +45,12 @@ final class ModuleQuantizer {
     return modules.buildOrThrow();
   }
 
-  /** Waits until no more codes than {@link QuantizationJob#WAITING_CODES} are left to be packed. */
+  /** Waits until no more codes than {@link QuantizationJob#waitingCodes} are left to be packed. */
   private void awaitPacking() {
     List<Solved> waiting = solved.stream().filter(module -> !module.packed().isDone()).toList();
     long bytes = waiting.stream().mapToLong(ModuleQuantizer::codes).sum();
     for (Solved module : waiting) {
-      if (bytes <= QuantizationJob.WAITING_CODES) {
+      if (bytes <= QuantizationJob.waitingCodes()) {
         return;
       }
       module.packed().join();

@@ -32,11 +32,16 @@ import java.util.Set;
  * The result has the same bits as that of one device.
  */
 public final class QuantizationJob {
+  private static final long MOST_WAITING = 512L << 20;
+
   /**
-   * Bytes of codes that may wait in Java's heap to be packed when others come. If none did, a
-   * mixture would wait for processors that write the block before.
+   * Bytes of codes that may wait in Java's heap to be packed when others come: a 32nd of the heap,
+   * and a block of small experts at most. If none did, a mixture would wait for processors that
+   * write the block before.
    */
-  public static final long WAITING_CODES = 128L << 20;
+  public static long waitingCodes() {
+    return Math.min(MOST_WAITING, Runtime.getRuntime().maxMemory() / 32);
+  }
 
   private final Backend backend;
   private final DecoderSpec spec;

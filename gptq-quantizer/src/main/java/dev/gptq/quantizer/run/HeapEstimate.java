@@ -15,7 +15,7 @@ import java.util.Arrays;
 /**
  * What of a run lies in Java's heap at least, in bytes: two blocks of packed weights (one that is
  * being quantized, one that is being written), the codes of the modules that are packed together
- * and those that {@linkplain QuantizationJob#WAITING_CODES wait} for that, a byte each, for each
+ * and those that {@linkplain QuantizationJob#waitingCodes wait} for that, a byte each, for each
  * token its id, and 12 for each expert that it goes to, and an importance matrix. Garbage comes on
  * top, as much as the heap allows.
  */
@@ -60,7 +60,7 @@ final class HeapEstimate {
             .toArray();
     long together = Arrays.stream(groups).max().orElse(0);
     long others = Arrays.stream(groups).sum() - together;
-    return together + Math.min(others, QuantizationJob.WAITING_CODES);
+    return together + Math.min(others, QuantizationJob.waitingCodes());
   }
 
   private static long keptBytes(LinearSpec linear, GptqOptions options) {
