@@ -3,10 +3,16 @@ package dev.gptq.cuda;
 import dev.gptq.cuda.CudaMemory.Scratch;
 import dev.gptq.grid.GridSpec;
 
-/** The launch of refit_scales.cu: a warp a row. */
+/** The launches of refit_scales.cu: a warp a row, or a block of threads where systems are large. */
 final class ScaleRefits {
   private static final String OPERATION = "refitScales";
+  private static final String LARGE = "refitLargeScales";
   private static final int WARP = 32;
+
+  /** REFIT_WARPS of refit_scales.cu. */
+  private static final int WARPS_OF_LARGE = 8;
+
+  private static final int BLOCKS_A_PROCESSOR = 4;
 
   /** Rows whose elements fill a sector of memory. */
   private static final int MOST_ROWS = 8;
@@ -26,40 +32,25 @@ final class ScaleRefits {
     long inShared = context.device().sharedMemory() / bytes;
     if (inShared > 0) {
       int rows = Math.toIntExact(Math.min(MOST_ROWS, inShared));
-      int blocks = Math.ceilDiv(scale.rows(), rows);
-      Geometry geometry = geometry(blocks, rows).withShared(Math.toIntExact(rows * bytes));
-      launch(normal, gradient, spec, scale, change, 0, geometry);
+      Geometry geometry =
+          Geometry.of(Math.ceilDiv(scale.rows(), rows), WARP)
+              .withBlockY(rows)
+              .withShared(Math.toIntExact(rows * bytes));
+      arguments(normal, gradient, spec, scale, change);
+      context.kernels().launch(KernelImages.TOLERANT, OPERATION, geometry, OPERATION);
       return;
     }
-    int blocks =
-        Math.min(Math.ceilDiv(scale.rows(), MOST_ROWS), context.device().multiprocessors());
-    try (Scratch systems = context.memory().scratch(bytes * blocks * MOST_ROWS)) {
-      launch(normal, gradient, spec, scale, change, systems.address(), geometry(blocks, MOST_ROWS));
+    int blocks = Math.min(scale.rows(), BLOCKS_A_PROCESSOR * context.device().multiprocessors());
+    try (Scratch systems = context.memory().scratch(bytes * blocks)) {
+      arguments(normal, gradient, spec, scale, change).address(systems.address());
+      Geometry geometry = Geometry.of(blocks, WARP).withBlockY(WARPS_OF_LARGE);
+      context.kernels().launch(KernelImages.TOLERANT, LARGE, geometry, OPERATION);
     }
   }
 
-  private static Geometry geometry(int blocks, int rows) {
-    return Geometry.of(blocks, WARP).withBlockY(rows);
-  }
-
-  private void launch(
-      CudaTensor normal,
-      CudaTensor gradient,
-      GridSpec spec,
-      CudaTensor scale,
-      CudaTensor change,
-      long scratch,
-      Geometry geometry) {
-    context
-        .kernels()
-        .arguments()
-        .add(normal)
-        .add(gradient)
-        .add(spec)
-        .add(scale)
-        .add(change)
-        .address(scratch);
-    context.kernels().launch(KernelImages.TOLERANT, OPERATION, geometry, OPERATION);
+  private LaunchArguments arguments(
+      CudaTensor normal, CudaTensor gradient, GridSpec spec, CudaTensor scale, CudaTensor change) {
+    return context.kernels().arguments().add(normal).add(gradient).add(spec).add(scale).add(change);
   }
 
   /** Refit::size in bytes. */

@@ -232,6 +232,12 @@ public abstract class RefinementConformance extends Conformance {
     }
   }
 
+  /** As whole rows of 49152 columns have them in groups of 128: more than a GPU's shared memory. */
+  @Test
+  void refitScalesSolvesLargeSystems() {
+    refit(new GridSpec(Scheme.SYMMETRIC, 4, GRID_SEARCH, DType.F32), 3, 250);
+  }
+
   /** Whatever the rounding of the scales, no row's loss grows. */
   @Test
   void refitScalesNeverRaisesTheLoss() {
