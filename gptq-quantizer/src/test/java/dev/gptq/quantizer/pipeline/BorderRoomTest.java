@@ -28,8 +28,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 final class BorderRoomTest {
-  private static final int BLOCKS = 3;
-  private static final int WINDOW = 8;
+  private static final int BLOCKS = 2;
+  private static final int WINDOW = 4;
 
   @TempDir private Path folder;
   private Path path;
