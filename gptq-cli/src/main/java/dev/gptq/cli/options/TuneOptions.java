@@ -63,6 +63,13 @@ public final class TuneOptions {
   private Integer written;
 
   @Option(
+      names = "--tune-chats",
+      description =
+          "let the windows that the model writes be conversations, of which it writes questions and answers"
+              + " as its chat template has them: for models that are asked for answers")
+  private boolean chats;
+
+  @Option(
       names = "--tune-blocks",
       paramLabel = "N",
       description =
@@ -76,7 +83,7 @@ public final class TuneOptions {
    * @param preset whether the quality tunes by itself
    */
   public Optional<Tuning> tuning(boolean preset) {
-    if (Stream.of(steps, rate, momentum, written, blocks).allMatch(Objects::isNull)) {
+    if (!chats && Stream.of(steps, rate, momentum, written, blocks).allMatch(Objects::isNull)) {
       return Optional.empty();
     }
     if (steps == null && !preset) {
@@ -85,7 +92,7 @@ public final class TuneOptions {
               ? "--tune-rate"
               : momentum != null
                   ? "--tune-momentum"
-                  : written != null ? "--tune-written" : "--tune-blocks";
+                  : written != null ? "--tune-written" : chats ? "--tune-chats" : "--tune-blocks";
       throw new UsageException(first + " is for --tune and --quality max; add one of them");
     }
     try {
@@ -95,6 +102,7 @@ public final class TuneOptions {
               given(rate),
               given(momentum),
               given(written),
+              chats,
               given(blocks)));
     } catch (IllegalArgumentException e) {
       throw new UsageException(

@@ -2,6 +2,8 @@ package dev.gptq.quantizer.run;
 
 import com.google.common.collect.ImmutableList;
 import dev.gptq.models.Model;
+import dev.gptq.models.chat.ChatTemplate;
+import dev.gptq.models.chat.ChatTurns;
 import dev.gptq.models.text.Bos;
 import dev.gptq.models.text.Conversations;
 import dev.gptq.models.text.Documents;
@@ -13,6 +15,7 @@ import dev.gptq.quantizer.tune.Tuning;
 import dev.gptq.quantizer.tune.TuningText;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
@@ -197,7 +200,32 @@ public record Calibration(
           "tuning holds out a tenth of its windows and needs at least two, and the text has %d tokens, %d to a window; give more text (--tune-text), or shorter windows (--seq-len)"
               .formatted(stream.size(), length));
     }
-    return TuningText.of(stream.even(windows, length, acrossDocuments));
+    return withChats(model, tuning, TuningText.of(stream.even(windows, length, acrossDocuments)));
+  }
+
+  /** A text with what stands around turns of conversations, if the model is to write such. */
+  static TuningText withChats(Model model, Tuning tuning, TuningText text) throws IOException {
+    if (!tuning.chats()) {
+      return text;
+    }
+    Optional<ChatTemplate> template = ChatTemplate.find(model.folder());
+    Optional<ChatTurns> turns = Optional.empty();
+    if (template.isPresent()) {
+      try (Tokenizer tokenizer = model.tokenizer()) {
+        turns = ChatTurns.of(template.get(), tokenizer::encode, model.spec().endTokens());
+      }
+    }
+    ChatTurns found =
+        turns.orElseThrow(() ->
+            new RequestException(
+                "--tune-chats is not possible: %s has no chat template with turns that end with tokens which end a text; leave it out"
+                    .formatted(model.path())));
+    if (2 * found.opening().length() > text.length()) {
+      throw new RequestException(
+          "--tune-chats is not possible: windows of %d tokens leave conversations no room, which begin with %d; give longer ones (--seq-len)"
+              .formatted(text.length(), found.opening().length()));
+    }
+    return text.withChats(found);
   }
 
   /**

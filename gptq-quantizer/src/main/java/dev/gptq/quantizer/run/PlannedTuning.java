@@ -111,7 +111,8 @@ public final class PlannedTuning {
         text.heldOut().size(),
         text.written() == 0
             ? ""
-            : ", and the model itself writes %d windows more".formatted(text.written()));
+            : ", and the model itself writes %d %s more"
+                .formatted(text.written(), text.chats().isPresent() ? "conversations" : "windows"));
   }
 
   /** Where its backward passes have hidden states, and what it takes, by a rehearsal. */

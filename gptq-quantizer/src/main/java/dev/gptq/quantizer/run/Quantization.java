@@ -522,7 +522,7 @@ public final class Quantization {
     if (windows.get().size() < 2) {
       throw new RequestException("tuning holds out a tenth of its windows and needs at least two");
     }
-    return TuningText.of(windows.get());
+    return Calibration.withChats(opened, how, TuningText.of(windows.get()));
   }
 
   /** Windows that are taken, and those that may be. */

@@ -137,7 +137,8 @@ public final class Tuner {
       return text.training();
     }
     long start = System.nanoTime();
-    ImmutableList<int[]> written = WrittenText.of(decoder, text.training(), text.written());
+    ImmutableList<int[]> written =
+        WrittenText.of(decoder, text.training(), text.written(), text.chats());
     listener.wrote(written.size(), (System.nanoTime() - start) / 1e9);
     return ImmutableList.<int[]>builder().addAll(text.training()).addAll(written).build();
   }
@@ -236,6 +237,7 @@ public final class Tuner {
             OptionalDouble.of(1),
             OptionalDouble.of(tuning.momentum(text)),
             tuning.written(),
+            tuning.chats(),
             OptionalInt.of(Math.min(1, tuning.stepsOfBlock())));
     new Tuner(rehearsal, spec, source, once, text, borders)
         .run(modules, TuningStates.NONE, look -> {}, (block, tuned) -> {});

@@ -15,6 +15,7 @@ import java.util.OptionalInt;
  *     {@link #momentum(TuningText)}
  * @param written windows that the model writes itself to be tuned with. If empty, {@link
  *     TuningText#writtenFor}
+ * @param chats whether the windows that the model writes are conversations
  * @param blocks steps in which each block is tuned by itself before; 0 for none. If empty, a part
  *     of {@code steps}
  */
@@ -23,6 +24,7 @@ public record Tuning(
     OptionalDouble rate,
     OptionalDouble momentum,
     OptionalInt written,
+    boolean chats,
     OptionalInt blocks) {
   /** Steps of {@code --quality max}. */
   public static final int USUAL_STEPS = 1000;
@@ -83,7 +85,7 @@ public record Tuning(
   /** With what is usual of everything else. */
   private static Tuning of(int steps, OptionalDouble rate) {
     return new Tuning(
-        steps, rate, OptionalDouble.empty(), OptionalInt.empty(), OptionalInt.empty());
+        steps, rate, OptionalDouble.empty(), OptionalInt.empty(), false, OptionalInt.empty());
   }
 
   /** At a rate that is to be found. */
@@ -98,12 +100,17 @@ public record Tuning(
 
   /** The same with so many windows that the model writes. */
   public Tuning withWritten(int windows) {
-    return new Tuning(steps, rate, momentum, OptionalInt.of(windows), blocks);
+    return new Tuning(steps, rate, momentum, OptionalInt.of(windows), chats, blocks);
   }
 
   /** The same with so many steps for each block before. */
   public Tuning withBlocks(int each) {
-    return new Tuning(steps, rate, momentum, written, OptionalInt.of(each));
+    return new Tuning(steps, rate, momentum, written, chats, OptionalInt.of(each));
+  }
+
+  /** The same with windows that are conversations where the model writes them. */
+  public Tuning withChats() {
+    return new Tuning(steps, rate, momentum, written, true, blocks);
   }
 
   /** Steps in which each block is tuned by itself. */
@@ -127,7 +134,7 @@ public record Tuning(
   /** What a rate is tried with: a short tuning, whose rate falls to 0 as well. */
   Tuning trial(double rate) {
     return new Tuning(
-        Math.ceilDiv(steps, TRIAL), OptionalDouble.of(rate), momentum, written, blocks);
+        Math.ceilDiv(steps, TRIAL), OptionalDouble.of(rate), momentum, written, chats, blocks);
   }
 
   /** Steps from one look at the held-out text to the next. */

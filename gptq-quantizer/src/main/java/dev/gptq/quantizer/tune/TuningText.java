@@ -2,7 +2,9 @@ package dev.gptq.quantizer.tune;
 
 import com.google.common.base.Preconditions;
 import com.google.common.collect.ImmutableList;
+import dev.gptq.models.chat.ChatTurns;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * The windows that a model is tuned with, all of one length.
@@ -10,8 +12,13 @@ import java.util.List;
  * @param training those that gradients are taken of
  * @param heldOut those that tell when to stop
  * @param written how many windows more the model writes itself: see {@link WrittenText}
+ * @param chats what stands around the turns if those are conversations
  */
-public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> heldOut, int written) {
+public record TuningText(
+    ImmutableList<int[]> training,
+    ImmutableList<int[]> heldOut,
+    int written,
+    Optional<ChatTurns> chats) {
   private static final int SHARE = 10;
 
   /** Held-out windows at most: each is run through the model again and again. */
@@ -41,7 +48,7 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
       boolean last = i + 1 == windows.size() && windows.size() < SHARE;
       (last || i % distance == distance - 1 ? heldOut : training).add(windows.get(i));
     }
-    return new TuningText(training.build(), heldOut.build(), 0);
+    return new TuningText(training.build(), heldOut.build(), 0, Optional.empty());
   }
 
   /**
@@ -57,7 +64,12 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
     long wanted = Math.max(LEAST_WRITTEN, weights / WEIGHTS_OF_TOKEN / length());
     long most = Math.clamp(read - training.size(), 0, read / WRITTEN_SHARE);
     int usual = Math.toIntExact(Math.min(wanted, most));
-    return new TuningText(training, heldOut, tuning.written().orElse(usual));
+    return new TuningText(training, heldOut, tuning.written().orElse(usual), chats);
+  }
+
+  /** The same with conversations where the model writes. */
+  public TuningText withChats(ChatTurns turns) {
+    return new TuningText(training, heldOut, written, Optional.of(turns));
   }
 
   /** Windows with which none is taken twice. */
@@ -73,7 +85,7 @@ public record TuningText(ImmutableList<int[]> training, ImmutableList<int[]> hel
   }
 
   /** Tokens of a window. */
-  int length() {
+  public int length() {
     return training.getFirst().length;
   }
 }

@@ -1,10 +1,12 @@
 package dev.gptq.quantizer.tune;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.primitives.ImmutableIntArray;
 import com.google.common.primitives.Ints;
 import dev.gptq.backend.AttentionSpec;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.Rehearsal;
+import dev.gptq.models.chat.ChatTurns;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.Step;
 import dev.gptq.models.forward.Decoder;
@@ -12,10 +14,11 @@ import dev.gptq.tensor.DType;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.SplittableRandom;
-import java.util.stream.IntStream;
 
 /**
  * More text to tune with than there is: windows that the full-precision model writes, which goes on
@@ -24,6 +27,9 @@ import java.util.stream.IntStream;
  * not be true, only likely; read again and again, a short one is learnt by heart. Where no document
  * of the text ends within its windows, none of the model's does: behind an end it would begin
  * another, of any kind that it was trained with.
+ *
+ * <p>Or they are conversations, of which the model writes questions and answers: what a model that
+ * answers is asked for is seldom how a text goes on.
  */
 final class WrittenText {
   /** Tokens that are taken from the text. */
@@ -52,31 +58,48 @@ final class WrittenText {
    *
    * @param decoder the full-precision model
    * @param windows of equal length, whose beginnings are taken in turn
+   * @param chats what stands around the turns if they are to be conversations
    */
-  static ImmutableList<int[]> of(Decoder decoder, ImmutableList<int[]> windows, int count) {
-    int[][] written =
-        IntStream.range(0, count)
-            .mapToObj(i -> windows.get(i % windows.size()).clone())
-            .toArray(int[][]::new);
+  static ImmutableList<int[]> of(
+      Decoder decoder, ImmutableList<int[]> windows, int count, Optional<ChatTurns> chats) {
+    int length = windows.getFirst().length;
+    int[][] written = new int[count][length];
     int[] never =
         decoder.spec().endTokens().stream()
             .mapToInt(Integer::intValue)
             .filter(end -> end < decoder.spec().vocabulary())
-            .filter(end -> windows.stream().noneMatch(window -> Ints.contains(window, end)))
+            .filter(end -> !isRead(end, windows, chats))
             .sorted()
             .toArray();
-    int most = beside(decoder, windows.getFirst().length);
+    int prefix = Math.clamp(length / 2, 1, PREFIX);
+    int most = beside(decoder, length);
     int batches = Math.ceilDiv(count, most);
     for (int batch = 0; batch < batches; batch++) {
       int from = (int) ((long) count * batch / batches);
       int to = (int) ((long) count * (batch + 1) / batches);
-      write(decoder, Arrays.asList(written).subList(from, to), from, never);
+      List<Script> scripts = new ArrayList<>();
+      for (int i = from; i < to; i++) {
+        int[] window = windows.get(i % windows.size());
+        scripts.add(
+            chats
+                .map(Script::of)
+                .orElseGet(
+                    () -> Script.from(ImmutableIntArray.copyOf(Arrays.copyOf(window, prefix)))));
+      }
+      write(decoder, scripts, Arrays.asList(written).subList(from, to), from, never);
       if (decoder.backend() instanceof Rehearsal) {
         // All batches take the same memory.
         break;
       }
     }
     return ImmutableList.copyOf(written);
+  }
+
+  /** Whether the end of a text may stand within a window. */
+  private static boolean isRead(int end, ImmutableList<int[]> windows, Optional<ChatTurns> chats) {
+    return chats
+        .map(turns -> turns.toAnswer().get(0) == end || turns.toQuestion().get(0) == end)
+        .orElseGet(() -> windows.stream().anyMatch(window -> Ints.contains(window, end)));
   }
 
   /** Windows side by side. */
@@ -97,31 +120,33 @@ final class WrittenText {
   }
 
   /**
-   * Writes windows from their first tokens on.
+   * Writes windows, one for each script.
    *
    * @param first index of the first among all of them
    * @param never tokens that are not drawn
    */
-  private static void write(Decoder decoder, List<int[]> windows, int first, int[] never) {
+  private static void write(
+      Decoder decoder, List<Script> scripts, List<int[]> windows, int first, int[] never) {
     Backend backend = decoder.backend();
     int length = windows.getFirst().length;
-    int prefix = Math.clamp(length / 2, 1, PREFIX);
+    int[] tokens = new int[scripts.size()];
+    begin(scripts, tokens, windows);
     try (Decoder.Sequences sequences = decoder.newSequences(windows.size(), length);
         TensorScope scope = backend.newScope()) {
       Tensor impossible = scope.filled(IMPOSSIBLE, windows.size(), 1);
-      for (int position = 0; position < length - 1; position++) {
-        int at = position;
+      for (int position = 1; position < length; position++) {
         try (TensorScope local = backend.newScope()) {
-          int[] tokens = windows.stream().mapToInt(window -> window[at]).toArray();
-          Tensor logits = sequences.append(tokens, local);
-          if (position + 1 >= prefix) {
+          Tensor logits = sequences.append(tokens.clone(), local);
+          int[] drawn = tokens;
+          if (!scripts.stream().allMatch(Script::gives)) {
             for (int token : never) {
               backend.linalg().convert(impossible, logits.columns(token, token + 1));
             }
-            int[] drawn = drawn(backend, logits, (long) first * length + position + 1, length);
-            for (int i = 0; i < drawn.length; i++) {
-              windows.get(i)[position + 1] = drawn[i];
-            }
+            drawn = drawn(backend, logits, (long) first * length + position, length);
+          }
+          for (int i = 0; i < tokens.length; i++) {
+            tokens[i] = scripts.get(i).next(drawn[i]);
+            windows.get(i)[position] = tokens[i];
           }
         }
         if (backend instanceof Rehearsal) {
@@ -129,6 +154,14 @@ final class WrittenText {
           return;
         }
       }
+    }
+  }
+
+  /** The first token of each window, which is given. */
+  private static void begin(List<Script> scripts, int[] tokens, List<int[]> windows) {
+    for (int i = 0; i < tokens.length; i++) {
+      tokens[i] = scripts.get(i).next(0);
+      windows.get(i)[0] = tokens[i];
     }
   }
 

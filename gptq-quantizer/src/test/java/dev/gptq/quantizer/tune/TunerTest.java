@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.within;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.primitives.Floats;
+import com.google.common.primitives.ImmutableIntArray;
 import com.google.common.primitives.Ints;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.BackendOptions;
@@ -13,6 +14,7 @@ import dev.gptq.backend.Backends;
 import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
+import dev.gptq.models.chat.ChatTurns;
 import dev.gptq.models.evaluation.Divergence;
 import dev.gptq.models.family.RandomCheckpoint;
 import dev.gptq.models.family.TinyConfigs;
@@ -34,9 +36,12 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.SplittableRandom;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -221,6 +226,7 @@ final class TunerTest {
               OptionalDouble.of(0.1),
               OptionalDouble.of(momentum),
               OptionalInt.empty(),
+              false,
               OptionalInt.empty());
       looks.add(tune(how, text, look -> {}).looks());
       quantizeAgain();
@@ -313,9 +319,11 @@ final class TunerTest {
               .filter(window -> !Ints.contains(window, end))
               .limit(3)
               .collect(ImmutableList.toImmutableList());
-      ImmutableList<int[]> written = WrittenText.of(decoder, begun, 70);
+      ImmutableList<int[]> written = WrittenText.of(decoder, begun, 70, Optional.empty());
       assertThat(written).hasSize(70);
-      assertThat(WrittenText.of(decoder, begun, 70)).usingRecursiveComparison().isEqualTo(written);
+      assertThat(WrittenText.of(decoder, begun, 70, Optional.empty()))
+          .usingRecursiveComparison()
+          .isEqualTo(written);
       for (int i : new int[] {0, 1, 69}) {
         int[] window = written.get(i);
         assertThat(Arrays.copyOf(window, prefix))
@@ -332,10 +340,63 @@ final class TunerTest {
       }
       int[] ending = begun.getFirst().clone();
       ending[WINDOW - 1] = end;
-      assertThat(WrittenText.of(decoder, ImmutableList.of(ending), 70))
+      assertThat(WrittenText.of(decoder, ImmutableList.of(ending), 70, Optional.empty()))
           .as("one that the text has")
           .anyMatch(window -> Ints.contains(window, end));
       assertThat(written.get(3)).as("the same beginning once more").isNotEqualTo(written.get(0));
+    }
+  }
+
+  /** What stands between turns is given, and all else drawn where one sequence would have it. */
+  @Test
+  void conversationsHaveTurnsOfBothSides() throws IOException {
+    quantizeSmall(GRID);
+    try (Decoder decoder = model.load(backend)) {
+      int often =
+          WrittenText.of(decoder, windows, 70, Optional.empty()).stream()
+              .flatMapToInt(Arrays::stream)
+              .boxed()
+              .collect(Collectors.groupingBy(token -> token, Collectors.counting()))
+              .entrySet()
+              .stream()
+              .max(Map.Entry.comparingByValue())
+              .orElseThrow()
+              .getKey();
+      int[] opening = Arrays.copyOf(windows.getFirst(), 2);
+      ChatTurns turns =
+          new ChatTurns(
+              ImmutableIntArray.copyOf(opening),
+              ImmutableIntArray.of(often, 13),
+              ImmutableIntArray.of(often));
+      ImmutableList<int[]> written = WrittenText.of(decoder, windows, 70, Optional.of(turns));
+      assertThat(WrittenText.of(decoder, windows, 70, Optional.of(turns)))
+          .usingRecursiveComparison()
+          .isEqualTo(written);
+      int questions = 0;
+      for (int i = 0; i < written.size() && questions < 2; i++) {
+        int[] window = written.get(i);
+        assertThat(window).startsWith(opening);
+        boolean answering = false;
+        try (Decoder.Sequence sequence = decoder.newSequence(WINDOW)) {
+          float[] logits = sequence.append(Arrays.copyOf(window, 2));
+          for (int t = 2; t < WINDOW; ) {
+            logits[model.spec().endTokens().getFirst()] = Float.NEGATIVE_INFINITY;
+            assertThat(window[t])
+                .isEqualTo(drawn(logits, WrittenText.uniform((long) i * WINDOW + t)));
+            int[] said = {window[t]};
+            if (window[t] == often) {
+              int[] between = (answering ? turns.toQuestion() : turns.toAnswer()).toArray();
+              said = Arrays.copyOf(between, Math.min(between.length, WINDOW - t));
+              assertThat(Arrays.copyOfRange(window, t, t + said.length)).isEqualTo(said);
+              questions += answering ? 1 : 0;
+              answering = !answering;
+            }
+            t += said.length;
+            logits = t < WINDOW ? sequence.append(said) : logits;
+          }
+        }
+      }
+      assertThat(questions).as("the model asks twice").isPositive();
     }
   }
 

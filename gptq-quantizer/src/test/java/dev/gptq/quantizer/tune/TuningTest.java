@@ -9,6 +9,7 @@ import com.google.common.primitives.Ints;
 import java.lang.foreign.MemorySegment;
 import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.stream.IntStream;
@@ -126,7 +127,7 @@ final class TuningTest {
   @Test
   void gradientsAreAveragedWhereTheTextIsReadAFewTimesOnly() {
     ImmutableList<int[]> windows = ImmutableList.copyOf(Collections.nCopies(100, new int[4]));
-    TuningText text = new TuningText(windows, windows, 200);
+    TuningText text = new TuningText(windows, windows, 200, Optional.empty());
     assertThat(Tuning.of(49).momentum(text)).isEqualTo(0.9);
     assertThat(Tuning.of(50).momentum(text)).isZero();
     Tuning given =
@@ -135,6 +136,7 @@ final class TuningTest {
             OptionalDouble.empty(),
             OptionalDouble.of(0.5),
             OptionalInt.empty(),
+            false,
             OptionalInt.empty());
     assertThat(given.momentum(text)).isEqualTo(0.5);
     assertThat(given.trial(0.1).momentum(text)).isEqualTo(0.5);
@@ -144,6 +146,7 @@ final class TuningTest {
                 OptionalDouble.empty(),
                 OptionalDouble.of(1),
                 OptionalInt.empty(),
+                false,
                 OptionalInt.empty()))
         .hasMessageContaining("momentum");
   }
