@@ -180,6 +180,13 @@ static const int REFIT_PANEL = 32;
 static const int REFIT_TILE = 64;
 static const int REFIT_WARPS = 8;
 
+/** Blocks of a multiprocessor that there are registers for. */
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+static const int REFIT_BLOCKS = 1;
+#else
+static const int REFIT_BLOCKS = 2;
+#endif
+
 /** What the threads of a block share; a tile has a column more than it needs, against conflicts. */
 struct RefitTiles {
   double left[REFIT_TILE][REFIT_PANEL + 1];
@@ -207,11 +214,14 @@ __device__ inline void refitLeft(const Refit& system, RefitTiles& tiles, int fro
     }
     for (int k0 = 0; k0 < from; k0 += REFIT_PANEL) {
       __syncthreads();
+      // Unrolled, these two loops take the registers that a second block needs.
+#pragma unroll 1
       for (int t = thread; t < REFIT_TILE * REFIT_PANEL; t += 32 * REFIT_WARPS) {
         int i = first + t / REFIT_PANEL;
         int k = t % REFIT_PANEL;
         tiles.left[t / REFIT_PANEL][k] = i < n ? system.at(i, k0 + k) : 0;
       }
+#pragma unroll 1
       for (int t = thread; t < REFIT_PANEL * REFIT_PANEL; t += 32 * REFIT_WARPS) {
         int i = from + t / REFIT_PANEL;
         int k = t % REFIT_PANEL;
@@ -303,7 +313,7 @@ __device__ inline void refitBelow(const Refit& system, const RefitTiles& tiles, 
 }
 
 /** The same for systems in scratch, a block's after each other's; blocks have 32 x 8 threads. */
-extern "C" __global__ void __launch_bounds__(32 * REFIT_WARPS)
+extern "C" __global__ void __launch_bounds__(32 * REFIT_WARPS, REFIT_BLOCKS)
     refitLargeScales(Matrix normal, Matrix gradient, GridSpec spec, Matrix scale, Matrix change,
                      double* scratch) {
   __shared__ RefitTiles tiles;

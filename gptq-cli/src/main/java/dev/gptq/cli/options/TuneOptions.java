@@ -8,8 +8,9 @@ import dev.gptq.quantizer.tune.Tuning;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Objects;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
@@ -83,17 +84,18 @@ public final class TuneOptions {
    * @param preset whether the quality tunes by itself
    */
   public Optional<Tuning> tuning(boolean preset) {
-    if (!chats && Stream.of(steps, rate, momentum, written, blocks).allMatch(Objects::isNull)) {
+    List<String> details = details();
+    if (steps == null && details.isEmpty()) {
       return Optional.empty();
     }
     if (steps == null && !preset) {
-      String first =
-          rate != null
-              ? "--tune-rate"
-              : momentum != null
-                  ? "--tune-momentum"
-                  : written != null ? "--tune-written" : chats ? "--tune-chats" : "--tune-blocks";
-      throw new UsageException(first + " is for --tune and --quality max; add one of them");
+      throw new UsageException(
+          details.getFirst() + " is for --tune and --quality max; add one of them");
+    }
+    if (chats && written != null && written == 0) {
+      throw new UsageException(
+          "--tune-chats says of what kind the windows are that the model writes, and --tune-written 0"
+              + " that it writes none; leave out one of them");
     }
     try {
       return Optional.of(
@@ -108,6 +110,17 @@ public final class TuneOptions {
       throw new UsageException(
           "--tune, --tune-rate, --tune-momentum, --tune-written, --tune-blocks: " + e.getMessage());
     }
+  }
+
+  /** The options that were given and say how it is tuned. */
+  private List<String> details() {
+    Map<String, Boolean> given = new LinkedHashMap<>();
+    given.put("--tune-rate", rate != null);
+    given.put("--tune-momentum", momentum != null);
+    given.put("--tune-written", written != null);
+    given.put("--tune-chats", chats);
+    given.put("--tune-blocks", blocks != null);
+    return given.keySet().stream().filter(given::get).toList();
   }
 
   private static OptionalDouble given(Double value) {

@@ -84,7 +84,10 @@ final class SpareBlocks {
     OfStream own = streams.get(stream);
     synchronized (own) {
       if (own.recorded || bytes > LARGEST) {
-        return pool.allocate(bytes, stream);
+        long address = pool.allocate(bytes, stream);
+        // Another stream may have given back a block of this one at the same place.
+        own.taken.remove(address);
+        return address;
       }
       long size = size(bytes);
       Deque<Long> alike = own.spare.get(size);

@@ -17,10 +17,13 @@ final class SpareBlocksTest {
     private final List<String> freed = new ArrayList<>();
     private boolean full;
 
+    /** Where the next block lies, if that is said. */
+    private long place;
+
     @Override
     public long allocate(long bytes, long stream) {
       asked.add(bytes);
-      return full ? 0 : 1000L * asked.size();
+      return full ? 0 : place != 0 ? place : 1000L * asked.size();
     }
 
     @Override
@@ -65,6 +68,16 @@ final class SpareBlocksTest {
     blocks.free(large, ONE);
     assertThat(pool.asked).containsExactly(SpareBlocks.LARGEST + 1);
     assertThat(pool.freed).containsExactly(large + " in " + ONE);
+  }
+
+  /** The pool may give its place to a large block, which would be taken for the small one. */
+  @Test
+  void aBlockThatAnotherStreamGaveBackIsForgotten() {
+    long small = blocks.allocate(5000, ONE);
+    blocks.free(small, OTHER);
+    pool.place = small;
+    blocks.free(blocks.allocate(SpareBlocks.LARGEST + 1, ONE), ONE);
+    assertThat(pool.freed).containsExactly(small + " in " + OTHER, small + " in " + ONE);
   }
 
   @Test
