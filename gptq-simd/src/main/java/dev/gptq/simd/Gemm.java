@@ -139,7 +139,7 @@ final class Gemm {
   }
 
   /** One product: operands, and the scratch it runs in. */
-  private final class Product {
+  private final class Product implements Slices.Work {
     private final float alpha;
     private final Matrix a;
     private final Matrix bt;
@@ -147,13 +147,7 @@ final class Gemm {
     private final float beta;
     private final Matrix c;
     private final Part part;
-    private final int m;
-    private final int n;
-    private final int k;
-    private final int depth;
-    private final int slice;
-    private final int block;
-    private final int blocks;
+    private final Slices slices;
     private final float[][] packedA;
     private final float[] packedB;
     private final int startB;
@@ -169,70 +163,40 @@ final class Gemm {
       this.beta = beta;
       this.c = c;
       this.part = part;
-      m = c.rows();
-      n = c.columns();
-      k = a.columns();
-      depth = depth(k);
-      slice = slice(n, COLUMNS);
-      block = blockRows(m, ROWS, pool.workers(), part);
-      blocks = (m + block - 1) / block;
       int workers = pool.workers();
-      packedA = workspace.floats(Workspace.Use.PANELS_A, workers, block * depth);
-      int floats = slice * depth + ArrayAlignment.SLACK;
+      slices = Slices.of(c, a.columns(), ROWS, COLUMNS, workers, part);
+      int depth = slices.depth();
+      packedA = workspace.floats(Workspace.Use.PANELS_A, workers, slices.block() * depth);
+      int floats = slices.width() * depth + ArrayAlignment.SLACK;
       packedB = workspace.floats(Workspace.Use.PANELS_B, 1, floats)[0];
       startB = ArrayAlignment.first(packedB);
       tile = workspace.floats(Workspace.Use.TILE, workers, ROWS * COLUMNS + ArrayAlignment.SLACK);
       tileStart = Arrays.stream(tile).mapToInt(ArrayAlignment::first).toArray();
-      long runs = Math.max(block, 8L * COLUMNS);
+      long runs = Math.max(slices.block(), slices.chunk());
       converted = workspace.get(Workspace.Use.CONVERTED, workers, 4 * runs * depth);
     }
 
     void run() {
-      if (m == 0 || k == 0 || alpha == 0) {
+      if (slices.m() == 0 || slices.k() == 0 || alpha == 0) {
         Packing.scale(c, beta);
         return;
       }
-      for (int j = 0; j < n; j += slice) {
-        for (int p = 0; p < k; p += depth) {
-          step(j, Math.min(n, j + slice), p, Math.min(k, p + depth));
-        }
+      slices.run(pool, this);
+    }
+
+    @Override
+    public void pack(int first, int from, int to, int k0, int k1, int worker) {
+      int start = startB + (from - first) * (k1 - k0);
+      if (panels != null) {
+        panels.pack(from, to, k0, k1, packedB, start);
+      } else {
+        Packing.pack(bt, from, to, k0, k1, COLUMNS, k1 - k0, converted[worker], packedB, start);
       }
     }
 
-    private void step(int j0, int j1, int k0, int k1) {
-      int chunk = 8 * COLUMNS;
-      int chunks = (j1 - j0 + chunk - 1) / chunk;
-      pool.forEach(
-          chunks,
-          (i, worker) -> {
-            int from = j0 + i * chunk;
-            int to = Math.min(j1, from + chunk);
-            int start = startB + (from - j0) * (k1 - k0);
-            if (panels != null) {
-              panels.pack(from, to, k0, k1, packedB, start);
-            } else {
-              Packing.pack(
-                  bt, from, to, k0, k1, COLUMNS, k1 - k0, converted[worker], packedB, start);
-            }
-          });
-      // Few rows leave workers idle unless they share the columns.
-      int strips = Math.max(1, Math.min(pool.workers() / blocks, chunks));
-      int width = ((j1 - j0 + strips - 1) / strips + COLUMNS - 1) / COLUMNS * COLUMNS;
-      pool.forEach(
-          blocks * strips,
-          (i, worker) -> {
-            // The lowest blocks of a triangle are the longest: first come, best balanced.
-            int r0 = (blocks - 1 - i / strips) * block;
-            int from = j0 + i % strips * width;
-            multiplyBlock(
-                r0, Math.min(m, r0 + block), j0, from, Math.min(j1, from + width), k0, k1, worker);
-          });
-    }
-
-    private void multiplyBlock(
-        int r0, int r1, int first, int j0, int j1, int k0, int k1, int worker) {
-      if (r0 >= r1
-          || k1 <= Packing.first(a, r0)
+    @Override
+    public void multiply(int r0, int r1, int first, int j0, int j1, int k0, int k1, int worker) {
+      if (k1 <= Packing.first(a, r0)
           || k0 >= Packing.last(a, r1)
           || (part == Part.LOWER && j0 >= r1)) {
         return;
@@ -255,7 +219,7 @@ final class Gemm {
 
     private void multiplyTile(
         int r, int height, int j, int k0, int k1, int panelA, int panelB, int worker) {
-      int columns = Math.min(COLUMNS, n - j);
+      int columns = Math.min(COLUMNS, c.columns() - j);
       int first = Packing.first(a, r);
       int to = Math.min(k1, Packing.last(a, r + height));
       if (bt != null) {

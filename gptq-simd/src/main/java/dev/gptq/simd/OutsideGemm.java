@@ -12,7 +12,7 @@ import java.lang.foreign.MemorySegment;
  * as there, so that the bits are the same; blocks of A, which are the tasks, are multiples of the
  * kernels' tile.
  */
-final class OutsideGemm {
+final class OutsideGemm implements Slices.Work {
   private final WorkerPool pool;
   private final DenseKernels kernels;
   private final float alpha;
@@ -21,14 +21,7 @@ final class OutsideGemm {
   private final float beta;
   private final Matrix c;
   private final Part part;
-  private final int m;
-  private final int n;
-  private final int k;
-  private final int depth;
-  private final int slice;
-  private final int block;
-  private final int blocks;
-  private final int chunk;
+  private final Slices slices;
   private final MemorySegment[] packedA;
   private final MemorySegment packedB;
   private final MemorySegment[] converted;
@@ -51,20 +44,14 @@ final class OutsideGemm {
     this.beta = beta;
     this.c = c;
     this.part = part;
-    m = c.rows();
-    n = c.columns();
-    k = a.columns();
-    depth = Gemm.depth(k);
-    slice = Gemm.slice(n, kernels.columns());
-    block = Gemm.blockRows(m, kernels.rows(), pool.workers(), part);
-    blocks = (m + block - 1) / block;
-    chunk = 8 * kernels.columns();
     int workers = pool.workers();
-    packedA = workspace.get(Workspace.Use.PANELS_A, workers, 4L * block * depth);
-    packedB = workspace.get(Workspace.Use.PANELS_B, 1, 4L * slice * depth)[0];
+    slices = Slices.of(c, a.columns(), kernels.rows(), kernels.columns(), workers, part);
+    long depth = 4L * slices.depth();
+    packedA = workspace.get(Workspace.Use.PANELS_A, workers, slices.block() * depth);
+    packedB = workspace.get(Workspace.Use.PANELS_B, 1, slices.width() * depth)[0];
     boolean converts = a.type() != DType.F32 || bt.type() != DType.F32;
-    long runs = converts ? Math.max(block, chunk) : 0;
-    converted = workspace.get(Workspace.Use.CONVERTED, workers, 4 * runs * depth);
+    long runs = converts ? Math.max(slices.block(), slices.chunk()) : 0;
+    converted = workspace.get(Workspace.Use.CONVERTED, workers, runs * depth);
   }
 
   /** Whether a product is one for these kernels: a whole one, of which something is to be added. */
@@ -78,58 +65,36 @@ final class OutsideGemm {
   }
 
   void run() {
-    for (int j = 0; j < n; j += slice) {
-      for (int p = 0; p < k; p += depth) {
-        step(j, Math.min(n, j + slice), p, Math.min(k, p + depth));
-      }
+    slices.run(pool, this);
+  }
+
+  @Override
+  public void pack(int first, int from, int to, int k0, int k1, int worker) {
+    Matrix columns = Packing.floats(bt.block(from, to, k0, k1), converted[worker]);
+    Rows panels = panels(packedB, from - first, k1 - k0);
+    kernels.packB(rows(columns), columns.columnStride(), to - from, k1 - k0, panels);
+  }
+
+  @Override
+  public void multiply(int r0, int r1, int first, int from, int end, int k0, int k1, int worker) {
+    int to = part == Part.LOWER ? Math.min(end, r1) : end;
+    if (from >= to) {
+      return;
     }
-  }
-
-  private void step(int j0, int j1, int k0, int k1) {
-    int chunks = (j1 - j0 + chunk - 1) / chunk;
-    pool.forEach(
-        chunks,
-        (i, worker) -> {
-          int from = j0 + i * chunk;
-          int to = Math.min(j1, from + chunk);
-          Matrix columns = Packing.floats(bt.block(from, to, k0, k1), converted[worker]);
-          Rows panels = panels(packedB, from - j0, k1 - k0);
-          kernels.packB(rows(columns), columns.columnStride(), to - from, k1 - k0, panels);
-        });
-    // Few rows leave workers idle unless they share the columns.
-    int strips = Math.max(1, Math.min(pool.workers() / blocks, chunks));
-    int unit = kernels.columns();
-    int width = ((j1 - j0 + strips - 1) / strips + unit - 1) / unit * unit;
-    pool.forEach(
-        blocks * strips,
-        (i, worker) -> {
-          // The lowest blocks of a triangle are the longest: first come, best balanced.
-          int r0 = (blocks - 1 - i / strips) * block;
-          int r1 = Math.min(m, r0 + block);
-          int from = j0 + i % strips * width;
-          int to = Math.min(part == Part.LOWER ? Math.min(j1, r1) : j1, from + width);
-          if (r0 < r1 && from < to) {
-            multiplyBlock(r0, r1, j0, from, to, k0, k1, worker);
-          }
-        });
-  }
-
-  private void multiplyBlock(
-      int r0, int r1, int first, int j0, int j1, int k0, int k1, int worker) {
     Matrix rows = Packing.floats(a.block(r0, r1, k0, k1), converted[worker]);
     Rows panelsA = panels(packedA[worker], 0, k1 - k0);
     kernels.packA(rows(rows), rows.columnStride(), r1 - r0, k1 - k0, panelsA);
     kernels.multiply(
         alpha,
         panelsA,
-        panels(packedB, j0 - first, k1 - k0),
+        panels(packedB, from - first, k1 - k0),
         r1 - r0,
-        j1 - j0,
+        to - from,
         k1 - k0,
         // The first sums take the place of β·C, later ones are added.
         k0 == 0 ? beta : 1,
-        rows(c.block(r0, r1, j0, j1)),
-        part == Part.LOWER ? r0 - (long) j0 : n);
+        rows(c.block(r0, r1, from, to)),
+        part == Part.LOWER ? r0 - (long) from : c.columns());
   }
 
   private static Rows panels(MemorySegment packed, long column, int depth) {
