@@ -138,11 +138,9 @@ public record Forecast(
       QuantizationSettings settings,
       ImmutableList<int[]> windows,
       StatePlaces places) {
-    long tokens = windows.stream().mapToLong(window -> window.length).sum();
-    int streams = settings.needsFullPrecision() ? 2 : 1;
-    long states = streams * tokens * spec.hidden() * backend.activationType().bytes();
+    long states = HiddenStates.bytes(spec, settings, windows, backend.activationType());
     return (places.states() == HiddenStates.FILES ? states : 0)
-        + (places.borders() == HiddenStates.FILES && settings.needsGradients() && tokens > 0
+        + (places.borders() == HiddenStates.FILES && settings.needsGradients() && !windows.isEmpty()
             ? bytesOfBorders(backend, spec, windows)
             : 0);
   }

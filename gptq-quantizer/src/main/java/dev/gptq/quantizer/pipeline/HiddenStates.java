@@ -1,5 +1,9 @@
 package dev.gptq.quantizer.pipeline;
 
+import dev.gptq.models.family.DecoderSpec;
+import dev.gptq.tensor.DType;
+import java.util.List;
+
 /**
  * Where the hidden states of the calibration windows lie while no block works on them: the residual
  * stream, and what later blocks read besides. Those of a backward pass, before each block, are
@@ -26,5 +30,13 @@ public enum HiddenStates {
   /** Where that is, for people. */
   String place() {
     return place;
+  }
+
+  /** Bytes of those of all windows between two blocks, of full precision too if it passes. */
+  public static long bytes(
+      DecoderSpec spec, QuantizationSettings settings, List<int[]> windows, DType activations) {
+    long tokens = windows.stream().mapToLong(window -> window.length).sum();
+    int streams = settings.needsFullPrecision() ? 2 : 1;
+    return streams * tokens * spec.hidden() * activations.bytes();
   }
 }

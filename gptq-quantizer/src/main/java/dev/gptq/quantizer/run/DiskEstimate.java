@@ -12,6 +12,7 @@ import dev.gptq.quantize.OutputCurvature;
 import dev.gptq.quantizer.export.CheckpointExporter;
 import dev.gptq.quantizer.observe.HessianKeeper;
 import dev.gptq.quantizer.pipeline.Curvature;
+import dev.gptq.quantizer.pipeline.HiddenStates;
 import dev.gptq.quantizer.pipeline.ModelCurvature;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.tensor.DType;
@@ -88,11 +89,7 @@ public record DiskEstimate(
           case Observing.MeasuredBudget budget -> (long) (budget.bits() / 8 * weights);
         };
     long tokens = windows.stream().mapToLong(window -> window.length).sum();
-    long hidden =
-        tokens
-            * model.spec().hidden()
-            * activations.bytes()
-            * (request.settings().needsFullPrecision() ? 2 : 1);
+    long hidden = HiddenStates.bytes(model.spec(), request.settings(), windows, activations);
     return new DiskEstimate(
         request.checkpoints().size()
             * (model.checkpoint().totalBytes()
