@@ -7,6 +7,7 @@
 #include "diagonal.cu"
 #include "divergence.cu"
 #include "gather.cu"
+#include "halves.cu"
 #include "norm.cu"
 #include "packed_mma.cu"
 #include "recurrence.cu"

@@ -28,7 +28,7 @@ final class CudaLinearAlgebra implements LinearAlgebra {
   CudaLinearAlgebra(CudaContext context) {
     this.context = context;
     this.kernels = context.kernels();
-    this.products = new MatrixProducts(context, SplitProducts.ALL);
+    this.products = new MatrixProducts(context);
     this.sums = new Sums(context);
     this.traces = new QuadraticTraces(context, sums, QuadraticTraces.WORK);
     this.cholesky = new Cholesky(context);

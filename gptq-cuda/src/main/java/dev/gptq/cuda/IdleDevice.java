@@ -61,6 +61,12 @@ final class IdleDevice {
     }
 
     @Override
+    public void gemmOfDeviceScalars(
+        int m, int n, int k, long alpha, Operand a, Operand b, long beta, Operand c) {
+      // Computes nothing.
+    }
+
+    @Override
     public void gemmBatch(
         int m,
         int n,

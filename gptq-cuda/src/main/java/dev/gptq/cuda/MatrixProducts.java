@@ -9,10 +9,9 @@ final class MatrixProducts {
   private final CudaContext context;
   private final SplitProducts split;
 
-  /** Products of float32 whose factors keep all bits, or those of so many parts of 8 bits. */
-  MatrixProducts(CudaContext context, int parts) {
+  MatrixProducts(CudaContext context) {
     this.context = context;
-    this.split = new SplitProducts(context, parts);
+    this.split = new SplitProducts(context);
   }
 
   /** {@code C ← α·A·B + β·C}. */

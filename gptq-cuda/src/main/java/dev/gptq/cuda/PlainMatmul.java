@@ -34,7 +34,7 @@ final class PlainMatmul {
   PlainMatmul(CudaContext context, DType type) {
     this.context = context;
     this.kernels = context.kernels();
-    this.products = new MatrixProducts(context, SplitProducts.ALL);
+    this.products = new MatrixProducts(context);
     this.type = type;
   }
 

@@ -5,8 +5,7 @@ import dev.gptq.tensor.DType;
 /**
  * {@code tr(A·H·Aᵀ)} with a symmetric H, by products of A with blocks of columns of H, of which
  * only what is on and below the diagonal blocks is read, what is below them twice: many blocks are
- * half the multiplications. They are sums that are reported, for which 16 bits of each factor are
- * enough.
+ * half the multiplications.
  */
 final class QuadraticTraces {
   private static final String OPERATION = "addTraceQuadratic";
@@ -32,7 +31,7 @@ final class QuadraticTraces {
   QuadraticTraces(CudaContext context, Sums sums, long work) {
     this.context = context;
     this.sums = sums;
-    this.products = new MatrixProducts(context, 2);
+    this.products = new MatrixProducts(context);
     this.work = work;
   }
 

@@ -38,7 +38,7 @@ final class TiledMatmul {
   TiledMatmul(CudaContext context) {
     this.context = context;
     this.kernels = context.kernels();
-    this.products = new MatrixProducts(context, SplitProducts.ALL);
+    this.products = new MatrixProducts(context);
     this.fewRows = new FewRows(context);
     this.manyRows = new ManyRows(context);
   }

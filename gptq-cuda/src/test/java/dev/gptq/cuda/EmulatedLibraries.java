@@ -45,6 +45,17 @@ final class EmulatedLibraries {
     }
 
     @Override
+    public void gemmOfDeviceScalars(
+        int m, int n, int k, long alpha, Operand a, Operand b, long beta, Operand c) {
+      before.run();
+      gemm(m, n, k, number(alpha), a, b, number(beta), c);
+    }
+
+    private static float number(long address) {
+      return EmulatedDriver.at(address, Float.BYTES).get(JAVA_FLOAT, 0);
+    }
+
+    @Override
     public void gemmBatch(
         int m,
         int n,

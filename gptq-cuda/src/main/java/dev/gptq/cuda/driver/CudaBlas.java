@@ -36,6 +36,10 @@ public interface CudaBlas extends AutoCloseable {
   /** {@code C ← α·A·B + β·C}, A m × k, B k × n, C m × n, with sums in float32 and no TF32. */
   void gemm(int m, int n, int k, float alpha, Operand a, Operand b, float beta, Operand c);
 
+  /** The same with the float32 numbers at two addresses of the device's memory as α and β. */
+  void gemmOfDeviceScalars(
+      int m, int n, int k, long alpha, Operand a, Operand b, long beta, Operand c);
+
   /**
    * {@code C_i ← α·A_i·B_i + β·C_i} for i = 0 … count−1, where operand i lies {@code i} times its
    * step (in elements) after the first.

@@ -18,6 +18,8 @@ public final class NativeCudaBlas implements CudaBlas {
   private static final int NO_REDUCED_PRECISION = 16;
   private static final int COMPUTE_F32 = 68;
   private static final int DEFAULT_ALGORITHM = -1;
+  private static final int HOST_POINTERS = 0;
+  private static final int DEVICE_POINTERS = 1;
 
   private static final MethodHandle CREATE = NativeLibrary.status(ADDRESS);
   private static final MethodHandle DESTROY = NativeLibrary.status(JAVA_LONG);
@@ -37,6 +39,7 @@ public final class NativeCudaBlas implements CudaBlas {
   private final NativeLibrary library;
   private final MemorySegment gemm;
   private final MemorySegment batch;
+  private final MemorySegment pointerMode;
   private final long handle;
   private final MemorySegment alpha = Arena.ofAuto().allocate(JAVA_FLOAT);
   private final MemorySegment beta = Arena.ofAuto().allocate(JAVA_FLOAT);
@@ -55,6 +58,7 @@ public final class NativeCudaBlas implements CudaBlas {
     this.library = library;
     this.gemm = library.function("cublasGemmEx");
     this.batch = library.function("cublasGemmStridedBatchedEx");
+    this.pointerMode = library.function("cublasSetPointerMode_v2");
     MemorySegment create = library.function("cublasCreate_v2");
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment out = arena.allocate(JAVA_LONG);
@@ -79,6 +83,26 @@ public final class NativeCudaBlas implements CudaBlas {
   public void gemm(int m, int n, int k, float a, Operand x, Operand y, float b, Operand z) {
     alpha.set(JAVA_FLOAT, 0, a);
     beta.set(JAVA_FLOAT, 0, b);
+    gemm(m, n, k, alpha, x, y, beta, z);
+  }
+
+  @Override
+  public void gemmOfDeviceScalars(
+      int m, int n, int k, long a, Operand x, Operand y, long b, Operand z) {
+    setPointers(DEVICE_POINTERS);
+    try {
+      gemm(m, n, k, MemorySegment.ofAddress(a), x, y, MemorySegment.ofAddress(b), z);
+    } finally {
+      setPointers(HOST_POINTERS);
+    }
+  }
+
+  private void setPointers(int mode) {
+    check("cublasSetPointerMode", () -> (int) MODE.invokeExact(pointerMode, handle, mode));
+  }
+
+  private void gemm(
+      int m, int n, int k, MemorySegment a, Operand x, Operand y, MemorySegment b, Operand z) {
     int strideX = Math.toIntExact(x.stride());
     int strideY = Math.toIntExact(y.stride());
     int strideZ = Math.toIntExact(z.stride());
@@ -94,14 +118,14 @@ public final class NativeCudaBlas implements CudaBlas {
                     m,
                     n,
                     k,
-                    alpha,
+                    a,
                     x.address(),
                     x.element().code(),
                     strideX,
                     y.address(),
                     y.element().code(),
                     strideY,
-                    beta,
+                    b,
                     z.address(),
                     z.element().code(),
                     strideZ,
