@@ -56,17 +56,19 @@ public final class Packer {
     long start = 32L * word;
     int from = (int) (start / bits);
     int to = (int) Math.min(columns, Math.ceilDiv(start + 32, bits));
-    MemorySegment row = words.asSlice(4L * word * rows, 4L * rows);
+    // Numbers of an array are reached much faster than those of a segment where code is new.
+    int[] row = new int[rows];
     for (int i = from; i < to; i++) {
-      packColumn(codes, i * rows, row, rows, (int) ((long) i * bits - start));
+      packColumn(codes, i * rows, row, (int) ((long) i * bits - start));
     }
+    MemorySegment.copy(row, 0, words, WORD, 4L * word * rows, rows);
   }
 
   /** Ors one column's codes, shifted left (or right if negative), into a row of words. */
-  private static void packColumn(byte[] codes, int code, MemorySegment words, int rows, int shift) {
-    for (int o = 0; o < rows; o++) {
+  private static void packColumn(byte[] codes, int code, int[] words, int shift) {
+    for (int o = 0; o < words.length; o++) {
       int u = Byte.toUnsignedInt(codes[code + o]);
-      words.set(WORD, 4L * o, words.get(WORD, 4L * o) | (shift < 0 ? u >>> -shift : u << shift));
+      words[o] |= shift < 0 ? u >>> -shift : u << shift;
     }
   }
 

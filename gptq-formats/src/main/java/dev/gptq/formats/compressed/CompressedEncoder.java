@@ -34,11 +34,12 @@ final class CompressedEncoder {
         module.tensor(
             "weight_packed",
             StoredType.I32,
-            Words.transposed(matrix.words(), words, matrix.rows(), arena),
+            () -> Words.transposed(matrix.words(), words, matrix.rows(), Arena.ofAuto()),
             rows,
             (long) words));
-    StoredType type = scaleType();
-    tensors.add(module.tensor("weight_scale", type, scales(type), rows, groups));
+    float[] scales = matrix.scales().toArray(Elements.FLOAT);
+    StoredType type = scaleType(scales);
+    tensors.add(module.tensor("weight_scale", type, inRows(type, scales), rows, groups));
     if (matrix.zeros().isPresent()) {
       long zeroWords = BitStream.words(matrix.rows(), matrix.bits());
       tensors.add(module.tensor("weight_zero_point", StoredType.I32, zeros(), zeroWords, groups));
@@ -52,17 +53,15 @@ final class CompressedEncoder {
   }
 
   /** The type of the model if it holds all scales, else the first that does. */
-  private StoredType scaleType() {
+  private StoredType scaleType(float[] scales) {
     return Stream.of(module.modelType(), StoredType.F16, StoredType.F32)
-        .filter(this::holdsScales)
+        .filter(type -> holds(type, scales))
         .findFirst()
         .orElseThrow();
   }
 
-  private boolean holdsScales(StoredType type) {
-    long count = (long) matrix.groups() * matrix.rows();
-    for (long i = 0; i < count; i++) {
-      float scale = matrix.scales().getAtIndex(Elements.FLOAT, i);
+  private boolean holds(StoredType type, float[] scales) {
+    for (float scale : scales) {
       if (!Float.isFinite(scale)) {
         throw new BadInputException("module '" + module.name() + "' has the scale " + scale);
       }
@@ -73,15 +72,18 @@ final class CompressedEncoder {
     return true;
   }
 
-  private MemorySegment scales(StoredType type) {
-    long count = (long) matrix.groups() * matrix.rows();
-    MemorySegment scales = arena.allocate(type.bytes() * count, 8);
-    for (int o = 0; o < matrix.rows(); o++) {
-      for (int g = 0; g < matrix.groups(); g++) {
-        Elements.put(scales, type, (long) o * matrix.groups() + g, matrix.scale(o, g));
+  /** Numbers of groups × rows as rows × groups. */
+  private MemorySegment inRows(StoredType type, float[] scales) {
+    int groups = matrix.groups();
+    float[] transposed = new float[scales.length];
+    for (int g = 0; g < groups; g++) {
+      for (int o = 0; o < matrix.rows(); o++) {
+        transposed[o * groups + g] = scales[g * matrix.rows() + o];
       }
     }
-    return scales;
+    MemorySegment data = arena.allocate(type.bytes() * scales.length, 8);
+    Elements.put(data, type, transposed);
+    return data;
   }
 
   private MemorySegment zeros() {

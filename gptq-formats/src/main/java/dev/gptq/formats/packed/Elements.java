@@ -67,6 +67,22 @@ public final class Elements {
     }
   }
 
+  /** Stores values that the type {@linkplain #holds holds}. */
+  public static void put(MemorySegment data, StoredType type, float[] values) {
+    if (type == StoredType.F32) {
+      MemorySegment.copy(values, 0, data, FLOAT, 0, values.length);
+      return;
+    }
+    short[] halves = new short[values.length];
+    for (int i = 0; i < halves.length; i++) {
+      halves[i] =
+          type == StoredType.F16
+              ? Float.floatToFloat16(values[i])
+              : (short) (Float.floatToRawIntBits(values[i]) >>> 16);
+    }
+    MemorySegment.copy(halves, 0, data, HALF, 0, halves.length);
+  }
+
   /** The values in memory outside the heap. */
   public static MemorySegment toSegment(float[] values) {
     return Arena.ofAuto().allocateFrom(FLOAT.withByteAlignment(Float.BYTES), values);
