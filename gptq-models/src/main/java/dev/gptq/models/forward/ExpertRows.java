@@ -10,18 +10,23 @@ import java.util.Arrays;
 final class ExpertRows {
   private final Backend backend;
   private final int expert;
+  private final Routes.Expert own;
   private final int[] tokens;
-  private final float[] weights;
 
   ExpertRows(Backend backend, Routes routes, int expert) {
-    Routes.Expert own = routes.experts().get(expert);
+    this.own = routes.experts().get(expert);
     this.backend = backend;
     this.expert = expert;
     this.tokens = own.tokens().toArray();
-    this.weights = new float[tokens.length];
+  }
+
+  private float[] weights() {
+    double[] exact = own.weights().toArray();
+    float[] weights = new float[exact.length];
     for (int t = 0; t < weights.length; t++) {
-      weights[t] = (float) own.weights().get(t);
+      weights[t] = (float) exact[t];
     }
+    return weights;
   }
 
   /** How many there are. */
@@ -43,7 +48,7 @@ final class ExpertRows {
   void weigh(Tensor y) {
     int[] rows = new int[count()];
     Arrays.setAll(rows, t -> t);
-    float[] less = weights.clone();
+    float[] less = weights();
     for (int t = 0; t < less.length; t++) {
       less[t] -= 1;
     }
@@ -57,7 +62,7 @@ final class ExpertRows {
   /** {@code y[token t] ← y[token t] + x[t]}, times the weight of t if it is weighted. */
   void scatter(Tensor x, boolean weighted, Tensor y) {
     try (TensorScope local = backend.newScope()) {
-      float[] factors = weights.clone();
+      float[] factors = weighted ? weights() : new float[tokens.length];
       if (!weighted) {
         Arrays.fill(factors, 1);
       }

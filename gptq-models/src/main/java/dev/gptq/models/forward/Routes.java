@@ -71,7 +71,20 @@ record Routes(ImmutableList<Expert> experts) {
       }
       exclude(corrected, routing.groups());
       order = largest(corrected, 0, count, routing.chosen());
-      sum = routing.normalised() ? Arrays.stream(order).mapToDouble(e -> scores[e]).sum() : 1;
+      sum = routing.normalised() ? sum() : 1;
+    }
+
+    /** The scores of the chosen, added with compensation (Kahan). */
+    private double sum() {
+      double total = 0;
+      double excess = 0;
+      for (int e : order) {
+        double term = scores[e] - excess;
+        double next = total + term;
+        excess = next - total - term;
+        total = next;
+      }
+      return total - excess;
     }
   }
 
@@ -143,13 +156,14 @@ record Routes(ImmutableList<Expert> experts) {
     return (best - logit) / Math.max(Math.abs(logit), best) <= routing.margin();
   }
 
-  /** What goes to each expert, given where each token goes. */
+  /**
+   * What goes to each expert, given where each token goes. Tokens are many and this begins before
+   * it is compiled: what is called for each of them is compiled sooner than a loop over all.
+   */
   private static Routes of(int count, int[][] chosen, double[][] weights) {
     int[] rows = new int[count];
     for (int[] order : chosen) {
-      for (int e : order) {
-        rows[e]++;
-      }
+      count(order, rows);
     }
     int[][] tokens = new int[count][];
     double[][] factors = new double[count][];
@@ -159,11 +173,7 @@ record Routes(ImmutableList<Expert> experts) {
     }
     int[] next = new int[count];
     for (int t = 0; t < chosen.length; t++) {
-      for (int i = 0; i < chosen[t].length; i++) {
-        int e = chosen[t][i];
-        tokens[e][next[e]] = t;
-        factors[e][next[e]++] = weights[t][i];
-      }
+      place(t, chosen[t], weights[t], next, tokens, factors);
     }
     return new Routes(
         IntStream.range(0, count)
@@ -171,6 +181,21 @@ record Routes(ImmutableList<Expert> experts) {
                 new Expert(
                     ImmutableIntArray.copyOf(tokens[e]), ImmutableDoubleArray.copyOf(factors[e])))
             .collect(ImmutableList.toImmutableList()));
+  }
+
+  private static void count(int[] order, int[] rows) {
+    for (int e : order) {
+      rows[e]++;
+    }
+  }
+
+  private static void place(
+      int token, int[] order, double[] weights, int[] next, int[][] tokens, double[][] factors) {
+    for (int i = 0; i < order.length; i++) {
+      int e = order[i];
+      tokens[e][next[e]] = token;
+      factors[e][next[e]++] = weights[i];
+    }
   }
 
   /**
