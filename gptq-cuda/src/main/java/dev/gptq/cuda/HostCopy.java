@@ -5,10 +5,11 @@ import java.util.stream.IntStream;
 
 /**
  * Copies within host memory. One thread copies slower than the bus to the GPU, above all from a
- * mapped file whose pages it is the first to touch, so that large copies are shared by all.
+ * mapped file whose pages it is the first to touch, so that large copies are shared by all: those
+ * of the 3 MiB that an expert's weights may have, too.
  */
 final class HostCopy {
-  private static final long SLICE = 1L << 20;
+  private static final long SLICE = 512L << 10;
 
   /** Below this many slices it is not worth waking others. */
   private static final int FEW = 4;

@@ -214,7 +214,8 @@ public final class NativeCudaDriver implements CudaDriver {
     MemorySegment f = library.function("cuStreamCreate");
     check("cuStreamCreate", () -> (int) PI.invokeExact(f, out, NON_BLOCKING));
     long stream = out.get(JAVA_LONG, 0);
-    blocks.begin(stream, CURRENT.get());
+    int device = CURRENT.get();
+    blocks.begin(stream, device, totalMemory(device));
     return stream;
   }
 

@@ -18,11 +18,15 @@ import java.util.concurrent.ConcurrentHashMap;
  * kept: a graph has memory of its own.
  */
 final class SpareBlocks {
-  /** Bytes of the largest block that is kept. */
-  static final long LARGEST = 8L << 20;
+  /** Bytes that are kept for a stream of a small device, and of a large one. */
+  private static final long LEAST = 64L << 20;
 
-  /** Bytes that are kept for a stream. */
-  static final long MOST = 64L << 20;
+  private static final long MOST = 256L << 20;
+
+  /** A stream keeps this part of its device's memory, and blocks of an eighth of that. */
+  private static final long PART = 512;
+
+  private static final long BLOCKS = 8;
 
   private static final long UNIT = 512;
 
@@ -39,6 +43,9 @@ final class SpareBlocks {
   private static final class OfStream {
     private final int device;
 
+    /** Bytes that are kept. */
+    private final long most;
+
     /** Sizes of blocks that are in use and may be kept. */
     private final Map<Long, Long> taken = new HashMap<>();
 
@@ -48,8 +55,14 @@ final class SpareBlocks {
     private long spareBytes;
     private boolean recorded;
 
-    OfStream(int device) {
+    OfStream(int device, long most) {
       this.device = device;
+      this.most = most;
+    }
+
+    /** Bytes of the largest block that is kept. */
+    long largest() {
+      return most / BLOCKS;
     }
   }
 
@@ -60,9 +73,13 @@ final class SpareBlocks {
     this.pool = pool;
   }
 
-  /** Begins to keep blocks of a stream. */
-  void begin(long stream, int device) {
-    streams.put(stream, new OfStream(device));
+  /**
+   * Begins to keep blocks of a stream.
+   *
+   * @param memory bytes that the device has
+   */
+  void begin(long stream, int device, long memory) {
+    streams.put(stream, new OfStream(device, Math.clamp(memory / PART, LEAST, MOST)));
   }
 
   /** Gives the blocks of a stream back that are kept, and keeps no others. */
@@ -83,7 +100,7 @@ final class SpareBlocks {
   long allocate(long bytes, long stream) {
     OfStream own = streams.get(stream);
     synchronized (own) {
-      if (own.recorded || bytes > LARGEST) {
+      if (own.recorded || bytes > own.largest()) {
         long address = pool.allocate(bytes, stream);
         // Another stream may have given back a block of this one at the same place.
         own.taken.remove(address);
@@ -116,8 +133,8 @@ final class SpareBlocks {
       }
       own.spare.computeIfAbsent(size, known -> new ArrayDeque<>()).push(address);
       own.spareBytes += size;
-      if (own.spareBytes > MOST) {
-        giveBack(own, stream, MOST / 2);
+      if (own.spareBytes > own.most) {
+        giveBack(own, stream, own.most / 2);
       }
     }
   }

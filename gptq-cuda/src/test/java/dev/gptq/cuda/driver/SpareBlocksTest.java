@@ -11,6 +11,11 @@ final class SpareBlocksTest {
   private static final long ONE = 11;
   private static final long OTHER = 12;
 
+  /** What is kept for a stream of a device of 32 GiB or less, and the largest block of that. */
+  private static final long MOST = 64L << 20;
+
+  private static final long LARGEST = 8L << 20;
+
   /** A pool that notes what is asked of it, and says no while it is full. */
   private static final class NotedPool implements SpareBlocks.Pool {
     private final List<Long> asked = new ArrayList<>();
@@ -37,8 +42,8 @@ final class SpareBlocksTest {
 
   @BeforeEach
   void begin() {
-    blocks.begin(ONE, 0);
-    blocks.begin(OTHER, 1);
+    blocks.begin(ONE, 0, 32L << 30);
+    blocks.begin(OTHER, 1, 140L << 30);
   }
 
   @Test
@@ -64,9 +69,9 @@ final class SpareBlocksTest {
 
   @Test
   void largeBlocksAreNotKept() {
-    long large = blocks.allocate(SpareBlocks.LARGEST + 1, ONE);
+    long large = blocks.allocate(LARGEST + 1, ONE);
     blocks.free(large, ONE);
-    assertThat(pool.asked).containsExactly(SpareBlocks.LARGEST + 1);
+    assertThat(pool.asked).containsExactly(LARGEST + 1);
     assertThat(pool.freed).containsExactly(large + " in " + ONE);
   }
 
@@ -76,24 +81,24 @@ final class SpareBlocksTest {
     long small = blocks.allocate(5000, ONE);
     blocks.free(small, OTHER);
     pool.place = small;
-    blocks.free(blocks.allocate(SpareBlocks.LARGEST + 1, ONE), ONE);
+    blocks.free(blocks.allocate(LARGEST + 1, ONE), ONE);
     assertThat(pool.freed).containsExactly(small + " in " + OTHER, small + " in " + ONE);
   }
 
   @Test
   void sizesThatWereNotUsedForLongGoFirst() {
-    int count = Math.toIntExact(SpareBlocks.MOST / SpareBlocks.LARGEST);
+    int count = Math.toIntExact(MOST / LARGEST);
     long old = blocks.allocate(512, ONE);
     List<Long> large = new ArrayList<>();
     for (int i = 0; i < count; i++) {
-      large.add(blocks.allocate(SpareBlocks.LARGEST, ONE));
+      large.add(blocks.allocate(LARGEST, ONE));
     }
     blocks.free(old, ONE);
     large.subList(1, count).forEach(block -> blocks.free(block, ONE));
     assertThat(pool.freed).isEmpty();
     blocks.free(large.getFirst(), ONE);
     assertThat(pool.freed).hasSize(1 + count / 2).first().isEqualTo(old + " in " + ONE);
-    assertThat(large).contains(blocks.allocate(SpareBlocks.LARGEST, ONE));
+    assertThat(large).contains(blocks.allocate(LARGEST, ONE));
   }
 
   @Test
@@ -128,5 +133,15 @@ final class SpareBlocksTest {
     assertThat(blocks.allocate(512, ONE)).isZero();
     pool.full = false;
     assertThat(blocks.allocate(512, ONE)).isNotZero();
+  }
+
+  /** Of a large device a stream keeps blocks of 32 MiB. */
+  @Test
+  void largeDevicesKeepLargeBlocks() {
+    long large = blocks.allocate(4 * LARGEST, OTHER);
+    blocks.free(large, OTHER);
+    assertThat(blocks.allocate(4 * LARGEST, OTHER)).isEqualTo(large);
+    blocks.free(blocks.allocate(4 * LARGEST + 1, OTHER), OTHER);
+    assertThat(pool.freed).hasSize(1);
   }
 }
