@@ -3,6 +3,7 @@ package dev.gptq.quantizer.run;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.Model;
+import dev.gptq.quantizer.pipeline.FirstCalls;
 import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.store.OutputLocks;
@@ -155,13 +156,15 @@ public final class QuantizationPlan implements AutoCloseable {
     if (locks.isEmpty()) {
       locks = Optional.of(OutputLocks.acquire(request.places()));
     }
-    Forecast forecast = forecast(backend);
-    notes.forEach(listener::note);
-    requireMemory(backend, forecast);
-    QuantizationSummary summary =
-        new QuantizationRun(needs(backend), further, listener, clock).run(forecast);
-    request = summary.request();
-    return summary;
+    try (FirstCalls _ = FirstCalls.begin(backend, model.spec(), request.settings(), windows)) {
+      Forecast forecast = forecast(backend);
+      notes.forEach(listener::note);
+      requireMemory(backend, forecast);
+      QuantizationSummary summary =
+          new QuantizationRun(needs(backend), further, listener, clock).run(forecast);
+      request = summary.request();
+      return summary;
+    }
   }
 
   /**
