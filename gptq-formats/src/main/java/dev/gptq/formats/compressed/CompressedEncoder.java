@@ -81,7 +81,7 @@ final class CompressedEncoder {
         transposed[o * groups + g] = scales[g * matrix.rows() + o];
       }
     }
-    MemorySegment data = arena.allocate(type.bytes() * scales.length, 8);
+    MemorySegment data = arena.allocate((long) type.bytes() * scales.length, 8);
     Elements.put(data, type, transposed);
     return data;
   }
