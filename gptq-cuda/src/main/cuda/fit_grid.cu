@@ -4,15 +4,22 @@
 static const int FIT_CANDIDATES = 80;
 static const int FIT_OWN = FIT_CANDIDATES / FIT_SLICES;
 
-/** s = R((hi − lo)·p/levels), z = clamp(rint(−p·lo/s) + zeroShift) for one p of every row. */
+/**
+ * s = R((hi − lo)·p/levels), z = clamp(rint(−p·lo/s) + zeroShift) for one p of every row and group,
+ * a run of the columns.
+ */
 extern "C" __global__ void candidateGrid(Matrix w, GridSpec spec, float p, int zeroShift,
                                          Matrix scale, Matrix zero) {
   int row = blockIdx.x * FIT_ROWS + threadIdx.x;
-  Range range = Range::of(w, row, spec);
+  int group = blockIdx.y;
+  Matrix run = w;
+  run.columns = w.columns / scale.columns;
+  run.data = &w.at<float>(0, (long long)group * run.columns);
+  Range range = Range::of(run, row, spec);
   if (threadIdx.y == 0 && row < w.rows) {
     Fit fit = range.fit(p, zeroShift, spec);
-    scale.at<float>(row, 0) = fit.scale;
-    zero.at<float>(row, 0) = fit.zero;
+    scale.at<float>(row, group) = fit.scale;
+    zero.at<float>(row, group) = fit.zero;
   }
 }
 

@@ -18,6 +18,15 @@ record CheckedQuantizationOps(QuantizationOps delegate) implements QuantizationO
   }
 
   @Override
+  public void fitGroups(Tensor w, GridSpec spec, Tensor scale, Tensor zero) {
+    int groups = scale.columns();
+    checkFit(Shapes.of("fitGroups"), w, scale, zero, groups)
+        .that(groups > 0 && w.columns() % groups == 0, "the groups must divide the columns of w")
+        .that(!spec.search().needsHessian(), "the search must be MIN_MAX or MSE");
+    delegate.fitGroups(w, spec, scale, zero);
+  }
+
+  @Override
   public void candidateGrid(
       Tensor w, GridSpec spec, float shrink, int zeroShift, Tensor scale, Tensor zero) {
     checkFit(Shapes.of("candidateGrid"), w, scale, zero);
@@ -52,6 +61,16 @@ record CheckedQuantizationOps(QuantizationOps delegate) implements QuantizationO
   public void dequantize(Tensor codes, Grid grid, Tensor w) {
     checkGrid(Shapes.of("dequantize"), w, grid, codes);
     delegate.dequantize(codes, grid, w);
+  }
+
+  @Override
+  public void subtract(Tensor w, Tensor codes, Grid grid, Tensor difference) {
+    checkGrid(Shapes.of("subtract"), w, grid, codes)
+        .columnMajor("w", w)
+        .type("difference", difference, DType.F32)
+        .columnMajor("difference", difference)
+        .shape("difference", difference, w.rows(), w.columns());
+    delegate.subtract(w, codes, grid, difference);
   }
 
   @Override
@@ -145,15 +164,19 @@ record CheckedQuantizationOps(QuantizationOps delegate) implements QuantizationO
   }
 
   private static Shapes checkFit(Shapes shapes, Tensor w, Tensor scale, Tensor zero) {
+    return checkFit(shapes, w, scale, zero, 1);
+  }
+
+  private static Shapes checkFit(Shapes shapes, Tensor w, Tensor scale, Tensor zero, int groups) {
     return shapes
         .type("w", w, DType.F32)
         .columnMajor("w", w)
         .type("scale", scale, DType.F32)
         .columnMajor("scale", scale)
-        .shape("scale", scale, w.rows(), 1)
+        .shape("scale", scale, w.rows(), groups)
         .type("zero", zero, DType.F32)
         .columnMajor("zero", zero)
-        .shape("zero", zero, w.rows(), 1);
+        .shape("zero", zero, w.rows(), groups);
   }
 
   private static Shapes checkGrid(Shapes shapes, Tensor w, Grid grid, Tensor codes) {

@@ -39,6 +39,21 @@ public interface QuantizationOps {
   void fitGrid(Tensor w, GridSpec spec, Tensor scale, Tensor zero);
 
   /**
+   * The grids of all groups of w, each a run of as many columns: {@link #fitGrid} of each.
+   *
+   * @param w m × n
+   * @param scale out, m × groups, contiguous columns; the groups divide n
+   * @param zero out, m × groups, contiguous columns
+   */
+  default void fitGroups(Tensor w, GridSpec spec, Tensor scale, Tensor zero) {
+    int run = w.columns() / scale.columns();
+    for (int g = 0; g < scale.columns(); g++) {
+      fitGrid(
+          w.columns(g * run, (g + 1) * run), spec, scale.columns(g, g + 1), zero.columns(g, g + 1));
+    }
+  }
+
+  /**
    * One candidate grid for each row of w: with lo and hi as in {@link #fitGrid},
    *
    * <pre>
@@ -178,4 +193,13 @@ public interface QuantizationOps {
 
   /** {@code w = s·(u − z)} as defined at {@link Grid}; w has any layout. */
   void dequantize(Tensor codes, Grid grid, Tensor w);
+
+  /**
+   * {@code difference ← w − s·(u − z)}: what weights have beyond the values of codes.
+   *
+   * @param w m × n, contiguous columns
+   * @param codes m × n, contiguous columns
+   * @param difference out, m × n, contiguous columns; may be w
+   */
+  void subtract(Tensor w, Tensor codes, Grid grid, Tensor difference);
 }

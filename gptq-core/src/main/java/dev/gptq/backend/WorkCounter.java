@@ -62,7 +62,7 @@ final class WorkCounter {
       case "stateSpace" -> Work.steps(3 * elements(a[0]) * columns(a[5]));
       case "refitScales" -> Work.steps(elements(a[0]) * columns(a[1]) / 3);
       case "candidateGrid" -> Work.trials(elements(a[0]));
-      case "fitGrid" ->
+      case "fitGrid", "fitGroups" ->
           Work.trials(
               elements(a[0]) * (((GridSpec) a[1]).search() == GridSearch.MSE ? MSE_TRIALS : 1));
       case "fitGridWeighted" -> Work.trials(elements(a[0]) * ((GridLadder) a[3]).rungs().size());

@@ -313,12 +313,7 @@ public final class Gptq {
   /** {@code W − Q}. */
   static Tensor difference(Backend backend, Tensor w, Grid grid, Tensor codes, TensorScope scope) {
     Tensor difference = scope.columnMajor(DType.F32, w.rows(), w.columns());
-    try (TensorScope local = backend.newScope()) {
-      Tensor q = local.columnMajor(DType.F32, w.rows(), w.columns());
-      backend.quantization().dequantize(codes, grid, q);
-      backend.linalg().convert(w, difference);
-      backend.linalg().axpy(-1, q, difference);
-    }
+    backend.quantization().subtract(w, codes, grid, difference);
     return difference;
   }
 

@@ -97,10 +97,7 @@ record PanelLoop(
     Grid grids = grid.columns(from, to);
     Tensor result = codes.columns(from, to);
     new ColumnLoop(backend, current, own, from, fits, grids, result, segment, block).run();
-    try (TensorScope local = backend.newScope()) {
-      Tensor q = local.columnMajor(DType.F32, w.rows(), to - from);
-      backend.quantization().dequantize(result, grids, q);
-      la.axpy(-1, q, w.columns(from, to));
-    }
+    Tensor left = w.columns(from, to);
+    backend.quantization().subtract(left, result, grids, left);
   }
 }

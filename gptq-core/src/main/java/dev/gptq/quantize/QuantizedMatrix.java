@@ -25,6 +25,11 @@ public record QuantizedMatrix(Tensor codes, Grid grid) {
     backend.quantization().dequantize(codes, grid, w);
   }
 
+  /** Writes w less the values that the codes stand for; both are F32, rows × columns. */
+  public void subtractFrom(Backend backend, Tensor w, Tensor difference) {
+    backend.quantization().subtract(w, codes, grid, difference);
+  }
+
   /** Rows {@code from} to {@code to} (exclusive): a view. */
   public QuantizedMatrix rows(int from, int to) {
     return new QuantizedMatrix(

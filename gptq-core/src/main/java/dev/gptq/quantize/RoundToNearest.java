@@ -54,18 +54,16 @@ public final class RoundToNearest {
     return new QuantizedMatrix(codes, new Grid(spec, scale, zero, scope.upload(groupOf)));
   }
 
-  /** Fits one grid to each row of a group of columns. */
+  /** Fits grids, rows × groups, to the groups of a matrix. */
   @FunctionalInterface
   private interface Fit {
-    void fit(Tensor w, int from, Tensor scale, Tensor zero);
+    void fit(Tensor w, Tensor scale, Tensor zero);
   }
 
   /** Quantizes a matrix, rows × columns of a real type; the result lives in {@code scope}. */
   public QuantizedMatrix quantize(Tensor weight, TensorScope scope) {
     return quantize(
-        weight,
-        (w, from, scale, zero) -> backend.quantization().fitGrid(w, spec, scale, zero),
-        scope);
+        weight, (w, scale, zero) -> backend.quantization().fitGroups(w, spec, scale, zero), scope);
   }
 
   /**
@@ -77,11 +75,20 @@ public final class RoundToNearest {
       Tensor weight, Tensor costs, GridLadder ladder, TensorScope scope) {
     return quantize(
         weight,
-        (w, from, scale, zero) ->
+        (w, scale, zero) -> {
+          int run = w.columns() / scale.columns();
+          for (int g = 0; g < scale.columns(); g++) {
             backend
                 .quantization()
                 .fitGridWeighted(
-                    w, costs.columns(from, from + w.columns()), spec, ladder, scale, zero),
+                    w.columns(g * run, (g + 1) * run),
+                    costs.columns(g * run, (g + 1) * run),
+                    spec,
+                    ladder,
+                    scale.columns(g, g + 1),
+                    zero.columns(g, g + 1));
+          }
+        },
         scope);
   }
 
@@ -105,13 +112,7 @@ public final class RoundToNearest {
               scope.columnMajor(DType.F32, rows, columns / group),
               scope.columnMajor(DType.F32, rows, columns / group),
               scope.upload(groupOf));
-      for (int g = 0; g < grid.groups(); g++) {
-        fit.fit(
-            w.columns(g * group, (g + 1) * group),
-            g * group,
-            grid.scale().columns(g, g + 1),
-            grid.zero().columns(g, g + 1));
-      }
+      fit.fit(w, grid.scale(), grid.zero());
       Tensor codes = scope.columnMajor(DType.U8, rows, columns);
       backend.quantization().quantizeNearest(w, grid, codes);
       return new QuantizedMatrix(codes, grid);

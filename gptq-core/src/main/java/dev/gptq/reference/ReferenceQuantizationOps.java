@@ -325,18 +325,33 @@ final class ReferenceQuantizationOps implements QuantizationOps {
 
   @Override
   public void dequantize(Tensor codes, Grid grid, Tensor w) {
-    int n = w.columns();
+    RowArrays.store(values(codes, grid), w);
+  }
+
+  @Override
+  public void subtract(Tensor w, Tensor codes, Grid grid, Tensor difference) {
+    float[] values = values(codes, grid);
+    float[] wv = RowArrays.load(w);
+    for (int i = 0; i < wv.length; i++) {
+      wv[i] -= values[i];
+    }
+    RowArrays.store(wv, difference);
+  }
+
+  /** {@code s·(u − z)}, row by row. */
+  private static float[] values(Tensor codes, Grid grid) {
+    int n = codes.columns();
     int[] cv = RowArrays.loadInts(codes);
     float[] scales = RowArrays.load(grid.scale());
     float[] zeros = RowArrays.load(grid.zero());
     int[] groupOf = RowArrays.loadInts(grid.groupOf());
-    float[] wv = new float[cv.length];
-    for (int r = 0; r < w.rows(); r++) {
+    float[] values = new float[cv.length];
+    for (int r = 0; r < codes.rows(); r++) {
       for (int j = 0; j < n; j++) {
         int g = r * grid.groups() + groupOf[j];
-        wv[r * n + j] = scales[g] * (cv[r * n + j] - zeros[g]);
+        values[r * n + j] = scales[g] * (cv[r * n + j] - zeros[g]);
       }
     }
-    RowArrays.store(wv, w);
+    return values;
   }
 }

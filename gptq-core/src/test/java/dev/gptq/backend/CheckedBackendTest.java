@@ -101,6 +101,9 @@ final class CheckedBackendTest {
     assertRejected(
         () -> backend.quantization().dequantize(codes, fewColumns, columns(4, 6)),
         "dequantize: groupOf must be 1 x 6 but is 1 x 5");
+    assertRejected(
+        () -> backend.quantization().fitGroups(columns(4, 6), spec, columns(4, 4), columns(4, 4)),
+        "fitGroups: the groups must divide the columns of w");
   }
 
   @Test

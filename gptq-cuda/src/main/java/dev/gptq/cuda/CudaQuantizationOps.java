@@ -50,6 +50,15 @@ final class CudaQuantizationOps implements QuantizationOps {
   }
 
   @Override
+  public void fitGroups(Tensor w, GridSpec spec, Tensor scale, Tensor zero) {
+    if (spec.search() != GridSearch.MIN_MAX || scale.columns() > MAX_GRID_Y) {
+      QuantizationOps.super.fitGroups(w, spec, scale, zero);
+      return;
+    }
+    candidateGrid(w, spec, 1, 0, scale, zero);
+  }
+
+  @Override
   public void candidateGrid(
       Tensor w, GridSpec spec, float shrink, int zeroShift, Tensor scale, Tensor zero) {
     CudaTensor t = context.tensor(w);
@@ -61,7 +70,7 @@ final class CudaQuantizationOps implements QuantizationOps {
         .add(zeroShift)
         .add(context.tensor(scale))
         .add(context.tensor(zero));
-    launchFit(t, "candidateGrid", "candidateGrid");
+    launchFit(t, scale.columns(), "candidateGrid", "candidateGrid");
   }
 
   @Override
@@ -82,11 +91,16 @@ final class CudaQuantizationOps implements QuantizationOps {
   }
 
   private void launchFit(CudaTensor w, String kernel, String operation) {
+    launchFit(w, 1, kernel, operation);
+  }
+
+  /** The same for the groups of w. */
+  private void launchFit(CudaTensor w, int groups, String kernel, String operation) {
     if (w.rows() > 0) {
       kernels.launch(
           KernelImages.EXACT,
           kernel,
-          Geometry.of(Math.ceilDiv(w.rows(), FIT_ROWS), FIT_ROWS).withBlockY(FIT_SLICES),
+          Geometry.of(Math.ceilDiv(w.rows(), FIT_ROWS), groups, FIT_ROWS).withBlockY(FIT_SLICES),
           operation);
     }
   }
@@ -156,6 +170,20 @@ final class CudaQuantizationOps implements QuantizationOps {
           "dequantize",
           Geometry.tiles(t.rows(), t.columns(), TILE, 8),
           "dequantize");
+    }
+  }
+
+  @Override
+  public void subtract(Tensor w, Tensor codes, Grid grid, Tensor difference) {
+    CudaTensor t = context.tensor(w);
+    grid(kernels.arguments().add(t).add(context.tensor(codes)), grid)
+        .add(context.tensor(difference));
+    if (!t.isEmpty()) {
+      kernels.launch(
+          KernelImages.EXACT,
+          "subtract",
+          Geometry.of(Math.ceilDiv(t.rows(), THREADS), Math.min(t.columns(), MAX_GRID_Y), THREADS),
+          "subtract");
     }
   }
 

@@ -58,11 +58,7 @@ final class Nearest {
                 MemorySegment.copy(codes.segment(), codes.index(row, j), strip, spare, rows);
                 for (int half = 0; half < 2; half++) {
                   long lane = (long) half * Lanes.BYTES;
-                  FloatVector scale = Lanes.load(strip, grids + lane);
-                  FloatVector zero = Lanes.load(strip, grids + BYTES + lane);
-                  FloatVector u =
-                      Lanes.toFloat(Codes.load(strip, spare + (long) half * Lanes.COUNT));
-                  Lanes.store(scale.mul(u.sub(zero)), strip, BYTES * j + lane);
+                  Lanes.store(values(strip, grids, spare, half), strip, BYTES * j + lane);
                 }
               });
           if (w.rowStride() == 1) {
@@ -71,6 +67,41 @@ final class Nearest {
             scatter(strip, w, row, rows);
           }
         });
+  }
+
+  /** {@code difference = w − s·(u − z)}. */
+  static void subtract(
+      Execution execution, Matrix w, Matrix codes, GridView grid, Matrix difference) {
+    forStrips(
+        execution,
+        w,
+        (row, rows, strip) -> {
+          Strips.load(w, row, rows, strip);
+          forColumns(
+              w.columns(),
+              grid,
+              row,
+              rows,
+              strip,
+              (j, grids, spare) -> {
+                MemorySegment.copy(codes.segment(), codes.index(row, j), strip, spare, rows);
+                for (int half = 0; half < 2; half++) {
+                  long at = BYTES * j + (long) half * Lanes.BYTES;
+                  FloatVector left = Lanes.load(strip, at).sub(values(strip, grids, spare, half));
+                  Lanes.store(left, strip, at);
+                }
+              });
+          Strips.store(strip, difference, row, rows);
+        });
+  }
+
+  /** {@code s·(u − z)} of half a strip's rows of a column. */
+  private static FloatVector values(MemorySegment strip, long grids, long spare, int half) {
+    long lane = (long) half * Lanes.BYTES;
+    FloatVector scale = Lanes.load(strip, grids + lane);
+    FloatVector zero = Lanes.load(strip, grids + BYTES + lane);
+    FloatVector u = Lanes.toFloat(Codes.load(strip, spare + (long) half * Lanes.COUNT));
+    return scale.mul(u.sub(zero));
   }
 
   private static void scatter(MemorySegment strip, Matrix w, int row, int rows) {

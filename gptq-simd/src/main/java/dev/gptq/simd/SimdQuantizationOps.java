@@ -41,6 +41,16 @@ final class SimdQuantizationOps implements QuantizationOps {
   }
 
   @Override
+  public void subtract(Tensor w, Tensor codes, Grid grid, Tensor difference) {
+    Nearest.subtract(
+        execution,
+        Rows.columns("w", w),
+        Rows.columns("codes", codes),
+        view(grid),
+        Rows.columns("difference", difference));
+  }
+
+  @Override
   public void candidateGrid(
       Tensor w, GridSpec spec, float shrink, int zeroShift, Tensor scale, Tensor zero) {
     GridFit.candidate(

@@ -72,6 +72,25 @@ public abstract class QuantizationConformance extends Conformance {
             backend.quantization().fitGrid(t.get("w"), spec, t.get("scale"), t.get("zero")));
   }
 
+  @Test
+  void fitGroupsForEverySpec() {
+    forEachSpec(spec -> {
+      fitGroups(spec, 24, 33, 3);
+      fitGroups(spec.withSearch(GridSearch.MSE), 37, 16, 4);
+    });
+    fitGroups(GridSpec.of(Scheme.SYMMETRIC, 4), 70, 384, 3);
+  }
+
+  private void fitGroups(GridSpec spec, int rows, int columns, int groups) {
+    Matrix w = inputs().normal(F32, COLUMN_MAJOR, rows, columns);
+    operation("fitGroups " + spec + " of " + w)
+        .in("w", w)
+        .out("scale", F32, COLUMN_MAJOR, rows, groups)
+        .out("zero", F32, COLUMN_MAJOR, rows, groups)
+        .isExact((backend, t, scope) ->
+            backend.quantization().fitGroups(t.get("w"), spec, t.get("scale"), t.get("zero")));
+  }
+
   /** Scales of 7 or 8 bits, and zero points that are stored less one, of rows without negatives. */
   @Test
   void fitGridOfFewScaleBits() {
@@ -334,6 +353,37 @@ public abstract class QuantizationConformance extends Conformance {
         .out("w", F32, layout, rows, columns)
         .isExact((backend, t, scope) ->
             backend.quantization().dequantize(t.get("codes"), grid(spec, t), t.get("w")));
+  }
+
+  @Test
+  void subtractForEverySpec() {
+    forEachSpec(spec -> {
+      subtract(spec, 17, 33, 1);
+      subtract(spec, 9, 64, 4);
+    });
+  }
+
+  @Test
+  void subtractOfEveryShape() {
+    for (int[] s : Shapes.MATRIX) {
+      subtract(GridSpec.of(Scheme.ASYMMETRIC, 4), s[0], s[1], 2);
+    }
+    subtract(GridSpec.of(Scheme.HALF_OFFSET, 8), 300, 517, 7);
+  }
+
+  private void subtract(GridSpec spec, int rows, int columns, int groups) {
+    Grids grids = Grids.of(inputs(), spec, rows, columns, groups);
+    Operation operation =
+        operation("subtract " + spec + " from " + rows + " x " + columns)
+            .in("codes", inputs().codes(COLUMN_MAJOR, rows, columns, spec.bits()));
+    grids
+        .arguments(operation)
+        .in("w", inputs().normal(F32, COLUMN_MAJOR, rows, columns))
+        .out("difference", F32, COLUMN_MAJOR, rows, columns)
+        .isExact((backend, t, scope) ->
+            backend
+                .quantization()
+                .subtract(t.get("w"), t.get("codes"), grid(spec, t), t.get("difference")));
   }
 
   static Grid grid(GridSpec spec, Map<String, Tensor> t) {

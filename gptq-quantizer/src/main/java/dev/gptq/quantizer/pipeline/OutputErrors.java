@@ -17,7 +17,7 @@ import java.util.stream.IntStream;
  * Mean squared outputs over the calibration tokens, undamped: {@code tr(A·H·Aᵀ)} over the number of
  * tokens.
  *
- * @param error with A the quantization error {@code Q − W}
+ * @param error with A the quantization error {@code W − Q}
  * @param rtn with A the error of rounding to nearest
  * @param signal with A the weights W
  */
@@ -73,7 +73,7 @@ public record OutputErrors(double error, double rtn, double signal) {
     return new OutputErrors(error / tokens, rtn / tokens, signal / tokens);
   }
 
-  /** {@code tr(A·H·Aᵀ)} with {@code A = Q − W}. */
+  /** {@code tr(A·H·Aᵀ)} with {@code A = W − Q}. */
   static double error(Backend backend, Tensor weight, QuantizedMatrix quantized, Hessian hessian) {
     try (TensorScope local = backend.newScope()) {
       Tensor total = local.zeros(DType.F64, 1, 1, Layout.ROW_MAJOR);
@@ -89,8 +89,7 @@ public record OutputErrors(double error, double rtn, double signal) {
       int to = Math.min(from + step, weight.rows());
       try (TensorScope local = backend.newScope()) {
         Tensor difference = local.columnMajor(DType.F32, to - from, weight.columns());
-        quantized.rows(from, to).dequantize(backend, difference);
-        backend.linalg().axpy(-1, weight.rows(from, to), difference);
+        quantized.rows(from, to).subtractFrom(backend, weight.rows(from, to), difference);
         hessian.addSquaredOutput(difference, total);
       }
     }

@@ -65,8 +65,7 @@ record SolveLoss(double quantized, double nearest) {
     private void add(Tensor target, QuantizedMatrix matrix, Tensor squares, Tensor outputs) {
       try (TensorScope local = backend.newScope()) {
         Tensor difference = local.columnMajor(DType.F32, target.rows(), target.columns());
-        matrix.dequantize(backend, difference);
-        backend.linalg().axpy(-1, target, difference);
+        matrix.subtractFrom(backend, target, difference);
         if (!targetIsWeights) {
           hessian.addSquaredOutput(difference, outputs);
         }
