@@ -1,6 +1,6 @@
 package dev.gptq.quantize;
 
-import com.google.common.collect.Streams;
+import com.google.common.primitives.Ints;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.grid.Grid;
@@ -9,6 +9,7 @@ import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
@@ -77,9 +78,22 @@ public final class Gptq {
       return sum(damped) / 2;
     }
 
-    /** {@code tr(D·H·Dᵀ)} of rows {@code from} to {@code to}. */
-    public double error(int from, int to) {
-      return Math.max(0, sum(errors.rows(from, to)));
+    /**
+     * {@code tr(D·H·Dᵀ)} of runs of rows, one behind the other.
+     *
+     * @param rows of each
+     */
+    public double[] errors(List<Integer> rows) {
+      float[] all = HostCopies.floats(errors);
+      double[] sums = new double[rows.size()];
+      int next = 0;
+      for (int i = 0; i < sums.length; i++) {
+        for (int end = next + rows.get(i); next < end; next++) {
+          sums[i] += all[next];
+        }
+        sums[i] = Math.max(0, sums[i]);
+      }
+      return sums;
     }
   }
 
@@ -388,7 +402,7 @@ public final class Gptq {
     return sum;
   }
 
-  private static int[] ints(Iterable<Integer> values) {
-    return Streams.stream(values).mapToInt(Integer::intValue).toArray();
+  private static int[] ints(Collection<Integer> values) {
+    return Ints.toArray(values);
   }
 }

@@ -5,7 +5,6 @@ import com.google.common.base.Suppliers;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.grid.Grid;
-import dev.gptq.grid.GridSearch;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
@@ -52,15 +51,21 @@ final class GridPlan {
   }
 
   private Tensor cost(TensorScope scope) {
-    Tensor row = scope.zeros(DType.F32, 1, columns, Layout.ROW_MAJOR);
-    if (options.grid().search() == GridSearch.HESSIAN_DIAGONAL) {
-      backend.linalg().diagonal(factor.damped(), row);
-    } else if (options.grid().search() == GridSearch.PIVOT) {
-      backend.linalg().diagonal(factor.v(), row);
-      Tensor squares = scope.rowMajor(DType.F32, 1, columns);
-      backend.linalg().rowDots(row.transposed(), row.transposed(), squares.transposed());
-      return squares;
-    }
+    return switch (options.grid().search()) {
+      case HESSIAN_DIAGONAL -> diagonal(factor.damped(), scope);
+      case PIVOT -> {
+        Tensor pivots = diagonal(factor.v(), scope);
+        Tensor squares = scope.rowMajor(DType.F32, 1, columns);
+        backend.linalg().rowDots(pivots.transposed(), pivots.transposed(), squares.transposed());
+        yield squares;
+      }
+      default -> scope.zeros(DType.F32, 1, columns, Layout.ROW_MAJOR);
+    };
+  }
+
+  private Tensor diagonal(Tensor square, TensorScope scope) {
+    Tensor row = scope.rowMajor(DType.F32, 1, columns);
+    backend.linalg().diagonal(square, row);
     return row;
   }
 

@@ -81,7 +81,9 @@ public final class HessianFactor {
           new Damping(
               hessian.matrix(),
               local.upload(order),
-              local.upload(permute(repair, order)),
+              dead.length == 0
+                  ? Optional.empty()
+                  : Optional.of(local.upload(permute(repair, order))),
               mean,
               options.needsDampedHessian());
       double share = damping.factor(backend, options.damping(), lower);
@@ -108,10 +110,11 @@ public final class HessianFactor {
    *
    * @param matrix H; if it is to be kept, soon in the order of quantization and repaired
    * @param order the columns in the order of quantization
-   * @param repair what dead columns get, 1 × columns, in that order
+   * @param repair what dead columns get, 1 × columns, in that order, if there are any
    * @param mean of the repaired diagonal
    */
-  private record Damping(Tensor matrix, Tensor order, Tensor repair, double mean, boolean keep) {
+  private record Damping(
+      Tensor matrix, Tensor order, Optional<Tensor> repair, double mean, boolean keep) {
     float lambda(double share) {
       return (float) (share * mean);
     }
@@ -145,7 +148,7 @@ public final class HessianFactor {
 
     private void arrange(Backend backend, Tensor h) {
       backend.linalg().gatherSymmetric(matrix, order, h);
-      backend.linalg().addToDiagonal(repair, h);
+      repair.ifPresent(ones -> backend.linalg().addToDiagonal(ones, h));
     }
 
     void add(Backend backend, double share, Tensor h) {

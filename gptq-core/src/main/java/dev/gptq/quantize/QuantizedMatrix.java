@@ -8,6 +8,10 @@ import dev.gptq.pack.Packer;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Supplier;
@@ -40,15 +44,26 @@ public record QuantizedMatrix(Tensor codes, Grid grid) {
 
   /** Copies to the host and packs. */
   public PackedMatrix pack() {
-    return startPacking().join();
+    return startPacking(List.of(this)).getFirst().join();
   }
 
-  /** Copies to the host and packs on other threads, while the backend goes on. */
-  public CompletableFuture<PackedMatrix> startPacking() {
-    Optional<Tensor> zero =
-        grid.spec().scheme().hasZeroPoint() ? Optional.of(grid.zero()) : Optional.empty();
-    return CompletableFuture.supplyAsync(
-        bring(grid.spec(), HostCopies.ints(grid.groupOf()), codes, grid.scale(), zero));
+  /**
+   * Copies matrices to the host and packs them on other threads, while the backend goes on. The
+   * groups of columns that several have are brought once.
+   */
+  public static List<CompletableFuture<PackedMatrix>> startPacking(List<QuantizedMatrix> matrices) {
+    List<CompletableFuture<PackedMatrix>> packed = new ArrayList<>();
+    Map<Tensor, int[]> groups = new IdentityHashMap<>();
+    for (QuantizedMatrix matrix : matrices) {
+      Grid grid = matrix.grid();
+      int[] groupOf = groups.computeIfAbsent(grid.groupOf(), HostCopies::ints);
+      Optional<Tensor> zero =
+          grid.spec().scheme().hasZeroPoint() ? Optional.of(grid.zero()) : Optional.empty();
+      packed.add(
+          CompletableFuture.supplyAsync(
+              bring(grid.spec(), groupOf, matrix.codes(), grid.scale(), zero)));
+    }
+    return packed;
   }
 
   /**

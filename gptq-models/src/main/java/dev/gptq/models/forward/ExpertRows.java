@@ -5,39 +5,56 @@ import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.Arrays;
+import java.util.Optional;
 
 /** Takes the rows of the tokens that chose an expert out of an activation, and adds them to one. */
 final class ExpertRows {
   private final Backend backend;
   private final int expert;
   private final Routes.Expert own;
-  private final int[] tokens;
 
+  /** Where tokens and weights are in the backend's memory, as long as that is known. */
+  private final Optional<RoutedRows> there;
+
+  /** Rows of an expert that bring what they need with each operation. */
   ExpertRows(Backend backend, Routes routes, int expert) {
-    this.own = routes.experts().get(expert);
-    this.backend = backend;
-    this.expert = expert;
-    this.tokens = own.tokens().toArray();
+    this(backend, routes, expert, Optional.empty());
   }
 
-  private float[] weights() {
-    double[] exact = own.weights().toArray();
-    float[] weights = new float[exact.length];
-    for (int t = 0; t < weights.length; t++) {
-      weights[t] = (float) exact[t];
-    }
-    return weights;
+  /** Rows of an expert for operations while routes are in the backend's memory. */
+  ExpertRows(Backend backend, RoutedRows routes, int expert) {
+    this(backend, routes.routes(), expert, Optional.of(routes));
+  }
+
+  private ExpertRows(Backend backend, Routes routes, int expert, Optional<RoutedRows> there) {
+    this.backend = backend;
+    this.expert = expert;
+    this.own = routes.experts().get(expert);
+    this.there = there;
   }
 
   /** How many there are. */
   int count() {
-    return tokens.length;
+    return own.tokens().length();
+  }
+
+  private Tensor tokens(TensorScope scope) {
+    return there.isPresent() ? there.get().tokens(expert) : scope.upload(own.tokens().toArray());
+  }
+
+  private Tensor factors(boolean weighted, TensorScope scope) {
+    if (weighted) {
+      return there.isPresent() ? there.get().weights(expert) : scope.upload(own.factors());
+    }
+    float[] ones = new float[count()];
+    Arrays.fill(ones, 1);
+    return scope.upload(ones);
   }
 
   /** {@code y[t] ← x[token t]}, times the weight of t if it is weighted. */
   void gather(Tensor x, boolean weighted, Tensor y) {
     try (TensorScope local = backend.newScope()) {
-      backend.transformer().gatherRows(x, local.upload(tokens), y);
+      backend.transformer().gatherRows(x, tokens(local), y);
     }
     if (weighted) {
       weigh(y);
@@ -48,7 +65,7 @@ final class ExpertRows {
   void weigh(Tensor y) {
     int[] rows = new int[count()];
     Arrays.setAll(rows, t -> t);
-    float[] less = weights();
+    float[] less = own.factors();
     for (int t = 0; t < less.length; t++) {
       less[t] -= 1;
     }
@@ -62,11 +79,7 @@ final class ExpertRows {
   /** {@code y[token t] ← y[token t] + x[t]}, times the weight of t if it is weighted. */
   void scatter(Tensor x, boolean weighted, Tensor y) {
     try (TensorScope local = backend.newScope()) {
-      float[] factors = weighted ? weights() : new float[tokens.length];
-      if (!weighted) {
-        Arrays.fill(factors, 1);
-      }
-      backend.transformer().scatterAddRows(x, local.upload(tokens), local.upload(factors), y);
+      backend.transformer().scatterAddRows(x, tokens(local), factors(weighted, local), y);
     }
   }
 

@@ -43,7 +43,7 @@ public final class Registers implements AutoCloseable {
   private final Backend backend;
   private final TensorScope parent;
   private final Map<String, Held> held = new HashMap<>();
-  private final Map<String, Routes> routes = new HashMap<>();
+  private final Map<String, RoutedRows> routes = new HashMap<>();
   private final Set<String> empty = new HashSet<>();
 
   /** No activations yet; they will close no later than {@code parent}. */
@@ -100,7 +100,16 @@ public final class Registers implements AutoCloseable {
 
   /** Defines which tokens go to which expert. */
   void define(String name, Routes chosen) {
-    routes.put(name, chosen);
+    RoutedRows made = new RoutedRows(chosen, parent.child());
+    releaseRoutes(name);
+    routes.put(name, made);
+  }
+
+  private void releaseRoutes(String name) {
+    RoutedRows old = routes.remove(name);
+    if (old != null) {
+      old.close();
+    }
   }
 
   private void put(String name, Held register) {
@@ -144,7 +153,12 @@ public final class Registers implements AutoCloseable {
 
   /** The routes of that name. */
   Routes routes(String name) {
-    Routes found = routes.get(name);
+    return routedRows(name).routes();
+  }
+
+  /** The same in the backend's memory, until they are released. */
+  RoutedRows routedRows(String name) {
+    RoutedRows found = routes.get(name);
     if (found == null) {
       throw new IllegalStateException("no routes '" + name + "' are defined");
     }
@@ -163,7 +177,7 @@ public final class Registers implements AutoCloseable {
       Tensor x = register.tensor();
       copy.define(name, x.rows(), x.columns(), y -> backend.linalg().convert(x, y));
     });
-    copy.routes.putAll(routes);
+    routes.forEach((name, rows) -> copy.define(name, rows.routes()));
     copy.empty.addAll(empty);
     return copy;
   }
@@ -171,7 +185,7 @@ public final class Registers implements AutoCloseable {
   /** Frees an activation or routes. */
   public void release(String name) {
     empty.remove(name);
-    routes.remove(name);
+    releaseRoutes(name);
     Held register = held.remove(name);
     if (register != null) {
       register.memory().release();
@@ -182,5 +196,7 @@ public final class Registers implements AutoCloseable {
   public void close() {
     held.values().forEach(register -> register.memory().release());
     held.clear();
+    routes.values().forEach(RoutedRows::close);
+    routes.clear();
   }
 }

@@ -20,7 +20,17 @@ record Routes(ImmutableList<Expert> experts) {
    * @param tokens rows of the batch, ascending
    * @param weights what its outputs are multiplied by
    */
-  record Expert(ImmutableIntArray tokens, ImmutableDoubleArray weights) {}
+  record Expert(ImmutableIntArray tokens, ImmutableDoubleArray weights) {
+    /** The weights as they are multiplied by. */
+    float[] factors() {
+      double[] exact = weights.toArray();
+      float[] factors = new float[exact.length];
+      for (int t = 0; t < factors.length; t++) {
+        factors[t] = (float) exact[t];
+      }
+      return factors;
+    }
+  }
 
   /** Routes every token with weights as they are. */
   static Routes of(float[] logits, Routing routing, float[] correction) {

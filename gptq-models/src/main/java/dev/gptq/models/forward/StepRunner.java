@@ -429,14 +429,14 @@ final class StepRunner {
   }
 
   private void gather(Step.Gather step) {
-    ExpertRows rows = new ExpertRows(backend, registers.routes(step.routes()), step.expert());
+    ExpertRows rows = new ExpertRows(backend, registers.routedRows(step.routes()), step.expert());
     Tensor x = registers.get(step.in());
     registers.define(
         step.out(), rows.count(), x.columns(), y -> rows.gather(x, step.weighted(), y));
   }
 
   private void scatter(Step.Scatter step) {
-    new ExpertRows(backend, registers.routes(step.routes()), step.expert())
+    new ExpertRows(backend, registers.routedRows(step.routes()), step.expert())
         .scatter(registers.get(step.what()), step.weighted(), registers.get(step.to()));
   }
 }

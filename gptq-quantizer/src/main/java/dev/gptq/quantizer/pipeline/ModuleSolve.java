@@ -34,7 +34,7 @@ public final class ModuleSolve {
   @FunctionalInterface
   interface Packing {
     /** On this thread, which waits until they have come. */
-    Packing HERE = matrices -> matrices.stream().map(QuantizedMatrix::startPacking).toList();
+    Packing HERE = QuantizedMatrix::startPacking;
 
     /** Begins to pack; the matrices may be given back when this returns. */
     List<CompletableFuture<PackedMatrix>> start(List<QuantizedMatrix> matrices);
@@ -128,14 +128,17 @@ public final class ModuleSolve {
         statistics.rounded().isPresent()
             ? Optional.empty()
             : Optional.of(attempt(modules, weights, statistics, target, scope));
-    boolean told = toldByLoop(statistics, target);
-    List<SolveLoss.Begun> losses =
+    boolean told = attempt.isPresent() && toldByLoop(statistics, target);
+    Optional<SolveLoss.Begun> losses =
         attempt
             .filter(a -> statistics.rows().isEmpty())
-            .map(a -> losses(a, modules, nearest, statistics, target.isEmpty(), scope))
-            .orElse(ImmutableList.of());
+            .map(a -> losses(a, modules, nearest, statistics, target.isEmpty(), scope));
+    List<Integer> rows = Lists.transform(modules, Subject::rows);
     // All that is told of the modules was queued; now it is waited for.
     Optional<ImmutableList<OutputErrors>> errorsOfNearest = ofNearest.map(Supplier::get);
+    // The loop knows the error beside what it was to come close to.
+    double[] ofLoop = told ? attempt.orElseThrow().result().errors(rows) : new double[0];
+    double[] sums = losses.map(SolveLoss.Begun::await).orElse(new double[0]);
     List<Choice> choices = new ArrayList<>();
     int from = 0;
     for (int i = 0; i < modules.size(); i++) {
@@ -148,14 +151,11 @@ public final class ModuleSolve {
           errorsOfNearest.isPresent() ? errorsOfNearest.get().get(i) : OutputErrors.NONE;
       if (attempt.isPresent()) {
         Hessian hessian = statistics.hessian().orElseThrow();
-        // The loop knows the error beside what it was to come close to.
         double error =
-            told
-                ? attempt.get().result().error(from, to)
-                : OutputErrors.error(backend, weights.rows(from, to), own, hessian);
+            told ? ofLoop[i] : OutputErrors.error(backend, weights.rows(from, to), own, hessian);
         errors = errors.withError(error, hessian.tokens());
       }
-      SolveLoss loss = losses.isEmpty() ? SolveLoss.NONE : losses.get(i).loss(errors);
+      SolveLoss loss = losses.isEmpty() ? SolveLoss.NONE : losses.get().loss(i, sums, errors);
       choices.add(new Choice(module, own, rounded, errors, loss));
       from = to;
     }
@@ -180,7 +180,7 @@ public final class ModuleSolve {
   }
 
   /** Begins to compute the losses of all modules. */
-  private List<SolveLoss.Begun> losses(
+  private SolveLoss.Begun losses(
       Attempt attempt,
       List<Subject> modules,
       QuantizedMatrix nearest,
@@ -190,16 +190,15 @@ public final class ModuleSolve {
     SolveLoss.Measure measure =
         new SolveLoss.Measure(
             backend, statistics.hessian().orElseThrow(), attempt.factor(), targetIsWeights);
-    List<SolveLoss.Begun> losses = new ArrayList<>();
+    SolveLoss.Begun losses = SolveLoss.Begun.of(measure, modules.size(), scope);
     int from = 0;
-    for (Subject module : modules) {
-      int to = from + module.rows();
+    for (int i = 0; i < modules.size(); i++) {
+      int to = from + modules.get(i).rows();
       losses.add(
-          measure.begin(
-              attempt.target().rows(from, to),
-              attempt.result().matrix().rows(from, to),
-              nearest.rows(from, to),
-              scope));
+          i,
+          attempt.target().rows(from, to),
+          attempt.result().matrix().rows(from, to),
+          nearest.rows(from, to));
       from = to;
     }
     return losses;

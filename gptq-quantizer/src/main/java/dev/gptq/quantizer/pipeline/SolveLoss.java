@@ -48,20 +48,6 @@ record SolveLoss(double quantized, double nearest) {
    */
   record Measure(Backend backend, Hessian hessian, HessianFactor factor, boolean targetIsWeights) {
 
-    /**
-     * Begins to compute the losses of one module.
-     *
-     * @param target T, F32, rows × columns
-     * @param scope holds the sums until they are asked for
-     */
-    Begun begin(
-        Tensor target, QuantizedMatrix quantized, QuantizedMatrix nearest, TensorScope scope) {
-      Tensor sums = scope.zeros(DType.F64, 4, 1, Layout.ROW_MAJOR);
-      add(target, quantized, sums.rows(0, 1), sums.rows(2, 3));
-      add(target, nearest, sums.rows(1, 2), sums.rows(3, 4));
-      return new Begun(this, sums);
-    }
-
     private void add(Tensor target, QuantizedMatrix matrix, Tensor squares, Tensor outputs) {
       try (TensorScope local = backend.newScope()) {
         Tensor difference = local.columnMajor(DType.F32, target.rows(), target.columns());
@@ -78,26 +64,50 @@ record SolveLoss(double quantized, double nearest) {
   }
 
   /**
-   * Losses of a module that are being computed.
+   * Losses of modules that are being computed.
    *
    * @param sums of {@code |D|²} and of {@code tr(D·H·Dᵀ)}, unless that is known, both for GPTQ's
-   *     result and for the weights rounded to nearest
+   *     result and for the weights rounded to nearest; those of all modules, so that they are
+   *     waited for once
    */
   record Begun(Measure measure, Tensor sums) {
+    private static final int OF_MODULE = 4;
+
+    /** Sums that are held by a scope until they are asked for. */
+    static Begun of(Measure measure, int modules, TensorScope scope) {
+      return new Begun(measure, scope.zeros(DType.F64, OF_MODULE * modules, 1, Layout.ROW_MAJOR));
+    }
 
     /**
-     * Waits for the losses.
+     * Begins to compute the losses of one module.
      *
+     * @param target T, F32, rows × columns
+     */
+    void add(int module, Tensor target, QuantizedMatrix quantized, QuantizedMatrix nearest) {
+      int at = OF_MODULE * module;
+      measure.add(target, quantized, sums.rows(at, at + 1), sums.rows(at + 2, at + 3));
+      measure.add(target, nearest, sums.rows(at + 1, at + 2), sums.rows(at + 3, at + 4));
+    }
+
+    /** Waits for the sums. */
+    double[] await() {
+      return HostCopies.doubles(sums);
+    }
+
+    /**
+     * The losses of a module.
+     *
+     * @param all the sums
      * @param errors of the same two results beside the weights
      */
-    SolveLoss loss(OutputErrors errors) {
-      double[] sum = HostCopies.doubles(sums);
+    SolveLoss loss(int module, double[] all, OutputErrors errors) {
+      int at = OF_MODULE * module;
       double tokens = measure.hessian().tokens();
       double lambda = measure.factor().lambda() / tokens;
       boolean known = measure.targetIsWeights();
       return new SolveLoss(
-          lambda * sum[0] + (known ? errors.error() : sum[2] / tokens),
-          lambda * sum[1] + (known ? errors.rtn() : sum[3] / tokens));
+          lambda * all[at] + (known ? errors.error() : all[at + 2] / tokens),
+          lambda * all[at + 1] + (known ? errors.rtn() : all[at + 3] / tokens));
     }
   }
 }
