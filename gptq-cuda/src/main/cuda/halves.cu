@@ -1,6 +1,7 @@
 // A float32 as the sum of two binary16 of 11 significant bits each. Numbers are multiplied by a power of
 // two first, which brings the largest finite one of their matrix into [2^14, 2^15): down to 2^-16 of it
 // the sum has 22 to 24 bits, and the error of less is below 2^-39 of the largest.
+#pragma once
 #include "elementwise.cuh"
 
 /** Binary exponent of what the largest number becomes. */
@@ -14,6 +15,19 @@ static const int HALVES_MOST = 120;
 
 /** HALVES_RUN of HalvesScales. */
 static const int HALVES_RUN = 4096;
+
+/** The sum of both is a number. */
+struct Halves {
+  u16 large;
+  u16 small;
+};
+
+/** What is not finite has no smaller one. */
+__device__ inline Halves inHalves(float value) {
+  u16 large = floatToHalf(value);
+  bool finite = (large & 0x7c00) != 0x7c00;
+  return {large, finite ? floatToHalf(value - halfToFloat(large)) : u16(0)};
+}
 
 /** What the powers of two of a product's factors are, and what undoes them. */
 struct HalvesScales {
@@ -31,10 +45,19 @@ __device__ inline float timesPower(float x, int exponent) {
 }
 
 /**
- * The largest |x| that is finite, as bits, of each block's runs of columns of a matrix with contiguous
- * rows.
+ * The largest |x| that is finite, as bits, of each block's runs of columns of A, and behind those of B
+ * (blockIdx.y = 1), both with contiguous rows.
  */
-extern "C" __global__ void largestMagnitudes(Matrix x, u32* partial) {
+extern "C" __global__ void largestMagnitudes(Matrix a, Matrix b, u32* partial) {
+  // A reference to either would take memory of each thread.
+  bool first = blockIdx.y == 0;
+  Matrix x{first ? a.data : b.data,
+           first ? a.rowStride : b.rowStride,
+           1,
+           first ? a.rows : b.rows,
+           first ? a.columns : b.columns,
+           F32,
+           0};
   int runs = (x.columns + HALVES_RUN - 1) / HALVES_RUN;
   long long items = (long long)x.rows * runs;
   u32 largest = 0;
@@ -50,25 +73,29 @@ extern "C" __global__ void largestMagnitudes(Matrix x, u32* partial) {
   }
   largest = reduceBlock(largest, 0u, Max());
   if (threadIdx.x == 0) {
-    partial[blockIdx.x] = largest;
+    partial[blockIdx.y * gridDim.x + blockIdx.x] = largest;
   }
 }
 
-/** The exponent that brings the largest of a block's numbers to HALVES_EXPONENT; 0 of zeros. */
+/** The exponent that brings a magnitude, given as bits, to HALVES_EXPONENT; 0 of zero. */
+__device__ inline int halvesExponent(u32 magnitude) {
+  return magnitude == 0 ? 0 : HALVES_EXPONENT + 127 - int(magnitude >> 23);
+}
+
+/** That of the largest of some magnitudes, by a block. */
 __device__ inline int halvesExponent(const u32* partial, int count) {
   u32 largest = 0;
   for (int i = threadIdx.x; i < count; i += ELEMENT_THREADS) {
     largest = partial[i] > largest ? partial[i] : largest;
   }
-  largest = reduceBlock(largest, 0u, Max());
-  return largest == 0 ? 0 : HALVES_EXPONENT + 127 - int(largest >> 23);
+  return halvesExponent(reduceBlock(largest, 0u, Max()));
 }
 
-/** The scales of α·A·B + β·C, of whose factors the largest magnitudes of parts are given. */
-extern "C" __global__ void halvesScales(const u32* ofA, int countA, const u32* ofB, int countB,
-                                        float alpha, float beta, HalvesScales* scales) {
-  int a = halvesExponent(ofA, countA);
-  int b = halvesExponent(ofB, countB);
+/** The scales of α·A·B + β·C, of whose factors the largest magnitudes of so many parts are given. */
+extern "C" __global__ void halvesScales(const u32* partial, int count, float alpha, float beta,
+                                        HalvesScales* scales) {
+  int a = halvesExponent(partial, count);
+  int b = halvesExponent(partial + count, count);
   if (threadIdx.x == 0) {
     int excess = a + b > HALVES_MOST ? a + b - HALVES_MOST : 0;
     a -= excess / 2;
@@ -79,17 +106,15 @@ extern "C" __global__ void halvesScales(const u32* ofA, int countA, const u32* o
 
 /**
  * The halves of element (r, c) of a matrix with contiguous rows go to r·stride + c and, a step further,
- * the smaller one behind the larger one or before it. What is not finite has no smaller one.
+ * the smaller one behind the larger one or before it.
  */
 extern "C" __global__ void splitHalves(Matrix src, u16* halves, long long stride, long long step,
                                        const HalvesScales* scales, int factor) {
   int exponent = scales->exponents[factor];
   forEachElement(src, [&](long long r, long long c) {
-    float value = timesPower(src.at<float>(r, c), exponent);
-    u16 large = floatToHalf(value);
-    u16 small = (large & 0x7c00) == 0x7c00 ? u16(0) : floatToHalf(value - halfToFloat(large));
+    Halves of = inHalves(timesPower(src.at<float>(r, c), exponent));
     u16* at = halves + r * stride + c;
-    at[factor * step] = large;
-    at[(1 - factor) * step] = small;
+    at[factor * step] = of.large;
+    at[(1 - factor) * step] = of.small;
   });
 }

@@ -1,43 +1,7 @@
-// The parts of a Cholesky factorisation and of a triangular inverse that no library has: reversing
-// a matrix in place, looking for pivots that are not positive, inverting small blocks.
-#include "elementwise.cuh"
+// The inverses of small blocks of a triangular matrix.
+#include "common.cuh"
 
 static const int INVERSE_BLOCK = 64;
-
-/** H[i][j] and H[n−1−i][n−1−j] change places. H has contiguous rows; blockIdx.x < ⌈n/2⌉. */
-extern "C" __global__ void reverseBoth(Matrix h) {
-  int n = h.rows;
-  int mirrored = n - 1 - int(blockIdx.x);
-  Matrix upper = h;
-  upper.columns = mirrored == int(blockIdx.x) ? n / 2 : n;
-  forEachElement(upper, [&](long long r, long long c) {
-    float& one = h.at<float>(r, c);
-    float& other = h.at<float>(n - 1 - r, n - 1 - c);
-    float value = one;
-    one = other;
-    other = value;
-  });
-}
-
-/**
- * info = the one-based index of the first diagonal element not in (0, ∞), if that is less than what
- * the factorisation found or it found none: it takes infinite pivots for good ones.
- */
-extern "C" __global__ void checkPivots(Matrix l, int* info) {
-  int n = l.rows;
-  int first = n + 1;
-  for (int j = threadIdx.x; j < n; j += blockDim.x) {
-    float pivot = l.at<float>(j, j);
-    bool good = pivot > 0 && pivot < __uint_as_float(0x7f800000u);
-    if (!good && j + 1 < first) {
-      first = j + 1;
-    }
-  }
-  first = -reduceBlock(-first, -(n + 1), Max());
-  if (threadIdx.x == 0 && first <= n && (*info == 0 || first < *info)) {
-    *info = first;
-  }
-}
 
 /**
  * The inverses of the diagonal blocks of up to 64 columns of an upper triangular V, in the diagonal

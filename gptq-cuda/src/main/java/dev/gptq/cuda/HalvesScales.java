@@ -14,49 +14,56 @@ final class HalvesScales implements AutoCloseable {
   private static final long BYTES = 32;
 
   private static final int BLOCKS_A_PROCESSOR = 8;
+  private static final int DIAGONAL_THREADS = 1024;
 
   private final CudaContext context;
   private final String operation;
   private final Scratch memory;
 
-  HalvesScales(
-      CudaContext context, float alpha, CudaTensor a, CudaTensor b, float beta, String operation) {
+  /** With room for so many partial results. */
+  private HalvesScales(CudaContext context, String operation, int partial) {
     this.context = context;
     this.operation = operation;
-    int blocksA = blocks(a);
-    int blocksB = blocks(b);
-    this.memory = context.memory().scratch(BYTES + (long) Integer.BYTES * (blocksA + blocksB));
-    long ofA = memory.address() + BYTES;
-    long ofB = ofA + (long) Integer.BYTES * blocksA;
-    largest(a, ofA, blocksA);
-    largest(b, ofB, blocksB);
+    this.memory = context.memory().scratch(BYTES + (long) Integer.BYTES * partial);
+  }
+
+  /** The scales of {@code α·A·B + β·C}. */
+  static HalvesScales ofProduct(
+      CudaContext context, float alpha, CudaTensor a, CudaTensor b, float beta, String operation) {
+    CudaTensor runsA = alongRows(a);
+    CudaTensor runsB = alongRows(b);
+    long most = (long) BLOCKS_A_PROCESSOR * context.device().multiprocessors();
+    int blocks = Math.toIntExact(Math.min(most, Math.max(items(runsA), items(runsB))));
+    HalvesScales scales = new HalvesScales(context, operation, 2 * blocks);
+    long partial = scales.address() + BYTES;
+    context.kernels().arguments().add(runsA).add(runsB).address(partial);
+    scales.launch("largestMagnitudes", Geometry.of(blocks, 2, Elementwise.THREADS));
     context
         .kernels()
         .arguments()
-        .address(ofA)
-        .add(blocksA)
-        .address(ofB)
-        .add(blocksB)
+        .address(partial)
+        .add(blocks)
         .add(alpha)
         .add(beta)
-        .address(memory.address());
-    launch("halvesScales", 1);
+        .address(scales.address());
+    scales.launch("halvesScales", Geometry.of(1, Elementwise.THREADS));
+    return scales;
   }
 
-  private int blocks(CudaTensor t) {
-    CudaTensor runs = alongRows(t);
-    long items = (long) runs.rows() * Math.ceilDiv(runs.columns(), RUN);
-    int most = BLOCKS_A_PROCESSOR * context.device().multiprocessors();
-    return Math.toIntExact(Math.min(items, most));
+  /** The scales of {@code −L·Lᵀ + C}, L being what is on or below the diagonal with LLᵀ = A. */
+  static HalvesScales ofFactor(CudaContext context, CudaTensor a, String operation) {
+    HalvesScales scales = new HalvesScales(context, operation, 0);
+    context.kernels().arguments().add(a).address(scales.address());
+    scales.launch("factorScales", Geometry.of(1, DIAGONAL_THREADS));
+    return scales;
   }
 
-  private void largest(CudaTensor t, long partial, int blocks) {
-    context.kernels().arguments().add(alongRows(t)).address(partial);
-    launch("largestMagnitudes", blocks);
+  /** Runs of columns that blocks take. */
+  private static long items(CudaTensor runs) {
+    return (long) runs.rows() * Math.ceilDiv(runs.columns(), RUN);
   }
 
-  private void launch(String kernel, int blocks) {
-    Geometry geometry = Geometry.of(blocks, Elementwise.THREADS);
+  private void launch(String kernel, Geometry geometry) {
     context.kernels().launch(KernelImages.TOLERANT, kernel, geometry, operation);
   }
 

@@ -29,7 +29,7 @@ final class SplitProducts {
   private static final int LEAST = 128;
 
   /** cuBLAS wants tensor cores' operands to begin at 16 bytes. */
-  private static final int UNIT = 8;
+  static final int UNIT = 8;
 
   /** Rows and columns of a piece come in multiples of this. */
   private static final int TILE = 256;
@@ -73,7 +73,7 @@ final class SplitProducts {
     long fitting = MOST_BYTES / (2L * DType.F16.bytes() * a.columns());
     // Pieces of C that do not begin at whole units take cuBLAS three times as long.
     int most = Math.toIntExact(Math.max(TILE, fitting - fitting % TILE));
-    try (HalvesScales scales = new HalvesScales(context, alpha, a, b, beta, operation)) {
+    try (HalvesScales scales = HalvesScales.ofProduct(context, alpha, a, b, beta, operation)) {
       for (int j = 0; j < c.columns(); j += most) {
         int end = Math.min(c.columns(), j + most);
         try (Scratch right = scratch(b.columns(j, end), false)) {

@@ -52,11 +52,21 @@ final class TriangularInverse {
     context.queue().queued(OPERATION);
   }
 
-  /** Joins what the kernel inverted inside {@code count} blocks of {@code width} columns. */
+  /**
+   * Joins what the kernel inverted inside {@code count} blocks of {@code width} columns: the same
+   * pairs of all blocks, or all pairs of a block, side by side.
+   */
   private void join(CudaTensor v, CudaTensor u, int width, int count) {
     for (int size = DIAGONAL; size < width; size *= 2) {
-      for (int at = 0; at + size < width; at += 2 * size) {
-        join(v, u, new Pair(at, size, Math.min(size, width - at - size)), width, count);
+      int alike = count == 1 ? width / (2 * size) : 0;
+      if (alike > 0) {
+        long step = 2L * size;
+        join(
+            v, u, new Pair(0, size, size), step * (v.stride() + 1), step * (u.stride() + 1), alike);
+      }
+      for (int at = alike * 2 * size; at + size < width; at += 2 * size) {
+        Pair pair = new Pair(at, size, Math.min(size, width - at - size));
+        join(v, u, pair, width * (v.stride() + 1), width * u.stride(), count);
       }
     }
   }
@@ -68,10 +78,8 @@ final class TriangularInverse {
     }
   }
 
-  private void join(CudaTensor v, CudaTensor u, Pair pair, int width, int count) {
+  private void join(CudaTensor v, CudaTensor u, Pair pair, long stepV, long stepU, int count) {
     long product = (long) pair.rest() * pair.size();
-    long stepV = width * (v.stride() + 1);
-    long stepU = width * u.stride();
     try (Scratch t = context.memory().scratch(Float.BYTES * product * count)) {
       Operand b =
           new Operand(
