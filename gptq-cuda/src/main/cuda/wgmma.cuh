@@ -55,10 +55,10 @@ __device__ inline u64 matrixDescriptor(const void* rows, int step) {
            "%95, %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, "  \
            "%109, %110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, "   \
            "%122, %123, %124, %125, %126, %127"
-#define START_PRODUCT(columns, names, registers, a0, a1, a2, a3, b, one)                     \
+#define START_PRODUCT(types, columns, names, registers, a0, a1, a2, a3, b, one)              \
   asm volatile(                                                                              \
       "{\n.reg .pred accumulate;\nsetp.ne.b32 accumulate, %" #one ", 0;\n"                   \
-      "wgmma.mma_async.sync.aligned.m64n" #columns "k16.f32.bf16.bf16 {" names "}, "         \
+      "wgmma.mma_async.sync.aligned.m64n" #columns "k16.f32." types " {" names "}, "         \
       "{%" #a0 ", %" #a1 ", %" #a2 ", %" #a3 "}, %" #b ", accumulate, 1, 1, 0;\n}"           \
       : registers                                                                            \
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(descriptor), "r"(1))
@@ -68,12 +68,18 @@ template <int COLUMNS>
 __device__ inline void startProduct(float* c, const u32* a, const void* rows, int step) {
   u64 descriptor = matrixDescriptor(rows, step);
   if (COLUMNS == 64) {
-    START_PRODUCT(64, NAMES_32, C32, 32, 33, 34, 35, 36, 37);
+    START_PRODUCT("bf16.bf16", 64, NAMES_32, C32, 32, 33, 34, 35, 36, 37);
   } else if (COLUMNS == 128) {
-    START_PRODUCT(128, NAMES_64, C64, 64, 65, 66, 67, 68, 69);
+    START_PRODUCT("bf16.bf16", 128, NAMES_64, C64, 64, 65, 66, 67, 68, 69);
   } else {
-    START_PRODUCT(256, NAMES_128, C128, 128, 129, 130, 131, 132, 133);
+    START_PRODUCT("bf16.bf16", 256, NAMES_128, C128, 128, 129, 130, 131, 132, 133);
   }
+}
+
+/** The same for 64 columns, with A and B of float16. */
+__device__ inline void startHalfProduct(float* c, const u32* a, const void* rows, int step) {
+  u64 descriptor = matrixDescriptor(rows, step);
+  START_PRODUCT("f16.f16", 64, NAMES_32, C32, 32, 33, 34, 35, 36, 37);
 }
 
 /**

@@ -433,26 +433,39 @@ inline void endProducts() {}
 template <int PENDING>
 void awaitProducts() {}
 
-template <int COLUMNS>
-void startProduct(float* c, const unsigned* a, const void* rows, int step) {
-  memcpy(shim::fragments[shim::current], a, 16);
+namespace shim {
+/** With elements of 16 bits that a function widens. */
+template <int COLUMNS, class Widen>
+void product(float* c, const unsigned* a, const void* rows, int step, Widen widen) {
+  memcpy(fragments[current], a, 16);
   __syncwarp();
-  int warp = shim::current / shim::WARP;
-  int lane = shim::current & (shim::WARP - 1);
+  int warp = current / WARP;
+  int lane = current & (WARP - 1);
   const unsigned short* b = static_cast<const unsigned short*>(rows);
   for (int i = 0; i < COLUMNS / 2; i++) {
     int half = (i >> 1) & 1;
     int column = i / 4 * 8 + 2 * (lane & 3) + (i & 1);
     double sum = c[i];
     for (int k = 0; k < 16; k++) {
-      float x = shim::element(warp, half + (k >> 3) * 2, (lane & ~3) + ((k & 7) >> 1), k & 1);
+      unsigned pair = fragments[WARP * warp + (lane & ~3) + ((k & 7) >> 1)][half + (k >> 3) * 2];
       int piece = 2 * step + (k >> 3);
       unsigned short y = b[8 * (8 * column + (piece ^ (column & 7))) + (k & 7)];
-      sum += double(x) * __uint_as_float(unsigned(y) << 16);
+      sum += double(widen((unsigned short)(pair >> 16 * (k & 1)))) * widen(y);
     }
     c[i] = float(sum);
   }
   __syncwarp();
+}
+}  // namespace shim
+
+template <int COLUMNS>
+void startProduct(float* c, const unsigned* a, const void* rows, int step) {
+  shim::product<COLUMNS>(c, a, rows, step,
+                         [](unsigned short x) { return __uint_as_float(unsigned(x) << 16); });
+}
+
+inline void startHalfProduct(float* c, const unsigned* a, const void* rows, int step) {
+  shim::product<64>(c, a, rows, step, halfToFloat);
 }
 
 inline void storeTransposedMatrices(void* row, const unsigned* r) {

@@ -162,8 +162,8 @@ public interface QuantizationOps {
    *
    * Not exact: at least float32 accuracy.
    *
-   * @param steps m × n, contiguous columns, numbers that bfloat16 holds, as all steps of grids are;
-   *     group g is the columns {@code g·n/G … (g+1)·n/G − 1}
+   * @param steps m × n, contiguous columns, numbers that bfloat16 and float16 hold, as all steps of
+   *     grids are; group g is the columns {@code g·n/G … (g+1)·n/G − 1}
    * @param difference m × n, contiguous columns: W − Q
    * @param h n × n, rows contiguous, symmetric
    * @param normal out, m × G(G+1)/2, contiguous columns: row by row the lower triangle of A, {@code

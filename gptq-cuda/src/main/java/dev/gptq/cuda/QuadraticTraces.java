@@ -19,6 +19,9 @@ final class QuadraticTraces {
   private static final int MOST_BLOCKS = 8;
   private static final int LEAST_COLUMNS = 64;
 
+  /** Products whose columns do not begin at 16 bytes take cuBLAS three times as long. */
+  private static final int ROWS = 256;
+
   /** Bytes of A·H that are held at once. */
   private static final long PRODUCT_BYTES = 256L << 20;
 
@@ -41,6 +44,12 @@ final class QuadraticTraces {
     return Math.min(columns, Math.max(LEAST_COLUMNS, Math.ceilDiv(columns, blocks)));
   }
 
+  /** Of many rows a multiple of {@link #ROWS}. */
+  private static int rowsAtOnce(int rows, int width) {
+    int fitting = Math.toIntExact(Math.clamp(PRODUCT_BYTES / (4L * width), 1, rows));
+    return fitting == rows || fitting < ROWS ? fitting : fitting / ROWS * ROWS;
+  }
+
   /** Adds the trace to total, 1 × 1 of F64. */
   void add(CudaTensor a, CudaTensor h, CudaTensor total) {
     if (a.isEmpty()) {
@@ -48,7 +57,7 @@ final class QuadraticTraces {
     }
     int n = a.columns();
     int width = width(a.rows(), n);
-    int rowsAtOnce = Math.toIntExact(Math.clamp(PRODUCT_BYTES / (4L * width), 1, a.rows()));
+    int rowsAtOnce = rowsAtOnce(a.rows(), width);
     try (CudaScope local = new CudaScope(context)) {
       CudaTensor buffer = (CudaTensor) local.allocate(DType.F32, rowsAtOnce, width, a.layout());
       for (int first = 0; first < a.rows(); first += rowsAtOnce) {

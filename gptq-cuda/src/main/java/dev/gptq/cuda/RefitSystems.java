@@ -5,8 +5,8 @@ import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
 
 /**
- * The normal equations of refits. Where tensor cores are fast one kernel, refit_system.cu,
- * multiplies and sums at once. Elsewhere, and for groups that it does not take, each group is one
+ * The normal equations of refits. Where tensor cores are fast one kernel, refit_system.cu or that of
+ * {@link WideRefitSystems}, multiplies and sums at once. Elsewhere, and for groups that it does not take, each group is one
  * product, whose sums with the steps and with the difference are entries of both sides.
  */
 final class RefitSystems {
@@ -29,10 +29,12 @@ final class RefitSystems {
 
   private final CudaContext context;
   private final CudaLinearAlgebra linalg;
+  private final WideRefitSystems wide;
 
   RefitSystems(CudaContext context, CudaLinearAlgebra linalg) {
     this.context = context;
     this.linalg = linalg;
+    this.wide = new WideRefitSystems(context, linalg);
   }
 
   /** One system; see {@link dev.gptq.backend.QuantizationOps#refitSystem}. */
@@ -71,7 +73,9 @@ final class RefitSystems {
     if (steps.isEmpty()) {
       return;
     }
-    if (isServed(problem)) {
+    if (wide.serves(problem.run(), steps.columns())) {
+      wide.run(steps, difference, h, normal, gradient);
+    } else if (isServed(problem)) {
       onTensorCores(problem);
     } else {
       byProducts(problem);

@@ -59,7 +59,9 @@ final class SharedMemoryTest {
           .contains("groupMatmul_64", "groupMatmul_128", "groupMatmul_256");
       assertThat(driver.launched()).contains("pairMatmul_8_4_1", "pairMatmul_8_4_2");
     }
-    assertThat(driver.launched().contains("refitSystem_128")).isEqualTo(minor == 0 && major < 12);
+    assertThat(driver.launched().contains("wideSystem_128")).isEqualTo(major == 9);
+    assertThat(driver.launched().contains("refitSystem_128"))
+        .isEqualTo(minor == 0 && major < 12 && major != 9);
   }
 
   private static void attention(Backend backend, int head) {

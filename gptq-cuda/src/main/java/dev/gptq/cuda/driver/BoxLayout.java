@@ -31,6 +31,8 @@ public record BoxLayout(
   public enum Element {
     /** Unsigned integers of 32 bits. */
     INTEGER(2, 4),
+    /** float16. */
+    HALF(6, 2),
     /** bfloat16. */
     BFLOAT(9, 2);
 
