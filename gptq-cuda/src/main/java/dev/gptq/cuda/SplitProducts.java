@@ -43,6 +43,9 @@ final class SplitProducts {
    */
   static final int DEPTH = 2048;
 
+  /** Pieces of the bracket are so many times as deep; much deeper ones get slower kernels of cuBLAS. */
+  private static final int BRACKET = 8;
+
   private final CudaContext context;
   private final int depth;
 
@@ -96,9 +99,13 @@ final class SplitProducts {
     int m = c.rows();
     int n = c.columns();
     long alpha = scales.alpha();
-    context
-        .blas()
-        .gemmOfDeviceScalars(m, n, 2 * k, alpha, a.from(0, 0), b.from(0, 0), scales.beta(), sum);
+    for (int at = 0; at < 2 * k; at += BRACKET * depth) {
+      int piece = Math.min(BRACKET * depth, 2 * k - at);
+      long beta = at == 0 ? scales.beta() : scales.one();
+      context
+          .blas()
+          .gemmOfDeviceScalars(m, n, piece, alpha, a.from(0, at), b.from(0, at), beta, sum);
+    }
     for (int at = 0; at < k; at += depth) {
       int piece = Math.min(depth, k - at);
       context
