@@ -277,14 +277,27 @@ inline unsigned short floatToBfloat(float value) {
   return (unsigned short)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-inline float halfToFloat(unsigned short half) {
-  int exponent = (half >> 10) & 31;
-  int fraction = half & 1023;
-  float magnitude = exponent == 0    ? ldexpf(float(fraction), -24)
-                    : exponent == 31 ? (fraction ? NAN : INFINITY)
-                                     : ldexpf(float(fraction + 1024), exponent - 25);
-  return half & 0x8000 ? -magnitude : magnitude;
-}
+namespace shim {
+/** All float16, which products of halves read many times. */
+struct Halves {
+  float values[1 << 16];
+
+  Halves() {
+    for (int half = 0; half < 1 << 16; half++) {
+      int exponent = (half >> 10) & 31;
+      int fraction = half & 1023;
+      float magnitude = exponent == 0    ? ldexpf(float(fraction), -24)
+                        : exponent == 31 ? (fraction ? NAN : INFINITY)
+                                         : ldexpf(float(fraction + 1024), exponent - 25);
+      values[half] = half & 0x8000 ? -magnitude : magnitude;
+    }
+  }
+};
+
+static const Halves halves;
+}  // namespace shim
+
+inline float halfToFloat(unsigned short half) { return shim::halves.values[half]; }
 
 inline unsigned short floatToHalf(float value) {
   unsigned short sign = __float_as_uint(value) >> 16 & 0x8000;

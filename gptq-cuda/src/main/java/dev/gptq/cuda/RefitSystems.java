@@ -5,9 +5,10 @@ import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
 
 /**
- * The normal equations of refits. Where tensor cores are fast one kernel, refit_system.cu or that of
- * {@link WideRefitSystems}, multiplies and sums at once. Elsewhere, and for groups that it does not take, each group is one
- * product, whose sums with the steps and with the difference are entries of both sides.
+ * The normal equations of refits. Where tensor cores are fast one kernel, refit_system.cu or that
+ * of {@link WideRefitSystems}, multiplies and sums at once. Elsewhere, and for groups that it does
+ * not take, each group is one product, whose sums with the steps and with the difference are
+ * entries of both sides.
  */
 final class RefitSystems {
   private static final String OPERATION = "refitSystem";

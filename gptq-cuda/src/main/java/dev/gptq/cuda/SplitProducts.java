@@ -43,7 +43,9 @@ final class SplitProducts {
    */
   static final int DEPTH = 2048;
 
-  /** Pieces of the bracket are so many times as deep; much deeper ones get slower kernels of cuBLAS. */
+  /**
+   * Pieces of the bracket are so many times as deep; much deeper ones get slower kernels of cuBLAS.
+   */
   private static final int BRACKET = 8;
 
   private final CudaContext context;

@@ -65,7 +65,12 @@ final class WideRefitSystems {
       for (int first = 0; first < groups; first += most) {
         int some = Math.min(most, groups - first);
         CudaTensor columns = h.columns(first * run, (first + some) * run);
-        context.kernels().arguments().add(columns).address(scale.address()).address(halves.address());
+        context
+            .kernels()
+            .arguments()
+            .add(columns)
+            .address(scale.address())
+            .address(halves.address());
         launch("splitSystem", Elementwise.over(columns));
         context
             .kernels()

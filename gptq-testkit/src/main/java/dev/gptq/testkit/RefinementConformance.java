@@ -180,7 +180,13 @@ public abstract class RefinementConformance extends Conformance {
   void refitSystemIsThatOfEachRow() {
     for (int[] s :
         new int[][] {
-          {1, 1, 1}, {3, 6, 2}, {5, 21, 3}, {7, 96, 3}, {130, 128, 4}, {65, 64, 1}, {9, 256, 2},
+          {1, 1, 1},
+          {3, 6, 2},
+          {5, 21, 3},
+          {7, 96, 3},
+          {130, 128, 4},
+          {65, 64, 1},
+          {9, 256, 2},
           {261, 512, 4}
         }) {
       refitSystem(s[0], s[1], s[2]);
