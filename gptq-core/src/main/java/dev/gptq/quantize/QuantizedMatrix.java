@@ -11,7 +11,6 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.IdentityHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Supplier;
@@ -53,7 +52,7 @@ public record QuantizedMatrix(Tensor codes, Grid grid) {
    */
   public static List<CompletableFuture<PackedMatrix>> startPacking(List<QuantizedMatrix> matrices) {
     List<CompletableFuture<PackedMatrix>> packed = new ArrayList<>();
-    Map<Tensor, int[]> groups = new IdentityHashMap<>();
+    IdentityHashMap<Tensor, int[]> groups = new IdentityHashMap<>();
     for (QuantizedMatrix matrix : matrices) {
       Grid grid = matrix.grid();
       int[] groupOf = groups.computeIfAbsent(grid.groupOf(), HostCopies::ints);
