@@ -106,11 +106,11 @@ extern "C" __global__ void halvesScales(const u32* partial, int count, float alp
 
 /**
  * The halves of element (r, c) of a matrix with contiguous rows go to r·stride + c and, a step further,
- * the smaller one behind the larger one or before it.
+ * the smaller one behind the larger one or before it. They are those of the element times 2^power.
  */
 extern "C" __global__ void splitHalves(Matrix src, u16* halves, long long stride, long long step,
-                                       const HalvesScales* scales, int factor) {
-  int exponent = scales->exponents[factor];
+                                       const HalvesScales* scales, int factor, int power) {
+  int exponent = scales->exponents[factor] + power;
   forEachElement(src, [&](long long r, long long c) {
     Halves of = inHalves(timesPower(src.at<float>(r, c), exponent));
     u16* at = halves + r * stride + c;

@@ -87,7 +87,7 @@ final class BlockCholesky {
   private void eliminate(
       CudaTensor diagonal, CudaTensor panel, CudaTensor rest, HalvesScales scales) {
     int width = panel.columns();
-    long stride = Math.ceilDiv(panel.rows(), SplitProducts.UNIT) * (long) SplitProducts.UNIT;
+    long stride = Math.ceilDiv(panel.rows(), Halves.UNIT) * (long) Halves.UNIT;
     try (CudaScope local = new CudaScope(context);
         Scratch halves = context.memory().scratch(COPIES * DType.F16.bytes() * stride * width)) {
       CudaTensor u = (CudaTensor) local.allocate(DType.F32, width, width, Layout.ROW_MAJOR);

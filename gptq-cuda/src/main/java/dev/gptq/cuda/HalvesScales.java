@@ -16,6 +16,19 @@ final class HalvesScales implements AutoCloseable {
   private static final int BLOCKS_A_PROCESSOR = 8;
   private static final int DIAGONAL_THREADS = 1024;
 
+  /**
+   * What a factor is multiplied by.
+   *
+   * @param number 0 for A, 1 for B
+   * @param power of two, beside that of the scales
+   */
+  record Factor(HalvesScales scales, int number, int power) {
+    /** The same times 2ᵖ, p not being above 0. */
+    Factor times(int p) {
+      return new Factor(scales, number, power + p);
+    }
+  }
+
   private final CudaContext context;
   private final String operation;
   private final Scratch memory;
@@ -69,6 +82,14 @@ final class HalvesScales implements AutoCloseable {
 
   private static CudaTensor alongRows(CudaTensor t) {
     return t.isRowMajor() ? t : t.transposed();
+  }
+
+  Factor ofA() {
+    return new Factor(this, 0, 0);
+  }
+
+  Factor ofB() {
+    return new Factor(this, 1, 0);
   }
 
   /** Where the structure lies. */

@@ -1,5 +1,6 @@
 package dev.gptq.cuda;
 
+import dev.gptq.cuda.CudaMemory.Scratch;
 import dev.gptq.tensor.DType;
 
 /**
@@ -28,6 +29,7 @@ final class QuadraticTraces {
   private final CudaContext context;
   private final Sums sums;
   private final MatrixProducts products;
+  private final SplitProducts split;
   private final long work;
 
   /** With blocks of about so many multiplications. */
@@ -35,6 +37,7 @@ final class QuadraticTraces {
     this.context = context;
     this.sums = sums;
     this.products = new MatrixProducts(context);
+    this.split = new SplitProducts(context);
     this.work = work;
   }
 
@@ -44,9 +47,13 @@ final class QuadraticTraces {
     return Math.min(columns, Math.max(LEAST_COLUMNS, Math.ceilDiv(columns, blocks)));
   }
 
-  /** Of many rows a multiple of {@link #ROWS}. */
-  private static int rowsAtOnce(int rows, int width) {
-    int fitting = Math.toIntExact(Math.clamp(PRODUCT_BYTES / (4L * width), 1, rows));
+  /** Of many rows a multiple of {@link #ROWS}, for which A·H and the halves of A have room. */
+  private static int rowsAtOnce(int rows, int columns, int width) {
+    long most =
+        Math.min(
+            PRODUCT_BYTES / ((long) Float.BYTES * width),
+            SplitProducts.MOST_BYTES / (2L * DType.F16.bytes() * columns));
+    int fitting = Math.clamp(most, 1, rows);
     return fitting == rows || fitting < ROWS ? fitting : fitting / ROWS * ROWS;
   }
 
@@ -57,13 +64,18 @@ final class QuadraticTraces {
     }
     int n = a.columns();
     int width = width(a.rows(), n);
-    int rowsAtOnce = rowsAtOnce(a.rows(), width);
+    int rowsAtOnce = rowsAtOnce(a.rows(), n, width);
     try (CudaScope local = new CudaScope(context)) {
       CudaTensor buffer = (CudaTensor) local.allocate(DType.F32, rowsAtOnce, width, a.layout());
       for (int first = 0; first < a.rows(); first += rowsAtOnce) {
         CudaTensor rows = a.rows(first, Math.min(a.rows(), first + rowsAtOnce));
-        for (int from = 0; from < n; from += width) {
-          add(rows, h, from, Math.min(n, from + width), buffer, total);
+        CudaTensor product = buffer.rows(0, rows.rows());
+        if (!a.isRowMajor() && h.isRowMajor() && split.serves(rows, h.columns(0, width), product)) {
+          addInHalves(rows, h, product, total);
+        } else {
+          for (int from = 0; from < n; from += width) {
+            add(rows, h, from, Math.min(n, from + width), product, total);
+          }
         }
       }
     }
@@ -74,11 +86,38 @@ final class QuadraticTraces {
       CudaTensor a, CudaTensor h, int from, int to, CudaTensor buffer, CudaTensor total) {
     int n = h.rows();
     CudaTensor part = a.columns(from, to);
-    CudaTensor product = buffer.rows(0, a.rows()).columns(0, to - from);
+    CudaTensor product = buffer.columns(0, to - from);
     products.gemm(1, part, h.rows(from, to).columns(from, to), 0, product, OPERATION);
     if (to < n) {
       products.gemm(2, a.columns(to, n), h.rows(to, n).columns(from, to), 1, product, OPERATION);
     }
     sums.add("sumOfProducts", part, product, total, OPERATION);
+  }
+
+  /**
+   * All parts, for which A is split once: the products with each block of columns, of which the one
+   * on the diagonal is halved, are doubled.
+   */
+  void addInHalves(CudaTensor a, CudaTensor h, CudaTensor buffer, CudaTensor total) {
+    int n = h.rows();
+    int width = buffer.columns();
+    try (HalvesScales scales = HalvesScales.ofProduct(context, 2, a, h, 0, OPERATION);
+        Scratch left = split.scratch(a, true);
+        Scratch right = split.scratch(h.columns(0, width), false)) {
+      Halves halvesA = Halves.at(left.address(), a, true);
+      split.split(a, halvesA, scales.ofA(), OPERATION);
+      for (int from = 0; from < n; from += width) {
+        int to = Math.min(n, from + width);
+        CudaTensor columns = h.columns(from, to);
+        Halves halvesH = Halves.at(right.address(), columns.rows(from, n), false);
+        split.split(columns.rows(from, to), halvesH, scales.ofB().times(-1), OPERATION);
+        if (to < n) {
+          split.split(columns.rows(to, n), halvesH.from(to - from), scales.ofB(), OPERATION);
+        }
+        CudaTensor product = buffer.columns(0, to - from);
+        split.multiplyFirst(halvesA.from(from), halvesH, product, n - from, scales);
+        sums.add("sumOfProducts", a.columns(from, to), product, total, OPERATION);
+      }
+    }
   }
 }

@@ -28,14 +28,11 @@ final class SplitProducts {
   /** The least of each dimension for the same reason. */
   private static final int LEAST = 128;
 
-  /** cuBLAS wants tensor cores' operands to begin at 16 bytes. */
-  static final int UNIT = 8;
-
   /** Rows and columns of a piece come in multiples of this. */
   private static final int TILE = 256;
 
   /** Bytes of the halves of one operand that are held at a time. */
-  private static final long MOST_BYTES = 1L << 30;
+  static final long MOST_BYTES = 1L << 30;
 
   /**
    * Depth of a piece of A₁B₁. Tensor cores cut off what does not fit into a sum, always towards
@@ -69,7 +66,7 @@ final class SplitProducts {
         && c.type() == DType.F32
         && context.device().hasFastTensorCores()
         && Math.min(k, Math.min(c.rows(), c.columns())) >= LEAST
-        && k % UNIT == 0
+        && k % Halves.UNIT == 0
         && (long) c.rows() * c.columns() * k >= LEAST_WORK;
   }
 
@@ -81,12 +78,16 @@ final class SplitProducts {
     try (HalvesScales scales = HalvesScales.ofProduct(context, alpha, a, b, beta, operation)) {
       for (int j = 0; j < c.columns(); j += most) {
         int end = Math.min(c.columns(), j + most);
-        try (Scratch right = scratch(b.columns(j, end), false)) {
-          Halves halvesB = split(b.columns(j, end), right, scales, false, operation);
+        CudaTensor partB = b.columns(j, end);
+        try (Scratch right = scratch(partB, false)) {
+          Halves halvesB = Halves.at(right.address(), partB, false);
+          split(partB, halvesB, scales.ofB(), operation);
           for (int i = 0; i < c.rows(); i += most) {
             int to = Math.min(c.rows(), i + most);
-            try (Scratch left = scratch(a.rows(i, to), true)) {
-              Halves halvesA = split(a.rows(i, to), left, scales, true, operation);
+            CudaTensor partA = a.rows(i, to);
+            try (Scratch left = scratch(partA, true)) {
+              Halves halvesA = Halves.at(left.address(), partA, true);
+              split(partA, halvesA, scales.ofA(), operation);
               multiply(halvesA, halvesB, c.rows(i, to).columns(j, end), a.columns(), scales);
             }
           }
@@ -96,73 +97,61 @@ final class SplitProducts {
     context.queue().queued(operation);
   }
 
-  private void multiply(Halves a, Halves b, CudaTensor c, int k, HalvesScales scales) {
-    Operand sum = new Operand(c.address(), c.stride(), false, Element.F32);
-    int m = c.rows();
-    int n = c.columns();
-    long alpha = scales.alpha();
-    for (int at = 0; at < 2 * k; at += BRACKET * depth) {
-      int piece = Math.min(BRACKET * depth, 2 * k - at);
-      long beta = at == 0 ? scales.beta() : scales.one();
-      context
-          .blas()
-          .gemmOfDeviceScalars(m, n, piece, alpha, a.from(0, at), b.from(0, at), beta, sum);
-    }
-    for (int at = 0; at < k; at += depth) {
-      int piece = Math.min(depth, k - at);
-      context
-          .blas()
-          .gemmOfDeviceScalars(m, n, piece, alpha, a.from(0, at), b.from(1, at), scales.one(), sum);
-    }
+  /** Room for the halves of a factor. */
+  Scratch scratch(CudaTensor t, boolean left) {
+    return context.memory().scratch(Halves.bytes(t, left));
   }
 
-  /**
-   * The halves of an operand, one behind the other along the depth: those of A the larger first,
-   * those of B the smaller.
-   *
-   * @param stride elements from one contiguous run to the next
-   * @param step elements from one half to the next
-   * @param alongDepth whether runs are
-   */
-  private record Halves(
-      long address, long stride, long step, boolean alongDepth, boolean transposed) {
-    /** From a half on, and there from a depth on. */
-    Operand from(int half, int depth) {
-      long elements = half * step + depth * (alongDepth ? 1 : stride);
-      return new Operand(address + DType.F16.bytes() * elements, stride, transposed, Element.F16);
-    }
-  }
-
-  private Scratch scratch(CudaTensor t, boolean left) {
+  /** Splits a factor, or the first of its depth. */
+  void split(CudaTensor t, Halves halves, HalvesScales.Factor factor, String operation) {
     CudaTensor runs = t.isRowMajor() ? t : t.transposed();
-    boolean alongDepth = t.isRowMajor() == left;
-    long elements = runs.rows() * stride(runs.columns(), alongDepth);
-    return context.memory().scratch(DType.F16.bytes() * elements * (alongDepth ? 1 : 2));
-  }
-
-  /** Runs along the depth hold both halves, others are padded to whole units. */
-  private static long stride(int length, boolean alongDepth) {
-    return alongDepth ? 2L * length : Math.ceilDiv(length, UNIT) * (long) UNIT;
-  }
-
-  private Halves split(
-      CudaTensor t, Scratch target, HalvesScales scales, boolean left, String operation) {
-    CudaTensor runs = t.isRowMajor() ? t : t.transposed();
-    boolean alongDepth = t.isRowMajor() == left;
-    long stride = stride(runs.columns(), alongDepth);
-    long step = alongDepth ? runs.columns() : runs.rows() * stride;
     context
         .kernels()
         .arguments()
         .add(runs)
-        .address(target.address())
-        .address(stride)
-        .address(step)
-        .address(scales.address())
-        .add(left ? 0 : 1);
+        .address(halves.address())
+        .address(halves.stride())
+        .address(halves.step())
+        .address(factor.scales().address())
+        .add(factor.number())
+        .add(factor.power());
     context
         .kernels()
         .launch(KernelImages.TOLERANT, "splitHalves", Elementwise.over(runs), operation);
-    return new Halves(target.address(), stride, step, alongDepth, t.isRowMajor());
+  }
+
+  /** {@code C ← α·A·B + β·C}, of all of the depth k. */
+  private void multiply(Halves a, Halves b, CudaTensor c, int k, HalvesScales scales) {
+    // What lies behind the first halves are the second ones.
+    int most = BRACKET * depth;
+    for (int at = 0; at < 2 * k; at += most) {
+      long beta = at == 0 ? scales.beta() : scales.one();
+      product(a.from(at).first(), b.from(at).first(), c, Math.min(most, 2 * k - at), scales, beta);
+    }
+    multiplyLarger(a, b, c, k, scales);
+  }
+
+  /** The same of the first k of a larger depth. */
+  void multiplyFirst(Halves a, Halves b, CudaTensor c, int k, HalvesScales scales) {
+    int most = BRACKET * depth;
+    for (int at = 0; at < k; at += most) {
+      int piece = Math.min(most, k - at);
+      long beta = at == 0 ? scales.beta() : scales.one();
+      product(a.from(at).first(), b.from(at).first(), c, piece, scales, beta);
+      product(a.from(at).second(), b.from(at).second(), c, piece, scales, scales.one());
+    }
+    multiplyLarger(a, b, c, k, scales);
+  }
+
+  private void multiplyLarger(Halves a, Halves b, CudaTensor c, int k, HalvesScales scales) {
+    for (int at = 0; at < k; at += depth) {
+      int piece = Math.min(depth, k - at);
+      product(a.from(at).first(), b.from(at).second(), c, piece, scales, scales.one());
+    }
+  }
+
+  private void product(Operand a, Operand b, CudaTensor c, int k, HalvesScales scales, long beta) {
+    Operand sum = new Operand(c.address(), c.stride(), false, Element.F32);
+    context.blas().gemmOfDeviceScalars(c.rows(), c.columns(), k, scales.alpha(), a, b, beta, sum);
   }
 }

@@ -67,6 +67,43 @@ final class QuadraticTracesTest {
     }
   }
 
+  /** The way of large matrices, with a last block that is narrower. */
+  @Test
+  void halvesAddUp() {
+    Assumptions.assumeTrue(HostKernels.library().isPresent(), "g++ was not found");
+    float[] a = numbers(ROWS * COLUMNS);
+    float[] h = numbers(COLUMNS * COLUMNS);
+    for (int i = 0; i < COLUMNS; i++) {
+      for (int j = 0; j < i; j++) {
+        h[j * COLUMNS + i] = h[i * COLUMNS + j];
+      }
+    }
+    float[] columns = new float[a.length];
+    for (int i = 0; i < a.length; i++) {
+      columns[i % COLUMNS * ROWS + i / COLUMNS] = a[i];
+    }
+    EmulatedDriver driver = EmulatedDriver.of(HostKernels.library().orElseThrow());
+    CudaContext context = EmulatedProvider.context(driver, BackendOptions.defaults());
+    try (CudaScope scope = new CudaScope(context)) {
+      Tensor left =
+          scope.upload(
+              MemorySegment.ofArray(columns), DType.F32, ROWS, COLUMNS, Layout.COLUMN_MAJOR);
+      Tensor square =
+          scope.upload(MemorySegment.ofArray(h), DType.F32, COLUMNS, COLUMNS, Layout.ROW_MAJOR);
+      QuadraticTraces traces = new QuadraticTraces(context, new Sums(context), 1);
+      for (int width : new int[] {64, COLUMNS}) {
+        Tensor total = scope.zeros(DType.F64, 1, 1, Layout.ROW_MAJOR);
+        Tensor product = scope.columnMajor(DType.F32, ROWS, width);
+        traces.addInHalves(
+            context.tensor(left),
+            context.tensor(square),
+            context.tensor(product),
+            context.tensor(total));
+        assertThat(HostCopies.scalar(total)).isCloseTo(trace(a, h), within(1e-2));
+      }
+    }
+  }
+
   /** Matrices of experts are one block, those of large models eight. */
   @Test
   void blocksAreWorthTheirCalls() {
