@@ -1,12 +1,14 @@
 package dev.gptq.formats.safetensors;
 
 import com.google.common.base.Preconditions;
+import com.google.common.base.Throwables;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import dev.gptq.formats.DurableFiles;
 import dev.gptq.formats.FileFailure;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -20,6 +22,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
@@ -37,12 +41,14 @@ public final class CheckpointWriter implements AutoCloseable {
   private final List<FinishedShard> finished = new ArrayList<>();
   private final Map<String, Long> checksums = new LinkedHashMap<>();
 
-  /** Where tensors go that were announced; those that have come were read back. */
+  /** Where tensors go that were announced. */
   private final Map<String, ShardCopy> announced = new LinkedHashMap<>();
+
+  /** What is read back of those that have come: each says why it came from the cache, if it did. */
+  private final List<CompletableFuture<Optional<String>>> readings = new ArrayList<>();
 
   private final ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER);
   private ShardWriter growing;
-  private Optional<String> cached = Optional.empty();
   private boolean committed;
   private boolean other;
 
@@ -154,7 +160,21 @@ public final class CheckpointWriter implements AutoCloseable {
 
   /** Writes tensors that were announced, waits until the disk has them, and reads them back. */
   public void fill(List<StoredTensor> tensors) throws IOException {
+    write(tensors);
+    awaitReadings();
+  }
+
+  /**
+   * The same without a wait for what is read back, which goes on beside what is written next: the
+   * next call or {@link #commit} throws if the disk returns other bytes.
+   */
+  public void write(List<StoredTensor> tensors) throws IOException {
     Preconditions.checkState(!committed, "the checkpoint is committed");
+    for (CompletableFuture<Optional<String>> reading : readings) {
+      if (reading.isDone()) {
+        result(reading);
+      }
+    }
     Map<ShardCopy, List<StoredTensor>> byShard = new LinkedHashMap<>();
     for (StoredTensor tensor : tensors) {
       Preconditions.checkArgument(awaits(tensor), "%s was not announced", tensor);
@@ -169,11 +189,39 @@ public final class CheckpointWriter implements AutoCloseable {
         throw explained("tensor '" + some.getValue().getFirst().name() + "' and others", e);
       }
       some.getValue().forEach(StoredTensor::letGo);
-      Optional<String> why = shard.verify(written);
-      cached = cached.or(() -> why);
+      readings.add(CompletableFuture.supplyAsync(() -> readBack(shard, written)));
       if (shard.isWhole()) {
         shard.close();
       }
+    }
+  }
+
+  private static Optional<String> readBack(ShardCopy shard, Map<String, Long> written) {
+    try {
+      return shard.verify(written);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** Waits until all was read back, and returns why from the cache, if so. */
+  private Optional<String> awaitReadings() throws IOException {
+    Optional<String> cached = Optional.empty();
+    for (CompletableFuture<Optional<String>> reading : readings) {
+      Optional<String> why = result(reading);
+      cached = cached.or(() -> why);
+    }
+    return cached;
+  }
+
+  /** Waits until something was read back. */
+  private static Optional<String> result(CompletableFuture<Optional<String>> reading)
+      throws IOException {
+    try {
+      return reading.join();
+    } catch (CompletionException e) {
+      Throwables.throwIfInstanceOf(Throwables.getRootCause(e), IOException.class);
+      throw e;
     }
   }
 
@@ -319,6 +367,7 @@ public final class CheckpointWriter implements AutoCloseable {
         !checksums.isEmpty() || !announced.isEmpty(), "a checkpoint needs a tensor");
     Preconditions.checkState(
         announced.values().stream().allMatch(ShardCopy::isWhole), "announced tensors did not come");
+    Optional<String> cached = awaitReadings();
     try {
       finishGrowing();
       nameShards();
@@ -366,6 +415,10 @@ public final class CheckpointWriter implements AutoCloseable {
   @Override
   public void close() throws IOException {
     try (staging) {
+      // Files that are being read cannot be deleted everywhere.
+      for (CompletableFuture<Optional<String>> reading : readings) {
+        reading.exceptionally(failure -> Optional.empty()).join();
+      }
       for (ShardCopy shard : ImmutableSet.copyOf(announced.values())) {
         shard.close();
       }

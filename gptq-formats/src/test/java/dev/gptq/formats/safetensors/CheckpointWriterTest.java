@@ -244,6 +244,37 @@ class CheckpointWriterTest {
     assertThat(content(root)).isEmpty();
   }
 
+  /** What is written next need not wait for what is read back, but a commit does. */
+  @Test
+  void tensorsAreReadBackBesideOthers() throws IOException {
+    StoredTensor small = stored("small", 9);
+    StoredTensor large = stored("large", 70_001);
+    try (CheckpointWriter writer =
+        CheckpointWriter.create(
+            root.resolve("out"),
+            WriterOptions.DEFAULT,
+            file ->
+                new ForgetfulChannel(
+                    FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE),
+                    50_000))) {
+      writer.announce(List.of(large, small));
+      writer.write(List.of(small));
+      writer.write(List.of(large));
+      assertThatThrownBy(writer::commit)
+          .isInstanceOf(IOException.class)
+          .hasMessageContaining("tensor 'large' reads back differently");
+    }
+    assertThat(content(root)).isEmpty();
+    try (CheckpointWriter writer =
+        CheckpointWriter.create(root.resolve("out"), WriterOptions.DEFAULT)) {
+      writer.announce(List.of(large, small));
+      writer.write(List.of(small));
+      writer.write(List.of(large));
+      assertThat(writer.commit()).isNotNull();
+    }
+    assertThat(content(root)).isNotEmpty();
+  }
+
   @Test
   void withoutCommitNothingStays() throws IOException {
     try (CheckpointWriter writer =

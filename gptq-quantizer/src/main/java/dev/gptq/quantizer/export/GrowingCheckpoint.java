@@ -96,7 +96,7 @@ public final class GrowingCheckpoint implements AutoCloseable {
                 model.spec().blocks().stream()
                     .flatMap(block -> stacks.of(foreseen.of(block, modules))))
             .iterator());
-    writer.fill(others);
+    writer.write(others);
   }
 
   /**
@@ -114,7 +114,7 @@ public final class GrowingCheckpoint implements AutoCloseable {
             tensor.describe() + " is not of the type or shape that could be foreseen");
       }
     }
-    writer.fill(tensors);
+    writer.write(tensors);
   }
 
   /** Completes and verifies it; see {@link CheckpointExporter#export}. */
