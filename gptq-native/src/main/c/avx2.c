@@ -25,6 +25,7 @@
 #define QUARTERS(x, step) ((floats)_mm256_loadu2_m128((x) + (step), x))
 #define TOKENS 4
 #define VECTORS 2
+#define UNPACKS 1
 #define MANY_QUERIES 6
 #define DENSE_ROWS 6
 #define DENSE_VECTORS 2

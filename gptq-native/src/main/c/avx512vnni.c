@@ -23,6 +23,7 @@
 #define START(bits, low, high) (uint32_t)((low) + (high))
 #define TOKENS 4
 #define VECTORS 4
+#define UNPACKS 0
 #define MANY_QUERIES 12
 #define DENSE_ROWS 8
 #define DENSE_VECTORS 3

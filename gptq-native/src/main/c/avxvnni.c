@@ -20,6 +20,7 @@
 #define START(bits, low, high) (uint32_t)((low) + (high))
 #define TOKENS 4
 #define VECTORS 2
+#define UNPACKS 1
 #define MANY_QUERIES 6
 #define DENSE_ROWS 6
 #define DENSE_VECTORS 2

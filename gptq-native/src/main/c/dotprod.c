@@ -16,6 +16,7 @@
 #define QUARTERS(x, step) ((floats)vld1q_f32(x))
 #define TOKENS 4
 #define VECTORS 4
+#define UNPACKS 0
 #define MANY_QUERIES 8
 #define DENSE_ROWS 8
 #define DENSE_VECTORS 3
