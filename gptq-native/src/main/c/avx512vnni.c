@@ -21,9 +21,9 @@
 #define SIGNED 0
 #define LANES(bits, s) ((ints)(s))
 #define START(bits, low, high) (uint32_t)((low) + (high))
-#define TOKENS 4
-#define VECTORS 4
-#define UNPACKS 0
+#define TOKENS 8
+#define VECTORS 2
+#define UNPACKS 1
 #define MANY_QUERIES 12
 #define DENSE_ROWS 8
 #define DENSE_VECTORS 3
