@@ -4,6 +4,7 @@ import dev.gptq.backend.Backend;
 import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.grid.Grid;
 import dev.gptq.tensor.DType;
+import dev.gptq.tensor.RowPieces;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.Optional;
@@ -153,7 +154,7 @@ final class Refiner {
   private void refit() {
     int n = w.columns();
     long entries = (long) grid.groups() * (grid.groups() + 1) / 2;
-    int rows = Math.clamp(LARGEST_SYSTEM / entries, 1, w.rows());
+    int rows = RowPieces.of(LARGEST_SYSTEM / entries, w.rows());
     try (TensorScope local = backend.newScope()) {
       Tensor hRuns = h;
       if (positions.isPresent()) {

@@ -2,6 +2,7 @@ package dev.gptq.cuda;
 
 import dev.gptq.cuda.CudaMemory.Scratch;
 import dev.gptq.tensor.DType;
+import dev.gptq.tensor.RowPieces;
 
 /**
  * {@code tr(A·H·Aᵀ)} with a symmetric H, by products of A with blocks of columns of H, of which
@@ -19,9 +20,6 @@ final class QuadraticTraces {
 
   private static final int MOST_BLOCKS = 8;
   private static final int LEAST_COLUMNS = 64;
-
-  /** Products whose columns do not begin at 16 bytes take cuBLAS three times as long. */
-  private static final int ROWS = 256;
 
   /** Bytes of A·H that are held at once. */
   private static final long PRODUCT_BYTES = 256L << 20;
@@ -47,14 +45,13 @@ final class QuadraticTraces {
     return Math.min(columns, Math.max(LEAST_COLUMNS, Math.ceilDiv(columns, blocks)));
   }
 
-  /** Of many rows a multiple of {@link #ROWS}, for which A·H and the halves of A have room. */
+  /** Rows for which A·H and the halves of A have room. */
   private static int rowsAtOnce(int rows, int columns, int width) {
     long most =
         Math.min(
             PRODUCT_BYTES / ((long) Float.BYTES * width),
             SplitProducts.MOST_BYTES / (2L * DType.F16.bytes() * columns));
-    int fitting = Math.clamp(most, 1, rows);
-    return fitting == rows || fitting < ROWS ? fitting : fitting / ROWS * ROWS;
+    return RowPieces.of(most, rows);
   }
 
   /** Adds the trace to total, 1 × 1 of F64. */

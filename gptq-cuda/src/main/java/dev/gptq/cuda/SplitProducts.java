@@ -40,11 +40,6 @@ final class SplitProducts {
    */
   static final int DEPTH = 2048;
 
-  /**
-   * Pieces of the bracket are so many times as deep; much deeper ones get slower kernels of cuBLAS.
-   */
-  private static final int BRACKET = 8;
-
   private final CudaContext context;
   private final int depth;
 
@@ -123,23 +118,14 @@ final class SplitProducts {
   /** {@code C ← α·A·B + β·C}, of all of the depth k. */
   private void multiply(Halves a, Halves b, CudaTensor c, int k, HalvesScales scales) {
     // What lies behind the first halves are the second ones.
-    int most = BRACKET * depth;
-    for (int at = 0; at < 2 * k; at += most) {
-      long beta = at == 0 ? scales.beta() : scales.one();
-      product(a.from(at).first(), b.from(at).first(), c, Math.min(most, 2 * k - at), scales, beta);
-    }
+    product(a.first(), b.first(), c, 2 * k, scales, scales.beta());
     multiplyLarger(a, b, c, k, scales);
   }
 
   /** The same of the first k of a larger depth. */
   void multiplyFirst(Halves a, Halves b, CudaTensor c, int k, HalvesScales scales) {
-    int most = BRACKET * depth;
-    for (int at = 0; at < k; at += most) {
-      int piece = Math.min(most, k - at);
-      long beta = at == 0 ? scales.beta() : scales.one();
-      product(a.from(at).first(), b.from(at).first(), c, piece, scales, beta);
-      product(a.from(at).second(), b.from(at).second(), c, piece, scales, scales.one());
-    }
+    product(a.first(), b.first(), c, k, scales, scales.beta());
+    product(a.second(), b.second(), c, k, scales, scales.one());
     multiplyLarger(a, b, c, k, scales);
   }
 

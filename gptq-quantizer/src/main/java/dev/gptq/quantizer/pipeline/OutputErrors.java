@@ -7,6 +7,7 @@ import dev.gptq.quantize.QuantizedMatrix;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
+import dev.gptq.tensor.RowPieces;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.List;
@@ -84,7 +85,7 @@ public record OutputErrors(double error, double rtn, double signal) {
 
   private static void addError(
       Backend backend, Tensor weight, QuantizedMatrix quantized, Hessian hessian, Tensor total) {
-    int step = Math.clamp(ELEMENTS / weight.columns(), 1, weight.rows());
+    int step = RowPieces.of(ELEMENTS / weight.columns(), weight.rows());
     for (int from = 0; from < weight.rows(); from += step) {
       int to = Math.min(from + step, weight.rows());
       try (TensorScope local = backend.newScope()) {
