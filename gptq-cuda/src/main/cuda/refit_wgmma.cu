@@ -2,13 +2,11 @@
 // P = T_g·H, 64 columns at a time, each reduced at once to its sums with the steps (A_gh) and the
 // difference (b_g), so that no product is ever written.
 //
-// Steps are whole or half numbers that float16 holds. H times a power of two is the sum of two
-// float16, each of which rounds what is left, so that all bits of it are kept but for those below
-// 2⁻³⁸ of its largest element. T_g stays in registers; tiles of H pass through a ring in shared
+// Steps are whole or half numbers that float16 holds, and H is in halves. T_g stays in registers; tiles of H pass through a ring in shared
 // memory that one thread fills ahead. Two teams of four warps, of 128 rows each, read every tile, and
 // one sums while the other multiplies.
 #include "bulk_copy.cuh"
-#include "elementwise.cuh"
+#include "halves.cuh"
 #include "wgmma.cuh"
 
 static const int WIDE_TEAMS = 2;
@@ -21,51 +19,20 @@ static const int WIDE_STAGES = 6;
 static const int HALVES = 2;
 /** Inputs of a box: a row of 128 bytes. */
 static const int BOX_INPUTS = 64;
-/** The largest element of H is brought into 2¹³ … 2¹⁴. */
-static const int LARGEST_EXPONENT = 13;
-
-/** The largest magnitude of each row; blocks are whole warps. */
-extern "C" __global__ void largestOfRows(Matrix h, float* largest) {
-  float value = 0;
-  for (int c = threadIdx.x; c < h.columns; c += blockDim.x) {
-    value = fmaxf(value, fabsf(h.at<float>(blockIdx.x, c)));
-  }
-  value = reduceBlock(value, 0.0f, Max());
-  if (threadIdx.x == 0) {
-    largest[blockIdx.x] = value;
-  }
-}
-
-/** The power of two for a matrix with these largest magnitudes, and its reciprocal; one block. */
-extern "C" __global__ void scaleOfHalves(const float* largest, int rows, float* scale) {
-  float value = 0;
-  for (int r = threadIdx.x; r < rows; r += blockDim.x) {
-    value = fmaxf(value, largest[r]);
-  }
-  value = reduceBlock(value, 0.0f, Max());
-  if (threadIdx.x == 0) {
-    int exponent = int(__float_as_uint(value) >> 23) - 127;
-    int shift = LARGEST_EXPONENT - exponent;
-    shift = shift > 126 ? 126 : shift < -126 ? -126 : shift;
-    scale[0] = __uint_as_float(u32(127 + shift) << 23);
-    scale[1] = __uint_as_float(u32(127 - shift) << 23);
-  }
-}
-
 /**
  * Halves of H[j][i], the smaller first, for the columns i of some groups. Row j goes where a thread
  * of the product meets four neighbours of it one after the other: with j = 16q + 4t + 2b + e to 16q +
  * 8b + 2t + e.
  */
-extern "C" __global__ void splitSystem(Matrix h, const float* scale, u16* halves) {
+extern "C" __global__ void splitSystem(Matrix h, const HalvesScales* scales, u16* halves) {
   long long step = (long long)h.rows * h.columns;
+  int exponent = scales->exponents[0];
   forEachElement(h, [&](long long j, long long i) {
     long long row = (j & ~15) + 8 * ((j >> 1) & 1) + 2 * ((j & 15) >> 2) + (j & 1);
-    float value = h.at<float>(j, i) * scale[0];
-    u16 high = floatToHalf(value);
+    Halves of = inHalves(timesPower(h.at<float>(j, i), exponent));
     u16* at = halves + row * h.columns + i;
-    at[0] = floatToHalf(value - halfToFloat(high));
-    at[step] = high;
+    at[0] = of.small;
+    at[step] = of.large;
   });
 }
 
@@ -210,7 +177,7 @@ struct SystemRows {
  */
 template <int RUN>
 __device__ inline void wideSystemOf(const SystemBoxes& boxes, const Matrix& steps,
-                                    const Matrix& difference, const float* scale, int first,
+                                    const Matrix& difference, const HalvesScales* scales, int first,
                                     const Matrix& normal, const Matrix& gradient) {
   using RingOf = SystemRing<RUN>;
   DYNAMIC_SHARED(RingOf, shared);
@@ -241,7 +208,7 @@ __device__ inline void wideSystemOf(const SystemBoxes& boxes, const Matrix& step
                        blockIdx.x * WIDE_ROWS + 128 * team + 16 * warp + (lane >> 2));
   u32 a[2][RUN / 16][4];
   rows.read(group, t, a);
-  float unscale = scale[1];
+  float unscale = scales->alpha;
   RingPlace place;
   for (int column = 0; column < n; column += WIDE_COLUMNS, place.advance()) {
     float products[2][WIDE_COLUMNS / 2];
@@ -277,8 +244,8 @@ __device__ inline void wideSystemOf(const SystemBoxes& boxes, const Matrix& step
 #define WIDE_SYSTEM(run)                                                                     \
   extern "C" __global__ void __launch_bounds__(WIDE_THREADS + WIDE_COPY_THREADS, 1)          \
       wideSystem_##run(const GRID_CONSTANT SystemBoxes boxes, Matrix steps, Matrix difference, \
-                       const float* scale, int first, Matrix normal, Matrix gradient) {      \
-    wideSystemOf<run>(boxes, steps, difference, scale, first, normal, gradient);             \
+                       const HalvesScales* scales, int first, Matrix normal, Matrix gradient) { \
+    wideSystemOf<run>(boxes, steps, difference, scales, first, normal, gradient);            \
   }
 WIDE_SYSTEM(64)
 WIDE_SYSTEM(128)

@@ -3,14 +3,14 @@ package dev.gptq.cuda;
 import dev.gptq.cuda.CudaMemory.Scratch;
 
 /**
- * The powers of two by which the factors of {@code α·A·B + β·C} are multiplied before they are
- * split, and the α and β that undo them, on the device: the host waits for none.
+ * The powers of two by which the factors of {@code α·A·B + β·C}, or a matrix alone, are multiplied
+ * before they are split, and the α and β that undo them, on the device: the host waits for none.
  */
 final class HalvesScales implements AutoCloseable {
   /** HALVES_RUN of halves.cu. */
   private static final int RUN = 4096;
 
-  /** Bytes of HalvesScales of halves.cu, in whole units of partial results. */
+  /** Bytes of HalvesScales of halves.cuh, in whole units of partial results. */
   private static final long BYTES = 32;
 
   private static final int BLOCKS_A_PROCESSOR = 8;
@@ -45,12 +45,9 @@ final class HalvesScales implements AutoCloseable {
       CudaContext context, float alpha, CudaTensor a, CudaTensor b, float beta, String operation) {
     CudaTensor runsA = alongRows(a);
     CudaTensor runsB = alongRows(b);
-    long most = (long) BLOCKS_A_PROCESSOR * context.device().multiprocessors();
-    int blocks = Math.toIntExact(Math.min(most, Math.max(items(runsA), items(runsB))));
+    int blocks = blocks(context, Math.max(items(runsA), items(runsB)));
     HalvesScales scales = new HalvesScales(context, operation, 2 * blocks);
-    long partial = scales.address() + BYTES;
-    context.kernels().arguments().add(runsA).add(runsB).address(partial);
-    scales.launch("largestMagnitudes", Geometry.of(blocks, 2, Elementwise.THREADS));
+    long partial = scales.findLargest(runsA, runsB, blocks, 2);
     context
         .kernels()
         .arguments()
@@ -63,12 +60,36 @@ final class HalvesScales implements AutoCloseable {
     return scales;
   }
 
+  /** The scales of a matrix alone, which is A; α undoes its power. */
+  static HalvesScales ofMatrix(CudaContext context, CudaTensor a, String operation) {
+    CudaTensor runs = alongRows(a);
+    int blocks = blocks(context, items(runs));
+    HalvesScales scales = new HalvesScales(context, operation, blocks);
+    long partial = scales.findLargest(runs, runs, blocks, 1);
+    context.kernels().arguments().address(partial).add(blocks).address(scales.address());
+    scales.launch("matrixScales", Geometry.of(1, Elementwise.THREADS));
+    return scales;
+  }
+
   /** The scales of {@code −L·Lᵀ + C}, L being what is on or below the diagonal with LLᵀ = A. */
   static HalvesScales ofFactor(CudaContext context, CudaTensor a, String operation) {
     HalvesScales scales = new HalvesScales(context, operation, 0);
     context.kernels().arguments().add(a).address(scales.address());
     scales.launch("factorScales", Geometry.of(1, DIAGONAL_THREADS));
     return scales;
+  }
+
+  /** Finds the largest elements of the first factor, or of both, and says where they lie. */
+  private long findLargest(CudaTensor a, CudaTensor b, int blocks, int factors) {
+    long partial = address() + BYTES;
+    context.kernels().arguments().add(a).add(b).address(partial);
+    launch("largestMagnitudes", Geometry.of(blocks, factors, Elementwise.THREADS));
+    return partial;
+  }
+
+  private static int blocks(CudaContext context, long items) {
+    long most = (long) BLOCKS_A_PROCESSOR * context.device().multiprocessors();
+    return Math.toIntExact(Math.min(most, items));
   }
 
   /** Runs of columns that blocks take. */

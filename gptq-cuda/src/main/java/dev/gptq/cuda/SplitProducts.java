@@ -18,7 +18,7 @@ import dev.gptq.tensor.DType;
  * one behind the other and those of B in reverse, the bracket is one product twice as deep. Three
  * passes of tensor cores that are fifteen times as fast as float32 are four times as fast.
  *
- * <p>Errors are relative to the largest elements of A and of B, see halves.cu: a row of A that is
+ * <p>Errors are relative to the largest elements of A and of B, see halves.cuh: a row of A that is
  * 2⁻²⁶ of the largest has 13 bits.
  */
 final class SplitProducts {

@@ -22,8 +22,6 @@ final class WideRefitSystems {
   /** Bytes of the barriers of the ring, rounded up to its alignment. */
   private static final int BARRIER_BYTES = 1024;
 
-  private static final int MAXIMUM_THREADS = 1024;
-
   /** Bytes of the halves of H that are held at a time. */
   private static final long HALVES_BYTES = 1L << 30;
 
@@ -56,12 +54,11 @@ final class WideRefitSystems {
     int most = Math.clamp(HALVES_BYTES / bytesOfGroup, 1, groups);
     try (CudaScope local = new CudaScope(context);
         Scratch halves = context.memory().scratch(bytesOfGroup * most);
-        Scratch scale = context.memory().scratch(2 * Float.BYTES)) {
+        HalvesScales scales = HalvesScales.ofMatrix(context, h, OPERATION)) {
       CudaTensor half = (CudaTensor) local.allocate(DType.F16, steps.rows(), n, Layout.ROW_MAJOR);
       linalg.convert(steps, half);
       CudaTensor rows = (CudaTensor) local.allocate(DType.F32, steps.rows(), n, Layout.ROW_MAJOR);
       linalg.convert(difference, rows);
-      findScale(h, scale, local);
       for (int first = 0; first < groups; first += most) {
         int some = Math.min(most, groups - first);
         CudaTensor columns = h.columns(first * run, (first + some) * run);
@@ -69,7 +66,7 @@ final class WideRefitSystems {
             .kernels()
             .arguments()
             .add(columns)
-            .address(scale.address())
+            .address(scales.address())
             .address(halves.address());
         launch("splitSystem", Elementwise.over(columns));
         context
@@ -78,7 +75,7 @@ final class WideRefitSystems {
             .add(context.queue().driver(), layout(halves, columns))
             .add(half)
             .add(rows)
-            .address(scale.address())
+            .address(scales.address())
             .add(first)
             .add(normal)
             .add(gradient);
@@ -88,15 +85,6 @@ final class WideRefitSystems {
                 .withShared(STAGES * HALVES * COLUMNS * run * DType.F16.bytes() + BARRIER_BYTES));
       }
     }
-  }
-
-  /** The power of two that H is multiplied by and its reciprocal. */
-  private void findScale(CudaTensor h, Scratch scale, CudaScope local) {
-    CudaTensor largest = (CudaTensor) local.allocate(DType.F32, 1, h.rows(), Layout.ROW_MAJOR);
-    context.kernels().arguments().add(h).address(largest.address());
-    launch("largestOfRows", Geometry.of(h.rows(), Elementwise.THREADS));
-    context.kernels().arguments().address(largest.address()).add(h.rows()).address(scale.address());
-    launch("scaleOfHalves", Geometry.of(1, MAXIMUM_THREADS));
   }
 
   /** The halves as the rows of one matrix. */

@@ -7,6 +7,7 @@ import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
 import dev.gptq.models.text.TokenStream;
+import dev.gptq.models.tokenizer.Tokenizer;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.export.Publication;
 import dev.gptq.quantizer.gguf.Ends;
@@ -18,6 +19,7 @@ import dev.gptq.quantizer.pipeline.HiddenStates;
 import dev.gptq.quantizer.pipeline.Quality;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.pipeline.Waiting;
 import dev.gptq.quantizer.store.OutputLocks;
 import dev.gptq.quantizer.tune.Tuning;
 import dev.gptq.quantizer.tune.TuningText;
@@ -25,7 +27,11 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.function.Consumer;
+import java.util.function.Predicate;
 
 /**
  * A quantization from checkpoint to checkpoint, put together step by step:
@@ -312,8 +318,22 @@ public final class Quantization {
   }
 
   private QuantizationPlan plan(boolean lock) throws IOException {
+    try (ExecutorService beside = Executors.newCachedThreadPool()) {
+      return plan(lock, beside);
+    }
+  }
+
+  /**
+   * The same.
+   *
+   * @param beside for what need not wait for the plan, nor the plan for it until its end
+   */
+  private QuantizationPlan plan(boolean lock, ExecutorService beside) throws IOException {
     QuantizationSettings asked = asStored(onBlocks(settings.orElseGet(this::preset)));
     RunRequest request = request(asked);
+    if (calibration.isPresent()) {
+      beside.execute(Tokenizer::prepare);
+    }
     Model opened = Model.open(model);
     Optional<OutputLocks> locks = Optional.empty();
     boolean planned = false;
@@ -369,12 +389,15 @@ public final class Quantization {
       }
       request = request(chosen, wanted);
       new QuantizationChecks(opened, request).check();
+      Predicate<String> quantized = chosen.selection();
+      Future<?> numbers = beside.submit(() -> FiniteTensors.require(opened, quantized));
       if (lock) {
         locks = Optional.of(OutputLocks.acquire(request.places()));
       }
       Consumer<String> warnings = warning -> notes.add("warning: " + warning);
       Drawn drawn = windows(opened, chosen, notes::add, warnings);
       PlanNotes.of(opened, request, drawn.first()).forEach(warnings);
+      Waiting.waitFor(numbers, "the tensors that stay as they are were being read");
       QuantizationPlan plan =
           new QuantizationPlan(
               opened,
@@ -389,6 +412,8 @@ public final class Quantization {
       return plan;
     } finally {
       if (!planned) {
+        // Nothing may read a model that is closed.
+        beside.close();
         try (Model _ = opened) {
           if (locks.isPresent()) {
             locks.get().close();

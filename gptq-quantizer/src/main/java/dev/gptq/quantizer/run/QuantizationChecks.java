@@ -27,7 +27,10 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.stream.Stream;
 
-/** What can be known to be wrong with a quantization before the work begins. */
+/**
+ * What can be known to be wrong with a quantization before the work begins, but for what only
+ * {@link FiniteTensors} sees.
+ */
 final class QuantizationChecks {
   private final Model model;
   private final RunRequest request;
@@ -87,7 +90,6 @@ final class QuantizationChecks {
     if (request.observing().isPresent()) {
       request.observing().get().bitsPerWeight().ifPresent(this::checkBudget);
     }
-    FiniteTensors.require(model, request.settings().selection());
   }
 
   private void requireMixedSettings() {

@@ -8,6 +8,8 @@ import dev.gptq.backend.Backend;
 import dev.gptq.formats.DurableFiles;
 import java.io.IOException;
 import java.lang.reflect.RecordComponent;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -84,9 +86,11 @@ public final class RunKey {
       for (int[] window : windows) {
         hasher.putInt(window.length);
         tokens += window.length;
-        for (int token : window) {
-          hasher.putInt(token);
-        }
+        // All at once: a start has no time to compile a loop.
+        ByteBuffer bytes =
+            ByteBuffer.allocate(Integer.BYTES * window.length).order(ByteOrder.LITTLE_ENDIAN);
+        bytes.asIntBuffer().put(window);
+        hasher.putBytes(bytes);
       }
       return add(
           name,
