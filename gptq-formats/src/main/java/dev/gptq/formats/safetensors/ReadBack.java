@@ -1,5 +1,6 @@
 package dev.gptq.formats.safetensors;
 
+import dev.gptq.formats.Crc32c;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
@@ -116,17 +117,28 @@ final class ReadBack {
     }
   }
 
-  /** Reads whole units of the disk, as it demands, and takes the tensor's part of them. */
   private long checksum(long data, TensorEntry entry) {
     long begin = data + entry.begin();
-    long end = data + entry.end();
+    try {
+      return Crc32c.of(entry.byteSize(), (from, to) -> checksum(begin + from, begin + to));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /**
+   * Reads whole units of the disk, as it demands, no more of them than it takes, and takes those
+   * bytes of them.
+   */
+  private long checksum(long begin, long end) throws IOException {
     int most = Math.ceilDiv(PIECE, alignment) * alignment;
     CRC32C checksum = new CRC32C();
     try (Arena arena = Arena.ofConfined()) {
       ByteBuffer piece = arena.allocate(most, alignment).asByteBuffer();
       for (long at = begin; at < end; ) {
         long unit = at / alignment * alignment;
-        piece.clear().limit(most);
+        long units = Math.ceilDiv(end - unit, alignment);
+        piece.clear().limit((int) Math.min(most, units * alignment));
         int read = channel.read(piece, unit);
         if (unit + read <= at) {
           throw new IOException("the file ends at byte " + (unit + Math.max(0, read)));
@@ -136,8 +148,6 @@ final class ReadBack {
         checksum.update(piece.slice(from, to - from));
         at = unit + to;
       }
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
     }
     return checksum.getValue();
   }

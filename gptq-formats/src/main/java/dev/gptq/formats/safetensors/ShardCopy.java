@@ -2,6 +2,7 @@ package dev.gptq.formats.safetensors;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import dev.gptq.formats.Crc32c;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
@@ -124,19 +125,25 @@ final class ShardCopy implements AutoCloseable {
 
   private long copy(StoredTensor tensor) {
     long position = data + entries.get(tensor.name()).begin();
-    CRC32C checksum = new CRC32C();
+    MemorySegment elements = tensor.data();
     try {
-      MemorySegment elements = tensor.data();
-      long size = elements.byteSize();
-      byte[] bytes = new byte[(int) Math.min(PIECE, size)];
-      for (long at = 0; at < size; at += bytes.length) {
-        int count = (int) Math.min(bytes.length, size - at);
-        MappedFiles.copy(elements, at, MemorySegment.ofArray(bytes), count);
-        checksum.update(bytes, 0, count);
-        HeaderWriter.writeFully(out, ByteBuffer.wrap(bytes, 0, count), position + at);
-      }
+      return Crc32c.of(
+          elements.byteSize(),
+          (from, to) -> copy(elements.asSlice(from, to - from), position + from));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
+    }
+  }
+
+  private long copy(MemorySegment elements, long position) throws IOException {
+    CRC32C checksum = new CRC32C();
+    long size = elements.byteSize();
+    byte[] bytes = new byte[(int) Math.min(PIECE, size)];
+    for (long at = 0; at < size; at += bytes.length) {
+      int count = (int) Math.min(bytes.length, size - at);
+      MappedFiles.copy(elements, at, MemorySegment.ofArray(bytes), count);
+      checksum.update(bytes, 0, count);
+      HeaderWriter.writeFully(out, ByteBuffer.wrap(bytes, 0, count), position + at);
     }
     return checksum.getValue();
   }

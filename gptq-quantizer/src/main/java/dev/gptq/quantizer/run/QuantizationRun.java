@@ -10,6 +10,7 @@ import dev.gptq.quantizer.pipeline.BorderChoice;
 import dev.gptq.quantizer.pipeline.BorderPlace;
 import dev.gptq.quantizer.pipeline.ExpertCounts;
 import dev.gptq.quantizer.pipeline.Forecast;
+import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
 import dev.gptq.quantizer.store.RunKey;
 import dev.gptq.quantizer.store.StateFolder;
@@ -93,12 +94,9 @@ final class QuantizationRun {
   private QuantizationSummary complete(WorkFolder work) throws IOException {
     listener.note(request.output() + " was complete already; cleared away what was left");
     work.delete();
+    ImmutableList<ModuleReport> reports = QuantizationLog.read(request.folders().getFirst());
     return clock.summary(
-        output,
-        backend,
-        QuantizationLog.read(request.folders().getFirst()),
-        ImmutableList.of(),
-        Optional.empty());
+        request, output.size(reports), backend, reports, ImmutableList.of(), Optional.empty());
   }
 
   private void begin(ImmutableList<CheckpointSettings> wanted, WorkFolder work) throws IOException {

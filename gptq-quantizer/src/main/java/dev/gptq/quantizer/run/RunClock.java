@@ -6,7 +6,6 @@ import dev.gptq.quantizer.observe.Attempt;
 import dev.gptq.quantizer.pipeline.MemoryCounts;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.tune.TuningOutcome;
-import java.io.IOException;
 import java.util.Optional;
 import java.util.OptionalLong;
 
@@ -22,16 +21,15 @@ final class RunClock {
 
   /** What was done, and what it has taken until now. */
   QuantizationSummary summary(
-      RunOutput output,
+      RunRequest request,
+      RunOutput.Size size,
       Backend backend,
       ImmutableList<ModuleReport> reports,
       ImmutableList<Attempt> attempts,
-      Optional<TuningOutcome> tuned)
-      throws IOException {
+      Optional<TuningOutcome> tuned) {
     long end = System.nanoTime();
-    RunOutput.Size size = output.size(reports);
     return new QuantizationSummary(
-        output.request(),
+        request,
         reports,
         attempts,
         tuned,

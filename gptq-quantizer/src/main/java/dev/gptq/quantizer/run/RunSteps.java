@@ -22,14 +22,18 @@ import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationJob;
 import dev.gptq.quantizer.pipeline.StateStore;
+import dev.gptq.quantizer.pipeline.Waiting;
 import dev.gptq.quantizer.store.StateFolder;
 import dev.gptq.quantizer.store.WorkFolder;
 import dev.gptq.quantizer.tune.TuningLog;
 import dev.gptq.quantizer.tune.TuningOutcome;
 import dev.gptq.quantizer.tune.TuningStates;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Future;
 
 /**
  * The steps of a run of which everything is decided: blocks, observing, tuning, checkpoints.
@@ -84,10 +88,21 @@ record RunSteps(
           tuning.map(planned -> planned.run(backend, work, tunings, listener));
       ImmutableList<ModuleReport> reports = reports();
       write(growing, wanted, logs(reports, attempts, budget, tuned));
-      work.delete();
+      // Gigabytes of cached files take a while to go; nothing else here needs them.
+      Future<?> deleted = CompletableFuture.runAsync(this::deleteWork);
       tellOfExperts(reports);
+      RunOutput.Size size = new RunOutput(model, request).size(reports);
+      Waiting.waitFor(deleted, "finished blocks were being deleted");
       listener.done();
-      return clock.summary(new RunOutput(model, request), backend, reports, attempts, tuned);
+      return clock.summary(request, size, backend, reports, attempts, tuned);
+    }
+  }
+
+  private void deleteWork() {
+    try {
+      work.delete();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
   }
 

@@ -2,6 +2,7 @@ package dev.gptq.quantizer.store;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import dev.gptq.formats.Crc32c;
 import dev.gptq.formats.DurableFiles;
 import dev.gptq.formats.safetensors.StoredTensor;
 import dev.gptq.formats.safetensors.StoredType;
@@ -66,9 +67,9 @@ final class BlockFiles implements AutoCloseable {
 
   /**
    * Writes a folder; what stands in {@code staging} is replaced, and it is renamed to {@code
-   * folder} when the disk has everything.
+   * folder} when the disk has everything. Returns what its manifest says.
    */
-  static void write(
+  static Manifest write(
       Path staging,
       Path folder,
       int block,
@@ -92,10 +93,10 @@ final class BlockFiles implements AutoCloseable {
     } catch (UncheckedIOException e) {
       throw e.getCause();
     }
-    DurableFiles.write(
-        staging.resolve(Manifest.FILE),
-        new Manifest(block, key, bytes, ImmutableList.copyOf(entries)).encode());
+    Manifest manifest = new Manifest(block, key, bytes, ImmutableList.copyOf(entries));
+    DurableFiles.write(staging.resolve(Manifest.FILE), manifest.encode());
     DurableFiles.publishFolder(staging, folder);
+    return manifest;
   }
 
   /** Gives the parts of all modules their places, one behind the other. */
@@ -137,10 +138,15 @@ final class BlockFiles implements AutoCloseable {
   /** A part and where it begins in the data file. */
   private record Placed(long at, MemorySegment bytes) {
     Manifest.Part write(FileChannel out) throws IOException {
+      long checksum = Crc32c.of(bytes.byteSize(), (from, to) -> write(out, from, to));
+      return new Manifest.Part(at, bytes.byteSize(), checksum);
+    }
+
+    private long write(FileChannel out, long begin, long end) throws IOException {
       CRC32C checksum = new CRC32C();
-      byte[] piece = new byte[(int) Math.min(PIECE, bytes.byteSize())];
-      for (long from = 0; from < bytes.byteSize(); from += piece.length) {
-        int length = (int) Math.min(piece.length, bytes.byteSize() - from);
+      byte[] piece = new byte[(int) Math.min(PIECE, end - begin)];
+      for (long from = begin; from < end; from += piece.length) {
+        int length = (int) Math.min(piece.length, end - from);
         MemorySegment.copy(bytes, ValueLayout.JAVA_BYTE, from, piece, 0, length);
         checksum.update(piece, 0, length);
         ByteBuffer rest = ByteBuffer.wrap(piece, 0, length);
@@ -148,7 +154,7 @@ final class BlockFiles implements AutoCloseable {
           out.write(rest, at + from + rest.position());
         }
       }
-      return new Manifest.Part(at, bytes.byteSize(), checksum.getValue());
+      return checksum.getValue();
     }
   }
 
@@ -235,33 +241,37 @@ final class BlockFiles implements AutoCloseable {
 
   private static void verify(Path data, FileChannel file, Manifest.Entry module)
       throws IOException {
-    ByteBuffer piece = ByteBuffer.allocate(PIECE);
     for (Map.Entry<String, Manifest.Part> named : module.parts().entrySet()) {
       Manifest.Part part = named.getValue();
-      CRC32C checksum = new CRC32C();
-      long at = part.at();
-      long end = part.at() + part.bytes();
-      while (at < end) {
-        piece.clear().limit((int) Math.min(PIECE, end - at));
-        int read = file.read(piece, at);
-        if (read < 0) {
-          throw new DamagedFileException(data, "it ends at byte " + at);
-        }
-        checksum.update(piece.array(), 0, read);
-        at += read;
-      }
-      if (checksum.getValue() != part.checksum()) {
+      long checksum =
+          Crc32c.of(
+              part.bytes(), (from, to) -> checksum(data, file, part.at() + from, part.at() + to));
+      if (checksum != part.checksum()) {
         throw new DamagedFileException(
             data, "the " + named.getKey() + " of " + module.report().name() + " have changed");
       }
     }
   }
 
-  /** The reports of the modules, in the order in which they were quantized. */
-  ImmutableList<ModuleReport> reports() {
-    return manifest.modules().stream()
-        .map(Manifest.Entry::report)
-        .collect(ImmutableList.toImmutableList());
+  private static long checksum(Path data, FileChannel file, long begin, long end)
+      throws IOException {
+    CRC32C checksum = new CRC32C();
+    ByteBuffer piece = ByteBuffer.allocate((int) Math.min(PIECE, end - begin));
+    for (long at = begin; at < end; ) {
+      piece.clear().limit((int) Math.min(PIECE, end - at));
+      int read = file.read(piece, at);
+      if (read < 0) {
+        throw new DamagedFileException(data, "it ends at byte " + at);
+      }
+      checksum.update(piece.array(), 0, read);
+      at += read;
+    }
+    return checksum.getValue();
+  }
+
+  /** What the folder says of its modules. */
+  Manifest manifest() {
+    return manifest;
   }
 
   /** The modules by full name; their weights are mapped and valid until this is closed. */

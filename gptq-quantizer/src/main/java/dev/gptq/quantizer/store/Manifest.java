@@ -53,6 +53,11 @@ record Manifest(int block, String key, long bytes, ImmutableList<Entry> modules)
       ImmutableMap<String, Part> parts,
       Optional<StoredType> bias) {}
 
+  /** The reports of the modules, in their order. */
+  ImmutableList<ModuleReport> reports() {
+    return modules.stream().map(Entry::report).collect(ImmutableList.toImmutableList());
+  }
+
   /** The file's content. */
   byte[] encode() {
     StringBuilder text = new StringBuilder();

@@ -26,6 +26,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.stream.Stream;
@@ -45,6 +46,9 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
   private final RunKey key;
   private final Function<String, Optional<StoredTensor>> biases;
   private final Map<Path, BlockFiles> open = new HashMap<>();
+
+  /** What this run has written, which need not be read again to know of modules how they went. */
+  private final Map<Path, Manifest> written = new ConcurrentHashMap<>();
 
   private WorkFolder(Path folder, RunKey key, Function<String, Optional<StoredTensor>> biases) {
     this.folder = folder;
@@ -220,7 +224,9 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
         key.write(folder);
       }
       Path staging = folder.resolve("unfinished-" + target.getFileName());
-      BlockFiles.write(staging, target, block, key.text(), modules, found.buildOrThrow());
+      written.put(
+          target,
+          BlockFiles.write(staging, target, block, key.text(), modules, found.buildOrThrow()));
     } catch (IOException e) {
       throw new UncheckedIOException(
           new IOException(
@@ -254,9 +260,14 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
   public List<ModuleReport> reports(int block) {
     Map<String, ModuleReport> reports = new LinkedHashMap<>();
     for (Path part : parts(block)) {
-      opened(part, block).reports().forEach(report -> reports.put(report.name(), report));
+      manifest(part, block).reports().forEach(report -> reports.put(report.name(), report));
     }
     return List.copyOf(reports.values());
+  }
+
+  private Manifest manifest(Path part, int block) {
+    Manifest own = written.get(part);
+    return own != null ? own : opened(part, block).manifest();
   }
 
   /** The folder of a finished block and those of its replacements; later ones hold. */
@@ -372,6 +383,7 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
   public synchronized void close() {
     open.values().forEach(BlockFiles::close);
     open.clear();
+    written.clear();
   }
 
   private Path blockFolder(int block) {

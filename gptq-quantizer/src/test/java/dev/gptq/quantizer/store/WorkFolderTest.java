@@ -233,7 +233,8 @@ final class WorkFolderTest {
       work.put(0, block(0));
       Path file = work.folder().resolve("block-00000/weights.bin");
       Damage.ONE_BIT.apply(file);
-      assertThatThrownBy(() -> work.reports(0))
+      assertThat(work.reports(0)).hasSize(2);
+      assertThatThrownBy(() -> work.modules(0))
           .isInstanceOf(UncheckedIOException.class)
           .hasMessageContaining(file + ": the ")
           .hasMessageContaining("have changed");
