@@ -8,6 +8,7 @@
 // path p, in the update the lanes are columns. Chosen paths read their parent's weights and write
 // their own to a second buffer, so that nothing is copied; what lies behind column j stays where it
 // is, with the parent's number, and is read backwards at the end.
+#include "elementwise.cuh"
 #include "grid.cuh"
 
 static const int BEAM_CHUNK = 4;
@@ -225,4 +226,14 @@ extern "C" __global__ void beamBlock(Matrix w, Matrix cost, Matrix u, Matrix sca
     Beam beam(beams + i % left * bytes, paths, columns);
     cost.at<float>(firstRow + i % left, i / left) = beam.cost[i / left];
   }
+}
+
+/** cost[r][p] = infinity where path p of a row does not come from where path 0 does. */
+extern "C" __global__ void keepDescendants(Matrix origin, Matrix cost) {
+  Matrix paths{cost.data, cost.columnStride, cost.rowStride, cost.columns, cost.rows, F32, 0};
+  forEachElement(paths, [&](long long p, long long r) {
+    if (origin.at<int>(0, p * paths.columns + r) != origin.at<int>(0, r)) {
+      paths.at<float>(p, r) = __uint_as_float(0x7f800000u);
+    }
+  });
 }

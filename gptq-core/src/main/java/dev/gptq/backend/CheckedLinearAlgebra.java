@@ -74,7 +74,9 @@ record CheckedLinearAlgebra(LinearAlgebra delegate) implements LinearAlgebra {
   @Override
   public void gatherColumns(Tensor src, Tensor index, Tensor dst) {
     Shapes.of("gatherColumns")
-        .that(src.type() == DType.F32 || src.type() == DType.U8, "src must be F32 or U8")
+        .that(
+            src.type() == DType.F32 || src.type() == DType.I32 || src.type() == DType.U8,
+            "src must be F32, I32 or U8")
         .type("dst", dst, src.type())
         .shape("dst", dst, src.rows(), dst.columns())
         .index("index", index, dst.columns());

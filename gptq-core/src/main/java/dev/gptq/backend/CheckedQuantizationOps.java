@@ -102,6 +102,15 @@ record CheckedQuantizationOps(QuantizationOps delegate) implements QuantizationO
   }
 
   @Override
+  public void keepDescendants(Tensor origin, Tensor cost) {
+    Shapes.of("keepDescendants")
+        .type("cost", cost, DType.F32)
+        .columnMajor("cost", cost)
+        .index("origin", origin, cost.rows() * cost.columns());
+    delegate.keepDescendants(origin, cost);
+  }
+
+  @Override
   public void descendBlock(Tensor gradient, Tensor h, Grid grid, Tensor codes, Tensor delta) {
     checkGrid(Shapes.of("descendBlock"), gradient, grid, codes)
         .columnMajor("gradient", gradient)

@@ -54,7 +54,7 @@ public interface LinearAlgebra {
 
   /**
    * {@code dst[:, j] ← src[:, index[j]]}; index is I32, 1 × columns of dst. Both have the same type
-   * (F32 or U8), each its own layout.
+   * (F32, I32 or U8), each its own layout.
    */
   void gatherColumns(Tensor src, Tensor index, Tensor dst);
 

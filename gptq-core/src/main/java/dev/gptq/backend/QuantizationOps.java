@@ -133,6 +133,15 @@ public interface QuantizationOps {
   void beamBlock(Tensor w, Tensor cost, Tensor u, Grid grid, Tensor codes, Tensor source);
 
   /**
+   * Of the paths of {@link #beamBlock} keeps those that come from where the best path of their row
+   * does: {@code cost[r][p] ← ∞} where {@code origin[p·m + r] ≠ origin[r]}.
+   *
+   * @param origin I32, 1 × M·m: for each path, where it was
+   * @param cost m × M, contiguous columns, in and out
+   */
+  void keepDescendants(Tensor origin, Tensor cost);
+
+  /**
    * One sweep of coordinate descent over a block of B columns: moves each code by the integer that
    * minimises the row's {@code (W − Q)·H·(W − Q)ᵀ} with all other codes held. For j = 0 … B−1, with
    * g the gradient and {@code k = rint(g[:, j] / (s·H[j][j]))}, 0 if {@code H[j][j] = 0}:

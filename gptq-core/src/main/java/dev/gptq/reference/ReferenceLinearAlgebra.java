@@ -95,6 +95,8 @@ final class ReferenceLinearAlgebra implements LinearAlgebra {
     int[] from = RowArrays.loadInts(index);
     if (src.type() == DType.U8) {
       RowArrays.storeBytes(gather(RowArrays.loadInts(src), src, from), dst);
+    } else if (src.type() == DType.I32) {
+      RowArrays.storeInts(gather(RowArrays.loadInts(src), src, from), dst);
     } else {
       float[] sv = RowArrays.load(src);
       float[] dv = new float[src.rows() * from.length];

@@ -220,6 +220,22 @@ final class ReferenceQuantizationOps implements QuantizationOps {
   }
 
   @Override
+  public void keepDescendants(Tensor origin, Tensor cost) {
+    int rows = cost.rows();
+    int paths = cost.columns();
+    int[] origins = RowArrays.loadInts(origin);
+    float[] costs = RowArrays.load(cost);
+    for (int r = 0; r < rows; r++) {
+      for (int p = 0; p < paths; p++) {
+        if (origins[p * rows + r] != origins[r]) {
+          costs[r * paths + p] = Float.POSITIVE_INFINITY;
+        }
+      }
+    }
+    RowArrays.store(costs, cost);
+  }
+
+  @Override
   public void descendBlock(Tensor gradient, Tensor h, Grid grid, Tensor codes, Tensor delta) {
     int n = gradient.columns();
     float[] gv = RowArrays.load(gradient);

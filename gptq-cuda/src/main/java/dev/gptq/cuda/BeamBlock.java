@@ -62,6 +62,15 @@ final class BeamBlock {
     }
   }
 
+  void keepDescendants(CudaTensor origin, CudaTensor cost) {
+    context.kernels().arguments().add(origin).add(cost);
+    if (!cost.isEmpty()) {
+      String operation = "keepDescendants";
+      Geometry geometry = Elementwise.over(cost.transposed());
+      context.kernels().launch(KernelImages.EXACT, operation, geometry, operation);
+    }
+  }
+
   /** Beam::bytes. */
   private static long bytes(int paths, int columns) {
     return Math.ceilDiv(14L * paths * columns + 8L * columns + 4L * paths, 16) * 16;

@@ -206,6 +206,11 @@ final class CudaQuantizationOps implements QuantizationOps {
   }
 
   @Override
+  public void keepDescendants(Tensor origin, Tensor cost) {
+    beam.keepDescendants(context.tensor(origin), context.tensor(cost));
+  }
+
+  @Override
   public void descendBlock(Tensor gradient, Tensor h, Grid grid, Tensor codes, Tensor delta) {
     CudaTensor gt = context.tensor(gradient);
     CudaTensor ht = context.tensor(h);

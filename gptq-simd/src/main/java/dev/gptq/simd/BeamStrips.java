@@ -59,6 +59,19 @@ final class BeamStrips {
                     i * ROWS, strips[worker], new BeamRow(n, paths, grid, factor, beams[worker])));
   }
 
+  /** See {@link dev.gptq.backend.QuantizationOps#keepDescendants}. */
+  static void keepDescendants(Matrix origin, Matrix cost) {
+    int m = cost.rows();
+    for (int p = 1; p < cost.columns(); p++) {
+      for (int r = 0; r < m; r++) {
+        int own = origin.segment().get(Lanes.INT, origin.at(0, p * m + r));
+        if (own != origin.segment().get(Lanes.INT, origin.at(0, r))) {
+          cost.segment().set(Lanes.FLOAT, cost.at(r, p), Float.POSITIVE_INFINITY);
+        }
+      }
+    }
+  }
+
   /** Rows of {@code stride} floats; zeros below the diagonal and beyond the matrix. */
   private static void packUpper(Matrix u, long stride, MemorySegment factor) {
     int n = u.columns();

@@ -89,6 +89,11 @@ final class SimdQuantizationOps implements QuantizationOps {
   }
 
   @Override
+  public void keepDescendants(Tensor origin, Tensor cost) {
+    BeamStrips.keepDescendants(Activations.rows("origin", origin), Rows.columns("cost", cost));
+  }
+
+  @Override
   public void descendBlock(Tensor gradient, Tensor h, Grid grid, Tensor codes, Tensor delta) {
     Descent.run(
         execution,

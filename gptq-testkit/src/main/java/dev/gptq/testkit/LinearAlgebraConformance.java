@@ -3,6 +3,7 @@ package dev.gptq.testkit;
 import static dev.gptq.tensor.DType.BF16;
 import static dev.gptq.tensor.DType.F16;
 import static dev.gptq.tensor.DType.F32;
+import static dev.gptq.tensor.DType.I32;
 import static dev.gptq.tensor.DType.U8;
 import static dev.gptq.tensor.Layout.COLUMN_MAJOR;
 import static dev.gptq.tensor.Layout.ROW_MAJOR;
@@ -251,7 +252,8 @@ public abstract class LinearAlgebraConformance extends Conformance {
           int chosen = s[1] + 2;
           Matrix floats = inputs().normal(F32, from, s[0], s[1]);
           Matrix bytes = inputs().codes(from, s[0], s[1], 8);
-          for (Matrix src : new Matrix[] {floats, bytes}) {
+          Matrix ints = new Matrix(I32, from, s[0], s[1], bytes.values());
+          for (Matrix src : new Matrix[] {floats, ints, bytes}) {
             operation("gatherColumns of " + src + " to " + to)
                 .in("src", src)
                 .in("index", inputs().indices(chosen, s[1]))

@@ -100,6 +100,23 @@ public abstract class RefinementConformance extends Conformance {
                 t.get("source"));
   }
 
+  @Test
+  void keepDescendants() {
+    for (int paths : new int[] {1, 2, 8, 32}) {
+      for (int rows : Shapes.VECTOR) {
+        int[] origin = new int[paths * rows];
+        for (int i = 0; i < origin.length; i++) {
+          origin[i] = inputs().integer(2) * rows + i % rows;
+        }
+        operation("keepDescendants of " + paths + " paths of " + rows + " rows")
+            .in("origin", Matrix.row(origin))
+            .inOut("cost", costs(rows, paths, paths))
+            .isExact((backend, t, scope) ->
+                backend.quantization().keepDescendants(t.get("origin"), t.get("cost")));
+      }
+    }
+  }
+
   /** Path p of row r at p·m + r, a little different in each path. */
   private static Matrix repeated(Matrix w, int paths) {
     double[] values = new double[paths * w.values().length];
