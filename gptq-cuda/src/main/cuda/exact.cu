@@ -1,5 +1,6 @@
 // The module of the exact operations: compiled with -fmad=false, the same bits on every backend.
 #include "beam_block.cu"
+#include "beam_eight.cu"
 #include "dequantize.cu"
 #include "descend_block.cu"
 #include "fit_grid.cu"

@@ -52,7 +52,7 @@ final class SharedMemoryTest {
     }
     assertThat(driver.launched())
         .contains("attentionMma_256", "attention_bf16_512", "attention_f32_256", "quantizeBlock")
-        .contains("beamBlock", "descendBlock", "refitScales")
+        .contains("beamBlock", "beamBlock_8", "descendBlock", "refitScales")
         .contains("stripMatmul_3_2_1", "stripMatmul_3_14_2", "stripMatmul_8_14_2");
     if (major == 9) {
       assertThat(driver.launched())
@@ -77,7 +77,6 @@ final class SharedMemoryTest {
   private static void quantization(Backend backend) {
     int rows = 64;
     int columns = 128;
-    int paths = 32;
     try (TensorScope scope = backend.newScope()) {
       Tensor w = scope.columnMajor(F32, rows, columns);
       Tensor u = scope.rowMajor(F32, columns, columns);
@@ -87,15 +86,17 @@ final class SharedMemoryTest {
       Grid grid = new Grid(GridSpec.of(Scheme.ASYMMETRIC, 4), one, one, groupOf);
       backend.quantization().quantizeBlock(w, u, grid, codes);
       backend.quantization().descendBlock(w, u, grid, codes, scope.columnMajor(F32, rows, columns));
-      backend
-          .quantization()
-          .beamBlock(
-              scope.columnMajor(F32, rows * paths, columns),
-              scope.columnMajor(F32, rows, paths),
-              u,
-              grid,
-              scope.columnMajor(U8, rows * paths, columns),
-              scope.rowMajor(I32, 1, rows * paths));
+      for (int paths : new int[] {8, 32}) {
+        backend
+            .quantization()
+            .beamBlock(
+                scope.columnMajor(F32, rows * paths, columns),
+                scope.columnMajor(F32, rows, paths),
+                u,
+                grid,
+                scope.columnMajor(U8, rows * paths, columns),
+                scope.rowMajor(I32, 1, rows * paths));
+      }
       int run = 128;
       Tensor wide = scope.columnMajor(F32, rows, 2 * run);
       backend

@@ -1,0 +1,35 @@
+// Divisions by a number that is known before what it divides, rounded as IEEE division is.
+#pragma once
+#include "common.cuh"
+
+/**
+ * A divisor d and y = 1/d to nearest. Of a quotient q within two units in the last place a step
+ * q + (a − d·q)·y is within one, and a second one is the quotient to nearest (Markstein, IBM J. Res.
+ * Dev. 1990), as long as no remainder is too small for a normal number and nothing overflows.
+ */
+struct Divisor {
+  float value;
+
+  /** 0 where d is too small or too large. */
+  float reciprocal;
+
+  __device__ Divisor(float d) : value(d) {
+    float m = fabsf(d);
+    bool fits = m >= 9.094947017729282e-13f && m <= 1.099511627776e12f;
+    reciprocal = fits ? __fdiv_rn(1.0f, d) : 0.0f;
+  }
+
+  __device__ Divisor(float d, float y) : value(d), reciprocal(y) {}
+
+  /** a / d, for any a. */
+  __device__ float divide(float a) const {
+    float q = __fmul_rn(a, reciprocal);
+    q = __fmaf_rn(__fmaf_rn(-value, q, a), reciprocal, q);
+    q = __fmaf_rn(__fmaf_rn(-value, q, a), reciprocal, q);
+    float m = fabsf(a);
+    if (!(m >= 8.673617379884035e-19f && m <= 1.152921504606847e18f) || reciprocal == 0) {
+      q = __fdiv_rn(a, value);
+    }
+    return q;
+  }
+};
