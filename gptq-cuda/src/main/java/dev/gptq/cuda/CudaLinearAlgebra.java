@@ -48,12 +48,12 @@ final class CudaLinearAlgebra implements LinearAlgebra {
 
   @Override
   public void accumulateGram(float weight, Tensor x, Tensor h) {
-    CudaTensor xt = context.tensor(x);
-    CudaTensor ht = context.tensor(h);
-    int n = xt.columns();
-    if (xt.rows() == 0) {
+    if (x.rows() == 0) {
       return;
     }
+    CudaTensor xt = products.withZeros(context.tensor(x), "accumulateGram");
+    CudaTensor ht = context.tensor(h);
+    int n = xt.columns();
     // Only the blocks on and below the diagonal.
     for (int from = 0; from < n; from += GRAM_COLUMNS) {
       int to = Math.min(n, from + GRAM_COLUMNS);

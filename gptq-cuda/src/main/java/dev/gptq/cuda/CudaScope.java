@@ -2,6 +2,7 @@ package dev.gptq.cuda;
 
 import com.google.common.base.Preconditions;
 import dev.gptq.backend.Holdings;
+import dev.gptq.backend.RowSteps;
 import dev.gptq.tensor.DType;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
@@ -36,8 +37,15 @@ final class CudaScope implements TensorScope {
     checkOpen();
     Preconditions.checkArgument(
         rows >= 0 && columns >= 0, "a tensor cannot be %s x %s", rows, columns);
-    long bytes = (long) rows * columns * type.bytes();
-    return CudaTensor.dense(this, reserve(bytes), type, rows, columns, layout);
+    int spare = spareRows(type, rows, layout);
+    long bytes = ((long) rows + spare) * columns * type.bytes();
+    return CudaTensor.dense(this, reserve(bytes), type, rows, columns, layout, spare);
+  }
+
+  /** Products round rows of activations up; see {@link MatrixProducts}. */
+  private static int spareRows(DType type, int rows, Layout layout) {
+    boolean activations = layout == Layout.ROW_MAJOR && (type == DType.BF16 || type == DType.F16);
+    return activations ? RowSteps.up(rows) - rows : 0;
   }
 
   /** The address of a block that lives as long as this scope. */

@@ -16,6 +16,7 @@ final class CudaTensor implements Tensor {
   private final int columns;
   private final Layout layout;
   private final long stride;
+  private final int spare;
 
   private CudaTensor(
       CudaScope scope,
@@ -24,7 +25,8 @@ final class CudaTensor implements Tensor {
       int rows,
       int columns,
       Layout layout,
-      long stride) {
+      long stride,
+      int spare) {
     this.scope = scope;
     this.address = address;
     this.type = type;
@@ -32,12 +34,19 @@ final class CudaTensor implements Tensor {
     this.columns = columns;
     this.layout = layout;
     this.stride = stride;
+    this.spare = spare;
   }
 
   static CudaTensor dense(
       CudaScope scope, long address, DType type, int rows, int columns, Layout layout) {
+    return dense(scope, address, type, rows, columns, layout, 0);
+  }
+
+  /** With memory for so many more contiguous runs behind the last one. */
+  static CudaTensor dense(
+      CudaScope scope, long address, DType type, int rows, int columns, Layout layout, int spare) {
     int stride = layout == Layout.ROW_MAJOR ? columns : rows;
-    return new CudaTensor(scope, address, type, rows, columns, layout, stride);
+    return new CudaTensor(scope, address, type, rows, columns, layout, stride, spare);
   }
 
   /** The device address of element (0, 0). */
@@ -66,6 +75,28 @@ final class CudaTensor implements Tensor {
   /** Whether the elements lie one behind the other. */
   boolean isDense() {
     return stride == (isRowMajor() ? columns : rows);
+  }
+
+  /** Contiguous runs. */
+  int runs() {
+    return isRowMajor() ? rows : columns;
+  }
+
+  /**
+   * Whether there is memory for that many contiguous runs, of which those behind the last are
+   * nobody's.
+   */
+  boolean hasRoomFor(int runs) {
+    return runs <= runs() + spare;
+  }
+
+  /** With that many contiguous runs, the last of which are whatever lies there. */
+  CudaTensor withRuns(int runs) {
+    Preconditions.checkArgument(hasRoomFor(runs), "%s has no room for %s runs", this, runs);
+    int newRows = isRowMajor() ? runs : rows;
+    int newColumns = isRowMajor() ? columns : runs;
+    int left = spare - (runs - runs());
+    return new CudaTensor(scope, address, type, newRows, newColumns, layout, stride, left);
   }
 
   boolean isEmpty() {
@@ -100,19 +131,21 @@ final class CudaTensor implements Tensor {
   public CudaTensor columns(int from, int to) {
     Objects.checkFromToIndex(from, to, columns);
     long start = address + from * columnStride() * type.bytes();
-    return new CudaTensor(scope, start, type, rows, to - from, layout, stride);
+    int behind = isRowMajor() || to == columns ? spare : 0;
+    return new CudaTensor(scope, start, type, rows, to - from, layout, stride, behind);
   }
 
   @Override
   public CudaTensor rows(int from, int to) {
     Objects.checkFromToIndex(from, to, rows);
     long start = address + from * rowStride() * type.bytes();
-    return new CudaTensor(scope, start, type, to - from, columns, layout, stride);
+    int behind = !isRowMajor() || to == rows ? spare : 0;
+    return new CudaTensor(scope, start, type, to - from, columns, layout, stride, behind);
   }
 
   @Override
   public CudaTensor transposed() {
-    return new CudaTensor(scope, address, type, columns, rows, layout.transposed(), stride);
+    return new CudaTensor(scope, address, type, columns, rows, layout.transposed(), stride, spare);
   }
 
   @Override

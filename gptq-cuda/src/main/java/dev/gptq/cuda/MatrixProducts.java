@@ -1,10 +1,15 @@
 package dev.gptq.cuda;
 
+import dev.gptq.backend.RowSteps;
 import dev.gptq.cuda.driver.CudaBlas;
 import dev.gptq.cuda.driver.CudaBlas.Element;
 import dev.gptq.cuda.driver.CudaBlas.Operand;
 
-/** Products of tensors in any layout through cuBLAS, which knows contiguous columns only. */
+/**
+ * Products of tensors in any layout through cuBLAS, which knows contiguous columns only. It looks
+ * for a kernel for each shape it has not met, which takes 0.18 ms; so rows of activations are
+ * rounded up by {@link RowSteps} where there is room behind them.
+ */
 final class MatrixProducts {
   private final CudaContext context;
   private final SplitProducts split;
@@ -28,9 +33,31 @@ final class MatrixProducts {
       split.gemm(alpha, a, b, beta, c, operation);
       return;
     }
+    // Rows of activations are columns here.
+    int runs = RowSteps.up(c.columns());
+    boolean room = !b.isRowMajor() && b.hasRoomFor(runs) && c.hasRoomFor(runs);
+    int n = room ? runs : c.columns();
     CudaBlas blas = context.blas();
-    blas.gemm(c.rows(), c.columns(), a.columns(), alpha, operand(a), operand(b), beta, operand(c));
+    blas.gemm(c.rows(), n, a.columns(), alpha, operand(a), operand(b), beta, operand(c));
     context.queue().queued(operation);
+  }
+
+  /**
+   * The same matrix with rows of zeros below it, as many as {@link RowSteps} adds, where there is
+   * room.
+   */
+  CudaTensor withZeros(CudaTensor x, String operation) {
+    int rows = RowSteps.up(x.rows());
+    if (rows == x.rows() || !x.isRowMajor() || !x.isDense() || !x.hasRoomFor(rows)) {
+      return x;
+    }
+    CudaTensor longer = x.withRuns(rows);
+    CudaQueue queue = context.queue();
+    queue
+        .driver()
+        .zero(x.address() + x.byteSize(), longer.byteSize() - x.byteSize(), queue.stream());
+    queue.queued(operation);
+    return longer;
   }
 
   /** {@code C_i ← α·A_i·B_i + β·C_i} for the parts of the matrices. */

@@ -5,6 +5,7 @@ import com.google.common.util.concurrent.Uninterruptibles;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.Holdings;
 import dev.gptq.backend.Rehearsal;
+import dev.gptq.backend.RowSteps;
 import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.LinearSpec;
@@ -27,18 +28,16 @@ import java.util.concurrent.CompletableFuture;
 /**
  * Makes the first calls of what small experts are computed with, on a lane and a thread of their
  * own, while the host has yet to begin. A GPU's libraries load each of their kernels when it is
- * first called, and let all threads wait; which ones are called depends on the rows that experts
- * get, so that there are a hundred. Numbers are of no meaning: each group of layers of a block is
- * solved with weights of zero, and experts are multiplied with as many rows as they may get.
+ * first called, and let all threads wait, and look for one for each shape that they have not met;
+ * experts get ever other rows, in {@linkplain RowSteps a hundred numbers}. Numbers are of no
+ * meaning: each group of layers of a block is solved with weights of zero, and experts are
+ * multiplied with as many rows as they may get.
  *
  * <p>What goes wrong goes wrong again where it is needed, and is told there.
  */
 public final class FirstCalls implements AutoCloseable {
   /** Rows that an expert is multiplied with at most; more of them have the same kernels. */
   private static final int MOST_ROWS = 8192;
-
-  /** Rows of the least step from one product to the next; steps grow with the rows. */
-  private static final int STEP = 8;
 
   private final DecoderSpec spec;
   private final QuantizationSettings settings;
@@ -130,19 +129,14 @@ public final class FirstCalls implements AutoCloseable {
       for (int outputs : new HashSet<>(shape.rows())) {
         Tensor weight = scope.zeros(type, outputs, shape.columns(), Layout.ROW_MAJOR);
         Tensor y = scope.rowMajor(type, most, outputs);
-        for (int rows = STEP; rows <= most && !stopped; rows += step(rows)) {
+        for (int rows = 1; rows <= most && !stopped; rows = RowSteps.up(rows + 1)) {
           lane.linalg().gemm(1, x.rows(0, rows), weight.transposed(), 0, y.rows(0, rows));
         }
       }
-      for (int rows = STEP; rows <= most && !stopped; rows += step(rows)) {
+      for (int rows = 1; rows <= most && !stopped; rows = RowSteps.up(rows + 1)) {
         lane.linalg().accumulateGram(1, x.rows(0, rows), sum);
       }
     }
-  }
-
-  /** A sixteenth of the rows, in whole steps. */
-  private static int step(int rows) {
-    return Math.max(STEP, Integer.highestOneBit(rows) / 16);
   }
 
   private static void solve(Backend lane, Step.Linears group, GptqOptions options) {
