@@ -20,6 +20,9 @@ final class CudaQuantizationOps implements QuantizationOps {
   private static final int BLOCK_THREADS = 128;
   private static final int BLOCK_ROWS = 32;
 
+  /** Rows of a block of descend_block.cu. */
+  private static final int DESCENT_ROWS = 8;
+
   private static final int TILE = 32;
   private static final int THREADS = 128;
   private static final int MAX_GRID_Y = 65535;
@@ -248,7 +251,7 @@ final class CudaQuantizationOps implements QuantizationOps {
       kernels.launch(
           KernelImages.EXACT,
           "descendBlock",
-          Geometry.of(Math.ceilDiv(gradient.rows(), BLOCK_ROWS), BLOCK_THREADS)
+          Geometry.of(Math.ceilDiv(gradient.rows(), DESCENT_ROWS), BLOCK_THREADS)
               .withShared(gradient.columns() * BLOCK_COLUMNS * Float.BYTES),
           "descendBlock");
     }
