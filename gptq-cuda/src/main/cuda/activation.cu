@@ -28,19 +28,14 @@ __device__ inline float activation(int function, float x) {
 /** y = f(x). */
 template <class T>
 __device__ inline void activateOf(int function, Matrix x, Matrix y) {
-  forEachElement(y, [&](long long r, long long c) {
-    store(&y.at<T>(r, c), activation(function, load(&x.at<T>(r, c))));
-  });
+  mapElements<T>([=](float v) { return activation(function, v); }, y, x);
 }
 KERNEL_OF_ACTIVATIONS(activate, (int function, Matrix x, Matrix y), (function, x, y))
 
 /** y = f(gate)·up. */
 template <class T>
 __device__ inline void gateOf(int function, Matrix gate, Matrix up, Matrix y) {
-  forEachElement(y, [&](long long r, long long c) {
-    float g = activation(function, load(&gate.at<T>(r, c)));
-    store(&y.at<T>(r, c), g * load(&up.at<T>(r, c)));
-  });
+  mapElements<T>([=](float g, float u) { return activation(function, g) * u; }, y, gate, up);
 }
 KERNEL_OF_ACTIVATIONS(gate, (int function, Matrix gate, Matrix up, Matrix y),
                       (function, gate, up, y))
@@ -48,20 +43,15 @@ KERNEL_OF_ACTIVATIONS(gate, (int function, Matrix gate, Matrix up, Matrix y),
 /** y = y + x. */
 template <class T>
 __device__ inline void addOf(Matrix x, Matrix y) {
-  forEachElement(y, [&](long long r, long long c) {
-    T* p = &y.at<T>(r, c);
-    store(p, load(p) + load(&x.at<T>(r, c)));
-  });
+  mapElements<T>([](float sum, float v) { return sum + v; }, y, y, x);
 }
 KERNEL_OF_ACTIVATIONS(add, (Matrix x, Matrix y), (x, y))
 
 /** y[t] = y[t] + bias. */
 template <class T>
 __device__ inline void addBiasOf(Matrix bias, Matrix y) {
-  forEachElement(y, [&](long long r, long long c) {
-    T* p = &y.at<T>(r, c);
-    store(p, load(p) + load(&bias.at<T>(0, c)));
-  });
+  bias.rowStride = 0;
+  mapElements<T>([](float sum, float v) { return sum + v; }, y, y, bias);
 }
 KERNEL_OF_ACTIVATIONS(addBias, (Matrix bias, Matrix y), (bias, y))
 
