@@ -17,6 +17,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -44,8 +45,11 @@ public final class CheckpointWriter implements AutoCloseable {
   /** Where tensors go that were announced. */
   private final Map<String, ShardCopy> announced = new LinkedHashMap<>();
 
-  /** What is read back of those that have come: each says why it came from the cache, if it did. */
+  /** What is being read back: each says why it came from the cache, if it did. */
   private final List<CompletableFuture<Optional<String>>> readings = new ArrayList<>();
+
+  /** Why some of what was read back came from the cache. */
+  private Optional<String> cached = Optional.empty();
 
   private final ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER);
   private ShardWriter growing;
@@ -161,7 +165,7 @@ public final class CheckpointWriter implements AutoCloseable {
   /** Writes tensors that were announced, waits until the disk has them, and reads them back. */
   public void fill(List<StoredTensor> tensors) throws IOException {
     write(tensors);
-    awaitReadings();
+    endReadings(true);
   }
 
   /**
@@ -170,11 +174,7 @@ public final class CheckpointWriter implements AutoCloseable {
    */
   public void write(List<StoredTensor> tensors) throws IOException {
     Preconditions.checkState(!committed, "the checkpoint is committed");
-    for (CompletableFuture<Optional<String>> reading : readings) {
-      if (reading.isDone()) {
-        result(reading);
-      }
-    }
+    endReadings(false);
     Map<ShardCopy, List<StoredTensor>> byShard = new LinkedHashMap<>();
     for (StoredTensor tensor : tensors) {
       Preconditions.checkArgument(awaits(tensor), "%s was not announced", tensor);
@@ -204,14 +204,17 @@ public final class CheckpointWriter implements AutoCloseable {
     }
   }
 
-  /** Waits until all was read back, and returns why from the cache, if so. */
-  private Optional<String> awaitReadings() throws IOException {
-    Optional<String> cached = Optional.empty();
-    for (CompletableFuture<Optional<String>> reading : readings) {
-      Optional<String> why = result(reading);
-      cached = cached.or(() -> why);
+  /** Looks at what was read back, and waits for what is still being read if that is asked for. */
+  private void endReadings(boolean all) throws IOException {
+    Iterator<CompletableFuture<Optional<String>>> left = readings.iterator();
+    while (left.hasNext()) {
+      CompletableFuture<Optional<String>> reading = left.next();
+      if (all || reading.isDone()) {
+        Optional<String> why = result(reading);
+        cached = cached.or(() -> why);
+        left.remove();
+      }
     }
-    return cached;
   }
 
   /** Waits until something was read back. */
@@ -367,7 +370,7 @@ public final class CheckpointWriter implements AutoCloseable {
         !checksums.isEmpty() || !announced.isEmpty(), "a checkpoint needs a tensor");
     Preconditions.checkState(
         announced.values().stream().allMatch(ShardCopy::isWhole), "announced tensors did not come");
-    Optional<String> cached = awaitReadings();
+    endReadings(true);
     try {
       finishGrowing();
       nameShards();

@@ -48,7 +48,7 @@ final class ExpertStacks {
         .linearNames()
         .forEach(module -> {
           Optional<ModuleSettings> own = Optional.ofNullable(modules.get(module));
-          String name = stacked(module).map(Stacked::module).orElse(module);
+          String name = stack(module).orElse(module);
           if (!all.computeIfAbsent(name, n -> own).equals(own)) {
             throw new BadInputException(
                 "%s: --format %s has all experts of a layer in one module, %s, and they are not"
@@ -59,6 +59,11 @@ final class ExpertStacks {
     ImmutableMap.Builder<String, ModuleSettings> named = ImmutableMap.builder();
     all.forEach((name, own) -> own.ifPresent(settings -> named.put(name, settings)));
     return all.keySet().containsAll(modules.keySet()) ? modules : named.buildOrThrow();
+  }
+
+  /** The module that the format has in the place of this one and others, if so. */
+  Optional<String> stack(String module) {
+    return stacked(module).map(Stacked::module);
   }
 
   private Optional<Stacked> stacked(String module) {

@@ -18,7 +18,7 @@ import java.util.stream.Stream;
 
 /**
  * A checkpoint that is written while blocks are still being quantized. Names, types and shapes of
- * all tensors are known before: each block goes to its place when it is finished. The files are
+ * all tensors are known before: modules go to their places when they are quantized. The files are
  * those that {@link CheckpointExporter#export} would write.
  */
 public final class GrowingCheckpoint implements AutoCloseable {
@@ -26,6 +26,7 @@ public final class GrowingCheckpoint implements AutoCloseable {
   private final CheckpointSettings settings;
   private final ImmutableMap<String, ModuleSettings> modules;
   private final CheckpointWriter writer;
+  private final UnfinishedStacks unfinished;
 
   private GrowingCheckpoint(
       Model model,
@@ -36,6 +37,7 @@ public final class GrowingCheckpoint implements AutoCloseable {
     this.settings = settings;
     this.modules = modules;
     this.writer = writer;
+    this.unfinished = new UnfinishedStacks(new ExpertStacks(model, settings.format()), modules);
   }
 
   /**
@@ -100,14 +102,16 @@ public final class GrowingCheckpoint implements AutoCloseable {
   }
 
   /**
-   * Writes a finished block.
+   * Writes modules of a block, as many as have come; experts of which the format makes one tensor
+   * when all of them have.
    *
-   * @param kept its modules
+   * @param kept those that have come, each once
    * @throws IOException also if a tensor of it is another than could be foreseen
    */
   public void write(int block, ImmutableMap<String, KeptModule> kept) throws IOException {
     List<StoredTensor> tensors =
-        CheckpointExporter.encoded(model, kept, settings.format(), modules, block).toList();
+        CheckpointExporter.encoded(model, unfinished.add(kept), settings.format(), modules, block)
+            .toList();
     for (StoredTensor tensor : tensors) {
       if (!writer.awaits(tensor)) {
         throw new IOException(

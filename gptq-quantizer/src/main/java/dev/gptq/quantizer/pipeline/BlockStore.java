@@ -8,6 +8,14 @@ public interface BlockStore {
   /** The modules of a block that was finished earlier, by full name. */
   Optional<ImmutableMap<String, QuantizedModule>> find(int block);
 
-  /** Keeps a finished block. */
-  void put(int block, ImmutableMap<String, QuantizedModule> modules);
+  /** Begins to keep a block. */
+  BlockSink begin(int block);
+
+  /** Keeps a whole block. */
+  default void put(int block, ImmutableMap<String, QuantizedModule> modules) {
+    try (BlockSink sink = begin(block)) {
+      sink.add(modules.values().asList());
+      sink.finish();
+    }
+  }
 }

@@ -44,7 +44,21 @@ public record Forecast(
         }
 
         @Override
-        public void put(int block, ImmutableMap<String, QuantizedModule> modules) {}
+        public BlockSink begin(int block) {
+          return NOWHERE;
+        }
+      };
+
+  private static final BlockSink NOWHERE =
+      new BlockSink() {
+        @Override
+        public void add(List<QuantizedModule> modules) {}
+
+        @Override
+        public void finish() {}
+
+        @Override
+        public void close() {}
       };
 
   /** What is done to make it fit, for people. */

@@ -17,8 +17,22 @@ public final class MemoryStore implements BlockStore, FinishedBlocks {
   }
 
   @Override
-  public void put(int block, ImmutableMap<String, QuantizedModule> finished) {
-    blocks.put(block, new LinkedHashMap<>(finished));
+  public BlockSink begin(int block) {
+    Map<String, QuantizedModule> come = new LinkedHashMap<>();
+    return new BlockSink() {
+      @Override
+      public void add(List<QuantizedModule> modules) {
+        modules.forEach(module -> come.put(module.report().name(), module));
+      }
+
+      @Override
+      public void finish() {
+        blocks.put(block, come);
+      }
+
+      @Override
+      public void close() {}
+    };
   }
 
   @Override

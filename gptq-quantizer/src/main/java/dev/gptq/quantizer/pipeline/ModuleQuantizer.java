@@ -1,7 +1,6 @@
 package dev.gptq.quantizer.pipeline;
 
 import com.google.common.collect.ImmutableList;
-import com.google.common.collect.ImmutableMap;
 import dev.gptq.backend.Backend;
 import dev.gptq.backend.DeviceGroup;
 import dev.gptq.models.family.LinearSpec;
@@ -11,6 +10,7 @@ import dev.gptq.quantizer.pipeline.ModuleSolve.Solved;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Consumer;
 import java.util.function.Function;
 
 /**
@@ -22,34 +22,34 @@ final class ModuleQuantizer {
   private final List<BlockShare> shares;
   private final QuantizationSettings settings;
   private final int layer;
+  private final Consumer<Solved> modules;
 
-  /** All of them, perhaps still being packed while the device goes on. */
-  private final List<Solved> solved = new ArrayList<>();
+  /** Those that were being packed when it was last looked, while the device goes on. */
+  private final List<Solved> beingPacked = new ArrayList<>();
 
-  /** For one block. */
+  /**
+   * For one block.
+   *
+   * @param modules takes those that have been solved and will stay as they are
+   */
   ModuleQuantizer(
-      DeviceGroup devices, List<BlockShare> shares, QuantizationSettings settings, int layer) {
+      DeviceGroup devices,
+      List<BlockShare> shares,
+      QuantizationSettings settings,
+      int layer,
+      Consumer<Solved> modules) {
     this.devices = devices;
     this.shares = shares;
     this.settings = settings;
     this.layer = layer;
-  }
-
-  /** The modules quantized so far, by full name. */
-  ImmutableMap<String, QuantizedModule> modules() {
-    ImmutableMap.Builder<String, QuantizedModule> modules = ImmutableMap.builder();
-    for (Solved module : solved) {
-      ModuleReport report = module.report();
-      modules.put(report.name(), new QuantizedModule(module.packed().join(), report));
-    }
-    return modules.buildOrThrow();
+    this.modules = modules;
   }
 
   /** Waits until no more codes than {@link QuantizationJob#waitingCodes} are left to be packed. */
   private void awaitPacking() {
-    List<Solved> waiting = solved.stream().filter(module -> !module.packed().isDone()).toList();
-    long bytes = waiting.stream().mapToLong(ModuleQuantizer::codes).sum();
-    for (Solved module : waiting) {
+    beingPacked.removeIf(module -> module.packed().isDone());
+    long bytes = beingPacked.stream().mapToLong(ModuleQuantizer::codes).sum();
+    for (Solved module : beingPacked) {
       if (bytes <= QuantizationJob.waitingCodes()) {
         return;
       }
@@ -147,7 +147,8 @@ final class ModuleQuantizer {
   }
 
   private void keep(Solved module, JobListener listener) {
-    solved.add(module);
+    beingPacked.add(module);
+    modules.accept(module);
     listener.module(module.report());
   }
 

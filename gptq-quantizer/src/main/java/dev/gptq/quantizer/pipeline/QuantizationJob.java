@@ -60,8 +60,8 @@ public final class QuantizationJob {
    * A job that keeps activations, and loads weights in turn.
    *
    * @param windows calibration windows of equal length; may be empty for rounding to nearest
-   * @param store keeps finished blocks, on another thread than this one; those it has already are
-   *     not computed again
+   * @param store keeps blocks, on another thread than this one; those it has already are not
+   *     computed again
    */
   public QuantizationJob(
       Backend backend,
@@ -206,9 +206,10 @@ public final class QuantizationJob {
   }
 
   private void quantize(
-      int index, DeviceShares shares, Optional<ModelCurvature> curvature, BlockStore kept) {
+      int index, DeviceShares shares, Optional<ModelCurvature> curvature, BackgroundStore kept) {
     BlockSpec blockSpec = spec.blocks().get(index);
-    try (DeviceScopes local = new DeviceScopes(shares.devices())) {
+    try (DeviceScopes local = new DeviceScopes(shares.devices());
+        BackgroundStore.Block modules = kept.begin(index)) {
       List<BlockShare> block = shares.load(index, local);
       BlockCalibration calibration =
           new BlockCalibration(
@@ -220,7 +221,8 @@ public final class QuantizationJob {
               how.activations(),
               how.places().states(),
               group -> curvature.flatMap(known -> known.of(index, group)));
-      ModuleQuantizer quantizer = new ModuleQuantizer(shares.devices(), block, settings, index);
+      ModuleQuantizer quantizer =
+          new ModuleQuantizer(shares.devices(), block, settings, index, modules::add);
       Optional<ImmutableMap<String, QuantizedModule>> finished = kept.find(index);
       if (finished.isPresent()) {
         requireWhole(blockSpec, finished.get().keySet());
@@ -234,7 +236,7 @@ public final class QuantizationJob {
         calibration.atOnce(groups -> quantizer.quantize(groups, listener));
       }
       calibration.finish();
-      kept.put(index, quantizer.modules());
+      modules.finish();
     }
   }
 

@@ -6,6 +6,7 @@ import dev.gptq.formats.BadInputException;
 import dev.gptq.models.Model;
 import dev.gptq.quantizer.export.CheckpointSettings;
 import dev.gptq.quantizer.export.GrowingCheckpoint;
+import dev.gptq.quantizer.pipeline.BlockSink;
 import dev.gptq.quantizer.pipeline.BlockStore;
 import dev.gptq.quantizer.pipeline.QuantizedModule;
 import dev.gptq.quantizer.pipeline.Waiting;
@@ -18,18 +19,21 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
-import java.util.function.Supplier;
 
 /**
- * A work folder whose blocks also go into the checkpoints of a run, on a thread of their own and
- * while the next blocks are being quantized: what is left at the end is the last block. Where a
- * checkpoint cannot be written this way it is given up, which is said, and can still be written at
- * the end from the work folder.
+ * A work folder whose modules also go into the checkpoints of a run, on a thread of their own and
+ * while the next are being quantized: what is left at the end are the last. Where a checkpoint
+ * cannot be written this way it is given up, which is said, and can still be written at the end
+ * from the work folder.
  */
 final class GrowingCheckpoints implements BlockStore, AutoCloseable {
+  private static final String DOING = "a checkpoint was being written";
+
   private final Model model;
   private final RunRequest request;
   private final WorkFolder work;
@@ -62,7 +66,7 @@ final class GrowingCheckpoints implements BlockStore, AutoCloseable {
     for (int block = 0; block < model.spec().blocks().size(); block++) {
       if (find(block).isPresent()) {
         int finished = block;
-        later(writing(block, () -> work.modules(finished)));
+        later(() -> write(finished, work.modules(finished)));
       }
     }
   }
@@ -77,22 +81,58 @@ final class GrowingCheckpoints implements BlockStore, AutoCloseable {
     return work.find(block);
   }
 
-  /** Writes a block into both at the same time, and waits for both: there is memory for one. */
+  /** Modules go into both at the same time; the end waits for both: there is memory for one. */
   @Override
-  public void put(int block, ImmutableMap<String, QuantizedModule> modules) {
-    Future<?> written = begin(writing(block, () -> work.toBeKept(block, modules)));
-    work.put(block, modules);
-    Waiting.waitFor(written, "a checkpoint was being written");
+  public BlockSink begin(int block) {
+    return new Both(block);
   }
 
-  private Step writing(int block, Supplier<ImmutableMap<String, KeptModule>> modules) {
-    return () -> {
-      ImmutableMap<String, KeptModule> kept = modules.get();
-      for (Map.Entry<CheckpointSettings, GrowingCheckpoint> some :
-          ImmutableMap.copyOf(growing).entrySet()) {
-        attempt(some.getKey(), () -> some.getValue().write(block, kept));
+  /** A block of which modules come as they are quantized. */
+  private final class Both implements BlockSink {
+    private final int block;
+    private final BlockSink kept;
+    private final Queue<KeptModule> waiting = new ConcurrentLinkedQueue<>();
+    private final List<Future<?>> written = new ArrayList<>();
+
+    Both(int block) {
+      this.block = block;
+      this.kept = work.begin(block);
+    }
+
+    @Override
+    public void add(List<QuantizedModule> modules) {
+      modules.forEach(module -> waiting.add(work.toBeKept(block, module)));
+      written.add(start(this::write));
+      kept.add(modules);
+    }
+
+    /** Writes all that have come by now. */
+    private void write() throws IOException {
+      ImmutableMap.Builder<String, KeptModule> come = ImmutableMap.builder();
+      for (KeptModule next = waiting.poll(); next != null; next = waiting.poll()) {
+        come.put(next.quantized().report().name(), next);
       }
-    };
+      GrowingCheckpoints.this.write(block, come.buildOrThrow());
+    }
+
+    @Override
+    public void finish() {
+      kept.finish();
+      written.forEach(step -> Waiting.waitFor(step, DOING));
+    }
+
+    @Override
+    public void close() {
+      waiting.clear();
+      kept.close();
+    }
+  }
+
+  private void write(int block, ImmutableMap<String, KeptModule> modules) throws IOException {
+    for (Map.Entry<CheckpointSettings, GrowingCheckpoint> some :
+        ImmutableMap.copyOf(growing).entrySet()) {
+      attempt(some.getKey(), () -> some.getValue().write(block, modules));
+    }
   }
 
   /** What a step does. */
@@ -103,10 +143,10 @@ final class GrowingCheckpoints implements BlockStore, AutoCloseable {
 
   /** Begins a step that {@link #await} waits for. */
   private synchronized void later(Step step) {
-    steps.add(begin(step));
+    steps.add(start(step));
   }
 
-  private Future<?> begin(Step step) {
+  private Future<?> start(Step step) {
     return writer.submit(() -> {
       if (wanted) {
         step.run();
@@ -140,7 +180,7 @@ final class GrowingCheckpoints implements BlockStore, AutoCloseable {
       all = ImmutableList.copyOf(steps);
     }
     for (Future<?> step : all) {
-      Waiting.waitFor(step, "a checkpoint was being written");
+      Waiting.waitFor(step, DOING);
     }
     return ImmutableList.copyOf(failures);
   }

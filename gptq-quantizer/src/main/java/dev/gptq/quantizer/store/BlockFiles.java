@@ -3,14 +3,11 @@ package dev.gptq.quantizer.store;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.formats.Crc32c;
-import dev.gptq.formats.DurableFiles;
 import dev.gptq.formats.safetensors.StoredTensor;
-import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizedModule;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -21,7 +18,6 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -48,7 +44,9 @@ final class BlockFiles implements AutoCloseable {
   /** The name of the data file. */
   static final String DATA = "weights.bin";
 
-  private static final int ALIGNMENT = 64;
+  /** Bytes at a multiple of which parts begin. */
+  static final int ALIGNMENT = 64;
+
   private static final int PIECE = 1 << 20;
   private static final ValueLayout.OfInt INT =
       ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
@@ -63,120 +61,6 @@ final class BlockFiles implements AutoCloseable {
     this.manifest = manifest;
     this.arena = arena;
     this.mapped = mapped;
-  }
-
-  /**
-   * Writes a folder; what stands in {@code staging} is replaced, and it is renamed to {@code
-   * folder} when the disk has everything. Returns what its manifest says.
-   */
-  static Manifest write(
-      Path staging,
-      Path folder,
-      int block,
-      String key,
-      Map<String, QuantizedModule> modules,
-      Map<String, StoredTensor> biases)
-      throws IOException {
-    Files.createDirectories(staging);
-    Files.deleteIfExists(staging.resolve(DATA));
-    Files.deleteIfExists(staging.resolve(Manifest.FILE));
-    List<Laid> laid = laid(modules, biases);
-    List<Manifest.Entry> entries;
-    long bytes;
-    try (FileChannel out =
-        FileChannel.open(
-            staging.resolve(DATA), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-      entries =
-          IntStream.range(0, laid.size()).parallel().mapToObj(i -> laid.get(i).write(out)).toList();
-      out.force(true);
-      bytes = out.size();
-    } catch (UncheckedIOException e) {
-      throw e.getCause();
-    }
-    Manifest manifest = new Manifest(block, key, bytes, ImmutableList.copyOf(entries));
-    DurableFiles.write(staging.resolve(Manifest.FILE), manifest.encode());
-    DurableFiles.publishFolder(staging, folder);
-    return manifest;
-  }
-
-  /** Gives the parts of all modules their places, one behind the other. */
-  private static List<Laid> laid(
-      Map<String, QuantizedModule> modules, Map<String, StoredTensor> biases) {
-    List<Laid> laid = new ArrayList<>();
-    long end = 0;
-    for (Map.Entry<String, QuantizedModule> module : modules.entrySet()) {
-      Optional<StoredTensor> bias = Optional.ofNullable(biases.get(module.getKey()));
-      ImmutableMap.Builder<String, Placed> parts = ImmutableMap.builder();
-      for (Map.Entry<String, MemorySegment> part :
-          parts(module.getValue().packed(), bias).entrySet()) {
-        long at = Math.ceilDiv(end, ALIGNMENT) * ALIGNMENT;
-        parts.put(part.getKey(), new Placed(at, part.getValue()));
-        end = at + part.getValue().byteSize();
-      }
-      laid.add(new Laid(module.getValue(), parts.buildOrThrow(), bias.map(StoredTensor::type)));
-    }
-    return laid;
-  }
-
-  private static ImmutableMap<String, MemorySegment> parts(
-      PackedMatrix matrix, Optional<StoredTensor> bias) {
-    ImmutableMap.Builder<String, MemorySegment> parts = ImmutableMap.builder();
-    parts.put("codes", matrix.words());
-    parts.put("scales", matrix.scales());
-    matrix.zeros().ifPresent(zeros -> parts.put("zeros", zeros));
-    if (matrix.groupOf().isPresent()) {
-      MemorySegment order = MemorySegment.ofArray(new byte[4 * matrix.columns()]);
-      for (int i = 0; i < matrix.columns(); i++) {
-        order.setAtIndex(INT, i, matrix.group(i));
-      }
-      parts.put("order", order);
-    }
-    bias.ifPresent(tensor -> parts.put("bias", tensor.data()));
-    return parts.buildOrThrow();
-  }
-
-  /** A part and where it begins in the data file. */
-  private record Placed(long at, MemorySegment bytes) {
-    Manifest.Part write(FileChannel out) throws IOException {
-      long checksum = Crc32c.of(bytes.byteSize(), (from, to) -> write(out, from, to));
-      return new Manifest.Part(at, bytes.byteSize(), checksum);
-    }
-
-    private long write(FileChannel out, long begin, long end) throws IOException {
-      CRC32C checksum = new CRC32C();
-      byte[] piece = new byte[(int) Math.min(PIECE, end - begin)];
-      for (long from = begin; from < end; from += piece.length) {
-        int length = (int) Math.min(piece.length, end - from);
-        MemorySegment.copy(bytes, ValueLayout.JAVA_BYTE, from, piece, 0, length);
-        checksum.update(piece, 0, length);
-        ByteBuffer rest = ByteBuffer.wrap(piece, 0, length);
-        while (rest.hasRemaining()) {
-          out.write(rest, at + from + rest.position());
-        }
-      }
-      return checksum.getValue();
-    }
-  }
-
-  /** A module and where its parts go. */
-  private record Laid(
-      QuantizedModule module, ImmutableMap<String, Placed> parts, Optional<StoredType> bias) {
-    Manifest.Entry write(FileChannel out) {
-      ImmutableMap.Builder<String, Manifest.Part> written = ImmutableMap.builder();
-      try {
-        for (Map.Entry<String, Placed> part : parts.entrySet()) {
-          written.put(part.getKey(), part.getValue().write(out));
-        }
-      } catch (IOException e) {
-        throw new UncheckedIOException(e);
-      }
-      return new Manifest.Entry(
-          module.report(),
-          module.packed().scheme(),
-          module.packed().groups(),
-          written.buildOrThrow(),
-          bias);
-    }
   }
 
   /**

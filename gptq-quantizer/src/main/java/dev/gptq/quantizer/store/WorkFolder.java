@@ -2,13 +2,13 @@ package dev.gptq.quantizer.store;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
-import com.google.common.collect.Maps;
 import com.google.common.hash.Hashing;
 import com.google.common.io.MoreFiles;
 import com.google.common.io.RecursiveDeleteOption;
 import dev.gptq.formats.DurableFiles;
 import dev.gptq.formats.FileFailure;
 import dev.gptq.formats.safetensors.StoredTensor;
+import dev.gptq.quantizer.pipeline.BlockSink;
 import dev.gptq.quantizer.pipeline.BlockStore;
 import dev.gptq.quantizer.pipeline.FinishedBlocks;
 import dev.gptq.quantizer.pipeline.ModuleReport;
@@ -39,6 +39,9 @@ import java.util.stream.Stream;
 public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseable {
   private static final String BLOCK = "block-";
 
+  /** Before the name of a folder until it is whole. */
+  private static final String UNFINISHED = "unfinished-";
+
   /** Holds the hash of the log of a checkpoint that is about to get its name. */
   private static final String ANNOUNCED = "announced.sha256";
 
@@ -58,8 +61,9 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
 
   /**
    * Opens the work folder of a run, which need not exist yet. Every byte of the blocks in it is
-   * compared with what was written; those that are damaged are deleted and will be done again. What
-   * {@link #replace} put into an earlier run is forgotten. Folders of other keys stay.
+   * compared with what was written; those that are damaged or unfinished are deleted and will be
+   * done again. What {@link #replace} put into an earlier run is forgotten. Folders of other keys
+   * stay.
    *
    * @param output where the checkpoint will be
    * @param key of everything that decides the result
@@ -93,7 +97,9 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
     dropReplacements();
     for (Path path : entries(folder)) {
       String name = path.getFileName().toString();
-      if (name.startsWith(BLOCK)) {
+      if (name.startsWith(UNFINISHED + BLOCK)) {
+        MoreFiles.deleteRecursively(path, RecursiveDeleteOption.ALLOW_INSECURE);
+      } else if (name.startsWith(BLOCK)) {
         int block = Integer.parseInt(name.substring(BLOCK.length()));
         try {
           files(path, block);
@@ -195,40 +201,73 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
   }
 
   @Override
-  public void put(int block, ImmutableMap<String, QuantizedModule> modules) {
-    write(blockFolder(block), block, modules);
+  public BlockSink begin(int block) {
+    return new Unfinished(blockFolder(block), block);
   }
 
   @Override
   public void replace(int block, ImmutableMap<String, QuantizedModule> modules) {
-    write(replacementFolder(block, replacements(block)), block, modules);
-  }
-
-  /** Modules of a block that is about to be {@link #put} as they will be kept. */
-  public ImmutableMap<String, KeptModule> toBeKept(
-      int block, ImmutableMap<String, QuantizedModule> modules) {
-    Path path = blockFolder(block);
-    return ImmutableMap.copyOf(
-        Maps.transformEntries(
-            modules, (name, module) -> new KeptModule(module, biases.apply(name), path)));
-  }
-
-  private void write(Path target, int block, ImmutableMap<String, QuantizedModule> modules) {
-    ImmutableMap.Builder<String, StoredTensor> found = ImmutableMap.builder();
-    for (String name : modules.keySet()) {
-      biases.apply(name).ifPresent(bias -> found.put(name, bias));
+    try (Unfinished replacement =
+        new Unfinished(replacementFolder(block, replacements(block)), block)) {
+      replacement.add(modules.values().asList());
+      replacement.finish();
     }
-    try {
-      if (!Files.exists(folder.resolve(RunKey.FILE))) {
-        Files.createDirectories(folder);
-        key.write(folder);
+  }
+
+  /** A module of a block that has {@linkplain #begin begun} as it will be kept. */
+  public KeptModule toBeKept(int block, QuantizedModule module) {
+    return new KeptModule(module, biases.apply(module.report().name()), blockFolder(block));
+  }
+
+  /** What becomes a folder of a block when all of its modules have come. */
+  private final class Unfinished implements BlockSink {
+    private final Path target;
+    private final int block;
+    private final BlockWriter writer;
+
+    Unfinished(Path target, int block) {
+      this.target = target;
+      this.block = block;
+      try {
+        if (!Files.exists(folder.resolve(RunKey.FILE))) {
+          Files.createDirectories(folder);
+          key.write(folder);
+        }
+        this.writer = BlockWriter.begin(folder.resolve(UNFINISHED + target.getFileName()));
+      } catch (IOException e) {
+        throw failure(e);
       }
-      Path staging = folder.resolve("unfinished-" + target.getFileName());
-      written.put(
-          target,
-          BlockFiles.write(staging, target, block, key.text(), modules, found.buildOrThrow()));
-    } catch (IOException e) {
-      throw new UncheckedIOException(
+    }
+
+    @Override
+    public void add(List<QuantizedModule> modules) {
+      try {
+        writer.add(modules, biases);
+      } catch (IOException e) {
+        throw failure(e);
+      }
+    }
+
+    @Override
+    public void finish() {
+      try {
+        written.put(target, writer.publish(target, block, key.text()));
+      } catch (IOException e) {
+        throw failure(e);
+      }
+    }
+
+    @Override
+    public void close() {
+      try {
+        writer.close();
+      } catch (IOException e) {
+        throw failure(e);
+      }
+    }
+
+    private UncheckedIOException failure(IOException e) {
+      return new UncheckedIOException(
           new IOException(
               "keeping block %d in %s failed: %s; once that is mended the same command goes on behind the"
                       .formatted(block, folder, FileFailure.reason(e))
@@ -241,7 +280,7 @@ public final class WorkFolder implements BlockStore, FinishedBlocks, AutoCloseab
   public void dropReplacements() throws IOException {
     close();
     for (Path path : entries(folder)) {
-      if (path.getFileName().toString().startsWith("again-")) {
+      if (path.getFileName().toString().matches("(%s)?again-.*".formatted(UNFINISHED))) {
         MoreFiles.deleteRecursively(path, RecursiveDeleteOption.ALLOW_INSECURE);
       }
     }

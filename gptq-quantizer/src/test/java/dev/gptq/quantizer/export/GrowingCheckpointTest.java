@@ -19,6 +19,7 @@ import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.QuantizationJob;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
+import dev.gptq.quantizer.store.KeptModule;
 import dev.gptq.quantizer.store.RunKey;
 import dev.gptq.quantizer.store.WorkFolder;
 import dev.gptq.reference.ReferenceBackendProvider;
@@ -26,12 +27,13 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** Blocks that come one by one, the last first, give the files that all at once give. */
+/** Modules that come one by one, the last first, give the files that all at once give. */
 final class GrowingCheckpointTest {
   @TempDir private Path folder;
 
@@ -65,7 +67,10 @@ final class GrowingCheckpointTest {
         try (GrowingCheckpoint growing =
             GrowingCheckpoint.begin(model, quantization, settings, grown, false)) {
           for (int block = model.spec().blocks().size() - 1; block >= 0; block--) {
-            growing.write(block, work.modules(block));
+            for (Map.Entry<String, KeptModule> module :
+                work.modules(block).entrySet().asList().reverse()) {
+              growing.write(block, ImmutableMap.of(module.getKey(), module.getValue()));
+            }
           }
           growing.finish(work, ImmutableMap.of());
         }

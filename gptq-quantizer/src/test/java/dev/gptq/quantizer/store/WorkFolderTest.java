@@ -10,6 +10,7 @@ import dev.gptq.formats.safetensors.StoredType;
 import dev.gptq.grid.Scheme;
 import dev.gptq.pack.BitStream;
 import dev.gptq.pack.PackedMatrix;
+import dev.gptq.quantizer.pipeline.BlockSink;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizedModule;
 import java.io.IOException;
@@ -274,6 +275,47 @@ final class WorkFolderTest {
       work.put(0, block(0));
       assertThat(work.finished()).isEqualTo(1);
       assertThat(staging).doesNotExist();
+    }
+  }
+
+  @Test
+  void modulesThatComeOneByOneGiveTheSameFiles() throws IOException {
+    try (WorkFolder work = work("one");
+        WorkFolder other = work("one by one")) {
+      work.put(0, block(0));
+      try (BlockSink sink = other.begin(0)) {
+        for (QuantizedModule module : block(0).values()) {
+          sink.add(List.of(module));
+          assertThat(other.finished()).isZero();
+        }
+        sink.finish();
+      }
+      assertThat(other.folder().resolve("block-00000/weights.bin"))
+          .hasSameBinaryContentAs(work.folder().resolve("block-00000/weights.bin"));
+      block(0).forEach((name, m) -> assertSame(other.find(0).orElseThrow().get(name), m));
+      assertThat(other.reports(0)).isEqualTo(work.reports(0));
+    }
+  }
+
+  @Test
+  void ofABlockThatIsNotWholeNothingIsLeft() throws IOException {
+    try (WorkFolder work = work()) {
+      work.put(0, block(0));
+      try (BlockSink sink = work.begin(1)) {
+        sink.add(List.of(module("q", 2)));
+        assertThat(work.folder().resolve("unfinished-block-00001/weights.bin")).isNotEmptyFile();
+      }
+      assertThat(work.folder().resolve("unfinished-block-00001")).doesNotExist();
+      assertThat(work.finished()).isEqualTo(1);
+      // What a run that was killed has left.
+      Files.createDirectory(work.folder().resolve("unfinished-block-00001"));
+      Files.createDirectory(work.folder().resolve("unfinished-again-00000-00000"));
+    }
+    try (WorkFolder work = work()) {
+      assertThat(work.finished()).isEqualTo(1);
+      assertThat(work.folder().resolve("unfinished-block-00001")).doesNotExist();
+      assertThat(work.folder().resolve("unfinished-again-00000-00000")).doesNotExist();
+      assertThat(notes).isEmpty();
     }
   }
 
