@@ -471,7 +471,7 @@ public abstract class LinearAlgebraConformance extends Conformance {
       for (DType to : REAL) {
         for (Layout layoutFrom : Layout.values()) {
           for (Layout layoutTo : Layout.values()) {
-            for (int[] s : new int[][] {{1, 1}, {3, 5}, {17, 31}, {65, 129}}) {
+            for (int[] s : new int[][] {{1, 1}, {3, 5}, {17, 31}, {65, 129}, {70, 136}}) {
               convert(inputs().normal(from, layoutFrom, s[0], s[1]), to, layoutTo);
             }
           }
