@@ -18,6 +18,9 @@ final class Refiner {
   /** Columns of a block of coordinate descent. */
   private static final int BLOCK = 128;
 
+  /** Columns whose changes go to the gradient of all others in one product. */
+  private static final int SPAN = 4 * BLOCK;
+
   /** The normal equations of this many numbers are held at a time. */
   private static final long LARGEST_SYSTEM = 1L << 26;
 
@@ -116,34 +119,53 @@ final class Refiner {
   }
 
   /**
-   * One sweep of coordinate descent over all columns, block by block: the gradient follows each
-   * block's changes inside the block at once, elsewhere after it.
+   * One sweep of coordinate descent over all columns, block by block. Inside a span of columns the
+   * gradient of those to come follows each block's changes, that of all columns the span's: few
+   * products as deep as a span in place of many as deep as a block.
    */
   private void sweep(Tensor gradient) {
     LinearAlgebra la = backend.linalg();
     int n = w.columns();
-    for (int from = 0; from < n; from += BLOCK) {
-      int to = Math.min(from + BLOCK, n);
-      try (TensorScope block = backend.newScope()) {
-        Tensor delta = block.columnMajor(DType.F32, w.rows(), to - from);
-        backend
-            .quantization()
-            .descendBlock(
-                gradient.columns(from, to),
-                h.rows(from, to).columns(from, to),
-                grid.columns(from, to),
-                codes.columns(from, to),
-                delta);
-        if (from > 0) {
-          la.gemm(-1, delta, h.rows(from, to).columns(0, from), 1, gradient.columns(0, from));
-        }
-        if (to < n) {
-          la.gemm(-1, delta, h.rows(from, to).columns(to, n), 1, gradient.columns(to, n));
-        }
+    for (int from = 0; from < n; from += SPAN) {
+      int to = Math.min(from + SPAN, n);
+      try (TensorScope span = backend.newScope()) {
+        Tensor current = span.columnMajor(DType.F32, w.rows(), to - from);
+        la.convert(gradient.columns(from, to), current);
+        Tensor delta = span.columnMajor(DType.F32, w.rows(), to - from);
+        descend(current, from, delta);
+        la.gemm(-1, delta, h.rows(from, to), 1, gradient);
       }
     }
     try (TensorScope local = backend.newScope()) {
       la.rowDots(gradient, difference(local), losses);
+    }
+  }
+
+  /**
+   * Goes down the columns of a span.
+   *
+   * @param current their gradient; afterwards of no meaning
+   * @param first the first of them
+   * @param delta out: by how much Q changed
+   */
+  private void descend(Tensor current, int first, Tensor delta) {
+    int columns = current.columns();
+    for (int from = 0; from < columns; from += BLOCK) {
+      int to = Math.min(from + BLOCK, columns);
+      Tensor changes = delta.columns(from, to);
+      Tensor rows = h.rows(first + from, first + to);
+      backend
+          .quantization()
+          .descendBlock(
+              current.columns(from, to),
+              rows.columns(first + from, first + to),
+              grid.columns(first + from, first + to),
+              codes.columns(first + from, first + to),
+              changes);
+      if (to < columns) {
+        Tensor right = rows.columns(first + to, first + columns);
+        backend.linalg().gemm(-1, changes, right, 1, current.columns(to, columns));
+      }
     }
   }
 
