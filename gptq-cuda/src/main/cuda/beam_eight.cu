@@ -8,7 +8,6 @@
 // grids and factors of the next column while this one is worked on, and the next column's weight of
 // each path before the other columns'.
 #pragma once
-#include "divisor.cuh"
 #include "grid.cuh"
 #include "quantize_block.cu"
 
@@ -61,16 +60,6 @@ __device__ inline int rankOf(u32 key) {
     rank += other < key || (other == key && 2 * i + rivals < order);
   }
   return rank + __shfl_xor_sync(~0u, rank, 16);
-}
-
-/** The code of a weight as a number, as codeOf has it. */
-__device__ inline float codeNumber(float w, const Divisor& scale, float zero, const GridSpec& spec) {
-  float t = scale.divide(w);
-  float rounded = spec.midRise ? __fadd_rn(floorf(t), 0.5f) : rintf(t);
-  float v = __fadd_rn(rounded, zero);
-  float least = float(spec.minCode);
-  float most = float(spec.maxCode);
-  return v != v ? 0.0f : truncf(v < least ? least : v > most ? most : v);
 }
 
 /** All columns of a row. */

@@ -8,7 +8,6 @@
 // depend on gradients, quotients' reciprocals among it, is made by the owners before, and codes are
 // numbers until the end: to turn them into integers and back would take as long as to divide.
 #pragma once
-#include "divisor.cuh"
 #include "quantize_block.cu"
 
 static const int DESCENT_LANES = 16;

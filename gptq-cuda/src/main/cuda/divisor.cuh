@@ -13,7 +13,9 @@ struct Divisor {
   /** 0 where d is too small or too large. */
   float reciprocal;
 
-  __device__ Divisor(float d) : value(d) {
+  Divisor() = default;
+
+  __device__ explicit Divisor(float d) : value(d) {
     float m = fabsf(d);
     bool fits = m >= 9.094947017729282e-13f && m <= 1.099511627776e12f;
     reciprocal = fits ? __fdiv_rn(1.0f, d) : 0.0f;

@@ -31,11 +31,14 @@ extern "C" __global__ void fitGridMse(Matrix w, GridSpec spec, Matrix scale, Mat
   __shared__ float tile[FIT_TILE][FIT_ROWS];
   int row = blockIdx.x * FIT_ROWS + threadIdx.x;
   Range range = Range::of(w, row, spec);
-  Fit fits[FIT_OWN];
+  Divisor scales[FIT_OWN];
+  float zeros[FIT_OWN];
   float error[FIT_OWN];
 #pragma unroll
   for (int i = 0; i < FIT_OWN; i++) {
-    fits[i] = range.fit(float(1 - (threadIdx.y + i * FIT_SLICES) / 100.0), 0, spec);
+    Fit fit = range.fit(float(1 - (threadIdx.y + i * FIT_SLICES) / 100.0), 0, spec);
+    scales[i] = Divisor(fit.scale);
+    zeros[i] = fit.zero;
     error[i] = 0.0f;
   }
   for (int from = 0; from < w.columns; from += FIT_TILE) {
@@ -45,7 +48,7 @@ extern "C" __global__ void fitGridMse(Matrix w, GridSpec spec, Matrix scale, Mat
       float v = tile[c][threadIdx.x];
 #pragma unroll
       for (int i = 0; i < FIT_OWN; i++) {
-        error[i] = __fadd_rn(error[i], errorNorm(errorOf(v, fits[i], spec)));
+        error[i] = __fadd_rn(error[i], errorNorm(errorOf(v, scales[i], zeros[i], spec)));
       }
     }
   }

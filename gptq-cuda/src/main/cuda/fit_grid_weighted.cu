@@ -35,12 +35,15 @@ __device__ inline void fitGridWeightedOf(const Matrix& w, const Matrix& weight,
   float least = __uint_as_float(0x7f800000u);
   int best = threadIdx.y;
   for (int first = 0; first < candidates; first += OWN * FIT_SLICES) {
-    Fit fits[OWN];
+    Divisor scales[OWN];
+    float zeros[OWN];
     float error[OWN];
 #pragma unroll
     for (int i = 0; i < OWN; i++) {
       int candidate = first + i * FIT_SLICES + threadIdx.y;
-      fits[i] = ladder.fit(range, candidate < candidates ? candidate : 0, spec);
+      Fit fit = ladder.fit(range, candidate < candidates ? candidate : 0, spec);
+      scales[i] = Divisor(fit.scale);
+      zeros[i] = fit.zero;
       error[i] = 0.0f;
     }
     for (int from = 0; from < w.columns; from += FIT_TILE) {
@@ -55,7 +58,7 @@ __device__ inline void fitGridWeightedOf(const Matrix& w, const Matrix& weight,
         float cost = weights[c];
 #pragma unroll
         for (int i = 0; i < OWN; i++) {
-          float d = errorOf(v, fits[i], spec);
+          float d = errorOf(v, scales[i], zeros[i], spec);
           error[i] = __fmaf_rn(__fmul_rn(d, d), cost, error[i]);
         }
       }

@@ -45,8 +45,9 @@ struct Range {
 };
 
 /** q(v) − v. */
-__device__ inline float errorOf(float v, const Fit& fit, const GridSpec& spec) {
-  return __fsub_rn(valueOf(codeOf(v, fit.scale, fit.zero, spec), fit.scale, fit.zero), v);
+__device__ inline float errorOf(float v, const Divisor& scale, float zero, const GridSpec& spec) {
+  float code = codeNumber(v, scale, zero, spec);
+  return __fsub_rn(__fmul_rn(scale.value, __fsub_rn(code, zero)), v);
 }
 
 /** A tile of FIT_TILE columns from `from`, [column][row], to shared memory; zeros beyond. */

@@ -1,7 +1,7 @@
 // Codes, values and the fitting of grids: dev.gptq.grid.Grid, Scheme and ErrorNorm, operation by
 // operation. Every rounding is spelled out; the module is compiled without contraction.
 #pragma once
-#include "common.cuh"
+#include "divisor.cuh"
 
 /** A dev.gptq.grid.GridSpec. */
 struct GridSpec {
@@ -38,6 +38,16 @@ __device__ inline int codeOf(float w, float scale, float zero, const GridSpec& s
   float t = __fdiv_rn(w, scale);
   float rounded = spec.midRise ? __fadd_rn(floorf(t), 0.5f) : rintf(t);
   return clampCode(__fadd_rn(rounded, zero), spec);
+}
+
+/** codeOf as a number, with a scale that divides more than once. */
+__device__ inline float codeNumber(float w, const Divisor& scale, float zero, const GridSpec& spec) {
+  float t = scale.divide(w);
+  float rounded = spec.midRise ? __fadd_rn(floorf(t), 0.5f) : rintf(t);
+  float v = __fadd_rn(rounded, zero);
+  float least = float(spec.minCode);
+  float most = float(spec.maxCode);
+  return v != v ? 0.0f : truncf(v < least ? least : v > most ? most : v);
 }
 
 /** q = s · (u − z). */
