@@ -25,6 +25,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.ForkJoinPool;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
@@ -35,6 +36,12 @@ import tools.jackson.databind.node.ObjectNode;
  */
 public final class CheckpointWriter implements AutoCloseable {
   private static final int BUFFER = 4 << 20;
+
+  /**
+   * Threads that read back: as many as keep a disk busy. They wait for it most of the time, which
+   * threads that others share work with should not.
+   */
+  private static final ForkJoinPool READERS = new ForkJoinPool(8);
 
   private final StagingFolder staging;
   private final WriterOptions options;
@@ -189,7 +196,7 @@ public final class CheckpointWriter implements AutoCloseable {
         throw explained("tensor '" + some.getValue().getFirst().name() + "' and others", e);
       }
       some.getValue().forEach(StoredTensor::letGo);
-      readings.add(CompletableFuture.supplyAsync(() -> readBack(shard, written)));
+      readings.add(CompletableFuture.supplyAsync(() -> readBack(shard, written), READERS));
       if (shard.isWhole()) {
         shard.close();
       }
