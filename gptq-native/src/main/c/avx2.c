@@ -29,5 +29,8 @@
 #define MANY_QUERIES 6
 #define DENSE_ROWS 6
 #define DENSE_VECTORS 2
+#define COLUMN_VECTORS 3
+#define COLUMN_SETS 2
 #include "rounded.inc"
 #include "forward.inc"
+#include "columns.inc"

@@ -27,5 +27,8 @@
 #define MANY_QUERIES 12
 #define DENSE_ROWS 8
 #define DENSE_VECTORS 3
+#define COLUMN_VECTORS 4
+#define COLUMN_SETS 1
 #include "rounded.inc"
 #include "forward.inc"
+#include "columns.inc"

@@ -20,5 +20,8 @@
 #define MANY_QUERIES 8
 #define DENSE_ROWS 8
 #define DENSE_VECTORS 3
+#define COLUMN_VECTORS 4
+#define COLUMN_SETS 2
 #include "rounded.inc"
 #include "forward.inc"
+#include "columns.inc"

@@ -37,6 +37,7 @@ enum operation {
   ATTENTION,
   ATTENTION_BF16,
   NARROW,
+  TRANSPOSE,
   PACK_A,
   PACK_B,
   TILES

@@ -10,9 +10,13 @@
                        float *, int64_t);                                                       \
   void name##_forward(int32_t, const struct operands *);                                        \
   int32_t name##_dense_rows(void);                                                              \
-  int32_t name##_dense_columns(void);
+  int32_t name##_dense_columns(void);                                                           \
+  int32_t name##_column_rows(void);                                                             \
+  void name##_columns(int32_t, const struct columns *);
 
-#define OPERATIONS(name) name##_round, name##_multiply, name##_forward, name##_dense_rows, name##_dense_columns
+#define OPERATIONS(name)                                                                                   \
+  name##_round, name##_multiply, name##_forward, name##_dense_rows, name##_dense_columns, name##_column_rows, \
+      name##_columns
 
 #ifdef __aarch64__
 #include <sys/auxv.h>
@@ -63,6 +67,8 @@ EXPORT int32_t gptq_dense_rows(int32_t level) { return levels[level].dense_rows(
 
 EXPORT int32_t gptq_dense_columns(int32_t level) { return levels[level].dense_columns(); }
 
+EXPORT int32_t gptq_column_rows(int32_t level) { return levels[level].column_rows(); }
+
 EXPORT void gptq_round(int32_t level, int64_t bits, int64_t chunks, int64_t groups,
                        const int32_t *group_of_chunk, const float *x, int64_t token, int64_t tokens,
                        uint32_t *rows) {
@@ -87,4 +93,14 @@ EXPORT void gptq_forward(int32_t level, int32_t operation, const float *a, int64
                          float factor) {
   struct operands o = {a, a_stride, b, b_stride, c, c_stride, y, y_stride, rows, columns, n, m, first, step, factor};
   levels[level].forward(operation, &o);
+}
+
+EXPORT void gptq_columns(int32_t level, int32_t operation, float *w, int64_t w_stride, const float *u,
+                         int64_t u_stride, const float *scale, int64_t scale_stride, const float *zero,
+                         int64_t zero_stride, const int32_t *group_of, uint8_t *codes, int64_t codes_stride,
+                         int64_t rows, int64_t columns, int32_t mid_rise, float least, float most, float *strip) {
+  struct columns o = {w,        w_stride, u,            u_stride, scale,   scale_stride, zero,  zero_stride,
+                      group_of, codes,    codes_stride, rows,     columns, mid_rise,     least, most,
+                      strip};
+  levels[level].columns(operation, &o);
 }

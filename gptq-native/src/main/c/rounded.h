@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "columns.h"
 #include "forward.h"
 
 // Inputs of a chunk, which share a scale of the activations. Each output has as many words of its
@@ -37,6 +38,8 @@ struct level {
   void (*forward)(int32_t operation, const struct operands *operands);
   int32_t (*dense_rows)(void);  // of a tile of a dense product
   int32_t (*dense_columns)(void);
+  int32_t (*column_rows)(void);  // of a strip of the column loop
+  void (*columns)(int32_t operation, const struct columns *columns);
 };
 
 #endif

@@ -4,7 +4,6 @@ import dev.gptq.backend.Backend;
 import dev.gptq.backend.LinearAlgebra;
 import dev.gptq.grid.Grid;
 import dev.gptq.tensor.DType;
-import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 
@@ -53,8 +52,7 @@ record PanelLoop(
     try (TensorScope local = backend.newScope()) {
       Tensor u = local.rowMajor(DType.F32, n, unit);
       la.invertDiagonalBlocks(v, u);
-      // Nothing is known before the first panel: T is zero.
-      Tensor known = local.zeros(DType.F32, w.rows(), width, Layout.COLUMN_MAJOR);
+      Tensor known = local.columnMajor(DType.F32, w.rows(), width);
       Tensor current = local.columnMajor(DType.F32, w.rows(), width);
       Tensor part = local.columnMajor(DType.F32, w.rows(), 1);
       for (int from = 0; from < n; from += width) {
@@ -81,9 +79,11 @@ record PanelLoop(
     int middle = ColumnLoop.middle(from, to, u.columns());
     quantize(panel, u, from, middle);
     Tensor known = panel.known().columns(middle - panel.from(), to - panel.from());
+    // Nothing is known left of the first column: these products are the first of their columns.
+    float beta = from == 0 ? 0 : 1;
     backend
         .linalg()
-        .gemm(1, w.columns(from, middle), v.rows(from, middle).columns(middle, to), 1, known);
+        .gemm(1, w.columns(from, middle), v.rows(from, middle).columns(middle, to), beta, known);
     quantize(panel, u, middle, to);
   }
 

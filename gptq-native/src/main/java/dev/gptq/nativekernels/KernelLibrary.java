@@ -1,7 +1,10 @@
 package dev.gptq.nativekernels;
 
+import com.google.common.base.Supplier;
+import com.google.common.base.Suppliers;
 import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Availability;
+import dev.gptq.simd.kernels.ColumnKernels.Grids;
 import dev.gptq.simd.kernels.ForwardKernels.Rows;
 import dev.gptq.simd.kernels.ForwardKernels.Shape;
 import dev.gptq.simd.kernels.RoundedWeights;
@@ -40,9 +43,13 @@ final class KernelLibrary {
   private final MethodHandle runs;
   private final MethodHandle denseRows;
   private final MethodHandle denseColumns;
+  private final MethodHandle columnRows;
   private final MethodHandle round;
   private final MethodHandle multiply;
   private final MethodHandle forward;
+
+  /** Linked at the first call: a process that generates text makes none. */
+  private final Supplier<MethodHandle> columns;
 
   private KernelLibrary(SymbolLookup symbols) {
     levels = link(symbols, "gptq_levels", FunctionDescriptor.of(INT));
@@ -50,6 +57,7 @@ final class KernelLibrary {
     runs = link(symbols, "gptq_level_runs", FunctionDescriptor.of(INT, INT));
     denseRows = link(symbols, "gptq_dense_rows", FunctionDescriptor.of(INT, INT));
     denseColumns = link(symbols, "gptq_dense_columns", FunctionDescriptor.of(INT, INT));
+    columnRows = link(symbols, "gptq_column_rows", FunctionDescriptor.of(INT, INT));
     round =
         link(
             symbols,
@@ -108,6 +116,31 @@ final class KernelLibrary {
                 LONG,
                 LONG,
                 ValueLayout.JAVA_FLOAT));
+    columns =
+        Suppliers.memoize(() ->
+            link(
+                symbols,
+                "gptq_columns",
+                FunctionDescriptor.ofVoid(
+                    INT,
+                    INT,
+                    ValueLayout.ADDRESS,
+                    LONG,
+                    ValueLayout.ADDRESS,
+                    LONG,
+                    ValueLayout.ADDRESS,
+                    LONG,
+                    ValueLayout.ADDRESS,
+                    LONG,
+                    ValueLayout.ADDRESS,
+                    ValueLayout.ADDRESS,
+                    LONG,
+                    LONG,
+                    LONG,
+                    INT,
+                    ValueLayout.JAVA_FLOAT,
+                    ValueLayout.JAVA_FLOAT,
+                    ValueLayout.ADDRESS)));
   }
 
   /** That of this jar for this system. */
@@ -188,6 +221,11 @@ final class KernelLibrary {
   /** Columns of a tile of dense products. */
   int denseColumns(int level) {
     return asked(denseColumns, level);
+  }
+
+  /** Rows of a strip of the column loop. */
+  int columnRows(int level) {
+    return asked(columnRows, level);
   }
 
   private static int asked(MethodHandle function, int level) {
@@ -291,6 +329,43 @@ final class KernelLibrary {
           first,
           step,
           factor);
+    } catch (Throwable e) {
+      throw failure(e);
+    }
+  }
+
+  void columns(
+      int level,
+      int operation,
+      Rows w,
+      Rows u,
+      Grids grids,
+      Rows codes,
+      Shape shape,
+      MemorySegment scratch) {
+    try {
+      columns
+          .get()
+          .invokeExact(
+              level,
+              operation,
+              w.segment(),
+              w.stride(),
+              u.segment(),
+              u.stride(),
+              grids.scale().segment(),
+              grids.scale().stride(),
+              grids.zero().segment(),
+              grids.zero().stride(),
+              grids.groupOf(),
+              codes.segment(),
+              codes.stride(),
+              (long) shape.rows(),
+              (long) shape.columns(),
+              grids.midRise() ? 1 : 0,
+              grids.least(),
+              grids.most(),
+              scratch);
     } catch (Throwable e) {
       throw failure(e);
     }

@@ -11,9 +11,9 @@ final class NativeDense implements DenseKernels {
   private static final Rows NONE = new Rows(MemorySegment.NULL, 0);
 
   // The operations of forward.h.
-  private static final int PACK_A = 10;
-  private static final int PACK_B = 11;
-  private static final int TILES = 12;
+  private static final int PACK_A = 11;
+  private static final int PACK_B = 12;
+  private static final int TILES = 13;
 
   private final KernelLibrary library;
   private final int level;

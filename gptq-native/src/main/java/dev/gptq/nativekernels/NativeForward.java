@@ -19,6 +19,7 @@ final class NativeForward implements ForwardKernels {
   private static final int ATTENTION = 7;
   private static final int ATTENTION_BF16 = 8;
   private static final int NARROW = 9;
+  private static final int TRANSPOSE = 10;
 
   private final KernelLibrary library;
   private final int level;
@@ -77,6 +78,13 @@ final class NativeForward implements ForwardKernels {
     require(x, shape.rows(), shape.columns());
     require(DType.BF16, y, shape.rows(), shape.columns());
     library.forward(level, NARROW, x, NONE, NONE, y, shape, 0, 0, 0, 0, 0);
+  }
+
+  @Override
+  public void transpose(Rows x, Rows y, Shape shape) {
+    require(x, shape.rows(), shape.columns());
+    require(y, shape.columns(), shape.rows());
+    library.forward(level, TRANSPOSE, x, NONE, NONE, y, shape, 0, 0, 0, 0, 0);
   }
 
   @Override

@@ -1,6 +1,7 @@
 package dev.gptq.nativekernels;
 
 import dev.gptq.backend.Availability;
+import dev.gptq.simd.kernels.ColumnKernels;
 import dev.gptq.simd.kernels.DenseKernels;
 import dev.gptq.simd.kernels.ForwardKernels;
 import dev.gptq.simd.kernels.RoundedKernels;
@@ -79,6 +80,11 @@ public final class NativeKernels implements RoundedKernels {
   @Override
   public DenseKernels dense() {
     return new NativeDense(library(), level);
+  }
+
+  @Override
+  public ColumnKernels columns() {
+    return new NativeColumns(library(), level);
   }
 
   private KernelLibrary library() {

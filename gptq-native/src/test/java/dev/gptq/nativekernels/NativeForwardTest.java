@@ -57,8 +57,9 @@ final class NativeForwardTest {
       Rows a = floats(arena, random, ROWS, COLUMNS);
       Rows b = floats(arena, random, ROWS, COLUMNS);
       Rows c = floats(arena, random, ROWS, COLUMNS);
-      Rows y = floats(arena, random, 6 * ROWS, COLUMNS);
+      Rows y = floats(arena, random, 6 * ROWS + COLUMNS, COLUMNS);
       Shape shape = new Shape(ROWS, COLUMNS);
+      kernels.transpose(a, part(y, 6), shape);
       kernels.rmsNorm(a, b, 75, 1e-5f, y, shape);
       kernels.gate(Gate.SILU, a, b, part(y, 1), shape);
       kernels.gate(Gate.GELU_TANH, a, b, part(y, 2), shape);

@@ -7,6 +7,7 @@ import dev.gptq.grid.Scheme;
 final class GridView {
   private final Matrix scale;
   private final Matrix zero;
+  private final Matrix groups;
   private final int[] groupOf;
   private final boolean midRise;
   private final float least;
@@ -16,6 +17,7 @@ final class GridView {
     Scheme scheme = grid.spec().scheme();
     this.scale = Matrix.of(grid.scale());
     this.zero = Matrix.of(grid.zero());
+    this.groups = Matrix.of(grid.groupOf());
     this.groupOf = Indices.of(grid.groupOf());
     this.midRise = scheme.isMidRise();
     this.least = scheme.minCode();
@@ -30,6 +32,11 @@ final class GridView {
   /** Rows × groups. */
   Matrix zero() {
     return zero;
+  }
+
+  /** Groups of all columns, I32, 1 × columns. */
+  Matrix groups() {
+    return groups;
   }
 
   /** Group of a column. */

@@ -128,6 +128,30 @@ final class OutsideForward {
     return true;
   }
 
+  /** {@code dst ← src} in float32, of which one has contiguous rows and the other columns. */
+  boolean transpose(Matrix src, Matrix dst) {
+    Matrix from = src.rowsContiguous() ? src : src.transposed();
+    Matrix to = src.rowsContiguous() ? dst.transposed() : dst;
+    if (kernels.isEmpty()
+        || !Gemv.isDense(from)
+        || !Gemv.isDense(to)
+        || src.rowsContiguous() == dst.rowsContiguous()) {
+      return false;
+    }
+    int step = Math.max(16, GRAIN / Math.max(1, from.columns()) / 16 * 16);
+    execution.forRanges(
+        from.rows(),
+        step,
+        (r0, r1) ->
+            kernels
+                .get()
+                .transpose(
+                    rows(from, r0),
+                    rows(to.columns(r0, r1), 0),
+                    new Shape(r1 - r0, from.columns())));
+    return true;
+  }
+
   /** {@code C ← α·A·Bᵀ} for few rows of A. */
   boolean products(float alpha, Matrix a, Matrix bt, float beta, Matrix c) {
     if (a.rows() >= MANY_ROWS || beta != 0 || !serves(a, bt, c)) {

@@ -82,7 +82,8 @@ final class SimdBackend implements Backend {
             kernels.kernels().map(RoundedKernels::forward),
             activations.roundsHistory(kernels.kernels().isPresent()));
     linalg = new SimdLinearAlgebra(execution, outside);
-    quantization = new SimdQuantizationOps(execution);
+    quantization =
+        new SimdQuantizationOps(execution, kernels.kernels().map(RoundedKernels::columns));
     packed = new SimdPackedMatmul(execution, activations, kernels.kernels());
     this.activations = activations;
     this.kernels = kernels;

@@ -212,7 +212,7 @@ final class SimdLinearAlgebra implements LinearAlgebra {
   public void convert(Tensor src, Tensor dst) {
     Matrix from = Matrix.of(src);
     Matrix to = Matrix.of(dst);
-    if (!outside.narrow(from, to)) {
+    if (!outside.narrow(from, to) && !outside.transpose(from, to)) {
       Transposition.convert(execution, from, to);
     }
   }

@@ -4,14 +4,19 @@ import dev.gptq.backend.QuantizationOps;
 import dev.gptq.grid.Grid;
 import dev.gptq.grid.GridLadder;
 import dev.gptq.grid.GridSpec;
+import dev.gptq.simd.kernels.ColumnKernels;
 import dev.gptq.tensor.Tensor;
+import java.util.Optional;
 
 /** The exact operations: lanes are rows, so that no sum changes its order. */
 final class SimdQuantizationOps implements QuantizationOps {
   private final Execution execution;
+  private final Optional<ColumnKernels> kernels;
 
-  SimdQuantizationOps(Execution execution) {
+  /** With the column loop in Java, or by kernels outside of it. */
+  SimdQuantizationOps(Execution execution, Optional<ColumnKernels> kernels) {
     this.execution = execution;
+    this.kernels = kernels;
   }
 
   @Override
@@ -26,8 +31,14 @@ final class SimdQuantizationOps implements QuantizationOps {
 
   @Override
   public void quantizeBlock(Tensor w, Tensor u, Grid grid, Tensor codes) {
-    ColumnStrips.run(
-        execution, Rows.columns("w", w), Matrix.of(u), view(grid), Rows.columns("codes", codes));
+    Matrix ws = Rows.columns("w", w);
+    Matrix us = Matrix.of(u);
+    Matrix result = Rows.columns("codes", codes);
+    if (kernels.isPresent() && us.rowsContiguous()) {
+      OutsideColumns.quantize(execution, kernels.get(), ws, us, view(grid), result);
+    } else {
+      ColumnStrips.run(execution, ws, us, view(grid), result);
+    }
   }
 
   @Override
@@ -42,12 +53,14 @@ final class SimdQuantizationOps implements QuantizationOps {
 
   @Override
   public void subtract(Tensor w, Tensor codes, Grid grid, Tensor difference) {
-    Nearest.subtract(
-        execution,
-        Rows.columns("w", w),
-        Rows.columns("codes", codes),
-        view(grid),
-        Rows.columns("difference", difference));
+    Matrix ws = Rows.columns("w", w);
+    Matrix us = Rows.columns("codes", codes);
+    Matrix result = Rows.columns("difference", difference);
+    if (kernels.isPresent()) {
+      OutsideColumns.subtract(execution, kernels.get(), ws, us, view(grid), result);
+    } else {
+      Nearest.subtract(execution, ws, us, view(grid), result);
+    }
   }
 
   @Override

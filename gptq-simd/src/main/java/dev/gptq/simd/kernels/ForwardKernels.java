@@ -76,6 +76,9 @@ public interface ForwardKernels {
    */
   void narrow(Rows x, Rows y, Shape shape);
 
+  /** {@code y ← xᵀ}; the shape is that of x. */
+  void transpose(Rows x, Rows y, Shape shape);
+
   /**
    * {@code y ← α·x·Wᵀ} for few rows x; each has the bits of a single row in Java.
    *

@@ -70,4 +70,7 @@ public interface RoundedKernels {
 
   /** Products of dense matrices; asked where nothing is refused. */
   DenseKernels dense();
+
+  /** The inner loop of GPTQ; asked where nothing is refused. */
+  ColumnKernels columns();
 }
