@@ -10,22 +10,29 @@ import dev.gptq.simd.Gemm.Part;
  * @param width of a slice, in multiples of {@code columns}
  * @param block rows of a block
  * @param columns of a tile
+ * @param chunk columns that are packed at a time
  */
-record Slices(int m, int n, int k, int depth, int width, int block, int columns) {
+record Slices(int m, int n, int k, int depth, int width, int block, int columns, int chunk) {
   private static final int TILES_OF_CHUNK = 8;
+
+  /** Chunks of a worker, where there are enough columns: none waits long for another's. */
+  private static final int CHUNKS = 2;
 
   /** Of a product in tiles of so many rows and columns. */
   static Slices of(Matrix c, int k, int rows, int columns, int workers, Part part) {
     int m = c.rows();
     int n = c.columns();
+    int width = Gemm.slice(n, columns);
+    int share = (width / columns + CHUNKS * workers - 1) / (CHUNKS * workers);
     return new Slices(
         m,
         n,
         k,
         Gemm.depth(k),
-        Gemm.slice(n, columns),
+        width,
         Gemm.blockRows(m, rows, workers, part),
-        columns);
+        columns,
+        Math.clamp(share, 1, TILES_OF_CHUNK) * columns);
   }
 
   /** What is done with them, in rows k0 … k1 − 1 of B. */
@@ -41,11 +48,6 @@ record Slices(int m, int n, int k, int depth, int width, int block, int columns)
     void multiply(int r0, int r1, int first, int from, int to, int k0, int k1, int worker);
   }
 
-  /** Columns that are packed at a time. */
-  int chunk() {
-    return TILES_OF_CHUNK * columns;
-  }
-
   void run(WorkerPool pool, Work work) {
     for (int j = 0; j < n; j += width) {
       for (int p = 0; p < k; p += depth) {
@@ -55,7 +57,6 @@ record Slices(int m, int n, int k, int depth, int width, int block, int columns)
   }
 
   private void step(WorkerPool pool, Work work, int j0, int j1, int k0, int k1) {
-    int chunk = chunk();
     int chunks = (j1 - j0 + chunk - 1) / chunk;
     pool.forEach(
         chunks,
