@@ -170,6 +170,64 @@ KERNEL_OF_ACTIVATIONS(attentionGradient,
                        Matrix dScores),
                       (scores, dWeights, queries, rows, weights, dScores))
 
+/** Columns that a lane of attentionGradientShort holds. */
+static const int SHORT_OWN = 16;
+
+/** The same where a row has 512 columns at most: a warp takes one and keeps it in registers. */
+template <class T>
+__device__ inline void attentionGradientShortOf(Matrix scores, Matrix dWeights, int queries,
+                                                ScoreRows rows, Matrix weights, Matrix dScores) {
+  int i = blockIdx.x * blockDim.y + threadIdx.y;
+  if (i >= scores.rows) {
+    return;
+  }
+  int at = rows.first + i % queries;
+  int from = rows.window > 0 ? at - rows.window + 1 : 0;
+  from = from > 0 ? from : 0;
+  int to = at + 1 < scores.columns ? at + 1 : scores.columns;
+  float e[SHORT_OWN];
+  float d[SHORT_OWN];
+  float most = rows.sink;
+#pragma unroll
+  for (int o = 0; o < SHORT_OWN; o++) {
+    int j = o * 32 + threadIdx.x;
+    bool seen = j >= from && j < to;
+    e[o] = seen ? biasedScore(scores, rows, i, at, j) : -__uint_as_float(0x7f800000u);
+    d[o] = seen ? dWeights.at<float>(i, j) : 0.0f;
+    most = fmaxf(most, e[o]);
+  }
+  most = reduceWarp(most, Max());
+  float sum = 0;
+  float dot = 0;
+#pragma unroll
+  for (int o = 0; o < SHORT_OWN; o++) {
+    e[o] = expf(e[o] - most);
+    sum += e[o];
+    dot = fmaf(e[o], d[o], dot);
+  }
+  sum = reduceWarp(sum, Sum()) + expf(rows.sink - most);
+  float inverse = 1.0f / sum;
+  float mean = reduceWarp(dot, Sum()) * inverse;
+#pragma unroll
+  for (int o = 0; o < SHORT_OWN; o++) {
+    int j = o * 32 + threadIdx.x;
+    if (j < scores.columns) {
+      float p = e[o] * inverse;
+      float gradient = p * (d[o] - mean);
+      if (rows.softCap > 0 && p > 0) {
+        float t = tanhf(scores.at<float>(i, j) / rows.softCap);
+        gradient *= 1.0f - t * t;
+      }
+      store(&weights.at<T>(i, j), p);
+      store(&dScores.at<T>(i, j), gradient);
+    }
+  }
+}
+KERNEL_OF_ACTIVATIONS(attentionGradientShort,
+                      (Matrix scores, Matrix dWeights, int queries, ScoreRows rows, Matrix weights,
+                       Matrix dScores),
+                      (scores, dWeights, queries, rows, weights, dScores))
+
 /** The largest element of a row, for all threads of the block. */
 __device__ inline float largestOfRow(const float* row, int n) {
   float most = -__uint_as_float(0x7f800000u);

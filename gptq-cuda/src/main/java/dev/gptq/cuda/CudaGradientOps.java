@@ -11,6 +11,12 @@ final class CudaGradientOps implements GradientOps {
   /** SAMPLE_THREADS of gradient.cu. */
   private static final int SAMPLE_THREADS = 256;
 
+  /** The most columns of attentionGradientShort, and rows of a block. */
+  private static final int SHORT_COLUMNS = 512;
+
+  private static final int SHORT_ROWS = 4;
+  private static final int WARP = 32;
+
   private final CudaContext context;
   private final Kernels kernels;
   private final String suffix;
@@ -75,7 +81,13 @@ final class CudaGradientOps implements GradientOps {
         .add(rows)
         .add(context.tensor(weights))
         .add(context.tensor(dScores));
-    byRow("attentionGradient", t);
+    if (t.columns() > SHORT_COLUMNS) {
+      byRow("attentionGradient", t);
+    } else if (!t.isEmpty()) {
+      launch(
+          "attentionGradientShort",
+          Geometry.of(Math.ceilDiv(t.rows(), SHORT_ROWS), WARP).withBlockY(SHORT_ROWS));
+    }
   }
 
   @Override
