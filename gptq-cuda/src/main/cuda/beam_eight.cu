@@ -62,6 +62,35 @@ __device__ inline int rankOf(u32 key) {
   return rank + __shfl_xor_sync(~0u, rank, 16);
 }
 
+/** How a path goes on at a column. */
+struct Way {
+  float code;
+  float error;
+  float cost;
+  bool exists;
+
+  /** Whether quotients are those to nearest. */
+  bool exact;
+
+  /** With the nearest code or the other one; without branches if it need not be exact. */
+  template <bool ANY>
+  __device__ static Way of(float w, const Divisor& scale, float zero, const Divisor& pivot,
+                           bool second, float before, const GridSpec& spec) {
+    Way way;
+    float nearest = codeNumber(ANY ? scale.divide(w) : scale.steps(w), zero, spec);
+    bool above = __fsub_rn(w, __fmul_rn(scale.value, __fsub_rn(nearest, zero))) >= 0;
+    float other =
+        __fadd_rn(nearest, above == (scale.value > 0) ? 1.0f : -1.0f);
+    way.code = second ? other : nearest;
+    way.exists = !second || (other >= float(spec.minCode) && other <= float(spec.maxCode));
+    float rest = __fsub_rn(w, __fmul_rn(scale.value, __fsub_rn(way.code, zero)));
+    way.error = ANY ? pivot.divide(rest) : pivot.steps(rest);
+    way.cost = __fmaf_rn(__fmul_rn(0.5f, way.error), way.error, before);
+    way.exact = ANY || (scale.suits(w) && pivot.suits(rest));
+    return way;
+  }
+};
+
 /** All columns of a row. */
 __device__ inline void searchEight(EightPaths& beam, const Pivots& pivots, int paths,
                                    const Matrix& u, int row, const Matrix& scales,
@@ -73,48 +102,57 @@ __device__ inline void searchEight(EightPaths& beam, const Pivots& pivots, int p
   bool second = lane / EIGHT % 2 == 1;
   bool live = path < paths;
   bool fours = (u64(u.row<float>(0)) & 15) == 0 && ((u.rowStride | columns) & 3) == 0;
-  float least = float(spec.minCode);
-  float most = float(spec.maxCode);
-
   int group = groupOf.at<int>(0, 0);
   int nextGroup = columns > 1 ? groupOf.at<int>(0, 1) : group;
   Divisor scale(scales.at<float>(row, group));
   float zero = zeros.at<float>(row, group);
-  Four factor = factorsOf(u, 0, fours);
+  Four nextFactor = factorsOf(u, 0, fours);
+  Four factor = nextFactor;
+  Four errors[2] = {};
+  Four values[EIGHT] = {};
+  bool open = false;
   float w = beam.weight[path][0];
   float before = beam.cost[path];
   for (int j = 0; j < columns; j++) {
+    Divisor pivot(pivots.value[j], pivots.reciprocal[j]);
+    Way way = Way::of<false>(w, scale, zero, pivot, second, before, spec);
+    // In the meantime the columns to come are updated for the column before.
+#pragma unroll
+    for (int q = 0; q < EIGHT; q++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        values[q].v[i] = __fmaf_rn(-errors[q / 4].v[q % 4], factor.v[i], values[q].v[i]);
+      }
+      if (open) {
+        *reinterpret_cast<Four*>(beam.weight[q] + 4 * lane) = values[q];
+      }
+    }
+    factor = nextFactor;
     // What the next column needs.
     int last = columns - 1;
     float nextScale = scales.at<float>(row, nextGroup);
     float nextZero = zeros.at<float>(row, nextGroup);
-    Four nextFactor = factorsOf(u, j < last ? j + 1 : last, fours);
+    nextFactor = factorsOf(u, j < last ? j + 1 : last, fours);
     nextGroup = groupOf.at<int>(0, j + 2 < last ? j + 2 : last);
-
-    float nearest = codeNumber(w, scale, zero, spec);
-    bool above = __fsub_rn(w, __fmul_rn(scale.value, __fsub_rn(nearest, zero))) >= 0;
-    float other = above == (scale.value > 0) ? nearest + 1.0f : nearest - 1.0f;
-    float code = second ? other : nearest;
-    bool exists = live && (!second || (other >= least && other <= most));
-    float value = __fmul_rn(scale.value, __fsub_rn(code, zero));
-    float e = Divisor(pivots.value[j], pivots.reciprocal[j]).divide(__fsub_rn(w, value));
-    float cost = __fmaf_rn(__fmul_rn(0.5f, e), e, before);
-    int rank = rankOf(exists ? __float_as_uint(cost) : ~0u);
+    if (!way.exact) {
+      way = Way::of<true>(w, scale, zero, pivot, second, before, spec);
+    }
+    bool exists = live && way.exists;
+    int rank = rankOf(exists ? __float_as_uint(way.cost) : ~0u);
     if (exists && rank < paths && lane < 2 * EIGHT) {
-      beam.error[j][rank] = e;
-      beam.code[j][rank] = u8(int(code));
+      beam.error[j][rank] = way.error;
+      beam.code[j][rank] = u8(int(way.code));
       beam.parent[j][rank] = u8(path);
-      beam.cost[rank] = cost;
+      beam.cost[rank] = way.cost;
     }
     __syncwarp();
 
-    Four errors[2] = {*reinterpret_cast<const Four*>(beam.error[j]),
-                      *reinterpret_cast<const Four*>(beam.error[j] + 4)};
-    u64 parents = *reinterpret_cast<const u64*>(beam.parent[j]);
-    before = beam.cost[path];
     w = __fmaf_rn(-beam.error[j][path], pivots.next[j], beam.weight[beam.parent[j][path]][j + 1]);
-    bool open = 4 * lane + 3 > j && 4 * lane < columns;
-    Four values[EIGHT];
+    before = beam.cost[path];
+    errors[0] = *reinterpret_cast<const Four*>(beam.error[j]);
+    errors[1] = *reinterpret_cast<const Four*>(beam.error[j] + 4);
+    u64 parents = *reinterpret_cast<const u64*>(beam.parent[j]);
+    open = 4 * lane + 3 > j && 4 * lane < columns;
     if (open) {
 #pragma unroll
       for (int q = 0; q < EIGHT; q++) {
@@ -122,19 +160,8 @@ __device__ inline void searchEight(EightPaths& beam, const Pivots& pivots, int p
         values[q] = *reinterpret_cast<const Four*>(beam.weight[from] + 4 * lane);
       }
     }
-    // The next column's weights have been read.
+    // The next column's weights have been read, and may be written.
     __syncwarp();
-    if (open) {
-#pragma unroll
-      for (int q = 0; q < EIGHT; q++) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-          values[q].v[i] = __fmaf_rn(-errors[q / 4].v[q % 4], factor.v[i], values[q].v[i]);
-        }
-        *reinterpret_cast<Four*>(beam.weight[q] + 4 * lane) = values[q];
-      }
-    }
-    factor = nextFactor;
     zero = nextZero;
     if (nextScale != scale.value) {
       scale = Divisor(nextScale);
@@ -146,14 +173,26 @@ __device__ inline void searchEight(EightPaths& beam, const Pivots& pivots, int p
 __device__ inline int traceEight(EightPaths& beam, int columns) {
   int p = threadIdx.x % EIGHT;
   int q = p;
-  for (int j = columns - 1; j >= 0; j--) {
-    float error = beam.error[j][q];
-    u8 code = beam.code[j][q];
-    q = beam.parent[j][q];
+  for (int end = columns; end > 0; end -= 4) {
+    float error[4];
+    u8 code[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      int j = end - 1 - i;
+      if (j >= 0) {
+        error[i] = beam.error[j][q];
+        code[i] = beam.code[j][q];
+        q = beam.parent[j][q];
+      }
+    }
     __syncwarp();
-    if (threadIdx.x < EIGHT) {
-      beam.error[j][p] = error;
-      beam.code[j][p] = code;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      int j = end - 1 - i;
+      if (j >= 0 && threadIdx.x < EIGHT) {
+        beam.error[j][p] = error[i];
+        beam.code[j][p] = code[i];
+      }
     }
   }
   return q;

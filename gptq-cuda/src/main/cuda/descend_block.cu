@@ -19,6 +19,74 @@ __device__ inline float nearestInteger(float x) {
   return __fsub_rn(__fadd_rn(x, 12582912.0f), 12582912.0f);
 }
 
+/** The columns that a lane owns. */
+struct DescentColumns {
+  float gradient[DESCENT_GROUPS][OWN];
+  float scale[DESCENT_GROUPS][OWN];
+  float code[DESCENT_GROUPS][OWN];
+  float delta[DESCENT_GROUPS][OWN];
+
+  /** s·H[j][j] and its reciprocal. */
+  float divisor[DESCENT_GROUPS][OWN];
+  float reciprocal[DESCENT_GROUPS][OWN];
+
+  /**
+   * x/d, of which only the nearest integer is looked at, and of large ones the sign, so that those may
+   * stay a guess.
+   */
+  template <bool ANY>
+  __device__ static float quotient(const Divisor& d, float x) {
+    if (ANY && d.reciprocal == 0) {
+      return __fdiv_rn(x, d.value);
+    }
+    float guess = __fmul_rn(x, d.reciprocal);
+    float exact = d.steps(x, guess);
+    return fabsf(guess) < 1048576.0f ? exact : guess;
+  }
+
+  /** All columns, of any number of them and with any divisors, or whole blocks without branches. */
+  template <bool ANY>
+  __device__ void descend(const float* factors, int columns, const GridSpec& spec) {
+    int part = threadIdx.x % DESCENT_LANES;
+    int lanesRow = threadIdx.x & 31 & ~(DESCENT_LANES - 1);
+    float least = float(spec.minCode);
+    float most = float(spec.maxCode);
+#pragma unroll
+    for (int g = 0; g < DESCENT_GROUPS; g++) {
+      for (int lane = 0; lane < DESCENT_LANES; lane++) {
+        int owner = lanesRow + lane;
+#pragma unroll
+        for (int i = 0; i < OWN; i++) {
+          int j = g * DESCENT_COLUMNS + lane * OWN + i;
+          if (!ANY || j < columns) {
+            float s = __shfl_sync(~0u, scale[g][i], owner);
+            float old = __shfl_sync(~0u, code[g][i], owner);
+            Divisor d(__shfl_sync(~0u, divisor[g][i], owner),
+                      __shfl_sync(~0u, reciprocal[g][i], owner));
+            float x = __shfl_sync(~0u, gradient[g][i], owner);
+            float v = __fadd_rn(old, nearestInteger(quotient<ANY>(d, x)));
+            float moved = v != v ? 0.0f : fminf(fmaxf(v, least), most);
+            float change = __fmul_rn(s, __fsub_rn(moved, old));
+            const float* factor = factors + j * BLOCK_COLUMNS + part * OWN;
+#pragma unroll
+            for (int o = 0; o < DESCENT_GROUPS; o++) {
+              Four f = *reinterpret_cast<const Four*>(factor + o * DESCENT_COLUMNS);
+#pragma unroll
+              for (int c = 0; c < OWN; c++) {
+                gradient[o][c] = __fmaf_rn(-change, f.v[c], gradient[o][c]);
+              }
+            }
+            if (part == lane) {
+              code[g][i] = moved;
+              delta[g][i] = change;
+            }
+          }
+        }
+      }
+    }
+  }
+};
+
 extern "C" __global__ void __launch_bounds__(128)
     descendBlock(Matrix gradient, Matrix h, Matrix scale, Matrix groupOf, GridSpec spec,
                  Matrix codes, Matrix delta) {
@@ -29,30 +97,24 @@ extern "C" __global__ void __launch_bounds__(128)
   int part = threadIdx.x % DESCENT_LANES;
   int row = blockIdx.x * (ROW_THREADS / DESCENT_LANES) + threadIdx.x / DESCENT_LANES;
   bool live = row < gradient.rows;
-  int lanesRow = threadIdx.x & 31 & ~(DESCENT_LANES - 1);
-  float least = float(spec.minCode);
-  float most = float(spec.maxCode);
 
-  float values[DESCENT_GROUPS][OWN];
-  float scales[DESCENT_GROUPS][OWN];
-  float numbers[DESCENT_GROUPS][OWN];
+  DescentColumns own;
 #pragma unroll
   for (int g = 0; g < DESCENT_GROUPS; g++) {
 #pragma unroll
     for (int i = 0; i < OWN; i++) {
       int c = g * DESCENT_COLUMNS + part * OWN + i;
-      bool own = live && c < columns;
-      values[g][i] = own ? gradient.at<float>(row, c) : 0.0f;
-      scales[g][i] = own ? scale.at<float>(row, groupOf.at<int>(0, c)) : 1.0f;
-      numbers[g][i] = own ? float(codes.at<u8>(row, c)) : 0.0f;
+      bool exists = live && c < columns;
+      own.gradient[g][i] = exists ? gradient.at<float>(row, c) : 0.0f;
+      own.scale[g][i] = exists ? scale.at<float>(row, groupOf.at<int>(0, c)) : 1.0f;
+      own.code[g][i] = exists ? float(codes.at<u8>(row, c)) : 0.0f;
+      own.delta[g][i] = 0.0f;
     }
   }
   awaitCopies<0>();
   __syncthreads();
 
-  float divisors[DESCENT_GROUPS][OWN];
-  float reciprocals[DESCENT_GROUPS][OWN];
-  float changes[DESCENT_GROUPS][OWN];
+  int unfit = 0;
 #pragma unroll
   for (int g = 0; g < DESCENT_GROUPS; g++) {
 #pragma unroll
@@ -61,45 +123,16 @@ extern "C" __global__ void __launch_bounds__(128)
       float curvature = c < columns ? factors[c * BLOCK_COLUMNS + c] : 0.0f;
       // Divided by infinity nothing moves.
       Divisor divisor(curvature == 0 ? __uint_as_float(0x7f800000u)
-                                     : __fmul_rn(scales[g][i], curvature));
-      divisors[g][i] = divisor.value;
-      reciprocals[g][i] = divisor.reciprocal;
-      changes[g][i] = 0.0f;
+                                     : __fmul_rn(own.scale[g][i], curvature));
+      own.divisor[g][i] = divisor.value;
+      own.reciprocal[g][i] = divisor.reciprocal;
+      unfit |= divisor.reciprocal == 0;
     }
   }
-
-#pragma unroll
-  for (int g = 0; g < DESCENT_GROUPS; g++) {
-    for (int lane = 0; lane < DESCENT_LANES; lane++) {
-      int owner = lanesRow + lane;
-#pragma unroll
-      for (int i = 0; i < OWN; i++) {
-        int j = g * DESCENT_COLUMNS + lane * OWN + i;
-        if (j < columns) {
-          float s = __shfl_sync(~0u, scales[g][i], owner);
-          float old = __shfl_sync(~0u, numbers[g][i], owner);
-          Divisor divisor(__shfl_sync(~0u, divisors[g][i], owner),
-                          __shfl_sync(~0u, reciprocals[g][i], owner));
-          float x = __shfl_sync(~0u, values[g][i], owner);
-          float v = __fadd_rn(old, nearestInteger(divisor.divide(x)));
-          float moved = v != v ? 0.0f : v < least ? least : v > most ? most : v;
-          float d = __fmul_rn(s, __fsub_rn(moved, old));
-          const float* factor = factors + j * BLOCK_COLUMNS + part * OWN;
-#pragma unroll
-          for (int o = 0; o < DESCENT_GROUPS; o++) {
-            Four f = *reinterpret_cast<const Four*>(factor + o * DESCENT_COLUMNS);
-#pragma unroll
-            for (int c = 0; c < OWN; c++) {
-              values[o][c] = __fmaf_rn(-d, f.v[c], values[o][c]);
-            }
-          }
-          if (part == lane) {
-            numbers[g][i] = moved;
-            changes[g][i] = d;
-          }
-        }
-      }
-    }
+  if (columns == BLOCK_COLUMNS && reduceWarp(unfit, Max()) == 0) {
+    own.descend<false>(factors, columns, spec);
+  } else {
+    own.descend<true>(factors, columns, spec);
   }
 
 #pragma unroll
@@ -108,9 +141,9 @@ extern "C" __global__ void __launch_bounds__(128)
     for (int i = 0; i < OWN; i++) {
       int c = g * DESCENT_COLUMNS + part * OWN + i;
       if (live && c < columns) {
-        gradient.at<float>(row, c) = values[g][i];
-        codes.at<u8>(row, c) = u8(int(numbers[g][i]));
-        delta.at<float>(row, c) = changes[g][i];
+        gradient.at<float>(row, c) = own.gradient[g][i];
+        codes.at<u8>(row, c) = u8(int(own.code[g][i]));
+        delta.at<float>(row, c) = own.delta[g][i];
       }
     }
   }

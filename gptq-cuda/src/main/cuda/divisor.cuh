@@ -23,13 +23,25 @@ struct Divisor {
 
   __device__ Divisor(float d, float y) : value(d), reciprocal(y) {}
 
+  /** Whether steps has the quotient of a to nearest. */
+  __device__ bool suits(float a) const {
+    float m = fabsf(a);
+    return m >= 8.673617379884035e-19f && m <= 1.152921504606847e18f && reciprocal != 0;
+  }
+
+  /** a / d from a first guess of it. */
+  __device__ float steps(float a, float q) const {
+    q = __fmaf_rn(__fmaf_rn(-value, q, a), reciprocal, q);
+    return __fmaf_rn(__fmaf_rn(-value, q, a), reciprocal, q);
+  }
+
+  /** a / d where it suits. */
+  __device__ float steps(float a) const { return steps(a, __fmul_rn(a, reciprocal)); }
+
   /** a / d, for any a. */
   __device__ float divide(float a) const {
-    float q = __fmul_rn(a, reciprocal);
-    q = __fmaf_rn(__fmaf_rn(-value, q, a), reciprocal, q);
-    q = __fmaf_rn(__fmaf_rn(-value, q, a), reciprocal, q);
-    float m = fabsf(a);
-    if (!(m >= 8.673617379884035e-19f && m <= 1.152921504606847e18f) || reciprocal == 0) {
+    float q = steps(a);
+    if (!suits(a)) {
       q = __fdiv_rn(a, value);
     }
     return q;

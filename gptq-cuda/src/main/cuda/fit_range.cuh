@@ -46,7 +46,7 @@ struct Range {
 
 /** q(v) − v. */
 __device__ inline float errorOf(float v, const Divisor& scale, float zero, const GridSpec& spec) {
-  float code = codeNumber(v, scale, zero, spec);
+  float code = codeNumber(scale.divide(v), zero, spec);
   return __fsub_rn(__fmul_rn(scale.value, __fsub_rn(code, zero)), v);
 }
 

@@ -40,9 +40,8 @@ __device__ inline int codeOf(float w, float scale, float zero, const GridSpec& s
   return clampCode(__fadd_rn(rounded, zero), spec);
 }
 
-/** codeOf as a number, with a scale that divides more than once. */
-__device__ inline float codeNumber(float w, const Divisor& scale, float zero, const GridSpec& spec) {
-  float t = scale.divide(w);
+/** codeOf as a number, of a weight that was divided by its scale. */
+__device__ inline float codeNumber(float t, float zero, const GridSpec& spec) {
   float rounded = spec.midRise ? __fadd_rn(floorf(t), 0.5f) : rintf(t);
   float v = __fadd_rn(rounded, zero);
   float least = float(spec.minCode);

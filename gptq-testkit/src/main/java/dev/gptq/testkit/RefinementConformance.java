@@ -157,6 +157,9 @@ public abstract class RefinementConformance extends Conformance {
       descend(spec, rows, 9, 1);
     }
     descend(spec, 131, 128, 1);
+    for (Scheme scheme : Scheme.values()) {
+      descend(GridSpec.of(scheme, 3), 37, 4, inputs().gram(128, 0.1));
+    }
   }
 
   private void descend(GridSpec spec, int rows, int columns, int groups) {
@@ -167,6 +170,11 @@ public abstract class RefinementConformance extends Conformance {
         h.values()[i * columns + 3] = 0;
       }
     }
+    descend(spec, rows, groups, h);
+  }
+
+  private void descend(GridSpec spec, int rows, int groups, Matrix h) {
+    int columns = h.columns();
     Matrix gradient = inputs().normal(F32, COLUMN_MAJOR, rows, columns);
     Grids grids = Grids.of(inputs(), spec, rows, columns, groups);
     operation("descendBlock " + spec + " of " + gradient)
