@@ -19,6 +19,7 @@ import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
@@ -26,18 +27,26 @@ import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 
 /**
- * Makes the first calls of what small experts are computed with, on a lane and a thread of their
- * own, while the host has yet to begin. A GPU's libraries load each of their kernels when it is
- * first called, and let all threads wait, and look for one for each shape that they have not met;
- * experts get ever other rows, in {@linkplain RowSteps a hundred numbers}. Numbers are of no
- * meaning: each group of layers of a block is solved with weights of zero, and experts are
- * multiplied with as many rows as they may get.
+ * Makes the first calls of what blocks are computed with, on a lane and a thread of their own,
+ * while the host has yet to begin. A GPU's libraries load each of their kernels when it is first
+ * called, and let all threads wait, and look for one for each shape that they have not met; experts
+ * get ever other rows, in {@linkplain RowSteps a hundred numbers}. Numbers are of no meaning: each
+ * group of layers of a block is solved with weights of zero, and experts are multiplied with as
+ * many rows as they may get.
  *
  * <p>What goes wrong goes wrong again where it is needed, and is told there.
  */
 public final class FirstCalls implements AutoCloseable {
   /** Rows that an expert is multiplied with at most; more of them have the same kernels. */
   private static final int MOST_ROWS = 8192;
+
+  /**
+   * Squares of its columns that a solve and its products take, and the part of the room that may
+   * be.
+   */
+  private static final int SQUARES = 6;
+
+  private static final int PART = 16;
 
   private final DecoderSpec spec;
   private final QuantizationSettings settings;
@@ -57,7 +66,7 @@ public final class FirstCalls implements AutoCloseable {
   }
 
   /**
-   * Begins, where a device would wait for a host that queues the work of small experts.
+   * Begins, where a device would wait for its libraries.
    *
    * @param windows that will go through the blocks
    */
@@ -67,8 +76,7 @@ public final class FirstCalls implements AutoCloseable {
     if (!(backend instanceof Rehearsal)
         && settings.method() == QuantizationSettings.Method.GPTQ
         && calls.tokens > 0
-        && backend.copiesBesideWork()
-        && Dealing.lanes(backend, spec) > 1) {
+        && backend.copiesBesideWork()) {
       calls.thread =
           Optional.of(
               Thread.ofPlatform()
@@ -87,12 +95,15 @@ public final class FirstCalls implements AutoCloseable {
     }
   }
 
-  /** Makes them all, on the lane's thread. */
+  /** Makes them all, on the lane's thread: those of the first block with experts, or without. */
   void make(Backend lane) {
     spec.blocks().stream()
-        .filter(block -> Stretch.of(block.steps()).stream().anyMatch(Stretch::isExpert))
-        .findFirst()
+        .max(Comparator.comparing(FirstCalls::hasExperts))
         .ifPresent(block -> make(lane, block));
+  }
+
+  private static boolean hasExperts(BlockSpec block) {
+    return Stretch.of(block.steps()).stream().anyMatch(Stretch::isExpert);
   }
 
   /** Rows and columns of a group's weights. */
@@ -107,19 +118,26 @@ public final class FirstCalls implements AutoCloseable {
             new Shape(
                 group.modules().stream().map(LinearSpec::outputs).toList(),
                 group.modules().getFirst().inputs());
-        if (!stopped && known.add(shape)) {
-          if (stretch.isExpert()) {
-            multiply(lane, shape);
-          }
+        if (!stopped && isSmall(lane, shape) && known.add(shape)) {
+          multiply(lane, shape, stretch.isExpert());
           solve(lane, group, settings.optionsOf(block.nameOf(group.modules().getFirst())));
         }
       }
     }
   }
 
-  /** Products of the forward pass and Gram matrices, of few rows and of many. */
-  private void multiply(Backend lane, Shape shape) {
+  /**
+   * Whether a solve, which has some such squares, is a small part of what the device has room for.
+   */
+  private static boolean isSmall(Backend lane, Shape shape) {
+    long square = DType.F32.bytes() * (long) shape.columns() * shape.columns();
+    return SQUARES * square < lane.memory().most() / PART;
+  }
+
+  /** Products of the forward pass and Gram matrices, of as many rows as batches have or experts. */
+  private void multiply(Backend lane, Shape shape, boolean ofExpert) {
     int most = Math.toIntExact(Math.min(MOST_ROWS, tokens));
+    int least = ofExpert ? 1 : most;
     DType type = lane.activationType();
     try (Holdings after = new Holdings();
         TensorScope scope = lane.newScope()) {
@@ -129,11 +147,11 @@ public final class FirstCalls implements AutoCloseable {
       for (int outputs : new HashSet<>(shape.rows())) {
         Tensor weight = scope.zeros(type, outputs, shape.columns(), Layout.ROW_MAJOR);
         Tensor y = scope.rowMajor(type, most, outputs);
-        for (int rows = 1; rows <= most && !stopped; rows = RowSteps.up(rows + 1)) {
+        for (int rows = least; rows <= most && !stopped; rows = RowSteps.up(rows + 1)) {
           lane.linalg().gemm(1, x.rows(0, rows), weight.transposed(), 0, y.rows(0, rows));
         }
       }
-      for (int rows = 1; rows <= most && !stopped; rows = RowSteps.up(rows + 1)) {
+      for (int rows = least; rows <= most && !stopped; rows = RowSteps.up(rows + 1)) {
         lane.linalg().accumulateGram(1, x.rows(0, rows), sum);
       }
     }
