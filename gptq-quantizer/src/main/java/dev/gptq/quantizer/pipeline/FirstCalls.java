@@ -48,6 +48,12 @@ public final class FirstCalls implements AutoCloseable {
 
   private static final int PART = 16;
 
+  /**
+   * Rows of a module that is no expert: all of them would keep the device from the first block, and
+   * what has kernels of its own for few rows are only the products of the rows.
+   */
+  private static final int FEW_ROWS = 128;
+
   private final DecoderSpec spec;
   private final QuantizationSettings settings;
   private final long tokens;
@@ -120,7 +126,11 @@ public final class FirstCalls implements AutoCloseable {
                 group.modules().getFirst().inputs());
         if (!stopped && isSmall(lane, shape) && known.add(shape)) {
           multiply(lane, shape, stretch.isExpert());
-          solve(lane, group, settings.optionsOf(block.nameOf(group.modules().getFirst())));
+          solve(
+              lane,
+              group,
+              settings.optionsOf(block.nameOf(group.modules().getFirst())),
+              stretch.isExpert() ? Integer.MAX_VALUE : FEW_ROWS);
         }
       }
     }
@@ -157,14 +167,16 @@ public final class FirstCalls implements AutoCloseable {
     }
   }
 
-  private static void solve(Backend lane, Step.Linears group, GptqOptions options) {
+  /** Solves a group, at most so many rows of each module. */
+  private static void solve(Backend lane, Step.Linears group, GptqOptions options, int mostRows) {
     if (options.blocks().isPresent()) {
       // Scales of super-blocks are searched by the host.
       return;
     }
     List<ModuleSolve.Subject> modules = new ArrayList<>();
     for (LinearSpec module : group.modules()) {
-      modules.add(new ModuleSolve.Subject(0, module.module(), module.module(), module.outputs()));
+      int rows = Math.min(module.outputs(), mostRows);
+      modules.add(new ModuleSolve.Subject(0, module.module(), module.module(), rows));
     }
     int rows = modules.stream().mapToInt(ModuleSolve.Subject::rows).sum();
     int columns = group.modules().getFirst().inputs();
