@@ -19,7 +19,6 @@ import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
@@ -27,32 +26,18 @@ import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 
 /**
- * Makes the first calls of what blocks are computed with, on a lane and a thread of their own,
- * while the host has yet to begin. A GPU's libraries load each of their kernels when it is first
- * called, and let all threads wait, and look for one for each shape that they have not met; experts
- * get ever other rows, in {@linkplain RowSteps a hundred numbers}. Numbers are of no meaning: each
- * group of layers of a block is solved with weights of zero, and experts are multiplied with as
- * many rows as they may get.
+ * Makes the first calls of what small experts are computed with, on a lane and a thread of their
+ * own, while the host has yet to begin. A GPU's libraries load each of their kernels when it is
+ * first called, and let all threads wait, and look for one for each shape that they have not met;
+ * experts get ever other rows, in {@linkplain RowSteps a hundred numbers}. Numbers are of no
+ * meaning: each group of layers of a block is solved with weights of zero, and experts are
+ * multiplied with as many rows as they may get.
  *
  * <p>What goes wrong goes wrong again where it is needed, and is told there.
  */
 public final class FirstCalls implements AutoCloseable {
   /** Rows that an expert is multiplied with at most; more of them have the same kernels. */
   private static final int MOST_ROWS = 8192;
-
-  /**
-   * Squares of its columns that a solve and its products take, and the part of the room that may
-   * be.
-   */
-  private static final int SQUARES = 6;
-
-  private static final int PART = 16;
-
-  /**
-   * Rows of a module that is no expert: all of them would keep the device from the first block, and
-   * what has kernels of its own for few rows are only the products of the rows.
-   */
-  private static final int FEW_ROWS = 128;
 
   private final DecoderSpec spec;
   private final QuantizationSettings settings;
@@ -72,7 +57,7 @@ public final class FirstCalls implements AutoCloseable {
   }
 
   /**
-   * Begins, where a device would wait for its libraries.
+   * Begins, where a device would wait for a host that queues the work of small experts.
    *
    * @param windows that will go through the blocks
    */
@@ -82,7 +67,8 @@ public final class FirstCalls implements AutoCloseable {
     if (!(backend instanceof Rehearsal)
         && settings.method() == QuantizationSettings.Method.GPTQ
         && calls.tokens > 0
-        && backend.copiesBesideWork()) {
+        && backend.copiesBesideWork()
+        && Dealing.lanes(backend, spec) > 1) {
       calls.thread =
           Optional.of(
               Thread.ofPlatform()
@@ -101,15 +87,12 @@ public final class FirstCalls implements AutoCloseable {
     }
   }
 
-  /** Makes them all, on the lane's thread: those of the first block with experts, or without. */
+  /** Makes them all, on the lane's thread. */
   void make(Backend lane) {
     spec.blocks().stream()
-        .max(Comparator.comparing(FirstCalls::hasExperts))
+        .filter(block -> Stretch.of(block.steps()).stream().anyMatch(Stretch::isExpert))
+        .findFirst()
         .ifPresent(block -> make(lane, block));
-  }
-
-  private static boolean hasExperts(BlockSpec block) {
-    return Stretch.of(block.steps()).stream().anyMatch(Stretch::isExpert);
   }
 
   /** Rows and columns of a group's weights. */
@@ -124,30 +107,19 @@ public final class FirstCalls implements AutoCloseable {
             new Shape(
                 group.modules().stream().map(LinearSpec::outputs).toList(),
                 group.modules().getFirst().inputs());
-        if (!stopped && isSmall(lane, shape) && known.add(shape)) {
-          multiply(lane, shape, stretch.isExpert());
-          solve(
-              lane,
-              group,
-              settings.optionsOf(block.nameOf(group.modules().getFirst())),
-              stretch.isExpert() ? Integer.MAX_VALUE : FEW_ROWS);
+        if (!stopped && known.add(shape)) {
+          if (stretch.isExpert()) {
+            multiply(lane, shape);
+          }
+          solve(lane, group, settings.optionsOf(block.nameOf(group.modules().getFirst())));
         }
       }
     }
   }
 
-  /**
-   * Whether a solve, which has some such squares, is a small part of what the device has room for.
-   */
-  private static boolean isSmall(Backend lane, Shape shape) {
-    long square = DType.F32.bytes() * (long) shape.columns() * shape.columns();
-    return SQUARES * square < lane.memory().most() / PART;
-  }
-
-  /** Products of the forward pass and Gram matrices, of as many rows as batches have or experts. */
-  private void multiply(Backend lane, Shape shape, boolean ofExpert) {
+  /** Products of the forward pass and Gram matrices, of few rows and of many. */
+  private void multiply(Backend lane, Shape shape) {
     int most = Math.toIntExact(Math.min(MOST_ROWS, tokens));
-    int least = ofExpert ? 1 : most;
     DType type = lane.activationType();
     try (Holdings after = new Holdings();
         TensorScope scope = lane.newScope()) {
@@ -157,26 +129,24 @@ public final class FirstCalls implements AutoCloseable {
       for (int outputs : new HashSet<>(shape.rows())) {
         Tensor weight = scope.zeros(type, outputs, shape.columns(), Layout.ROW_MAJOR);
         Tensor y = scope.rowMajor(type, most, outputs);
-        for (int rows = least; rows <= most && !stopped; rows = RowSteps.up(rows + 1)) {
+        for (int rows = 1; rows <= most && !stopped; rows = RowSteps.up(rows + 1)) {
           lane.linalg().gemm(1, x.rows(0, rows), weight.transposed(), 0, y.rows(0, rows));
         }
       }
-      for (int rows = least; rows <= most && !stopped; rows = RowSteps.up(rows + 1)) {
+      for (int rows = 1; rows <= most && !stopped; rows = RowSteps.up(rows + 1)) {
         lane.linalg().accumulateGram(1, x.rows(0, rows), sum);
       }
     }
   }
 
-  /** Solves a group, at most so many rows of each module. */
-  private static void solve(Backend lane, Step.Linears group, GptqOptions options, int mostRows) {
+  private static void solve(Backend lane, Step.Linears group, GptqOptions options) {
     if (options.blocks().isPresent()) {
       // Scales of super-blocks are searched by the host.
       return;
     }
     List<ModuleSolve.Subject> modules = new ArrayList<>();
     for (LinearSpec module : group.modules()) {
-      int rows = Math.min(module.outputs(), mostRows);
-      modules.add(new ModuleSolve.Subject(0, module.module(), module.module(), rows));
+      modules.add(new ModuleSolve.Subject(0, module.module(), module.module(), module.outputs()));
     }
     int rows = modules.stream().mapToInt(ModuleSolve.Subject::rows).sum();
     int columns = group.modules().getFirst().inputs();

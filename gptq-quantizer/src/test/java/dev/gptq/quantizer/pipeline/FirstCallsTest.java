@@ -10,7 +10,6 @@ import dev.gptq.grid.GridSpec;
 import dev.gptq.grid.Scheme;
 import dev.gptq.models.Model;
 import dev.gptq.models.family.RandomCheckpoint;
-import dev.gptq.models.family.TinyConfigs;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantizer.pipeline.QuantizationSettings.Method;
 import java.io.IOException;
@@ -18,7 +17,6 @@ import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import tools.jackson.databind.node.ObjectNode;
 
 /** Calls whose results nobody reads. */
 final class FirstCallsTest {
@@ -32,19 +30,12 @@ final class FirstCallsTest {
   /** They are valid, and leave no memory taken. */
   @Test
   void allAreMade() throws IOException {
-    assertMade(ExpertLanesTest.config("qwen3-moe"));
-  }
-
-  /** Also without experts. */
-  @Test
-  void ofDenseBlocks() throws IOException {
-    assertMade(TinyConfigs.json("llama"));
-  }
-
-  private void assertMade(ObjectNode config) throws IOException {
     ImmutableList<int[]> windows = ImmutableList.of(new int[100], new int[100]);
     try (Backend backend = Backends.open("simd", BackendOptions.defaults(), refused -> {});
-        Model model = Model.open(RandomCheckpoint.write(folder.resolve("model"), config, 7))) {
+        Model model =
+            Model.open(
+                RandomCheckpoint.write(
+                    folder.resolve("model"), ExpertLanesTest.config("qwen3-moe"), 7))) {
       new FirstCalls(model.spec(), SETTINGS, windows).make(backend);
       assertThat(backend.memory().live()).isZero();
       assertThat(backend.memory().peak()).isPositive();
