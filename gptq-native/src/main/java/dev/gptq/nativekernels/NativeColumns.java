@@ -30,29 +30,25 @@ final class NativeColumns implements ColumnKernels {
   @Override
   public void quantize(
       Rows w, Rows u, Grids grids, int groups, Rows codes, Shape shape, MemorySegment scratch) {
-    require(DType.F32, w, shape.columns(), shape.rows());
-    require(DType.F32, u, shape.columns(), shape.columns());
-    require(DType.F32, new Rows(scratch, rows), shape.columns(), rows);
+    NativeKernels.require(DType.F32, w, shape.columns(), shape.rows());
+    NativeKernels.require(DType.F32, u, shape.columns(), shape.columns());
+    NativeKernels.require(DType.F32, new Rows(scratch, rows), shape.columns(), rows);
     require(grids, groups, codes, shape);
     library.columns(level, QUANTIZE, w, u, grids, codes, shape, scratch);
   }
 
   @Override
   public void subtract(Rows w, Grids grids, int groups, Rows codes, Rows difference, Shape shape) {
-    require(DType.F32, w, shape.columns(), shape.rows());
-    require(DType.F32, difference, shape.columns(), shape.rows());
+    NativeKernels.require(DType.F32, w, shape.columns(), shape.rows());
+    NativeKernels.require(DType.F32, difference, shape.columns(), shape.rows());
     require(grids, groups, codes, shape);
     library.columns(level, SUBTRACT, difference, w, grids, codes, shape, MemorySegment.NULL);
   }
 
   private static void require(Grids grids, int groups, Rows codes, Shape shape) {
-    require(DType.F32, grids.scale(), groups, shape.rows());
-    require(DType.F32, grids.zero(), groups, shape.rows());
-    require(DType.I32, new Rows(grids.groupOf(), 0), 1, shape.columns());
-    require(DType.U8, codes, shape.columns(), shape.rows());
-  }
-
-  private static void require(DType type, Rows rows, long count, long columns) {
-    NativeKernels.require(rows.segment(), type.bytes() * ((count - 1) * rows.stride() + columns));
+    NativeKernels.require(DType.F32, grids.scale(), groups, shape.rows());
+    NativeKernels.require(DType.F32, grids.zero(), groups, shape.rows());
+    NativeKernels.require(DType.I32, new Rows(grids.groupOf(), 0), 1, shape.columns());
+    NativeKernels.require(DType.U8, codes, shape.columns(), shape.rows());
   }
 }

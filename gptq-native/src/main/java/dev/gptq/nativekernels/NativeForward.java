@@ -76,7 +76,7 @@ final class NativeForward implements ForwardKernels {
   @Override
   public void narrow(Rows x, Rows y, Shape shape) {
     require(x, shape.rows(), shape.columns());
-    require(DType.BF16, y, shape.rows(), shape.columns());
+    NativeKernels.require(DType.BF16, y, shape.rows(), shape.columns());
     library.forward(level, NARROW, x, NONE, NONE, y, shape, 0, 0, 0, 0, 0);
   }
 
@@ -115,8 +115,8 @@ final class NativeForward implements ForwardKernels {
     }
     int keys = first + (shape.rows() - 1) * step + 1;
     require(q, queries, shape.columns());
-    require(kept, k, keys, (long) heads * shape.columns());
-    require(kept, v, keys, (long) heads * shape.columns());
+    NativeKernels.require(kept, k, keys, (long) heads * shape.columns());
+    NativeKernels.require(kept, v, keys, (long) heads * shape.columns());
     require(y, queries, shape.columns());
     int operation =
         switch (kept) {
@@ -128,10 +128,6 @@ final class NativeForward implements ForwardKernels {
   }
 
   private static void require(Rows rows, long count, long columns) {
-    require(DType.F32, rows, count, columns);
-  }
-
-  private static void require(DType type, Rows rows, long count, long columns) {
-    NativeKernels.require(rows.segment(), type.bytes() * ((count - 1) * rows.stride() + columns));
+    NativeKernels.require(DType.F32, rows, count, columns);
   }
 }

@@ -4,8 +4,10 @@ import dev.gptq.backend.Availability;
 import dev.gptq.simd.kernels.ColumnKernels;
 import dev.gptq.simd.kernels.DenseKernels;
 import dev.gptq.simd.kernels.ForwardKernels;
+import dev.gptq.simd.kernels.ForwardKernels.Rows;
 import dev.gptq.simd.kernels.RoundedKernels;
 import dev.gptq.simd.kernels.RoundedWeights;
+import dev.gptq.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 
@@ -89,6 +91,11 @@ public final class NativeKernels implements RoundedKernels {
 
   private KernelLibrary library() {
     return library.library().orElseThrow();
+  }
+
+  /** Throws if fewer bytes are there than rows of a type take. */
+  static void require(DType type, Rows rows, long count, long columns) {
+    require(rows.segment(), type.bytes() * ((count - 1) * rows.stride() + columns));
   }
 
   /** C reads and writes without asking. */
