@@ -18,21 +18,7 @@ public final class MemoryStore implements BlockStore, FinishedBlocks {
 
   @Override
   public BlockSink begin(int block) {
-    Map<String, QuantizedModule> come = new LinkedHashMap<>();
-    return new BlockSink() {
-      @Override
-      public void add(List<QuantizedModule> modules) {
-        modules.forEach(module -> come.put(module.report().name(), module));
-      }
-
-      @Override
-      public void finish() {
-        blocks.put(block, come);
-      }
-
-      @Override
-      public void close() {}
-    };
+    return BlockSink.collecting(modules -> blocks.put(block, new LinkedHashMap<>(modules)));
   }
 
   @Override

@@ -32,7 +32,6 @@ import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -326,21 +325,7 @@ final class SeveralDevicesTest {
 
     @Override
     public BlockSink begin(int block) {
-      Map<String, QuantizedModule> come = new LinkedHashMap<>();
-      return new BlockSink() {
-        @Override
-        public void add(List<QuantizedModule> modules) {
-          modules.forEach(module -> come.put(module.report().name(), module));
-        }
-
-        @Override
-        public void finish() {
-          blocks.put(block, ImmutableMap.copyOf(come));
-        }
-
-        @Override
-        public void close() {}
-      };
+      return BlockSink.collecting(modules -> blocks.put(block, modules));
     }
   }
 
