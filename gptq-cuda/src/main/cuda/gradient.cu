@@ -114,6 +114,15 @@ struct ScoreRows {
   float softCap;
   float slope;
   float sink;
+
+  /** The first key that the query at a position sees. */
+  __device__ int from(int at) const {
+    int begin = window > 0 ? at - window + 1 : 0;
+    return begin > 0 ? begin : 0;
+  }
+
+  /** The end of the keys that it sees. */
+  __device__ int to(int at, int keys) const { return at + 1 < keys ? at + 1 : keys; }
 };
 
 /** The score in row i of the query at a position and key j. */
@@ -132,10 +141,8 @@ __device__ inline void attentionGradientOf(Matrix scores, Matrix dWeights, int q
                                            ScoreRows rows, Matrix weights, Matrix dScores) {
   int i = blockIdx.x;
   int at = rows.first + i % queries;
-  int from = rows.window > 0 ? at - rows.window + 1 : 0;
-  from = from > 0 ? from : 0;
-  int to = at + 1;
-  to = to < scores.columns ? to : scores.columns;
+  int from = rows.from(at);
+  int to = rows.to(at, scores.columns);
   float most = rows.sink;
   for (int j = from + threadIdx.x; j < to; j += blockDim.x) {
     most = fmaxf(most, biasedScore(scores, rows, i, at, j));
@@ -182,9 +189,8 @@ __device__ inline void attentionGradientShortOf(Matrix scores, Matrix dWeights, 
     return;
   }
   int at = rows.first + i % queries;
-  int from = rows.window > 0 ? at - rows.window + 1 : 0;
-  from = from > 0 ? from : 0;
-  int to = at + 1 < scores.columns ? at + 1 : scores.columns;
+  int from = rows.from(at);
+  int to = rows.to(at, scores.columns);
   float e[SHORT_OWN];
   float d[SHORT_OWN];
   float most = rows.sink;
