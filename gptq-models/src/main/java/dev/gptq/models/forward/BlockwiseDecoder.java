@@ -37,8 +37,8 @@ public final class BlockwiseDecoder implements TextModel {
     TensorScope scope = backend.newScope();
     boolean read = false;
     try {
-      List<Registers> registers = embed(batches, scope);
       RopeTables ropes = new RopeTables(scope);
+      List<Registers> registers = embed(batches, ropes, scope);
       Progress done = new Progress(spec.blocks().size(), progress);
       for (BlockSpec block : spec.blocks()) {
         run(block, ropes, batches, registers, done);
@@ -53,13 +53,13 @@ public final class BlockwiseDecoder implements TextModel {
     }
   }
 
-  private List<Registers> embed(List<List<int[]>> batches, TensorScope scope) {
+  private List<Registers> embed(List<List<int[]>> batches, RopeTables ropes, TensorScope scope) {
     try (TensorScope local = backend.newScope()) {
-      Ends ends = new Ends(backend, spec, source, local);
+      Opening opening = new Opening(backend, spec, source, ropes, local);
       List<Registers> registers = new ArrayList<>();
       for (List<int[]> batch : batches) {
         Registers embedded = new Registers(backend, scope);
-        ends.embed(batch, embedded, local);
+        opening.embed(batch, embedded, local);
         registers.add(embedded);
       }
       return registers;

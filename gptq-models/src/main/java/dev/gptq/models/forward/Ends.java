@@ -21,8 +21,7 @@ public final class Ends {
 
   private final Backend backend;
   private final DecoderSpec spec;
-  private final Tensor table;
-  private final Block opening;
+  private final Opening opening;
   private final Block closing;
   private final Tensor head;
   private final Optional<Tensor> headBias;
@@ -35,45 +34,23 @@ public final class Ends {
     this.backend = backend;
     this.spec = spec;
     RopeTables ropes = new RopeTables(scope);
-    this.table = source.matrix(name, spec.vocabulary(), size, scope);
-    this.opening = new Block(backend, spec.opening(), source, ropes, scope);
+    this.opening = new Opening(backend, spec, source, ropes, scope);
     this.closing = new Block(backend, spec.closing(), source, ropes, scope);
     this.head =
         spec.head().matrix().equals(name)
-            ? table
+            ? opening.table()
             : source.matrix(spec.head().matrix(), spec.vocabulary(), size, scope);
     this.headBias = spec.head().bias().map(bias -> source.vector(bias, spec.vocabulary(), scope));
   }
 
-  private Ends(Backend backend, Ends of, RopeTables ropes) {
-    this.backend = backend;
-    this.spec = of.spec;
-    this.table = of.table;
-    this.opening = of.opening.on(backend, ropes);
-    this.closing = of.closing.on(backend, ropes);
-    this.head = of.head;
-    this.headBias = of.headBias;
-  }
-
-  /** The same dense weights for work of a lane of the backend, which has tables of its own. */
-  public Ends on(Backend lane, RopeTables ropes) {
-    return new Ends(lane, this, ropes);
-  }
-
   /** Defines the residual stream of windows of token ids. */
   public void embed(List<int[]> windows, Registers registers, TensorScope local) {
-    embed(windows, registers, Pass.windows(windows.size()), local);
+    opening.embed(windows, registers, local);
   }
 
   /** The same for windows that go on at a later position. */
   void embed(List<int[]> windows, Registers registers, Pass pass, TensorScope local) {
-    Tensor tokens = Decoder.tokens(windows, local);
-    registers.define(
-        Step.RESIDUAL,
-        tokens.columns(),
-        table.columns(),
-        x -> backend.transformer().embed(table, tokens, x));
-    opening.run(registers, pass.of(tokens));
+    opening.embed(windows, registers, pass, local);
   }
 
   /** The logits of all positions, F32, tokens × vocabulary. */

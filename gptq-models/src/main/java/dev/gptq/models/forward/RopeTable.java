@@ -17,11 +17,11 @@ import java.util.function.Supplier;
 record RopeTable(Tensor cosine, Tensor sine) {
 
   /** The table for positions 0 … positions − 1. */
-  static RopeTable of(RopeSpec spec, int positions, TensorScope scope) {
+  static RopeTable of(RopeSpec spec, int positions, RopeValues values, TensorScope scope) {
     int pairs = spec.frequencies().length();
     return new RopeTable(
-        upload(() -> spec.cosines(positions), positions, pairs, scope),
-        upload(() -> spec.sines(positions), positions, pairs, scope));
+        upload(() -> values.of(spec, positions).cosines(), positions, pairs, scope),
+        upload(() -> values.of(spec, positions).sines(), positions, pairs, scope));
   }
 
   private static Tensor upload(Supplier<float[]> values, int rows, int columns, TensorScope scope) {

@@ -14,6 +14,7 @@ public final class RopeTables {
   private static final int FEWEST = 2048;
 
   private final TensorScope scope;
+  private final RopeValues values;
   private final Map<RopeSpec, RopeTable> tables = new HashMap<>();
 
   /**
@@ -26,7 +27,13 @@ public final class RopeTables {
 
   /** Tables in the memory of {@code scope}. */
   public RopeTables(TensorScope scope) {
+    this(scope, new RopeValues());
+  }
+
+  /** The same with values that other tables have, too. */
+  public RopeTables(TensorScope scope, RopeValues values) {
     this.scope = scope;
+    this.values = values;
   }
 
   /**
@@ -45,7 +52,7 @@ public final class RopeTables {
     RopeTable known = tables.get(chosen);
     if (known == null || known.cosine().rows() < needed) {
       int rows = Math.max(FEWEST, 2 * Integer.highestOneBit(needed));
-      known = RopeTable.of(chosen, rows, scope);
+      known = RopeTable.of(chosen, rows, values, scope);
       tables.put(chosen, known);
     }
     found.put(spec, new Found(positions, known));

@@ -9,9 +9,10 @@ import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.Step;
 import dev.gptq.models.forward.Block;
-import dev.gptq.models.forward.Ends;
+import dev.gptq.models.forward.Opening;
 import dev.gptq.models.forward.Registers;
 import dev.gptq.models.forward.RopeTables;
+import dev.gptq.models.forward.RopeValues;
 import dev.gptq.models.forward.WeightSource;
 import dev.gptq.quantize.PackingLane;
 import dev.gptq.tensor.TensorScope;
@@ -78,6 +79,7 @@ final class DeviceShares implements AutoCloseable {
     this.shares = new Share[devices.size()];
     this.upcoming = new UpcomingWeights[devices.size()];
     this.packing = new PackingLane[devices.size()];
+    RopeValues angles = new RopeValues();
     devices.all((device, backend) -> {
       TensorScope scope = scopes.of(device, backend);
       if (weights == Weights.AHEAD && devices.firstOf(device) == device) {
@@ -90,7 +92,7 @@ final class DeviceShares implements AutoCloseable {
           new Share(
               backend,
               scope,
-              new RopeTables(scope),
+              new RopeTables(scope, angles),
               source.on(backend),
               // A lane has no others, and the members of a device do what its lanes would.
               new LaneGroup(
@@ -121,11 +123,12 @@ final class DeviceShares implements AutoCloseable {
   /** Lets the batches begin as the first block finds them. */
   void embed() {
     try (DeviceScopes local = new DeviceScopes(devices)) {
-      Ends[] loaded = new Ends[shares.length];
+      Opening[] loaded = new Opening[shares.length];
       devices.all((device, backend) -> {
         if (devices.firstOf(device) == device) {
+          Share share = shares[device];
           loaded[device] =
-              new Ends(backend, spec, shares[device].source(), local.of(device, backend));
+              new Opening(backend, spec, share.source(), share.ropes(), local.of(device, backend));
         }
       });
       devices.all((device, backend) -> {
@@ -133,12 +136,13 @@ final class DeviceShares implements AutoCloseable {
         share.batches().forEach(WaitingBatch::close);
         share.batches().clear();
         int first = devices.firstOf(device);
-        Ends ends = first == device ? loaded[device] : loaded[first].on(backend, share.ropes());
+        Opening opening =
+            first == device ? loaded[device] : loaded[first].on(backend, share.ropes());
         deal(
             device,
             (batch, scope) -> {
               Registers registers = new Registers(backend, scope);
-              ends.embed(batch, registers, local.of(device, backend));
+              opening.embed(batch, registers, local.of(device, backend));
               return registers;
             });
       });

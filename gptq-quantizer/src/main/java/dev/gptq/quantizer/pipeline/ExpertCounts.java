@@ -9,7 +9,7 @@ import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Step;
 import dev.gptq.models.forward.Block;
-import dev.gptq.models.forward.Ends;
+import dev.gptq.models.forward.Opening;
 import dev.gptq.models.forward.Registers;
 import dev.gptq.models.forward.RopeTables;
 import dev.gptq.models.forward.WeightSource;
@@ -81,8 +81,8 @@ public final class ExpertCounts {
   /** Takes windows of equal length through the model and adds what reaches its experts. */
   public void add(ImmutableList<int[]> windows) {
     try (TensorScope scope = backend.newScope()) {
-      List<CalibrationBatch> batches = embed(windows, scope);
       RopeTables ropes = new RopeTables(scope);
+      List<CalibrationBatch> batches = embed(windows, ropes, scope);
       for (BlockSpec block : spec.blocks()) {
         try (TensorScope local = backend.newScope()) {
           Block loaded = new Block(backend, block, source, ropes, local);
@@ -93,14 +93,15 @@ public final class ExpertCounts {
     }
   }
 
-  private List<CalibrationBatch> embed(ImmutableList<int[]> windows, TensorScope scope) {
+  private List<CalibrationBatch> embed(
+      ImmutableList<int[]> windows, RopeTables ropes, TensorScope scope) {
     List<CalibrationBatch> batches = new ArrayList<>();
     try (TensorScope local = backend.newScope()) {
-      Ends ends = new Ends(backend, spec, source, local);
+      Opening opening = new Opening(backend, spec, source, ropes, local);
       int first = 0;
       for (List<int[]> batch : Perplexity.batches(windows, Dealing.BATCH_TOKENS)) {
         Registers registers = new Registers(backend, scope);
-        ends.embed(batch, registers, local);
+        opening.embed(batch, registers, local);
         batches.add(
             new CalibrationBatch(batches.size(), first, batch.size(), registers, Optional.empty()));
         first += batch.stream().mapToInt(window -> window.length).sum();
