@@ -176,8 +176,8 @@ public final class CheckpointWriter implements AutoCloseable {
   }
 
   /**
-   * The same without a wait for what is read back, which goes on beside what is written next: the
-   * next call or {@link #commit} throws if the disk returns other bytes.
+   * The same without a wait for what is read back, which goes on beside what is written next, also
+   * of these tensors: the next call or {@link #commit} throws if the disk returns other bytes.
    */
   public void write(List<StoredTensor> tensors) throws IOException {
     Preconditions.checkState(!committed, "the checkpoint is committed");
@@ -189,25 +189,31 @@ public final class CheckpointWriter implements AutoCloseable {
     }
     for (Map.Entry<ShardCopy, List<StoredTensor>> some : byShard.entrySet()) {
       ShardCopy shard = some.getKey();
-      Map<String, Long> written;
       try {
-        written = shard.fill(some.getValue());
+        shard.fill(Portion.of(some.getValue()), READERS, written -> readBack(shard, written));
       } catch (IOException e) {
         throw explained("tensor '" + some.getValue().getFirst().name() + "' and others", e);
       }
       some.getValue().forEach(StoredTensor::letGo);
-      readings.add(CompletableFuture.supplyAsync(() -> readBack(shard, written), READERS));
       if (shard.isWhole()) {
         shard.close();
       }
     }
   }
 
-  private static Optional<String> readBack(ShardCopy shard, Map<String, Long> written) {
-    try {
-      return shard.verify(written);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
+  /** Begins to read back what is on the disk. */
+  private void readBack(ShardCopy shard, List<ReadBack.Written> written) {
+    if (!written.isEmpty()) {
+      readings.add(
+          CompletableFuture.supplyAsync(
+              () -> {
+                try {
+                  return shard.verify(written);
+                } catch (IOException e) {
+                  throw new UncheckedIOException(e);
+                }
+              },
+              READERS));
     }
   }
 

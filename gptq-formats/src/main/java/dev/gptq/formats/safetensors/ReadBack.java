@@ -3,7 +3,7 @@ package dev.gptq.formats.safetensors;
 import dev.gptq.formats.Crc32c;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
@@ -11,6 +11,7 @@ import java.nio.file.OpenOption;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -26,11 +27,23 @@ final class ReadBack {
 
   private final FileChannel channel;
   private final int alignment;
+  private final SpareBuffers buffers;
 
-  private ReadBack(FileChannel channel, int alignment) {
+  private ReadBack(FileChannel channel, int alignment, SpareBuffers buffers) {
     this.channel = channel;
     this.alignment = alignment;
+    this.buffers = buffers;
   }
+
+  /**
+   * Bytes of a file that should be there.
+   *
+   * @param tensor whose elements they are, or some of them
+   * @param begin first byte of the file
+   * @param end the byte after the last
+   * @param checksum their CRC-32C
+   */
+  record Written(String tensor, long begin, long end, long checksum) {}
 
   /**
    * Compares all tensors of a folder.
@@ -43,10 +56,10 @@ final class ReadBack {
     return verify(folder, checksums, ReadBack::openPastTheCache);
   }
 
-  /** Compares some tensors of a file, which may still lack others. */
-  static Optional<String> verify(Path file, Shard.Places some, Map<String, Long> checksums)
+  /** Compares some of a file, which may still lack the rest. */
+  static Optional<String> verify(Path file, List<Written> some, SpareBuffers buffers)
       throws IOException {
-    return verifyFile(file, some, checksums, ReadBack::openPastTheCache);
+    return verify(file, some, buffers, ReadBack::openPastTheCache);
   }
 
   static Optional<String> verify(
@@ -57,11 +70,24 @@ final class ReadBack {
       checksums.keySet().forEach(name -> files.add(written.require(name).file()));
     }
     Optional<String> cached = Optional.empty();
+    SpareBuffers buffers = new SpareBuffers();
     for (Path file : files) {
-      Optional<String> why = verifyFile(file, Shard.places(file), checksums, pastTheCache);
+      Optional<String> why =
+          verify(file, written(Shard.places(file), checksums), buffers, pastTheCache);
       cached = cached.or(() -> why);
     }
     return cached;
+  }
+
+  private static List<Written> written(Shard.Places places, Map<String, Long> checksums) {
+    return places.entries().stream()
+        .map(entry ->
+            new Written(
+                entry.name(),
+                places.data() + entry.begin(),
+                places.data() + entry.end(),
+                checksums.get(entry.name())))
+        .toList();
   }
 
   /** The option for this is one of the JDK's and not of the Java API. */
@@ -79,33 +105,32 @@ final class ReadBack {
     throw new UnsupportedOperationException("this Java cannot read past the cache");
   }
 
-  private static Optional<String> verifyFile(
-      Path file, Shard.Places places, Map<String, Long> checksums, ShardWriter.Opener pastTheCache)
+  private static Optional<String> verify(
+      Path file, List<Written> some, SpareBuffers buffers, ShardWriter.Opener pastTheCache)
       throws IOException {
     FileChannel direct;
     try {
       direct = pastTheCache.open(file);
     } catch (UnsupportedOperationException | IOException e) {
       try (FileChannel cached = FileChannel.open(file, StandardOpenOption.READ)) {
-        new ReadBack(cached, 1).compare(file, places, checksums);
+        new ReadBack(cached, 1, buffers).compare(file, some);
       }
       return Optional.of(String.valueOf(e.getMessage()));
     }
     try (direct) {
       int alignment = Math.toIntExact(Files.getFileStore(file).getBlockSize());
-      new ReadBack(direct, alignment).compare(file, places, checksums);
+      new ReadBack(direct, alignment, buffers).compare(file, some);
     }
     return Optional.empty();
   }
 
-  private void compare(Path file, Shard.Places places, Map<String, Long> checksums)
-      throws IOException {
-    Optional<TensorEntry> wrong;
+  private void compare(Path file, List<Written> some) throws IOException {
+    Optional<Written> wrong;
     try {
       wrong =
-          places.entries().stream()
+          some.stream()
               .parallel()
-              .filter(entry -> checksum(places.data(), entry) != checksums.get(entry.name()))
+              .filter(written -> checksum(written) != written.checksum())
               .findFirst();
     } catch (UncheckedIOException e) {
       throw e.getCause();
@@ -113,14 +138,14 @@ final class ReadBack {
     if (wrong.isPresent()) {
       throw new IOException(
           "%s: tensor '%s' reads back differently than it was written; check the disk"
-              .formatted(file, wrong.get().name()));
+              .formatted(file, wrong.get().tensor()));
     }
   }
 
-  private long checksum(long data, TensorEntry entry) {
-    long begin = data + entry.begin();
+  private long checksum(Written written) {
+    long begin = written.begin();
     try {
-      return Crc32c.of(entry.byteSize(), (from, to) -> checksum(begin + from, begin + to));
+      return Crc32c.of(written.end() - begin, (from, to) -> checksum(begin + from, begin + to));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -132,9 +157,10 @@ final class ReadBack {
    */
   private long checksum(long begin, long end) throws IOException {
     int most = Math.ceilDiv(PIECE, alignment) * alignment;
-    CRC32C checksum = new CRC32C();
-    try (Arena arena = Arena.ofConfined()) {
-      ByteBuffer piece = arena.allocate(most, alignment).asByteBuffer();
+    MemorySegment buffer = buffers.take(most, alignment);
+    try {
+      ByteBuffer piece = buffer.asByteBuffer();
+      CRC32C checksum = new CRC32C();
       for (long at = begin; at < end; ) {
         long unit = at / alignment * alignment;
         long units = Math.ceilDiv(end - unit, alignment);
@@ -148,7 +174,9 @@ final class ReadBack {
         checksum.update(piece.slice(from, to - from));
         at = unit + to;
       }
+      return checksum.getValue();
+    } finally {
+      buffers.giveBack(buffer);
     }
-    return checksum.getValue();
   }
 }

@@ -1,6 +1,5 @@
 package dev.gptq.formats.safetensors;
 
-import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import dev.gptq.formats.Crc32c;
 import java.io.IOException;
@@ -17,7 +16,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.stream.Collectors;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.Executor;
+import java.util.function.Consumer;
 import java.util.zip.CRC32C;
 
 /**
@@ -34,6 +36,7 @@ final class ShardCopy implements AutoCloseable {
   private final long data;
 
   private final Map<String, TensorEntry> entries = new HashMap<>();
+  private final SpareBuffers buffers = new SpareBuffers();
 
   /** Names of tensors that have not come. */
   private final Set<String> missing = new HashSet<>();
@@ -99,37 +102,69 @@ final class ShardCopy implements AutoCloseable {
   }
 
   /**
-   * Brings tensors to their places, waits until the disk has them, and returns the CRC-32C of each.
+   * Brings tensors to their places: a portion is forced to the disk while the next is copied.
+   *
+   * @param portions of whole tensors, taken together
+   * @param waiting for threads that wait for the disk
+   * @param onDisk is told of each portion, in their order, once the disk has it
    */
-  Map<String, Long> fill(List<StoredTensor> tensors) throws IOException {
-    Map<String, Long> checksums;
+  void fill(List<Portion> portions, Executor waiting, Consumer<List<ReadBack.Written>> onDisk)
+      throws IOException {
+    CompletableFuture<List<ReadBack.Written>> forcing =
+        CompletableFuture.completedFuture(List.of());
     try {
-      checksums =
-          tensors.stream()
-              .parallel()
-              .collect(Collectors.toConcurrentMap(StoredTensor::name, this::copy));
+      for (Portion portion : portions) {
+        List<ReadBack.Written> copied = copy(portion);
+        onDisk.accept(forcing.join());
+        forcing = CompletableFuture.supplyAsync(() -> forced(copied), waiting);
+      }
+      onDisk.accept(forcing.join());
     } catch (UncheckedIOException e) {
       throw e.getCause();
+    } catch (CompletionException e) {
+      if (e.getCause() instanceof UncheckedIOException failure) {
+        throw failure.getCause();
+      }
+      throw e;
+    } finally {
+      // The file is not closed before.
+      forcing.exceptionally(_ -> List.of()).join();
     }
-    out.force(true);
-    missing.removeAll(checksums.keySet());
-    return checksums;
+    for (Portion portion : portions) {
+      portion.parts().forEach(part -> missing.remove(part.tensor().name()));
+    }
   }
 
-  /** Reads back tensors that have come; see {@link ReadBack}. */
-  Optional<String> verify(Map<String, Long> checksums) throws IOException {
-    ImmutableList<TensorEntry> some =
-        checksums.keySet().stream().map(entries::get).collect(ImmutableList.toImmutableList());
-    return ReadBack.verify(file, new Shard.Places(data, some), checksums);
-  }
-
-  private long copy(StoredTensor tensor) {
-    long position = data + entries.get(tensor.name()).begin();
-    MemorySegment elements = tensor.data();
+  private List<ReadBack.Written> forced(List<ReadBack.Written> copied) {
     try {
-      return Crc32c.of(
-          elements.byteSize(),
-          (from, to) -> copy(elements.asSlice(from, to - from), position + from));
+      out.force(true);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    return copied;
+  }
+
+  /** Reads back what is on the disk; see {@link ReadBack}. */
+  Optional<String> verify(List<ReadBack.Written> some) throws IOException {
+    return ReadBack.verify(file, some, buffers);
+  }
+
+  private List<ReadBack.Written> copy(Portion portion) {
+    return portion.parts().stream().parallel().map(this::copy).toList();
+  }
+
+  private ReadBack.Written copy(Portion.Part part) {
+    StoredTensor tensor = part.tensor();
+    long begin = data + entries.get(tensor.name()).begin() + part.from();
+    MemorySegment elements = tensor.data().asSlice(part.from(), part.to() - part.from());
+    try {
+      return new ReadBack.Written(
+          tensor.name(),
+          begin,
+          begin + elements.byteSize(),
+          Crc32c.of(
+              elements.byteSize(),
+              (from, to) -> copy(elements.asSlice(from, to - from), begin + from)));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -138,12 +173,17 @@ final class ShardCopy implements AutoCloseable {
   private long copy(MemorySegment elements, long position) throws IOException {
     CRC32C checksum = new CRC32C();
     long size = elements.byteSize();
-    byte[] bytes = new byte[(int) Math.min(PIECE, size)];
-    for (long at = 0; at < size; at += bytes.length) {
-      int count = (int) Math.min(bytes.length, size - at);
-      MappedFiles.copy(elements, at, MemorySegment.ofArray(bytes), count);
-      checksum.update(bytes, 0, count);
-      HeaderWriter.writeFully(out, ByteBuffer.wrap(bytes, 0, count), position + at);
+    MemorySegment buffer = buffers.take(PIECE, 1);
+    try {
+      for (long at = 0; at < size; at += PIECE) {
+        int count = (int) Math.min(PIECE, size - at);
+        MappedFiles.copy(elements, at, buffer, count);
+        ByteBuffer piece = buffer.asByteBuffer().limit(count);
+        checksum.update(piece);
+        HeaderWriter.writeFully(out, piece.flip(), position + at);
+      }
+    } finally {
+      buffers.giveBack(buffer);
     }
     return checksum.getValue();
   }

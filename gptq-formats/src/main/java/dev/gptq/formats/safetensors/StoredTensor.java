@@ -118,6 +118,11 @@ public final class StoredTensor {
     }
   }
 
+  /** Whether the elements are computed each time that they are asked for. */
+  boolean isComputed() {
+    return computed;
+  }
+
   /** Number of elements. */
   public long elements() {
     return shape.stream().reduce(1L, Math::multiplyExact);

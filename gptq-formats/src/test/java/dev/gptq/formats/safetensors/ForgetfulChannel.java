@@ -9,7 +9,7 @@ import java.nio.channels.ReadableByteChannel;
 import java.nio.channels.WritableByteChannel;
 
 /** A disk that flips a bit of one byte of a file. */
-final class ForgetfulChannel extends FileChannel {
+class ForgetfulChannel extends FileChannel {
   private final FileChannel channel;
   private final int victim;
 
