@@ -111,7 +111,14 @@ final class CudaMemory {
   MemoryUsage usage() {
     CudaDriver driver = queue.driver();
     long reserved = driver.pooledMemory(device.index());
-    return new MemoryUsage(
-        footprint.live(), footprint.peak(), reserved, reserved + driver.freeMemory());
+    long free = driver.freeMemory();
+    // What a lane takes from the device meanwhile must not be missing from both.
+    for (long now = driver.pooledMemory(device.index());
+        now != reserved;
+        now = driver.pooledMemory(device.index())) {
+      reserved = now;
+      free = driver.freeMemory();
+    }
+    return new MemoryUsage(footprint.live(), footprint.peak(), reserved, reserved + free);
   }
 }

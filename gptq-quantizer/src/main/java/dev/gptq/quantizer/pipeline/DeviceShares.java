@@ -60,6 +60,7 @@ final class DeviceShares implements AutoCloseable {
    *
    * @param windows calibration windows, batch by batch
    * @param weights when those of a block come to the devices
+   * @param first those of the first block that are on their way, if they come ahead
    * @param room for hidden states that are not on the devices
    */
   DeviceShares(
@@ -69,6 +70,7 @@ final class DeviceShares implements AutoCloseable {
       QuantizationSettings settings,
       List<List<int[]>> windows,
       Weights weights,
+      FirstWeights first,
       StateRoom room) {
     this.devices = devices;
     this.spec = spec;
@@ -83,7 +85,9 @@ final class DeviceShares implements AutoCloseable {
     devices.all((device, backend) -> {
       TensorScope scope = scopes.of(device, backend);
       if (weights == Weights.AHEAD && devices.firstOf(device) == device) {
-        upcoming[device] = new UpcomingWeights(device, backend, spec, source);
+        upcoming[device] =
+            (device == 0 ? first.take() : Optional.<UpcomingWeights>empty())
+                .orElseGet(() -> new UpcomingWeights(device, backend, spec, source));
         if (CodesAside.serves(spec)) {
           packing[device] = new PackingLane("gptq-packing-" + device, backend);
         }

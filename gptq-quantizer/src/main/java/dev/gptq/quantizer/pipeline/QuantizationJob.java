@@ -54,7 +54,12 @@ public final class QuantizationJob {
 
   /** What has no influence on the result but on what it takes. */
   private record How(
-      Activations activations, Weights weights, int batchTokens, StatePlaces places, Path folder) {}
+      Activations activations,
+      Weights weights,
+      FirstWeights first,
+      int batchTokens,
+      StatePlaces places,
+      Path folder) {}
 
   /**
    * A job that keeps activations, and loads weights in turn.
@@ -82,6 +87,7 @@ public final class QuantizationJob {
         new How(
             Activations.KEPT,
             Weights.IN_TURN,
+            FirstWeights.none(),
             Dealing.batchTokens(spec, windows),
             StatePlaces.all(HiddenStates.DEVICE),
             Path.of("")));
@@ -112,17 +118,29 @@ public final class QuantizationJob {
 
   /** The same with wide activations kept or computed again. */
   public QuantizationJob with(Activations wide) {
-    return with(new How(wide, how.weights(), how.batchTokens(), how.places(), how.folder()));
+    return with(
+        new How(wide, how.weights(), how.first(), how.batchTokens(), how.places(), how.folder()));
   }
 
   /** The same with weights that come ahead or in turn. */
   public QuantizationJob with(Weights when) {
-    return with(new How(how.activations(), when, how.batchTokens(), how.places(), how.folder()));
+    return with(when, FirstWeights.none());
+  }
+
+  /**
+   * The same with weights of the first block that may be on their way.
+   *
+   * @param first none, unless weights come ahead
+   */
+  public QuantizationJob with(Weights when, FirstWeights first) {
+    return with(
+        new How(how.activations(), when, first, how.batchTokens(), how.places(), how.folder()));
   }
 
   /** The same with that many calibration tokens, or one window, going through a block together. */
   public QuantizationJob withBatches(int tokens) {
-    return with(new How(how.activations(), how.weights(), tokens, how.places(), how.folder()));
+    return with(
+        new How(how.activations(), how.weights(), how.first(), tokens, how.places(), how.folder()));
   }
 
   /**
@@ -131,7 +149,8 @@ public final class QuantizationJob {
    * @param folder of their files, which are deleted in the end
    */
   public QuantizationJob with(StatePlaces places, Path folder) {
-    return with(new How(how.activations(), how.weights(), how.batchTokens(), places, folder));
+    return with(
+        new How(how.activations(), how.weights(), how.first(), how.batchTokens(), places, folder));
   }
 
   /** Quantizes all blocks that the store does not have yet. */
@@ -149,7 +168,8 @@ public final class QuantizationJob {
     try (DeviceGroup devices = new DeviceGroup(backend, Dealing.lanes(backend, spec));
         StateRoom room = new StateRoom(how.places().states(), how.folder());
         DeviceShares shares =
-            new DeviceShares(devices, spec, source, settings, batches(), how.weights(), room);
+            new DeviceShares(
+                devices, spec, source, settings, batches(), how.weights(), how.first(), room);
         BackgroundStore background = new BackgroundStore(store)) {
       int first = finished;
       if (!windows.isEmpty() && finished < count) {

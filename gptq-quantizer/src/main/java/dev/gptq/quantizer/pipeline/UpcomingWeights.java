@@ -25,10 +25,13 @@ final class UpcomingWeights implements AutoCloseable {
   /** Weights of a block in a scope of the lane. */
   private record Arrived(int block, TensorScope scope, ImmutableMap<String, Tensor> tensors) {}
 
+  /** Weights that are on their way. */
+  private record Coming(int block, Future<Arrived> weights) {}
+
   private final SideLane lane;
   private final DecoderSpec spec;
   private final WeightSource source;
-  private Optional<Future<Arrived>> coming = Optional.empty();
+  private Optional<Coming> coming = Optional.empty();
 
   /** What was given to load a block with: the last, and until that is loaded the one before. */
   private final List<Arrived> here = new ArrayList<>();
@@ -44,15 +47,24 @@ final class UpcomingWeights implements AutoCloseable {
     this.source = source;
   }
 
-  /** Begins to bring the weights of a block; no others are on their way. */
+  /**
+   * Begins to bring the weights of a block, and gives up those of another that nobody asked for.
+   */
   void start(int block) {
+    if (coming.filter(other -> other.block() == block).isPresent()) {
+      return;
+    }
+    giveUp();
     coming =
         Optional.of(
-            lane.start(backend ->
-                Holdings.allOrNothing(taken -> {
-                  TensorScope scope = taken.add(backend.newScope(), TensorScope::close);
-                  return new Arrived(block, scope, source.bring(spec.blocks().get(block), scope));
-                })));
+            new Coming(
+                block,
+                lane.start(backend ->
+                    Holdings.allOrNothing(taken -> {
+                      TensorScope scope = taken.add(backend.newScope(), TensorScope::close);
+                      return new Arrived(
+                          block, scope, source.bring(spec.blocks().get(block), scope));
+                    }))));
   }
 
   /**
@@ -60,10 +72,8 @@ final class UpcomingWeights implements AutoCloseable {
    * #loaded} is called next.
    */
   ImmutableMap<String, Tensor> of(int block) {
-    if (coming.isEmpty()) {
-      start(block);
-    }
-    Arrived arrived = SideLane.result(coming.orElseThrow());
+    start(block);
+    Arrived arrived = SideLane.result(coming.orElseThrow().weights());
     coming = Optional.empty();
     here.add(arrived);
     return arrived.tensors();
@@ -88,19 +98,24 @@ final class UpcomingWeights implements AutoCloseable {
     });
   }
 
+  /** Gives back what is on its way, once it has come or failed. */
+  private void giveUp() {
+    coming.ifPresent(unwanted ->
+        lane.run(backend -> {
+          if (unwanted.weights().state() == Future.State.SUCCESS) {
+            unwanted.weights().resultNow().scope().close();
+          }
+          return backend;
+        }));
+    coming = Optional.empty();
+  }
+
   @Override
   public void close() {
     try (Holdings all = new Holdings()) {
       all.add(lane::close);
       all.add(() -> giveBack(here));
-      // By then it has come, or failed.
-      all.add(() ->
-          lane.run(backend -> {
-            coming
-                .filter(weights -> weights.state() == Future.State.SUCCESS)
-                .ifPresent(weights -> here.add(weights.resultNow()));
-            return backend;
-          }));
+      all.add(this::giveUp);
     }
   }
 }

@@ -4,9 +4,12 @@ import com.google.common.collect.ImmutableList;
 import dev.gptq.backend.Backend;
 import dev.gptq.models.Model;
 import dev.gptq.quantizer.pipeline.FirstCalls;
+import dev.gptq.quantizer.pipeline.FirstWeights;
 import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
+import dev.gptq.quantizer.pipeline.Weights;
 import dev.gptq.quantizer.store.OutputLocks;
+import dev.gptq.quantizer.store.RunKey;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -156,12 +159,24 @@ public final class QuantizationPlan implements AutoCloseable {
     if (locks.isEmpty()) {
       locks = Optional.of(OutputLocks.acquire(request.places()));
     }
-    try (FirstCalls _ = FirstCalls.begin(backend, model.spec(), request.settings(), windows)) {
+    RunNeeds planned = needs(backend);
+    try (FirstCalls _ = FirstCalls.begin(backend, model.spec(), request.settings(), windows);
+        FirstWeights first = planned.firstWeights();
+        Beside<RunKey> key =
+            Beside.begin("gptq-run-key", () -> QuantizationRun.key(planned, further))) {
       Forecast forecast = forecast(backend);
       notes.forEach(listener::note);
       requireMemory(backend, forecast);
+      if (forecast.weights() != Weights.AHEAD) {
+        first.close();
+      }
+      RunNeeds needs = needs(backend);
       QuantizationSummary summary =
-          new QuantizationRun(needs(backend), further, listener, clock).run(forecast);
+          new QuantizationRun(needs, further, listener, clock)
+              .run(
+                  forecast,
+                  needs.equals(planned) ? key.result() : QuantizationRun.key(needs, further),
+                  first);
       request = summary.request();
       return summary;
     }

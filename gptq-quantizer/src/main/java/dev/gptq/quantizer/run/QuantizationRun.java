@@ -9,6 +9,7 @@ import dev.gptq.quantizer.observe.ForeseenBudget;
 import dev.gptq.quantizer.pipeline.BorderChoice;
 import dev.gptq.quantizer.pipeline.BorderPlace;
 import dev.gptq.quantizer.pipeline.ExpertCounts;
+import dev.gptq.quantizer.pipeline.FirstWeights;
 import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.ModuleReport;
 import dev.gptq.quantizer.pipeline.QuantizationLog;
@@ -58,12 +59,14 @@ final class QuantizationRun {
    * Carries it out.
    *
    * @param foreseen what it takes with the windows of the plan, for which there is room
+   * @param key of the run, see {@link #key}
+   * @param first weights of the first block that may be on their way
    */
-  QuantizationSummary run(Forecast foreseen) throws IOException {
+  QuantizationSummary run(Forecast foreseen, RunKey key, FirstWeights first) throws IOException {
     try (WorkFolder work =
         WorkFolder.open(
             request.output(),
-            key(),
+            key,
             module -> model.checkpoint().find(module + ".bias"),
             listener::note)) {
       ImmutableList<CheckpointSettings> missing = output.missing(work);
@@ -86,7 +89,7 @@ final class QuantizationRun {
       Optional<ForeseenBudget> budget = budget(work);
       return new RunSteps(
               model, withBits(budget), needs.tuning(), backend, work, listener, taken, clock)
-          .run(forecast, kept, states, importance, budget, wanted);
+          .run(forecast, first, kept, states, importance, budget, wanted);
     }
   }
 
@@ -173,7 +176,9 @@ final class QuantizationRun {
   }
 
   /** Everything that decides the result. */
-  private RunKey key() throws IOException {
+  static RunKey key(RunNeeds needs, ImmutableList<int[]> further) throws IOException {
+    Model model = needs.model();
+    RunRequest request = needs.request();
     RunKey.Builder key = RunKey.builder();
     model
         .config()
@@ -190,7 +195,7 @@ final class QuantizationRun {
         .add("format", request.base())
         .add("observing", request.observing())
         .add("tuning", request.tuning())
-        .add(backend)
+        .add(needs.backend())
         .add("expert tokens", request.expertTokens())
         .add("windows before experts are looked at", needs.windows().size())
         .add(Stream.concat(needs.windows().stream(), further.stream()).toList())

@@ -8,6 +8,7 @@ import dev.gptq.models.evaluation.Loading;
 import dev.gptq.quantizer.observe.ExpectedDivergence;
 import dev.gptq.quantizer.pipeline.BorderChoice;
 import dev.gptq.quantizer.pipeline.BorderRoom;
+import dev.gptq.quantizer.pipeline.FirstWeights;
 import dev.gptq.quantizer.pipeline.Forecast;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -37,6 +38,16 @@ record RunNeeds(
         request.settings(),
         taken,
         request.hiddenStates());
+  }
+
+  /**
+   * Begins to bring the weights of the first block, unless something else is computed on the
+   * backend before it, or room for more than its blocks is asked for.
+   */
+  FirstWeights firstWeights() {
+    return request.expertTokens().isPresent() || request.observing().isPresent()
+        ? FirstWeights.none()
+        : FirstWeights.begin(backend, model.spec(), model.weights(backend));
   }
 
   /** Throws {@link dev.gptq.tensor.OutOfMemoryException} if something does not fit into memory. */

@@ -17,6 +17,7 @@ import dev.gptq.quantizer.observe.Requantizer;
 import dev.gptq.quantizer.observe.Sensitivity;
 import dev.gptq.quantizer.pipeline.BlockStore;
 import dev.gptq.quantizer.pipeline.ExpertCounts;
+import dev.gptq.quantizer.pipeline.FirstWeights;
 import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.JobListener;
 import dev.gptq.quantizer.pipeline.ModuleReport;
@@ -54,6 +55,7 @@ record RunSteps(
    * Does them all.
    *
    * @param forecast what the blocks take
+   * @param first weights of the first of them that may be on their way
    * @param kept what of the state is kept
    * @param states where that is kept
    * @param importance is given an importance matrix
@@ -62,6 +64,7 @@ record RunSteps(
    */
   QuantizationSummary run(
       Forecast forecast,
+      FirstWeights first,
       DiskEstimate.Kept kept,
       StateFolder states,
       Optional<ImportanceKeeper> importance,
@@ -75,6 +78,7 @@ record RunSteps(
             model, request, kept.growing() ? wanted : ImmutableList.of(), work)) {
       blocks(
           forecast,
+          first,
           growing,
           importance.map(keeper -> keeper.before(heard)).orElse(heard),
           kept.states() ? states : StateStore.NONE);
@@ -116,11 +120,16 @@ record RunSteps(
         .orElse(listener);
   }
 
-  private void blocks(Forecast forecast, BlockStore store, JobListener heard, StateStore states) {
+  private void blocks(
+      Forecast forecast,
+      FirstWeights first,
+      BlockStore store,
+      JobListener heard,
+      StateStore states) {
     new QuantizationJob(
             backend, model.spec(), model.weights(backend), request.settings(), taken, store, heard)
         .with(forecast.activations())
-        .with(forecast.weights())
+        .with(forecast.weights(), first)
         .with(forecast.places(), work.hiddenStates())
         .run(states);
   }
