@@ -10,6 +10,7 @@ import dev.gptq.models.family.BlockSpec;
 import dev.gptq.models.family.DecoderSpec;
 import dev.gptq.models.family.LinearSpec;
 import dev.gptq.models.family.Step;
+import dev.gptq.models.forward.FirstChoices;
 import dev.gptq.pack.PackedMatrix;
 import dev.gptq.quantize.GptqOptions;
 import dev.gptq.quantize.Hessian;
@@ -42,7 +43,7 @@ public final class FirstCalls implements AutoCloseable {
   private final DecoderSpec spec;
   private final QuantizationSettings settings;
   private final long tokens;
-  private Optional<Thread> thread = Optional.empty();
+  private final List<Thread> threads = new ArrayList<>();
   private volatile boolean stopped;
 
   /**
@@ -69,14 +70,24 @@ public final class FirstCalls implements AutoCloseable {
         && calls.tokens > 0
         && backend.copiesBesideWork()
         && Dealing.lanes(backend, spec) > 1) {
-      calls.thread =
-          Optional.of(
-              Thread.ofPlatform()
-                  .daemon()
-                  .name("gptq-first-calls")
-                  .start(() -> calls.makeOnLane(backend)));
+      calls.beside("gptq-first-calls", () -> calls.makeOnLane(backend));
+      calls.beside("gptq-first-choices", calls::choose);
     }
     return calls;
+  }
+
+  private void beside(String name, Runnable work) {
+    threads.add(Thread.ofPlatform().daemon().name(name).start(work));
+  }
+
+  /** The host has its part, too: it chooses experts. */
+  private void choose() {
+    spec.blocks().stream()
+        .flatMap(block -> block.steps().stream())
+        .filter(Step.Route.class::isInstance)
+        .map(Step.Route.class::cast)
+        .findFirst()
+        .ifPresent(route -> FirstChoices.make(route, () -> stopped));
   }
 
   private void makeOnLane(Backend backend) {
@@ -184,6 +195,6 @@ public final class FirstCalls implements AutoCloseable {
   @Override
   public void close() {
     stopped = true;
-    thread.ifPresent(Uninterruptibles::joinUninterruptibly);
+    threads.forEach(Uninterruptibles::joinUninterruptibly);
   }
 }

@@ -329,11 +329,11 @@ public final class Quantization {
    * @param beside for what need not wait for the plan, nor the plan for it until its end
    */
   private QuantizationPlan plan(boolean lock, ExecutorService beside) throws IOException {
-    QuantizationSettings asked = asStored(onBlocks(settings.orElseGet(this::preset)));
-    RunRequest request = request(asked);
     if (calibration.isPresent()) {
       beside.execute(Tokenizer::prepare);
     }
+    QuantizationSettings asked = asStored(onBlocks(settings.orElseGet(this::preset)));
+    RunRequest request = request(asked);
     Model opened = Model.open(model);
     Optional<OutputLocks> locks = Optional.empty();
     boolean planned = false;
