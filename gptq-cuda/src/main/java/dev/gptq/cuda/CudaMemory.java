@@ -36,6 +36,8 @@ final class CudaMemory {
 
   private final CudaQueue queue;
   private final CudaDevice device;
+
+  /** By the address in units of the alignment, whose lower bits are not all the same. */
   private final Map<Long, Long> sizes = new HashMap<>();
 
   /** Bytes in use by a backend and its lanes. */
@@ -92,14 +94,14 @@ final class CudaMemory {
               + " MiB are all it has. Use fewer samples or shorter windows, or a GPU with more"
               + " memory, and check that no other process uses this one");
     }
-    sizes.put(address, size);
+    sizes.put(address / ALIGNMENT, size);
     footprint.add(size);
     return address;
   }
 
   /** Gives a block of {@link #acquire} back. */
   void release(long address) {
-    footprint.add(-sizes.remove(address));
+    footprint.add(-sizes.remove(address / ALIGNMENT));
     queue.driver().free(address, queue.stream());
   }
 

@@ -53,13 +53,11 @@ public record DiskEstimate(
   private static final Precision WIDEST = new Precision(8, 32);
 
   /**
-   * Of a request.
+   * Of a request, without hidden states that lie in files.
    *
    * @param activations the backend's type of hidden states
-   * @param waiting bytes of those that lie in files, the most at a time
    */
-  static DiskEstimate of(
-      Model model, RunRequest request, List<int[]> windows, DType activations, long waiting)
+  static DiskEstimate of(Model model, RunRequest request, List<int[]> windows, DType activations)
       throws IOException {
     long dense = 0;
     long packed = 0;
@@ -105,8 +103,13 @@ public record DiskEstimate(
             .orElse(0L),
         Math.max(hidden, request.tuning().isPresent() ? weights * TUNED : 0),
         curvature(model, request.settings(), tokens),
-        waiting,
+        0,
         request.canGrow());
+  }
+
+  /** The same with that many bytes of hidden states in files, the most at a time. */
+  DiskEstimate withWaiting(long bytes) {
+    return new DiskEstimate(checkpoint, blocks, hessians, states, curvature, bytes, canGrow);
   }
 
   /** A square of each group's outputs, in blocks, and a number of each token. */

@@ -17,8 +17,11 @@ import java.util.stream.LongStream;
  * before the work begins, since nothing would look at a final norm until the checkpoint is used.
  */
 final class FiniteTensors {
-  /** Bytes that are copied out of a mapped file at once. */
-  private static final int PIECE = 1 << 20;
+  /**
+   * Bytes that are copied out of a mapped file at once: few, as a start has no compiled code yet,
+   * and what is called often is compiled sooner than a long loop.
+   */
+  private static final int PIECE = 1 << 16;
 
   private FiniteTensors() {}
 

@@ -9,7 +9,6 @@ import dev.gptq.quantizer.pipeline.Forecast;
 import dev.gptq.quantizer.pipeline.QuantizationSettings;
 import dev.gptq.quantizer.pipeline.Weights;
 import dev.gptq.quantizer.store.OutputLocks;
-import dev.gptq.quantizer.store.RunKey;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -162,8 +161,8 @@ public final class QuantizationPlan implements AutoCloseable {
     RunNeeds planned = needs(backend);
     try (FirstCalls _ = FirstCalls.begin(backend, model.spec(), request.settings(), windows);
         FirstWeights first = planned.firstWeights();
-        Beside<RunKey> key =
-            Beside.begin("gptq-run-key", () -> QuantizationRun.key(planned, further))) {
+        Beside<QuantizationRun.Known> known =
+            Beside.begin("gptq-run-key", () -> QuantizationRun.Known.of(planned, further))) {
       Forecast forecast = forecast(backend);
       notes.forEach(listener::note);
       requireMemory(backend, forecast);
@@ -175,7 +174,7 @@ public final class QuantizationPlan implements AutoCloseable {
           new QuantizationRun(needs, further, listener, clock)
               .run(
                   forecast,
-                  needs.equals(planned) ? key.result() : QuantizationRun.key(needs, further),
+                  needs.equals(planned) ? known.result() : QuantizationRun.Known.of(needs, further),
                   first);
       request = summary.request();
       return summary;

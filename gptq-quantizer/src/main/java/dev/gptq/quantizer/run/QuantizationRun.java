@@ -27,6 +27,24 @@ import java.util.stream.Stream;
  * out. {@link RunSteps} does the rest.
  */
 final class QuantizationRun {
+  /**
+   * What can be known before a run is rehearsed.
+   *
+   * @param key everything that decides the result
+   * @param disk what it needs of the disk with the windows of the plan, but for hidden states
+   */
+  record Known(RunKey key, DiskEstimate disk) {
+
+    /**
+     * Finds it out.
+     *
+     * @param further windows that may be taken, too
+     */
+    static Known of(RunNeeds needs, ImmutableList<int[]> further) throws IOException {
+      return new Known(QuantizationRun.key(needs, further), needs.disk(needs.windows()));
+    }
+  }
+
   private final RunNeeds needs;
   private final ImmutableList<int[]> further;
   private final QuantizationListener listener;
@@ -59,14 +77,14 @@ final class QuantizationRun {
    * Carries it out.
    *
    * @param foreseen what it takes with the windows of the plan, for which there is room
-   * @param key of the run, see {@link #key}
+   * @param known what was found out meanwhile
    * @param first weights of the first block that may be on their way
    */
-  QuantizationSummary run(Forecast foreseen, RunKey key, FirstWeights first) throws IOException {
+  QuantizationSummary run(Forecast foreseen, Known known, FirstWeights first) throws IOException {
     try (WorkFolder work =
         WorkFolder.open(
             request.output(),
-            key,
+            known.key(),
             module -> model.checkpoint().find(module + ".bias"),
             listener::note)) {
       ImmutableList<CheckpointSettings> missing = output.missing(work);
@@ -81,7 +99,7 @@ final class QuantizationRun {
         forecast = needs.forecast(taken);
         needs.requireMemory(forecast, taken);
       }
-      DiskEstimate.Kept kept = kept(forecast, taken, work);
+      DiskEstimate.Kept kept = kept(forecast, known, taken, work);
       StateFolder states = work.states(kept.curvature(), listener::note);
       listener.working(work.folder(), work.finished());
       Optional<ImportanceKeeper> importance = importance(work);
@@ -127,9 +145,12 @@ final class QuantizationRun {
   }
 
   /** What of the state is kept; throws if the disk has no room for what will be written. */
-  private DiskEstimate.Kept kept(Forecast forecast, ImmutableList<int[]> taken, WorkFolder work)
+  private DiskEstimate.Kept kept(
+      Forecast forecast, Known known, ImmutableList<int[]> taken, WorkFolder work)
       throws IOException {
-    DiskEstimate disk = needs.disk(forecast, taken);
+    boolean more = taken.size() > needs.windows().size();
+    DiskEstimate disk =
+        (more ? needs.disk(taken) : known.disk()).withWaiting(needs.waiting(forecast));
     long free = needs.free(work.folder());
     DiskEstimate.Kept kept = disk.keeps(request.keptStates(), free, request.output());
     listener.disk(disk.sentence(kept, free));
@@ -176,7 +197,7 @@ final class QuantizationRun {
   }
 
   /** Everything that decides the result. */
-  static RunKey key(RunNeeds needs, ImmutableList<int[]> further) throws IOException {
+  private static RunKey key(RunNeeds needs, ImmutableList<int[]> further) throws IOException {
     Model model = needs.model();
     RunRequest request = needs.request();
     RunKey.Builder key = RunKey.builder();

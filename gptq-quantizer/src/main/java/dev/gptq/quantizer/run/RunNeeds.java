@@ -84,11 +84,20 @@ record RunNeeds(
 
   /** What is written to the disk of the output. */
   DiskEstimate disk(Forecast forecast, ImmutableList<int[]> taken) throws IOException {
+    return disk(taken).withWaiting(waiting(forecast));
+  }
+
+  /** The same without hidden states that lie in files. */
+  DiskEstimate disk(ImmutableList<int[]> taken) throws IOException {
+    return DiskEstimate.of(model, request, taken, backend.activationType());
+  }
+
+  /** Bytes of hidden states that lie in files, the most at a time. */
+  long waiting(Forecast forecast) {
     long budget =
         request.observing().orElse(null) instanceof Observing.Budget ? borders().files() : 0;
     long tuned = tuning.map(planned -> planned.choice(backend).files()).orElse(0L);
-    long waiting = Math.max(forecast.files(), Math.max(budget, tuned));
-    return DiskEstimate.of(model, request, taken, backend.activationType(), waiting);
+    return Math.max(forecast.files(), Math.max(budget, tuned));
   }
 
   /**
