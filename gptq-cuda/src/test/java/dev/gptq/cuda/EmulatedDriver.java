@@ -42,7 +42,16 @@ final class EmulatedDriver implements CudaDriver {
               FunctionDescriptor.ofVoid(
                   JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS));
 
-  private record Block(Arena arena, MemorySegment memory, long bytes) {}
+  /** Devices share a library, whose threads and shared memory are those of one launch. */
+  private static final Object LAUNCH = new Object();
+
+  // The C library's heap: to close a shared arena stops all threads, a quarter of the tests' time.
+  private static final MethodHandle MALLOC =
+      function("malloc", FunctionDescriptor.of(ADDRESS, JAVA_LONG));
+  private static final MethodHandle FREE = function("free", FunctionDescriptor.ofVoid(ADDRESS));
+
+  /** Memory with what stands around it; {@code raw} is what is given back. */
+  private record Block(MemorySegment raw, MemorySegment memory, long bytes) {}
 
   private final SymbolLookup kernels;
   private final long capacity;
@@ -268,12 +277,13 @@ final class EmulatedDriver implements CudaDriver {
     if (used + bytes > capacity) {
       return 0;
     }
-    Arena arena = Arena.ofShared();
-    MemorySegment whole = arena.allocate(bytes + 2 * GUARD, GUARD);
+    MemorySegment raw = malloc(bytes + 3 * GUARD);
+    require(raw.address() != 0, "no memory for " + bytes + " bytes");
+    MemorySegment whole = raw.asSlice(-raw.address() & (GUARD - 1), bytes + 2 * GUARD);
     whole.fill(CANARY);
     MemorySegment memory = whole.asSlice(GUARD, bytes);
     memory.fill(POISON);
-    blocks.put(memory.address(), new Block(arena, whole, bytes));
+    blocks.put(memory.address(), new Block(raw, whole, bytes));
     owners.put(memory.address(), current.get());
     used += bytes;
     return memory.address();
@@ -295,7 +305,28 @@ final class EmulatedDriver implements CudaDriver {
       require(canary(block, i) && canary(block, GUARD + block.bytes() + i), "written outside");
     }
     used -= block.bytes();
-    block.arena().close();
+    free(block.raw());
+  }
+
+  private static MethodHandle function(String name, FunctionDescriptor type) {
+    Linker linker = Linker.nativeLinker();
+    return linker.downcallHandle(linker.defaultLookup().findOrThrow(name), type);
+  }
+
+  private static MemorySegment malloc(long bytes) {
+    try {
+      return ((MemorySegment) MALLOC.invokeExact(bytes)).reinterpret(bytes);
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  private static void free(MemorySegment raw) {
+    try {
+      FREE.invokeExact(raw);
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
   }
 
   private static boolean canary(Block block, long at) {
@@ -463,18 +494,20 @@ final class EmulatedDriver implements CudaDriver {
     launched.add(name);
     arrive(stream);
     if (kernels != null) {
-      try {
-        ENTRY.invokeExact(
-            MemorySegment.ofAddress(function),
-            gridX,
-            gridY,
-            gridZ,
-            blockX,
-            blockY,
-            sharedBytes,
-            parameters);
-      } catch (Throwable e) {
-        throw new AssertionError(e);
+      synchronized (LAUNCH) {
+        try {
+          ENTRY.invokeExact(
+              MemorySegment.ofAddress(function),
+              gridX,
+              gridY,
+              gridZ,
+              blockX,
+              blockY,
+              sharedBytes,
+              parameters);
+        } catch (Throwable e) {
+          throw new AssertionError(e);
+        }
       }
     }
   }
