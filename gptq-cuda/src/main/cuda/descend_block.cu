@@ -14,11 +14,6 @@ static const int DESCENT_LANES = 16;
 static const int DESCENT_COLUMNS = DESCENT_LANES * OWN;
 static const int DESCENT_GROUPS = BLOCK_COLUMNS / DESCENT_COLUMNS;
 
-/** rint(x) of magnitudes up to 2^22, and what is as far from all codes of larger ones. */
-__device__ inline float nearestInteger(float x) {
-  return __fsub_rn(__fadd_rn(x, 12582912.0f), 12582912.0f);
-}
-
 /** The columns that a lane owns. */
 struct DescentColumns {
   float gradient[DESCENT_GROUPS][OWN];
@@ -30,18 +25,10 @@ struct DescentColumns {
   float divisor[DESCENT_GROUPS][OWN];
   float reciprocal[DESCENT_GROUPS][OWN];
 
-  /**
-   * x/d, of which only the nearest integer is looked at, and of large ones the sign, so that those may
-   * stay a guess.
-   */
+  /** x/d, of which only the nearest integer is looked at. */
   template <bool ANY>
   __device__ static float quotient(const Divisor& d, float x) {
-    if (ANY && d.reciprocal == 0) {
-      return __fdiv_rn(x, d.value);
-    }
-    float guess = __fmul_rn(x, d.reciprocal);
-    float exact = d.steps(x, guess);
-    return fabsf(guess) < 1048576.0f ? exact : guess;
+    return ANY && d.reciprocal == 0 ? __fdiv_rn(x, d.value) : quotientForCode(d, x);
   }
 
   /** All columns, of any number of them and with any divisors, or whole blocks without branches. */

@@ -47,3 +47,15 @@ struct Divisor {
     return q;
   }
 };
+
+/** rint(x) of magnitudes up to 2^22, and what is as far from all codes of larger ones. */
+__device__ inline float nearestInteger(float x) {
+  return __fsub_rn(__fadd_rn(x, 12582912.0f), 12582912.0f);
+}
+
+/** x/d, of which only the nearest integer is looked at, and of large ones the sign. */
+__device__ inline float quotientForCode(const Divisor& d, float x) {
+  float guess = __fmul_rn(x, d.reciprocal);
+  float exact = d.steps(x, guess);
+  return fabsf(guess) < 1048576.0f ? exact : guess;
+}

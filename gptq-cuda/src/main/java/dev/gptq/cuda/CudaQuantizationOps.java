@@ -129,11 +129,12 @@ final class CudaQuantizationOps implements QuantizationOps {
   private void launchBlock(CudaTensor w, CudaTensor u, Grid grid, CudaTensor codes) {
     grid(kernels.arguments().add(w).add(u), grid).add(grid.spec()).add(codes);
     if (w.rows() > 0) {
+      // Reads of factors for columns that are none run up to a row beyond the last.
       kernels.launch(
           KernelImages.EXACT,
           "quantizeBlock",
           Geometry.of(Math.ceilDiv(w.rows(), BLOCK_ROWS), BLOCK_THREADS)
-              .withShared(w.columns() * BLOCK_COLUMNS * Float.BYTES),
+              .withShared((w.columns() + 1) * BLOCK_COLUMNS * Float.BYTES),
           "quantizeBlock");
     }
   }

@@ -323,6 +323,42 @@ public abstract class QuantizationConformance extends Conformance {
     }
   }
 
+  /**
+   * Numbers that divisions by reciprocals have to leave to others, some of them among usual ones.
+   */
+  @Test
+  void quantizeBlockOfExtremeNumbers() {
+    int rows = 40;
+    int n = 64;
+    double[] extremes = {-0.0, 0x1p-149, 1e-20, -3e-19, 1e30, -0x1p61};
+    double[] w = inputs().normal(F32, COLUMN_MAJOR, rows, n).values().clone();
+    for (int i = 0; i < w.length; i += 7) {
+      w[i] = extremes[i / 7 % extremes.length];
+    }
+    double[] scales = new double[rows];
+    for (int r = 0; r < rows; r++) {
+      scales[r] = r % 9 == 1 ? 0x1p-41 : r % 9 == 4 ? 0x1p-60 : r % 9 == 7 ? 0x1p45 : 0.25;
+    }
+    double[] u = triangle(inputs(), n).values().clone();
+    u[20 * n + 20] = 0x1p-45;
+    u[50 * n + 50] = 0x1p42;
+    for (Scheme scheme : Scheme.values()) {
+      GridSpec spec = GridSpec.of(scheme, 4);
+      double zero = scheme.hasZeroPoint() ? 7 : scheme.fixedZero(4);
+      operation("quantizeBlock of extreme numbers, " + scheme)
+          .inOut("w", new Matrix(F32, COLUMN_MAJOR, rows, n, w))
+          .in("scale", new Matrix(F32, COLUMN_MAJOR, rows, 1, scales))
+          .in("zero", Matrix.filled(F32, COLUMN_MAJOR, rows, 1, zero))
+          .in("groupOf", Matrix.row(new int[n]))
+          .in("u", Matrix.of(n, n, u))
+          .out("codes", U8, COLUMN_MAJOR, rows, n)
+          .isExact((backend, t, scope) ->
+              backend
+                  .quantization()
+                  .quantizeBlock(t.get("w"), t.get("u"), grid(spec, t), t.get("codes")));
+    }
+  }
+
   @Test
   void dequantizeForEverySpecAndLayout() {
     forEachSpec(spec -> {
