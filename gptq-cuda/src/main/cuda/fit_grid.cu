@@ -1,6 +1,7 @@
 // One grid a row: scale and zero from the row's extremes, or the best of 80 shrunken ranges.
 #include "fit_range.cuh"
 
+static const int FIT_SLICES = 16;
 static const int FIT_CANDIDATES = 80;
 static const int FIT_OWN = FIT_CANDIDATES / FIT_SLICES;
 
@@ -15,7 +16,7 @@ extern "C" __global__ void candidateGrid(Matrix w, GridSpec spec, float p, int z
   Matrix run = w;
   run.columns = w.columns / scale.columns;
   run.data = &w.at<float>(0, (long long)group * run.columns);
-  Range range = Range::of(run, row, spec);
+  Range range = Range::of<FIT_SLICES>(run, row, spec);
   if (threadIdx.y == 0 && row < w.rows) {
     Fit fit = range.fit(p, zeroShift, spec);
     scale.at<float>(row, group) = fit.scale;
@@ -30,7 +31,7 @@ extern "C" __global__ void candidateGrid(Matrix w, GridSpec spec, float p, int z
 extern "C" __global__ void fitGridMse(Matrix w, GridSpec spec, Matrix scale, Matrix zero) {
   __shared__ float tile[FIT_TILE][FIT_ROWS];
   int row = blockIdx.x * FIT_ROWS + threadIdx.x;
-  Range range = Range::of(w, row, spec);
+  Range range = Range::of<FIT_SLICES>(w, row, spec);
   Divisor scales[FIT_OWN];
   float zeros[FIT_OWN];
   float error[FIT_OWN];
@@ -43,7 +44,7 @@ extern "C" __global__ void fitGridMse(Matrix w, GridSpec spec, Matrix scale, Mat
   }
   for (int from = 0; from < w.columns; from += FIT_TILE) {
     int count = w.columns - from < FIT_TILE ? w.columns - from : FIT_TILE;
-    loadFitTile(w, row, from, tile);
+    loadFitTile<FIT_SLICES>(w, row, from, tile);
     for (int c = 0; c < count; c++) {
       float v = tile[c][threadIdx.x];
 #pragma unroll
@@ -61,7 +62,7 @@ extern "C" __global__ void fitGridMse(Matrix w, GridSpec spec, Matrix scale, Mat
       best = threadIdx.y + i * FIT_SLICES;
     }
   }
-  best = bestOfRow(least, best);
+  best = bestOfRow<FIT_SLICES>(least, best);
   if (threadIdx.y == 0 && row < w.rows) {
     Fit fit = range.fit(float(1 - best / 100.0), 0, spec);
     scale.at<float>(row, 0) = fit.scale;

@@ -177,13 +177,20 @@ KERNEL_OF_ACTIVATIONS(attentionGradient,
                        Matrix dScores),
                       (scores, dWeights, queries, rows, weights, dScores))
 
-/** Columns that a lane of attentionGradientShort holds. */
-static const int SHORT_OWN = 16;
+/** Columns that a thread of attentionGradientShort and attentionGradientMiddle holds. */
+static const int HELD = 16;
 
-/** The same where a row has 512 columns at most: a warp takes one and keeps it in registers. */
-template <class T>
-__device__ inline void attentionGradientShortOf(Matrix scores, Matrix dWeights, int queries,
-                                                ScoreRows rows, Matrix weights, Matrix dScores) {
+/** Combines a value of each thread of a row, which a warp takes or a block of several. */
+template <int WARPS, class Op>
+__device__ inline float reduceRow(float value, float neutral, Op op) {
+  return WARPS == 1 ? reduceWarp(value, op) : reduceBlock(value, neutral, op);
+}
+
+/** The same with a row in the registers of its threads: of 512 columns for each warp at most. */
+template <int WARPS, class T>
+__device__ inline void attentionGradientHeld(Matrix scores, Matrix dWeights, int queries,
+                                             ScoreRows rows, Matrix weights, Matrix dScores) {
+  const int threads = 32 * WARPS;
   int i = blockIdx.x * blockDim.y + threadIdx.y;
   if (i >= scores.rows) {
     return;
@@ -191,32 +198,32 @@ __device__ inline void attentionGradientShortOf(Matrix scores, Matrix dWeights, 
   int at = rows.first + i % queries;
   int from = rows.from(at);
   int to = rows.to(at, scores.columns);
-  float e[SHORT_OWN];
-  float d[SHORT_OWN];
+  float e[HELD];
+  float d[HELD];
   float most = rows.sink;
 #pragma unroll
-  for (int o = 0; o < SHORT_OWN; o++) {
-    int j = o * 32 + threadIdx.x;
+  for (int o = 0; o < HELD; o++) {
+    int j = o * threads + threadIdx.x;
     bool seen = j >= from && j < to;
     e[o] = seen ? biasedScore(scores, rows, i, at, j) : -__uint_as_float(0x7f800000u);
     d[o] = seen ? dWeights.at<float>(i, j) : 0.0f;
     most = fmaxf(most, e[o]);
   }
-  most = reduceWarp(most, Max());
+  most = reduceRow<WARPS>(most, rows.sink, Max());
   float sum = 0;
   float dot = 0;
 #pragma unroll
-  for (int o = 0; o < SHORT_OWN; o++) {
+  for (int o = 0; o < HELD; o++) {
     e[o] = expf(e[o] - most);
     sum += e[o];
     dot = fmaf(e[o], d[o], dot);
   }
-  sum = reduceWarp(sum, Sum()) + expf(rows.sink - most);
+  sum = reduceRow<WARPS>(sum, 0.0f, Sum()) + expf(rows.sink - most);
   float inverse = 1.0f / sum;
-  float mean = reduceWarp(dot, Sum()) * inverse;
+  float mean = reduceRow<WARPS>(dot, 0.0f, Sum()) * inverse;
 #pragma unroll
-  for (int o = 0; o < SHORT_OWN; o++) {
-    int j = o * 32 + threadIdx.x;
+  for (int o = 0; o < HELD; o++) {
+    int j = o * threads + threadIdx.x;
     if (j < scores.columns) {
       float p = e[o] * inverse;
       float gradient = p * (d[o] - mean);
@@ -229,7 +236,25 @@ __device__ inline void attentionGradientShortOf(Matrix scores, Matrix dWeights, 
     }
   }
 }
+
+/** A warp a row, several rows a block. */
+template <class T>
+__device__ inline void attentionGradientShortOf(Matrix scores, Matrix dWeights, int queries,
+                                                ScoreRows rows, Matrix weights, Matrix dScores) {
+  attentionGradientHeld<1, T>(scores, dWeights, queries, rows, weights, dScores);
+}
+
+/** Four warps a row, one row a block. */
+template <class T>
+__device__ inline void attentionGradientMiddleOf(Matrix scores, Matrix dWeights, int queries,
+                                                 ScoreRows rows, Matrix weights, Matrix dScores) {
+  attentionGradientHeld<4, T>(scores, dWeights, queries, rows, weights, dScores);
+}
 KERNEL_OF_ACTIVATIONS(attentionGradientShort,
+                      (Matrix scores, Matrix dWeights, int queries, ScoreRows rows, Matrix weights,
+                       Matrix dScores),
+                      (scores, dWeights, queries, rows, weights, dScores))
+KERNEL_OF_ACTIVATIONS(attentionGradientMiddle,
                       (Matrix scores, Matrix dWeights, int queries, ScoreRows rows, Matrix weights,
                        Matrix dScores),
                       (scores, dWeights, queries, rows, weights, dScores))

@@ -15,6 +15,11 @@ final class CudaGradientOps implements GradientOps {
   private static final int SHORT_COLUMNS = 512;
 
   private static final int SHORT_ROWS = 4;
+
+  /** The most columns of attentionGradientMiddle, and warps that take a row. */
+  private static final int MIDDLE_COLUMNS = 2048;
+
+  private static final int MIDDLE_WARPS = 4;
   private static final int WARP = 32;
 
   private final CudaContext context;
@@ -81,9 +86,14 @@ final class CudaGradientOps implements GradientOps {
         .add(rows)
         .add(context.tensor(weights))
         .add(context.tensor(dScores));
-    if (t.columns() > SHORT_COLUMNS) {
+    if (t.isEmpty()) {
+      return;
+    }
+    if (t.columns() > MIDDLE_COLUMNS) {
       byRow("attentionGradient", t);
-    } else if (!t.isEmpty()) {
+    } else if (t.columns() > SHORT_COLUMNS) {
+      launch("attentionGradientMiddle", Geometry.of(t.rows(), MIDDLE_WARPS * WARP));
+    } else {
       launch(
           "attentionGradientShort",
           Geometry.of(Math.ceilDiv(t.rows(), SHORT_ROWS), WARP).withBlockY(SHORT_ROWS));

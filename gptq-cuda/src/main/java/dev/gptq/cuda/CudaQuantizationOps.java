@@ -9,10 +9,14 @@ import dev.gptq.tensor.Tensor;
 
 /** The exact operations, a kernel each. */
 final class CudaQuantizationOps implements QuantizationOps {
-  /** FIT_ROWS and FIT_SLICES of fit_range.cuh. */
+  /**
+   * FIT_ROWS of fit_range.cuh, FIT_SLICES of fit_grid.cu, LADDER_SLICES of fit_grid_weighted.cu.
+   */
   private static final int FIT_ROWS = 32;
 
   private static final int FIT_SLICES = 16;
+
+  private static final int LADDER_SLICES = 12;
 
   /** BLOCK_COLUMNS, ROW_THREADS and the rows of a block of quantize_block.cu. */
   private static final int BLOCK_COLUMNS = 128;
@@ -49,7 +53,7 @@ final class CudaQuantizationOps implements QuantizationOps {
     }
     CudaTensor t = context.tensor(w);
     kernels.arguments().add(t).add(spec).add(context.tensor(scale)).add(context.tensor(zero));
-    launchFit(t, "fitGridMse", "fitGrid");
+    launchFit(t, 1, FIT_SLICES, "fitGridMse", "fitGrid");
   }
 
   @Override
@@ -73,7 +77,7 @@ final class CudaQuantizationOps implements QuantizationOps {
         .add(zeroShift)
         .add(context.tensor(scale))
         .add(context.tensor(zero));
-    launchFit(t, scale.columns(), "candidateGrid", "candidateGrid");
+    launchFit(t, scale.columns(), FIT_SLICES, "candidateGrid", "candidateGrid");
   }
 
   @Override
@@ -88,22 +92,18 @@ final class CudaQuantizationOps implements QuantizationOps {
         .add(ladder)
         .add(context.tensor(scale))
         .add(context.tensor(zero));
-    int own = Math.ceilDiv(ladder.rungs().size(), FIT_SLICES);
-    int kernel = own <= 3 ? 3 : own <= 5 ? 5 : 7;
-    launchFit(t, "fitGridWeighted_" + kernel, "fitGridWeighted");
+    int own = Math.ceilDiv(ladder.rungs().size(), LADDER_SLICES);
+    int kernel = own <= 3 ? 3 : own <= 6 ? 6 : 9;
+    launchFit(t, 1, LADDER_SLICES, "fitGridWeighted_" + kernel, "fitGridWeighted");
   }
 
-  private void launchFit(CudaTensor w, String kernel, String operation) {
-    launchFit(w, 1, kernel, operation);
-  }
-
-  /** The same for the groups of w. */
-  private void launchFit(CudaTensor w, int groups, String kernel, String operation) {
+  /** For groups of w, with so many threads a row. */
+  private void launchFit(CudaTensor w, int groups, int slices, String kernel, String operation) {
     if (w.rows() > 0) {
       kernels.launch(
           KernelImages.EXACT,
           kernel,
-          Geometry.of(Math.ceilDiv(w.rows(), FIT_ROWS), groups, FIT_ROWS).withBlockY(FIT_SLICES),
+          Geometry.of(Math.ceilDiv(w.rows(), FIT_ROWS), groups, FIT_ROWS).withBlockY(slices),
           operation);
     }
   }

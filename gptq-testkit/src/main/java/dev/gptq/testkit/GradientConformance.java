@@ -99,7 +99,7 @@ public abstract class GradientConformance extends Conformance {
   @Test
   void attentionGradient() {
     float none = Float.NEGATIVE_INFINITY;
-    int[][] shapes = {{1, 1}, {3, 3}, {5, 9}, {4, 70}, {2, 513}};
+    int[][] shapes = {{1, 1}, {3, 3}, {5, 9}, {4, 70}, {2, 513}, {2, 2049}};
     for (int[] s : shapes) {
       int first = s[1] - s[0];
       for (ScoreRows rows :
