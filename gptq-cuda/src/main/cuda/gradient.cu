@@ -1,6 +1,7 @@
 // What a backward pass needs beside the kernels of the forward pass: derivatives of norms, activation
 // functions, attention's softmax and the loss, and draws from the model's own distribution.
 #include "activation.cu"
+#include "packs.cuh"
 
 /** dx = r·(gain∘dy − x·r²·mean(gain∘dy∘x)) for each run of gain's columns; dx may be dy. */
 template <class T>
@@ -125,14 +126,21 @@ struct ScoreRows {
   __device__ int to(int at, int keys) const { return at + 1 < keys ? at + 1 : keys; }
 };
 
-/** The score in row i of the query at a position and key j. */
-__device__ inline float biasedScore(const Matrix& scores, const ScoreRows& rows, int i, int at,
-                                    int j) {
-  float s = scores.at<float>(i, j);
+/** The score s of the query at a position and key j, capped and with its bias. */
+__device__ inline float biasedScore(float s, const ScoreRows& rows, int at, int j) {
   if (rows.softCap > 0) {
     s = rows.softCap * tanhf(s / rows.softCap);
   }
   return s + rows.slope * float(j - at);
+}
+
+/** The derivative of the cap. */
+__device__ inline float slopeOfCap(float s, const ScoreRows& rows) {
+  if (rows.softCap > 0) {
+    float t = tanhf(s / rows.softCap);
+    return 1.0f - t * t;
+  }
+  return 1.0f;
 }
 
 /** The weights of a query and the gradient of its scores; a block takes one row. */
@@ -145,13 +153,13 @@ __device__ inline void attentionGradientOf(Matrix scores, Matrix dWeights, int q
   int to = rows.to(at, scores.columns);
   float most = rows.sink;
   for (int j = from + threadIdx.x; j < to; j += blockDim.x) {
-    most = fmaxf(most, biasedScore(scores, rows, i, at, j));
+    most = fmaxf(most, biasedScore(scores.at<float>(i, j), rows, at, j));
   }
   most = reduceBlock(most, rows.sink, Max());
   float sum = 0;
   float dot = 0;
   for (int j = from + threadIdx.x; j < to; j += blockDim.x) {
-    float e = expf(biasedScore(scores, rows, i, at, j) - most);
+    float e = expf(biasedScore(scores.at<float>(i, j), rows, at, j) - most);
     sum += e;
     dot = fmaf(e, dWeights.at<float>(i, j), dot);
   }
@@ -161,12 +169,8 @@ __device__ inline void attentionGradientOf(Matrix scores, Matrix dWeights, int q
     float p = 0;
     float d = 0;
     if (j >= from && j < to) {
-      p = expf(biasedScore(scores, rows, i, at, j) - most) / sum;
-      d = p * (dWeights.at<float>(i, j) - mean);
-      if (rows.softCap > 0) {
-        float t = tanhf(scores.at<float>(i, j) / rows.softCap);
-        d *= 1.0f - t * t;
-      }
+      p = expf(biasedScore(scores.at<float>(i, j), rows, at, j) - most) / sum;
+      d = p * (dWeights.at<float>(i, j) - mean) * slopeOfCap(scores.at<float>(i, j), rows);
     }
     store(&weights.at<T>(i, j), p);
     store(&dScores.at<T>(i, j), d);
@@ -177,8 +181,8 @@ KERNEL_OF_ACTIVATIONS(attentionGradient,
                        Matrix dScores),
                       (scores, dWeights, queries, rows, weights, dScores))
 
-/** Columns that a thread of attentionGradientShort and attentionGradientMiddle holds. */
-static const int HELD = 16;
+/** Fours of columns that a thread of attentionGradientShort and attentionGradientMiddle holds. */
+static const int HELD = 4;
 
 /** Combines a value of each thread of a row, which a warp takes or a block of several. */
 template <int WARPS, class Op>
@@ -186,53 +190,111 @@ __device__ inline float reduceRow(float value, float neutral, Op op) {
   return WARPS == 1 ? reduceWarp(value, op) : reduceBlock(value, neutral, op);
 }
 
-/** The same with a row in the registers of its threads: of 512 columns for each warp at most. */
+/** Four elements of a row from column j on, of which some may be behind the last. */
+template <class T>
+__device__ inline Pack<T, QUAD> quadOf(const Matrix& m, int i, int j, bool quads) {
+  if (quads) {
+    return Pack<T, QUAD>::at(&m.at<T>(i, j));
+  }
+  Pack<T, QUAD> x;
+#pragma unroll
+  for (int c = 0; c < QUAD; c++) {
+    x.v[c] = j + c < m.columns ? m.at<T>(i, j + c) : T();
+  }
+  return x;
+}
+
+/** Stores them. */
+template <class T>
+__device__ inline void putQuad(const Pack<T, QUAD>& x, const Matrix& m, int i, int j, bool quads) {
+  if (quads) {
+    x.to(&m.at<T>(i, j));
+    return;
+  }
+#pragma unroll
+  for (int c = 0; c < QUAD; c++) {
+    if (j + c < m.columns) {
+      m.at<T>(i, j + c) = x.v[c];
+    }
+  }
+}
+
+/** Whether rows are contiguous and consist of fours. */
+template <class T>
+__device__ inline bool isOfQuads(const Matrix& m) {
+  return m.columnStride == 1 && m.columns % QUAD == 0 && inQuads<T>(m);
+}
+
+/**
+ * The same with a row in the registers of its threads: of 512 columns for each warp at most. What
+ * no query sees is neither read nor computed.
+ */
 template <int WARPS, class T>
 __device__ inline void attentionGradientHeld(Matrix scores, Matrix dWeights, int queries,
                                              ScoreRows rows, Matrix weights, Matrix dScores) {
-  const int threads = 32 * WARPS;
+  const int span = 32 * WARPS * QUAD;
   int i = blockIdx.x * blockDim.y + threadIdx.y;
   if (i >= scores.rows) {
     return;
   }
+  bool quads = isOfQuads<float>(scores) && isOfQuads<float>(dWeights) && isOfQuads<T>(weights) &&
+               isOfQuads<T>(dScores);
   int at = rows.first + i % queries;
   int from = rows.from(at);
   int to = rows.to(at, scores.columns);
-  float e[HELD];
-  float d[HELD];
+  Pack<float, QUAD> score[HELD];
+  Pack<float, QUAD> e[HELD];
+  Pack<float, QUAD> d[HELD];
   float most = rows.sink;
 #pragma unroll
   for (int o = 0; o < HELD; o++) {
-    int j = o * threads + threadIdx.x;
-    bool seen = j >= from && j < to;
-    e[o] = seen ? biasedScore(scores, rows, i, at, j) : -__uint_as_float(0x7f800000u);
-    d[o] = seen ? dWeights.at<float>(i, j) : 0.0f;
-    most = fmaxf(most, e[o]);
+    int j = o * span + threadIdx.x * QUAD;
+    bool some = j < to && j + QUAD > from;
+    if (some) {
+      score[o] = quadOf<float>(scores, i, j, quads);
+      d[o] = quadOf<float>(dWeights, i, j, quads);
+    }
+#pragma unroll
+    for (int c = 0; c < QUAD; c++) {
+      bool seen = some && j + c >= from && j + c < to;
+      e[o].v[c] = seen ? biasedScore(score[o].v[c], rows, at, j + c) : -__uint_as_float(0x7f800000u);
+      d[o].v[c] = seen ? d[o].v[c] : 0.0f;
+      most = fmaxf(most, e[o].v[c]);
+    }
   }
   most = reduceRow<WARPS>(most, rows.sink, Max());
   float sum = 0;
   float dot = 0;
 #pragma unroll
   for (int o = 0; o < HELD; o++) {
-    e[o] = expf(e[o] - most);
-    sum += e[o];
-    dot = fmaf(e[o], d[o], dot);
+    if (o * span < to && (o + 1) * span > from) {
+#pragma unroll
+      for (int c = 0; c < QUAD; c++) {
+        e[o].v[c] = expf(e[o].v[c] - most);
+        sum += e[o].v[c];
+        dot = fmaf(e[o].v[c], d[o].v[c], dot);
+      }
+    }
   }
   sum = reduceRow<WARPS>(sum, 0.0f, Sum()) + expf(rows.sink - most);
   float inverse = 1.0f / sum;
   float mean = reduceRow<WARPS>(dot, 0.0f, Sum()) * inverse;
 #pragma unroll
   for (int o = 0; o < HELD; o++) {
-    int j = o * threads + threadIdx.x;
+    int j = o * span + threadIdx.x * QUAD;
+    bool some = j < to && j + QUAD > from;
+    Pack<T, QUAD> p;
+    Pack<T, QUAD> gradient;
+#pragma unroll
+    for (int c = 0; c < QUAD; c++) {
+      float own = some ? e[o].v[c] * inverse : 0.0f;
+      float slope = own > 0 ? slopeOfCap(score[o].v[c], rows) : 0.0f;
+      store(&p.v[c], own);
+      store(&gradient.v[c], own * (d[o].v[c] - mean) * slope);
+    }
     if (j < scores.columns) {
-      float p = e[o] * inverse;
-      float gradient = p * (d[o] - mean);
-      if (rows.softCap > 0 && p > 0) {
-        float t = tanhf(scores.at<float>(i, j) / rows.softCap);
-        gradient *= 1.0f - t * t;
-      }
-      store(&weights.at<T>(i, j), p);
-      store(&dScores.at<T>(i, j), gradient);
+      putQuad(p, weights, i, j, quads);
+      putQuad(gradient, dScores, i, j, quads);
     }
   }
 }

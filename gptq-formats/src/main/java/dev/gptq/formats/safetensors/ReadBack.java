@@ -15,6 +15,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.locks.Lock;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
 import java.util.zip.CRC32C;
 
 /**
@@ -28,11 +30,13 @@ final class ReadBack {
   private final FileChannel channel;
   private final int alignment;
   private final SpareBuffers buffers;
+  private final Lock turn;
 
-  private ReadBack(FileChannel channel, int alignment, SpareBuffers buffers) {
+  private ReadBack(FileChannel channel, int alignment, SpareBuffers buffers, Lock turn) {
     this.channel = channel;
     this.alignment = alignment;
     this.buffers = buffers;
+    this.turn = turn;
   }
 
   /**
@@ -56,10 +60,14 @@ final class ReadBack {
     return verify(folder, checksums, ReadBack::openPastTheCache);
   }
 
-  /** Compares some of a file, which may still lack the rest. */
-  static Optional<String> verify(Path file, List<Written> some, SpareBuffers buffers)
+  /**
+   * Compares some of a file, which may still lack the rest.
+   *
+   * @param turn is held while a piece is read
+   */
+  static Optional<String> verify(Path file, List<Written> some, SpareBuffers buffers, Lock turn)
       throws IOException {
-    return verify(file, some, buffers, ReadBack::openPastTheCache);
+    return verify(file, some, buffers, turn, ReadBack::openPastTheCache);
   }
 
   static Optional<String> verify(
@@ -71,9 +79,10 @@ final class ReadBack {
     }
     Optional<String> cached = Optional.empty();
     SpareBuffers buffers = new SpareBuffers();
+    Lock nobodyWrites = new ReentrantReadWriteLock().readLock();
     for (Path file : files) {
-      Optional<String> why =
-          verify(file, written(Shard.places(file), checksums), buffers, pastTheCache);
+      List<Written> all = written(Shard.places(file), checksums);
+      Optional<String> why = verify(file, all, buffers, nobodyWrites, pastTheCache);
       cached = cached.or(() -> why);
     }
     return cached;
@@ -106,20 +115,24 @@ final class ReadBack {
   }
 
   private static Optional<String> verify(
-      Path file, List<Written> some, SpareBuffers buffers, ShardWriter.Opener pastTheCache)
+      Path file,
+      List<Written> some,
+      SpareBuffers buffers,
+      Lock turn,
+      ShardWriter.Opener pastTheCache)
       throws IOException {
     FileChannel direct;
     try {
       direct = pastTheCache.open(file);
     } catch (UnsupportedOperationException | IOException e) {
       try (FileChannel cached = FileChannel.open(file, StandardOpenOption.READ)) {
-        new ReadBack(cached, 1, buffers).compare(file, some);
+        new ReadBack(cached, 1, buffers, turn).compare(file, some);
       }
       return Optional.of(String.valueOf(e.getMessage()));
     }
     try (direct) {
       int alignment = Math.toIntExact(Files.getFileStore(file).getBlockSize());
-      new ReadBack(direct, alignment, buffers).compare(file, some);
+      new ReadBack(direct, alignment, buffers, turn).compare(file, some);
     }
     return Optional.empty();
   }
@@ -165,7 +178,7 @@ final class ReadBack {
         long unit = at / alignment * alignment;
         long units = Math.ceilDiv(end - unit, alignment);
         piece.clear().limit((int) Math.min(most, units * alignment));
-        int read = channel.read(piece, unit);
+        int read = read(piece, unit);
         if (unit + read <= at) {
           throw new IOException("the file ends at byte " + (unit + Math.max(0, read)));
         }
@@ -177,6 +190,15 @@ final class ReadBack {
       return checksum.getValue();
     } finally {
       buffers.giveBack(buffer);
+    }
+  }
+
+  private int read(ByteBuffer piece, long position) throws IOException {
+    turn.lock();
+    try {
+      return channel.read(piece, position);
+    } finally {
+      turn.unlock();
     }
   }
 }

@@ -19,6 +19,7 @@ import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.Executor;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
 import java.util.function.Consumer;
 import java.util.zip.CRC32C;
 
@@ -37,6 +38,13 @@ final class ShardCopy implements AutoCloseable {
 
   private final Map<String, TensorEntry> entries = new HashMap<>();
   private final SpareBuffers buffers = new SpareBuffers();
+
+  /**
+   * Of those that copy a portion and those that read a piece back, the one or the others: a file
+   * system lets in reads past its cache and writes of one file in turns anyway, and each of many
+   * small writes would wait for reads.
+   */
+  private final ReentrantReadWriteLock turns = new ReentrantReadWriteLock(true);
 
   /** Names of tensors that have not come. */
   private final Set<String> missing = new HashSet<>();
@@ -146,11 +154,16 @@ final class ShardCopy implements AutoCloseable {
 
   /** Reads back what is on the disk; see {@link ReadBack}. */
   Optional<String> verify(List<ReadBack.Written> some) throws IOException {
-    return ReadBack.verify(file, some, buffers);
+    return ReadBack.verify(file, some, buffers, turns.readLock());
   }
 
   private List<ReadBack.Written> copy(Portion portion) {
-    return portion.parts().stream().parallel().map(this::copy).toList();
+    turns.writeLock().lock();
+    try {
+      return portion.parts().stream().parallel().map(this::copy).toList();
+    } finally {
+      turns.writeLock().unlock();
+    }
   }
 
   private ReadBack.Written copy(Portion.Part part) {
