@@ -40,6 +40,8 @@ final class SyntheticCheckpointTest {
   void shapesHaveThePublishedNumbersOfWeights() {
     assertThat(weights(ModelShape.named("llama-2-7b"))).isEqualTo(6_738_415_616L);
     assertThat(weights(ModelShape.named("llama-3-8b"))).isEqualTo(8_030_261_248L);
+    assertThat(weights(ModelShape.named("llama-3-70b"))).isEqualTo(70_553_706_496L);
+    assertThat(weights(ModelShape.named("llama-3-405b"))).isEqualTo(405_853_388_800L);
     assertThat(weights(ModelShape.named("qwen3-30b-a3b"))).isEqualTo(30_532_122_624L);
     // 12·d² weights and 13·d biases and norms a block, embedding, 2048 + 2 positions, last norm.
     long d = 12288;
