@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Quantizes a checkpoint of a published model's shapes from disk to disk and says what it took:
 #   gptq-bench/whole-run.sh LIB SHAPE FOLDER [OPTION...]
-# LIB is a folder with all jars (see docs/development.md), SHAPE is llama-2-7b, llama-3-8b,
+# LIB is a folder with all jars (see docs/development.md), SHAPE is llama-2-7b, llama-3-8b, -70b or -405b,
 # qwen3-30b-a3b or opt-175b-block, with :N for another number of blocks.
 # The checkpoint is written to FOLDER/SHAPE unless it is there, the result to FOLDER/SHAPE-w4 and
 # deleted. OPTIONs go to the quantize command. GPTQ names another launcher, as a portable folder's,

@@ -38,7 +38,6 @@ public final class ModelCurvature {
   private ModelCurvature(Map<Place, Sums> sums) {
     List<float[]> squares =
         sums.values().stream().map(own -> HostCopies.floats(own.squares())).toList();
-    // Each is sorted, which takes as long as a block's part of the pass.
     Iterator<float[]> weights =
         squares.parallelStream().map(OutputCurvature::tokenWeights).toList().iterator();
     ImmutableMap.Builder<Place, GroupCurvature> known = ImmutableMap.builder();
