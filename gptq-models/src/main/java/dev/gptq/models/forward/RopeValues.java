@@ -14,13 +14,26 @@ public final class RopeValues {
 
   private record Key(RopeSpec spec, int positions) {}
 
-  /**
-   * The values for positions 0 … positions − 1, positions × channel pairs, row by row.
-   *
-   * @param cosines nobody changes them
-   * @param sines nobody changes them
-   */
-  record Values(float[] cosines, float[] sines) {}
+  /** The values for positions 0 … positions − 1, positions × channel pairs, row by row. */
+  static final class Values {
+    private final float[] cosines;
+    private final float[] sines;
+
+    private Values(float[] cosines, float[] sines) {
+      this.cosines = cosines;
+      this.sines = sines;
+    }
+
+    /** Nobody changes them. */
+    float[] cosines() {
+      return cosines;
+    }
+
+    /** Nobody changes them. */
+    float[] sines() {
+      return sines;
+    }
+  }
 
   /** The values, which others wait for while all processors compute them for one. */
   synchronized Values of(RopeSpec spec, int positions) {
