@@ -49,6 +49,11 @@ public final class FirstWeights implements AutoCloseable {
   }
 
   /** Gives them back, unless they were handed over. */
+  /** Gives them back before the end, where they will not be taken over. */
+  public void giveBack() {
+    close();
+  }
+
   @Override
   public void close() {
     take().ifPresent(UpcomingWeights::close);

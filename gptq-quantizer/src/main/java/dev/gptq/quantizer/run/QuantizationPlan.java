@@ -167,7 +167,7 @@ public final class QuantizationPlan implements AutoCloseable {
       notes.forEach(listener::note);
       requireMemory(backend, forecast);
       if (forecast.weights() != Weights.AHEAD) {
-        first.close();
+        first.giveBack();
       }
       RunNeeds needs = needs(backend);
       QuantizationSummary summary =
