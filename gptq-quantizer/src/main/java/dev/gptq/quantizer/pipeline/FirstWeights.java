@@ -48,12 +48,12 @@ public final class FirstWeights implements AutoCloseable {
     return taken;
   }
 
-  /** Gives them back, unless they were handed over. */
-  /** Gives them back before the end, where they will not be taken over. */
+  /** Gives them back before the end, where nobody will take them over. */
   public void giveBack() {
     close();
   }
 
+  /** Gives them back, unless they were handed over. */
   @Override
   public void close() {
     take().ifPresent(UpcomingWeights::close);
