@@ -16,7 +16,6 @@ import dev.gptq.tensor.HostCopies;
 import dev.gptq.tensor.Layout;
 import dev.gptq.tensor.Tensor;
 import dev.gptq.tensor.TensorScope;
-import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -36,13 +35,11 @@ public final class ModelCurvature {
   private final ImmutableMap<Place, GroupCurvature> groups;
 
   private ModelCurvature(Map<Place, Sums> sums) {
-    List<float[]> squares =
-        sums.values().stream().map(own -> HostCopies.floats(own.squares())).toList();
-    Iterator<float[]> weights =
-        squares.parallelStream().map(OutputCurvature::tokenWeights).toList().iterator();
     ImmutableMap.Builder<Place, GroupCurvature> known = ImmutableMap.builder();
-    sums.forEach(
-        (place, own) -> known.put(place, new GroupCurvature(weights.next(), own.outputs())));
+    sums.forEach((place, own) -> {
+      float[] weights = OutputCurvature.tokenWeights(HostCopies.floats(own.squares()));
+      known.put(place, new GroupCurvature(weights, own.outputs()));
+    });
     this.groups = known.buildOrThrow();
   }
 
