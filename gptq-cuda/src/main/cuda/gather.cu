@@ -39,23 +39,99 @@ extern "C" __global__ void zeroColumns(Matrix index, Matrix w) {
   }
 }
 
+// Whole rows: a block takes 64 of them and 128 columns, a thread a run of eight neighbours of four
+// rows, at once where all rows begin at 16 bytes or more. What an index points at is asked for
+// before anything is stored.
+static const int GATHER_RUN = 8;
+static const int GATHER_LANES = 16;
+static const int GATHER_PASSES = 4;
+
+/** The row of m in a pass of this thread. */
+__device__ inline long long rowOfPass(int pass) {
+  return ((long long)blockIdx.x * GATHER_PASSES + pass) * blockDim.y + threadIdx.y;
+}
+
+/** Whether runs of W elements of all rows can be taken at once. */
+template <class T, int W>
+__device__ inline bool inRuns(const Matrix& m) {
+  u64 size = W * sizeof(T);
+  return m.columns % W == 0 && u64(m.data) % size == 0 && u64(m.rowStride) * sizeof(T) % size == 0;
+}
+
+template <class T, int W>
+__device__ inline void gatherRuns(const Matrix& x, const Matrix& index, const Matrix& y,
+                                  int column) {
+  Pack<T, W> run[GATHER_PASSES];
+#pragma unroll
+  for (int p = 0; p < GATHER_PASSES; p++) {
+    long long t = rowOfPass(p);
+    if (t < y.rows) {
+      run[p] = Pack<T, W>::at(x.row<T>(index.at<int>(0, t)) + column);
+    }
+  }
+#pragma unroll
+  for (int p = 0; p < GATHER_PASSES; p++) {
+    long long t = rowOfPass(p);
+    if (t < y.rows) {
+      run[p].to(y.row<T>(t) + column);
+    }
+  }
+}
+
 /** y[t] = x[index[t]]. */
 template <class T>
-__device__ inline void gatherRowsOf(Matrix x, Matrix index, Matrix y) {
-  long long from = index.at<int>(0, blockIdx.x);
-  forEachElement(y, [&](long long t, long long c) { y.at<T>(t, c) = x.at<T>(from, c); });
+__device__ inline void gatherRowsOf(const Matrix& x, const Matrix& index, const Matrix& y) {
+  int column = (blockIdx.y * GATHER_LANES + threadIdx.x) * GATHER_RUN;
+  if (inRuns<T, GATHER_RUN>(x) && inRuns<T, GATHER_RUN>(y)) {
+    if (column < y.columns) {
+      gatherRuns<T, GATHER_RUN>(x, index, y, column);
+    }
+  } else {
+    for (int c = column; c < column + GATHER_RUN && c < y.columns; c++) {
+      gatherRuns<T, 1>(x, index, y, c);
+    }
+  }
 }
 KERNEL_OF_ACTIVATIONS(gatherRows, (Matrix x, Matrix index, Matrix y), (x, index, y))
 
+template <class T, int W>
+__device__ inline void scatterRuns(const Matrix& x, const Matrix& index, const Matrix& weight,
+                                   const Matrix& y, int column) {
+  Pack<T, W> run[GATHER_PASSES];
+  Pack<T, W> sum[GATHER_PASSES];
+#pragma unroll
+  for (int p = 0; p < GATHER_PASSES; p++) {
+    long long t = rowOfPass(p);
+    if (t < x.rows) {
+      run[p] = Pack<T, W>::at(x.row<T>(t) + column);
+      sum[p] = Pack<T, W>::at(y.row<T>(index.at<int>(0, t)) + column);
+    }
+  }
+#pragma unroll
+  for (int p = 0; p < GATHER_PASSES; p++) {
+    long long t = rowOfPass(p);
+    if (t < x.rows) {
+      float factor = weight.at<float>(0, t);
+      Pack<T, W>::of([&](float a, float b) { return fmaf(factor, a, b); }, run[p], sum[p])
+          .to(y.row<T>(index.at<int>(0, t)) + column);
+    }
+  }
+}
+
 /** y[index[t]] = y[index[t]] + weight[t]·x[t]; the index has no repeats. */
 template <class T>
-__device__ inline void scatterAddRowsOf(Matrix x, Matrix index, Matrix weight, Matrix y) {
-  long long to = index.at<int>(0, blockIdx.x);
-  float factor = weight.at<float>(0, blockIdx.x);
-  forEachElement(x, [&](long long t, long long c) {
-    T* p = &y.at<T>(to, c);
-    store(p, fmaf(factor, load(&x.at<T>(t, c)), load(p)));
-  });
+__device__ inline void scatterAddRowsOf(const Matrix& x, const Matrix& index,
+                                        const Matrix& weight, const Matrix& y) {
+  int column = (blockIdx.y * GATHER_LANES + threadIdx.x) * GATHER_RUN;
+  if (inRuns<T, GATHER_RUN>(x) && inRuns<T, GATHER_RUN>(y)) {
+    if (column < x.columns) {
+      scatterRuns<T, GATHER_RUN>(x, index, weight, y, column);
+    }
+  } else {
+    for (int c = column; c < column + GATHER_RUN && c < x.columns; c++) {
+      scatterRuns<T, 1>(x, index, weight, y, c);
+    }
+  }
 }
 KERNEL_OF_ACTIVATIONS(scatterAddRows, (Matrix x, Matrix index, Matrix weight, Matrix y),
                       (x, index, weight, y))

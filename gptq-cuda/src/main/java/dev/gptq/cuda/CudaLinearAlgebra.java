@@ -14,12 +14,6 @@ final class CudaLinearAlgebra implements LinearAlgebra {
   /** DOT_SLICES of rows.cu. */
   private static final int DOT_SLICES = 16;
 
-  /** Rows and columns of a block of convertRows in convert.cu. */
-  private static final int CONVERT_ROWS = 64;
-
-  private static final int CONVERT_COLUMNS = 128;
-  private static final int CONVERT_LANES = 16;
-
   private static final int MAX_GRID_Y = 65535;
 
   private final CudaContext context;
@@ -191,11 +185,7 @@ final class CudaLinearAlgebra implements LinearAlgebra {
     boolean alike = s.columnStride() == 1;
     Geometry geometry =
         alike
-            ? Geometry.of(
-                    Math.ceilDiv(d.rows(), CONVERT_ROWS),
-                    Math.ceilDiv(d.columns(), CONVERT_COLUMNS),
-                    CONVERT_LANES)
-                .withBlockY(CONVERT_LANES)
+            ? Elementwise.overRuns(d)
             : Geometry.of(Math.ceilDiv(d.rows(), TILE), Math.ceilDiv(d.columns(), TILE), TILE)
                 .withBlockY(8);
     String kernel = alike ? "convertRows" : "convert";

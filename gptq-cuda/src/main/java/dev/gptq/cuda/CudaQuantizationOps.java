@@ -29,6 +29,10 @@ final class CudaQuantizationOps implements QuantizationOps {
 
   private static final int TILE = 32;
   private static final int THREADS = 128;
+
+  /** QUAD and WEIGHT_COLUMNS of quantize_nearest.cu. */
+  private static final int FEW = 4;
+
   private static final int MAX_GRID_Y = 65535;
 
   private final CudaContext context;
@@ -159,7 +163,7 @@ final class CudaQuantizationOps implements QuantizationOps {
       kernels.launch(
           KernelImages.EXACT,
           "quantizeNearest",
-          Geometry.of(Math.ceilDiv(t.rows(), THREADS), Math.min(t.columns(), MAX_GRID_Y), THREADS),
+          few(t),
           "quantizeNearest");
     }
   }
@@ -186,9 +190,15 @@ final class CudaQuantizationOps implements QuantizationOps {
       kernels.launch(
           KernelImages.EXACT,
           "subtract",
-          Geometry.of(Math.ceilDiv(t.rows(), THREADS), Math.min(t.columns(), MAX_GRID_Y), THREADS),
+          few(t),
           "subtract");
     }
+  }
+
+  /** Four rows and four columns a thread, as in quantize_nearest.cu. */
+  private static Geometry few(CudaTensor t) {
+    int rows = Math.ceilDiv(t.rows(), FEW * THREADS);
+    return Geometry.of(rows, Math.min(Math.ceilDiv(t.columns(), FEW), MAX_GRID_Y), THREADS);
   }
 
   private LaunchArguments grid(LaunchArguments arguments, Grid grid) {

@@ -332,7 +332,8 @@ final class CudaTransformerOps implements TransformerOps {
     CudaTensor t = context.tensor(y);
     kernels.arguments().add(context.tensor(x)).add(context.tensor(index)).add(t);
     if (!t.isEmpty()) {
-      kernels.launch(KernelImages.TOLERANT, "gatherRows" + suffix, Elementwise.over(t), operation);
+      Geometry runs = Elementwise.overRuns(t);
+      kernels.launch(KernelImages.TOLERANT, "gatherRows" + suffix, runs, operation);
     }
   }
 
@@ -345,7 +346,9 @@ final class CudaTransformerOps implements TransformerOps {
         .add(context.tensor(index))
         .add(context.tensor(weight))
         .add(context.tensor(y));
-    elementwise("scatterAddRows", t);
+    if (!t.isEmpty()) {
+      launch("scatterAddRows", Elementwise.overRuns(t));
+    }
   }
 
   @Override

@@ -19,9 +19,8 @@ import java.util.Optional;
  *   dV = Pᵀ·dY;  dP = dY·Vᵀ;  dS from dP;  dQ = scale·dS·K;  dK = scale·dSᵀ·Q
  * </pre>
  *
- * <p>Heads lie below each other here, so that several of all sequences are one batch of products;
- * where one of one sequence is too much, its queries go in turns, so that memory is linear in the
- * length.
+ * <p>A head's columns of several sequences are one batch of products; where one sequence is too
+ * much, its queries go in turns, so that memory is linear in the length.
  */
 final class AttentionGradient {
   /** Scores that are held at a time. */
@@ -30,9 +29,6 @@ final class AttentionGradient {
   private final Backend backend;
   private final AttentionSpec spec;
   private final Optional<float[]> sinks;
-
-  /** Rows of all sequences. */
-  private final int rows;
 
   /** Heads that share a key. */
   private final int group;
@@ -58,62 +54,36 @@ final class AttentionGradient {
     this.backend = backend;
     this.spec = spec;
     this.sinks = sinks.map(HostCopies::floats);
-    this.rows = q.rows();
     this.group = spec.heads() / spec.keyValueHeads();
-    this.q = heads(q, spec.heads(), scope);
-    this.k = heads(k, spec.keyValueHeads(), scope);
-    this.v = heads(v, spec.keyValueHeads(), scope);
-    this.dy = heads(dy, spec.heads(), scope);
-    this.dq = scope.rowMajor(q.type(), this.q.rows(), spec.headSize());
+    this.q = q;
+    this.k = k;
+    this.v = v;
+    this.dy = dy;
+    this.dq = scope.rowMajor(q.type(), q.rows(), q.columns());
     // Each is a sum over the queries and over the heads that share it.
-    this.dk = scope.zeros(DType.F32, this.k.rows(), spec.headSize(), Layout.ROW_MAJOR);
-    this.dv = scope.zeros(DType.F32, this.v.rows(), spec.headSize(), Layout.ROW_MAJOR);
+    this.dk = scope.zeros(DType.F32, k.rows(), k.columns(), Layout.ROW_MAJOR);
+    this.dv = scope.zeros(DType.F32, v.rows(), v.columns(), Layout.ROW_MAJOR);
   }
 
   /** With respect to the queries. */
-  Tensor ofQueries(TensorScope scope) {
-    return features(dq, spec.heads(), scope);
+  Tensor ofQueries() {
+    return dq;
   }
 
   /** With respect to the keys. */
   Tensor ofKeys(TensorScope scope) {
-    return features(dk, spec.keyValueHeads(), scope);
+    return activations(dk, scope);
   }
 
   /** With respect to the values. */
   Tensor ofValues(TensorScope scope) {
-    return features(dv, spec.keyValueHeads(), scope);
+    return activations(dv, scope);
   }
 
-  /** Heads below each other, which were side by side. */
-  private Tensor heads(Tensor x, int count, TensorScope scope) {
-    int size = spec.headSize();
-    Tensor below = scope.rowMajor(x.type(), count * rows, size);
-    for (int head = 0; head < count; head++) {
-      int at = place(head, count) * rows;
-      Tensor from = x.columns(head * size, (head + 1) * size);
-      backend.linalg().convert(from, below.rows(at, at + rows));
-    }
-    return below;
-  }
-
-  /** Heads side by side, which were below each other. */
-  private Tensor features(Tensor below, int count, TensorScope scope) {
-    int size = spec.headSize();
-    Tensor x = scope.rowMajor(q.type(), rows, count * size);
-    for (int head = 0; head < count; head++) {
-      int at = place(head, count) * rows;
-      Tensor to = x.columns(head * size, (head + 1) * size);
-      backend.linalg().convert(below.rows(at, at + rows), to);
-    }
+  private Tensor activations(Tensor sums, TensorScope scope) {
+    Tensor x = scope.rowMajor(q.type(), sums.rows(), sums.columns());
+    backend.linalg().convert(sums, x);
     return x;
-  }
-
-  /** Heads of queries: first one for each head of keys, then another for each, and so on. */
-  private int place(int head, int count) {
-    return count == spec.keyValueHeads()
-        ? head
-        : head % group * spec.keyValueHeads() + head / group;
   }
 
   /**
@@ -123,87 +93,55 @@ final class AttentionGradient {
    */
   void run(int first, int sequences, int length, int most) {
     int queries = Math.clamp(most / length, 1, length);
-    boolean whole = sequences * length == rows;
-    int heads = whole ? Math.clamp(most / ((long) rows * length), 1, spec.keyValueHeads()) : 1;
     long room = most / ((long) length * queries);
     int together = queries < length ? 1 : Math.clamp(room, 1, sequences);
-    for (int member = 0; member < group; member++) {
-      for (int head = 0; head < spec.keyValueHeads(); head += heads) {
-        int last = Math.min(head + heads, spec.keyValueHeads());
-        for (int s = 0; s < sequences; s += together) {
-          int count = Math.min(together, sequences - s);
-          for (int at = 0; at < length; at += queries) {
-            Part part = new Part(member, head, last, first + s * length, count, length);
-            run(part, at, Math.min(length, at + queries));
-          }
+    for (int head = 0; head < spec.heads(); head++) {
+      for (int s = 0; s < sequences; s += together) {
+        int count = Math.min(together, sequences - s);
+        for (int at = 0; at < length; at += queries) {
+          run(head, first + s * length, count, at, Math.min(length, at + queries));
         }
       }
     }
   }
 
   /**
-   * What goes together: some sequences of a head, or all of several.
+   * A head's queries at … end − 1 of each sequence; all of them where there are several.
    *
-   * @param member which of the heads that share a key
-   * @param from the first head of keys
-   * @param to the head after the last
-   * @param first the first row
+   * @param first the first row of the sequences
    */
-  private record Part(int member, int from, int to, int first, int sequences, int length) {
-    int count() {
-      return (to - from) * sequences;
-    }
-  }
-
-  /** The queries at … end − 1 of each sequence; all of them where there are several. */
-  private void run(Part part, int at, int end) {
+  private void run(int head, int first, int sequences, int at, int end) {
     LinearAlgebra la = backend.linalg();
+    float sink = sinks.map(all -> all[head]).orElse(Float.NEGATIVE_INFINITY);
+    int seen = ScoreRows.of(spec, head, at, sink).from(0);
     int queries = end - at;
-    int seen = rowsOf(part, at).from(0);
     int keys = end - seen;
-    int own = (part.member() * spec.keyValueHeads() + part.from()) * rows + part.first() + at;
-    int shared = part.from() * rows + part.first() + seen;
-    int count = part.count();
-    int ownEnd = own + count * queries;
-    int sharedEnd = shared + count * keys;
-    Tensor qs = q.rows(own, ownEnd);
-    Tensor ds = dy.rows(own, ownEnd);
-    Tensor ks = k.rows(shared, sharedEnd);
+    Part own = new Part(head, first + at, sequences * queries);
+    Part shared = new Part(head / group, first + seen, sequences * keys);
+    Tensor qs = part(q, own);
+    Tensor ds = part(dy, own);
+    Tensor ks = part(k, shared);
     try (TensorScope local = backend.newScope()) {
-      Tensor scores = local.rowMajor(DType.F32, count * queries, keys);
-      Tensor dWeights = local.rowMajor(DType.F32, count * queries, keys);
-      Tensor weights = local.rowMajor(q.type(), count * queries, keys);
-      Tensor dScores = local.rowMajor(q.type(), count * queries, keys);
-      la.gemmBatch(count, spec.scale(), qs, ks.transposed(), 0, scores);
-      la.gemmBatch(count, 1, ds, v.rows(shared, sharedEnd).transposed(), 0, dWeights);
-      int each = part.sequences() * queries;
-      for (int i = 0; i < part.to() - part.from(); i++) {
-        int from = i * each;
-        int to = from + each;
-        backend
-            .gradients()
-            .attentionGradient(
-                scores.rows(from, to),
-                dWeights.rows(from, to),
-                queries,
-                rowsOf(part, at - seen, part.from() + i),
-                weights.rows(from, to),
-                dScores.rows(from, to));
-      }
-      la.gemmBatch(count, 1, weights.transposed(), ds, 1, dv.rows(shared, sharedEnd));
-      la.gemmBatch(count, spec.scale(), dScores, ks, 0, dq.rows(own, ownEnd));
-      la.gemmBatch(count, spec.scale(), dScores.transposed(), qs, 1, dk.rows(shared, sharedEnd));
+      Tensor scores = local.rowMajor(DType.F32, own.rows(), keys);
+      Tensor dWeights = local.rowMajor(DType.F32, own.rows(), keys);
+      Tensor weights = local.rowMajor(q.type(), own.rows(), keys);
+      Tensor dScores = local.rowMajor(q.type(), own.rows(), keys);
+      la.gemmBatch(sequences, spec.scale(), qs, ks.transposed(), 0, scores);
+      la.gemmBatch(sequences, 1, ds, part(v, shared).transposed(), 0, dWeights);
+      ScoreRows rows = ScoreRows.of(spec, head, at - seen, sink);
+      backend.gradients().attentionGradient(scores, dWeights, queries, rows, weights, dScores);
+      la.gemmBatch(sequences, 1, weights.transposed(), ds, 1, part(dv, shared));
+      la.gemmBatch(sequences, spec.scale(), dScores, ks, 0, part(dq, own));
+      la.gemmBatch(sequences, spec.scale(), dScores.transposed(), qs, 1, part(dk, shared));
     }
   }
 
-  private ScoreRows rowsOf(Part part, int at) {
-    return rowsOf(part, at, part.from());
-  }
+  /** A head's columns of some rows. */
+  private record Part(int head, int first, int rows) {}
 
-  /** The queries from a position on of the head that reads a head of keys. */
-  private ScoreRows rowsOf(Part part, int at, int keyHead) {
-    int head = keyHead * group + part.member();
-    float sink = sinks.map(all -> all[head]).orElse(Float.NEGATIVE_INFINITY);
-    return ScoreRows.of(spec, head, at, sink);
+  private Tensor part(Tensor x, Part part) {
+    int size = spec.headSize();
+    return x.rows(part.first(), part.first() + part.rows())
+        .columns(part.head() * size, (part.head() + 1) * size);
   }
 }

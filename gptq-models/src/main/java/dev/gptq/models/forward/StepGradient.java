@@ -330,7 +330,7 @@ final class StepGradient {
           attention.run(first + whole * chunk, 1, length % chunk, AttentionGradient.SCORES);
         }
       }
-      accumulate(step.q(), attention.ofQueries(local), gradients);
+      accumulate(step.q(), attention.ofQueries(), gradients);
       accumulate(step.k(), attention.ofKeys(local), gradients);
       accumulate(step.v(), attention.ofValues(local), gradients);
     }

@@ -48,7 +48,7 @@ class AttentionGradientTest {
           new AttentionGradient(backend, SPEC, Optional.empty(), q, k, v, dy, scope);
       gradient.run(0, SEQUENCES, LENGTH, most);
       List<float[]> all = new ArrayList<>();
-      all.add(HostCopies.floats(gradient.ofQueries(scope)));
+      all.add(HostCopies.floats(gradient.ofQueries()));
       all.add(HostCopies.floats(gradient.ofKeys(scope)));
       all.add(HostCopies.floats(gradient.ofValues(scope)));
       return all;
