@@ -48,6 +48,9 @@ struct Matrix {
 /** A structure in the parameters that is read by index. */
 #define GRID_CONSTANT __grid_constant__
 
+/** Whether it holds for a lane of the warp. */
+__device__ inline bool anyOfWarp(bool it) { return __any_sync(~0u, it); }
+
 __device__ inline unsigned char* dynamicShared() {
   extern __shared__ __align__(1024) unsigned char bytes[];
   return bytes;

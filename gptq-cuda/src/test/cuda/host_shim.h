@@ -251,6 +251,18 @@ T __shfl_xor_sync(unsigned mask, T value, int distance) {
   return __shfl_sync(mask, value, (shim::current & (shim::WARP - 1)) ^ distance);
 }
 
+inline bool anyOfWarp(bool it) {
+  int first = shim::current / shim::WARP * shim::WARP;
+  shim::slots[shim::current] = it;
+  __syncwarp();
+  bool any = false;
+  for (int i = first; i < first + shim::WARP && i < shim::threads; i++) {
+    any = any || shim::slots[i] != 0;
+  }
+  __syncwarp();
+  return any;
+}
+
 inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fsub_rn(float a, float b) { return a - b; }
 inline float __fmul_rn(float a, float b) { return a * b; }

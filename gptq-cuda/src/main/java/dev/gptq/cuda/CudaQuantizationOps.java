@@ -18,7 +18,7 @@ final class CudaQuantizationOps implements QuantizationOps {
 
   private static final int LADDER_SLICES = 12;
 
-  /** BLOCK_COLUMNS, ROW_THREADS and the rows of a block of quantize_block.cu. */
+  /** BLOCK_COLUMNS, ROW_THREADS and ROWS of quantize_block.cu. */
   private static final int BLOCK_COLUMNS = 128;
 
   private static final int BLOCK_THREADS = 128;
@@ -133,12 +133,12 @@ final class CudaQuantizationOps implements QuantizationOps {
   private void launchBlock(CudaTensor w, CudaTensor u, Grid grid, CudaTensor codes) {
     grid(kernels.arguments().add(w).add(u), grid).add(grid.spec()).add(codes);
     if (w.rows() > 0) {
-      // Reads of factors for columns that are none run up to a row beyond the last.
+      // Of any number of columns: below the diagonal warps leave messages.
       kernels.launch(
           KernelImages.EXACT,
           "quantizeBlock",
           Geometry.of(Math.ceilDiv(w.rows(), BLOCK_ROWS), BLOCK_THREADS)
-              .withShared((w.columns() + 1) * BLOCK_COLUMNS * Float.BYTES),
+              .withShared(BLOCK_COLUMNS * BLOCK_COLUMNS * Float.BYTES),
           "quantizeBlock");
     }
   }
