@@ -211,9 +211,9 @@ struct Chain {
       float rest = __fsub_rn(x, __fmul_rn(s, level));
       e[j] = stepOf(p.value, p.reciprocal, rest, __fmul_rn(rest, p.reciprocal));
       // A second step confirms what the first one gave, or it is done again with divisions.
-      right = right && stepOf(s, y, x, quotient) == quotient &&
-              stepOf(p.value, p.reciprocal, rest, e[j]) == e[j] &&
-              (fabsf(rest) >= 8.673617379884035e-19f || __float_as_uint(rest) == 0);
+      right &= stepOf(s, y, x, quotient) == quotient;
+      right &= stepOf(p.value, p.reciprocal, rest, e[j]) == e[j];
+      right &= bool(int(fabsf(rest) >= 8.673617379884035e-19f) | int(__float_as_uint(rest) == 0));
 #pragma unroll
       for (int k = j + 1; k < STEP; k++) {
         w[k] = __fmaf_rn(-e[j], f.v[k], w[k]);
