@@ -9,7 +9,7 @@
 // each path before the other columns'.
 #pragma once
 #include "grid.cuh"
-#include "quantize_block.cu"
+#include "block.cuh"
 
 static const int EIGHT = 8;
 

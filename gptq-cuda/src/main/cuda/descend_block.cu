@@ -8,11 +8,35 @@
 // depend on gradients, quotients' reciprocals among it, is made by the owners before, and codes are
 // numbers until the end: to turn them into integers and back would take as long as to divide.
 #pragma once
-#include "quantize_block.cu"
+#include "block.cuh"
 
+static const int OWN = 4;
 static const int DESCENT_LANES = 16;
 static const int DESCENT_COLUMNS = DESCENT_LANES * OWN;
 static const int DESCENT_GROUPS = BLOCK_COLUMNS / DESCENT_COLUMNS;
+
+/**
+ * Starts bringing a square of factors, whose rows are contiguous, to shared memory, in rows of 128.
+ * What lies behind its columns stays as it is: it meets only registers of columns that are none.
+ */
+__device__ inline void startFactors(const Matrix& square, float* factors) {
+  const float* from = square.row<float>(0);
+  int columns = square.columns;
+  bool fours = (u64(from) & 15) == 0 && ((square.rowStride | columns) & 3) == 0;
+  for (int i = threadIdx.x; i < columns * (BLOCK_COLUMNS / 4); i += ROW_THREADS) {
+    int j = i / (BLOCK_COLUMNS / 4);
+    int k = i % (BLOCK_COLUMNS / 4) * 4;
+    float* to = factors + j * BLOCK_COLUMNS + k;
+    if (fours && k < columns) {
+      startCopy(to, from + j * square.rowStride + k, true);
+    } else {
+      for (int c = k; c < k + 4 && c < columns; c++) {
+        to[c - k] = from[j * square.rowStride + c];
+      }
+    }
+  }
+  endCopies();
+}
 
 /** The columns that a lane owns. */
 struct DescentColumns {
