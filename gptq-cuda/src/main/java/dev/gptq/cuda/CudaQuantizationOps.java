@@ -160,11 +160,7 @@ final class CudaQuantizationOps implements QuantizationOps {
     CudaTensor t = context.tensor(w);
     grid(kernels.arguments().add(t), grid).add(grid.spec()).add(context.tensor(codes));
     if (!t.isEmpty()) {
-      kernels.launch(
-          KernelImages.EXACT,
-          "quantizeNearest",
-          few(t),
-          "quantizeNearest");
+      kernels.launch(KernelImages.EXACT, "quantizeNearest", few(t), "quantizeNearest");
     }
   }
 
@@ -187,11 +183,7 @@ final class CudaQuantizationOps implements QuantizationOps {
     grid(kernels.arguments().add(t).add(context.tensor(codes)), grid)
         .add(context.tensor(difference));
     if (!t.isEmpty()) {
-      kernels.launch(
-          KernelImages.EXACT,
-          "subtract",
-          few(t),
-          "subtract");
+      kernels.launch(KernelImages.EXACT, "subtract", few(t), "subtract");
     }
   }
 

@@ -411,7 +411,7 @@ public abstract class TransformerConformance extends Conformance {
 
   @Test
   void gatherRows() {
-    for (int[] s : Shapes.MATRIX) {
+    for (int[] s : Shapes.ROWS) {
       activations("gatherRows " + s[0] + " x " + s[1])
           .in("x", normal(s[0], s[1]))
           .in("index", inputs().indices(s[0] + 2, s[0]))
@@ -423,7 +423,7 @@ public abstract class TransformerConformance extends Conformance {
 
   @Test
   void scatterAddRows() {
-    for (int[] s : Shapes.MATRIX) {
+    for (int[] s : Shapes.ROWS) {
       int rows = s[0] + 5;
       Matrix x = normal(s[0], s[1]);
       Matrix weight = inputs().normal(1, s[0]);
