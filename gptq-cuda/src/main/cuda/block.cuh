@@ -4,7 +4,6 @@
 #include "mma.cuh"
 
 static const int BLOCK_COLUMNS = 128;
-static const int ROW_THREADS = 128;
 
 struct alignas(16) Four {
   float v[4];

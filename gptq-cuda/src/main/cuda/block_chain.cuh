@@ -16,6 +16,16 @@ struct Chain {
   float zero[STEP];
   float reciprocal[STEP];
 
+  /** The first sixteen weights of a row. */
+  __device__ void load(const Matrix& w, int row) {
+#pragma unroll
+    for (int i = 0; i < STEP; i++) {
+      bool live = row < w.rows;
+      now[i] = live && i < w.columns ? w.at<float>(row, i) : 0.0f;
+      next[i] = live && STEP + i < w.columns ? w.at<float>(row, STEP + i) : 0.0f;
+    }
+  }
+
   /** Factors of eight columns. */
   struct Row {
     float v[STEP];

@@ -2,8 +2,9 @@
 #pragma once
 #include "block.cuh"
 
-/** Rows of a block of threads. */
+/** Rows of a block of threads, and its warps that keep columns. */
 static const int ROWS = 32;
+static const int HELPERS = 3;
 
 /** Columns between barriers. */
 static const int STEP = 8;
@@ -73,4 +74,13 @@ __device__ inline void startTriangle(const Matrix& u, const BlockMemory& memory,
     }
   }
   endCopies();
+}
+
+/** Waits, before a step's barrier, for what this thread brings of the factors behind it. */
+__device__ inline void awaitFactors(int step) {
+  if (step == FIRST_FACTORS / STEP - 1) {
+    awaitCopies<1>();
+  } else if (step == NEXT_FACTORS / STEP - 1) {
+    awaitCopies<0>();
+  }
 }

@@ -11,6 +11,7 @@
 #include "block.cuh"
 
 static const int OWN = 4;
+static const int DESCENT_THREADS = 128;
 static const int DESCENT_LANES = 16;
 static const int DESCENT_COLUMNS = DESCENT_LANES * OWN;
 static const int DESCENT_GROUPS = BLOCK_COLUMNS / DESCENT_COLUMNS;
@@ -23,7 +24,7 @@ __device__ inline void startFactors(const Matrix& square, float* factors) {
   const float* from = square.row<float>(0);
   int columns = square.columns;
   bool fours = (u64(from) & 15) == 0 && ((square.rowStride | columns) & 3) == 0;
-  for (int i = threadIdx.x; i < columns * (BLOCK_COLUMNS / 4); i += ROW_THREADS) {
+  for (int i = threadIdx.x; i < columns * (BLOCK_COLUMNS / 4); i += DESCENT_THREADS) {
     int j = i / (BLOCK_COLUMNS / 4);
     int k = i % (BLOCK_COLUMNS / 4) * 4;
     float* to = factors + j * BLOCK_COLUMNS + k;
@@ -106,7 +107,7 @@ extern "C" __global__ void __launch_bounds__(128)
   startFactors(h, factors);
 
   int part = threadIdx.x % DESCENT_LANES;
-  int row = blockIdx.x * (ROW_THREADS / DESCENT_LANES) + threadIdx.x / DESCENT_LANES;
+  int row = blockIdx.x * (DESCENT_THREADS / DESCENT_LANES) + threadIdx.x / DESCENT_LANES;
   bool live = row < gradient.rows;
 
   DescentColumns own;

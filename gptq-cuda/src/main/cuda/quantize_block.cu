@@ -7,22 +7,33 @@
 // these rows. It goes from column to column, eight a step, and changes no weights but those of the
 // step and of the eight columns behind. Three helpers keep all columns after them in registers and
 // bring the errors of a step to them during the next one; each step one of them gives the chain the
-// next eight columns. All weights are changed in the order of the columns.
+// next eight columns. All weights are changed in the order of the columns. A clerk brings the chain
+// its grids and writes what it found.
 //
 // The time of a column is the latency from its weight to the next one's. So quotients are by
-// reciprocals that helpers made before, by one correction; that a second one would change nothing is
+// reciprocals that the clerk made before, by one correction; that a second one would change nothing is
 // found out beside it, for eight columns at once, and where it would, or where reciprocals do not do,
 // the step is done again with divisions. Between its columns there are no branches. What lies in
 // memory is asked for before: U in three pieces, of which the chain needs the first, grids three
 // steps ahead.
 #pragma once
 #include "block_chain.cuh"
+#include "block_clerk.cuh"
 #include "block_helper.cuh"
 
 /** Of the GPU that this is tuned for. */
 static const int MULTIPROCESSORS = 132;
 
-extern "C" __global__ void __launch_bounds__(128, 3)
+/** The chain, its clerk and the helpers. */
+static const int QUANTIZE_WARPS = 2 + HELPERS;
+
+__device__ inline void storePivot(Divisor* pivots, float diagonal) {
+  if (threadIdx.x < BLOCK_COLUMNS) {
+    pivots[threadIdx.x] = divisorOrNan(diagonal);
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(32 * QUANTIZE_WARPS, 3)
     quantizeBlock(Matrix w, Matrix u, Matrix scale, Matrix zero, Matrix groupOf, GridSpec spec,
                   Matrix codes) {
   DYNAMIC_SHARED(float, factors);
@@ -33,36 +44,41 @@ extern "C" __global__ void __launch_bounds__(128, 3)
   int lane = threadIdx.x % 32;
   int firstRow = blockIdx.x * ROWS;
   // Blocks of threads that share a multiprocessor have their chains on different schedulers.
-  int role = (warp + blockIdx.x / MULTIPROCESSORS) % (ROW_THREADS / 32);
-  int pivotColumn = threadIdx.x;
-  float diagonal = pivotColumn < columns ? u.at<float>(pivotColumn, pivotColumn) : 1.0f;
+  int role = (warp + blockIdx.x / MULTIPROCESSORS) % QUANTIZE_WARPS;
+  float diagonal = int(threadIdx.x) < columns ? u.at<float>(threadIdx.x, threadIdx.x) : 1.0f;
 
   if (threadIdx.x < STEP * STEP) {
     memory.ones()[threadIdx.x / STEP * BLOCK_COLUMNS + threadIdx.x % STEP] = 1.0f;
   }
+  startTriangle(u, memory, 0, FIRST_FACTORS, role, QUANTIZE_WARPS);
   if (role == 0) {
     Chain chain;
-    startTriangle(u, memory, 0, FIRST_FACTORS, 0, ROW_THREADS / 32);
-    int row = firstRow + lane;
-#pragma unroll
-    for (int i = 0; i < STEP; i++) {
-      bool live = row < w.rows;
-      chain.now[i] = live && i < columns ? w.at<float>(row, i) : 0.0f;
-      chain.next[i] = live && STEP + i < columns ? w.at<float>(row, STEP + i) : 0.0f;
-    }
-    pivots[pivotColumn] = divisorOrNan(diagonal);
+    chain.load(w, firstRow + lane);
+    storePivot(pivots, diagonal);
     awaitCopies<0>();
     __syncthreads();
     chain.walk(memory, pivots, columns, spec);
-  } else {
-    Helper helper;
-    helper.helper = role - 1;
-    helper.firstRow = firstRow;
-    helper.load(memory, w, u, scale, zero, groupOf);
-    pivots[pivotColumn] = divisorOrNan(diagonal);
+    return;
+  }
+  startTriangle(u, memory, FIRST_FACTORS, NEXT_FACTORS, role - 1, QUANTIZE_WARPS - 1);
+  startTriangle(u, memory, NEXT_FACTORS, BLOCK_COLUMNS, role - 1, QUANTIZE_WARPS - 1);
+  if (role == 1) {
+    Clerk clerk;
+    clerk.row = firstRow + lane;
+    clerk.load(memory, scale, zero, groupOf);
+    storePivot(pivots, diagonal);
     awaitCopies<2>();
     __syncthreads();
-    helper.walk(memory, w, scale, zero, groupOf, codes);
+    clerk.walk(memory, w, scale, zero, codes);
+  } else {
+    Helper helper;
+    helper.helper = role - 2;
+    helper.firstRow = firstRow;
+    helper.loadValues(w);
+    storePivot(pivots, diagonal);
+    awaitCopies<2>();
+    __syncthreads();
+    helper.walk(memory, columns);
   }
 }
 

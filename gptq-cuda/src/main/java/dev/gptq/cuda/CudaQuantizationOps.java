@@ -18,13 +18,17 @@ final class CudaQuantizationOps implements QuantizationOps {
 
   private static final int LADDER_SLICES = 12;
 
-  /** BLOCK_COLUMNS, ROW_THREADS and ROWS of quantize_block.cu. */
+  /** BLOCK_COLUMNS of block.cuh. */
   private static final int BLOCK_COLUMNS = 128;
 
-  private static final int BLOCK_THREADS = 128;
+  /** Threads and rows of a block of quantize_block.cu. */
+  private static final int BLOCK_THREADS = 160;
+
   private static final int BLOCK_ROWS = 32;
 
-  /** Rows of a block of descend_block.cu. */
+  /** Threads and rows of a block of descend_block.cu. */
+  private static final int DESCENT_THREADS = 128;
+
   private static final int DESCENT_ROWS = 8;
 
   private static final int TILE = 32;
@@ -254,7 +258,7 @@ final class CudaQuantizationOps implements QuantizationOps {
       kernels.launch(
           KernelImages.EXACT,
           "descendBlock",
-          Geometry.of(Math.ceilDiv(gradient.rows(), DESCENT_ROWS), BLOCK_THREADS)
+          Geometry.of(Math.ceilDiv(gradient.rows(), DESCENT_ROWS), DESCENT_THREADS)
               .withShared(gradient.columns() * BLOCK_COLUMNS * Float.BYTES),
           "descendBlock");
     }
