@@ -31,13 +31,13 @@ struct Pivots {
 };
 
 /** U[j][4·lane …]; what lies behind the columns meets weights of none. */
-__device__ inline Four factorsOf(const Matrix& u, int j, bool fours) {
+__device__ inline Four factorsOf(const Matrix& u, int j, bool quads) {
   Four f = {{0.0f, 0.0f, 0.0f, 0.0f}};
   int k = 4 * threadIdx.x;
   const float* row = u.row<float>(j) + k;
-  if (fours) {
+  if (quads) {
     if (k < u.columns) {
-      f = *reinterpret_cast<const Four*>(row);
+      f = Four::at(row);
     }
   } else {
 #pragma unroll
@@ -101,12 +101,12 @@ __device__ inline void searchEight(EightPaths& beam, const Pivots& pivots, int p
   int path = lane % EIGHT;
   bool second = lane / EIGHT % 2 == 1;
   bool live = path < paths;
-  bool fours = (u64(u.row<float>(0)) & 15) == 0 && ((u.rowStride | columns) & 3) == 0;
+  bool quads = ofQuads(u);
   int group = groupOf.at<int>(0, 0);
   int nextGroup = columns > 1 ? groupOf.at<int>(0, 1) : group;
   Divisor scale(scales.at<float>(row, group));
   float zero = zeros.at<float>(row, group);
-  Four nextFactor = factorsOf(u, 0, fours);
+  Four nextFactor = factorsOf(u, 0, quads);
   Four factor = nextFactor;
   Four errors[2] = {};
   Four values[EIGHT] = {};
@@ -124,7 +124,7 @@ __device__ inline void searchEight(EightPaths& beam, const Pivots& pivots, int p
         values[q].v[i] = __fmaf_rn(-errors[q / 4].v[q % 4], factor.v[i], values[q].v[i]);
       }
       if (open) {
-        *reinterpret_cast<Four*>(beam.weight[q] + 4 * lane) = values[q];
+        values[q].to(beam.weight[q] + 4 * lane);
       }
     }
     factor = nextFactor;
@@ -132,7 +132,7 @@ __device__ inline void searchEight(EightPaths& beam, const Pivots& pivots, int p
     int last = columns - 1;
     float nextScale = scales.at<float>(row, nextGroup);
     float nextZero = zeros.at<float>(row, nextGroup);
-    nextFactor = factorsOf(u, j < last ? j + 1 : last, fours);
+    nextFactor = factorsOf(u, j < last ? j + 1 : last, quads);
     nextGroup = groupOf.at<int>(0, j + 2 < last ? j + 2 : last);
     if (!way.exact) {
       way = Way::of<true>(w, scale, zero, pivot, second, before, spec);
@@ -149,15 +149,15 @@ __device__ inline void searchEight(EightPaths& beam, const Pivots& pivots, int p
 
     w = __fmaf_rn(-beam.error[j][path], pivots.next[j], beam.weight[beam.parent[j][path]][j + 1]);
     before = beam.cost[path];
-    errors[0] = *reinterpret_cast<const Four*>(beam.error[j]);
-    errors[1] = *reinterpret_cast<const Four*>(beam.error[j] + 4);
+    errors[0] = Four::at(beam.error[j]);
+    errors[1] = Four::at(beam.error[j] + 4);
     u64 parents = *reinterpret_cast<const u64*>(beam.parent[j]);
     open = 4 * lane + 3 > j && 4 * lane < columns;
     if (open) {
 #pragma unroll
       for (int q = 0; q < EIGHT; q++) {
         int from = int(parents >> (8 * q)) & (EIGHT - 1);
-        values[q] = *reinterpret_cast<const Four*>(beam.weight[from] + 4 * lane);
+        values[q] = Four::at(beam.weight[from] + 4 * lane);
       }
     }
     // The next column's weights have been read, and may be written.

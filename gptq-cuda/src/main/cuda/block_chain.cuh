@@ -27,22 +27,7 @@ struct Chain {
   }
 
   /** Factors of eight columns. */
-  struct Row {
-    float v[STEP];
-
-    __device__ static Row of(const float* factor) {
-      Row row;
-#pragma unroll
-      for (int i = 0; i < STEP; i += 4) {
-        Four f = *reinterpret_cast<const Four*>(factor + i);
-#pragma unroll
-        for (int c = 0; c < 4; c++) {
-          row.v[i + c] = f.v[c];
-        }
-      }
-      return row;
-    }
-  };
+  using Row = Pack<float, STEP>;
 
   /**
    * A step without branches. The columns after it get errors when there is time, two a column: in
@@ -72,9 +57,9 @@ struct Chain {
       behind[i] = next[i];
     }
     bool right = true;
-    Row factor = Row::of(own);
-    Row first = Row::of(before);
-    Row second = Row::of(before + BLOCK_COLUMNS);
+    Row factor = Row::at(own);
+    Row first = Row::at(before);
+    Row second = Row::at(before + BLOCK_COLUMNS);
     Divisor pivot = pivots[step * STEP];
 #pragma unroll
     for (int j = 0; j < STEP; j++) {
@@ -86,9 +71,9 @@ struct Chain {
       if (j + 1 < STEP) {
         const int late = (2 * j + 2) % STEP;
         const float* from = (j + 1 < STEP / 2 ? before : after) + late * BLOCK_COLUMNS;
-        factor = Row::of(own + (j + 1) * BLOCK_COLUMNS);
-        first = Row::of(from);
-        second = Row::of(from + BLOCK_COLUMNS);
+        factor = Row::at(own + (j + 1) * BLOCK_COLUMNS);
+        first = Row::at(from);
+        second = Row::at(from + BLOCK_COLUMNS);
         pivot = pivots[step * STEP + j + 1];
       }
       float s = scale[j];

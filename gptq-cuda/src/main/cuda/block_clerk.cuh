@@ -19,12 +19,14 @@ struct Clerk {
 
   int row;
 
+  __device__ int lane() const { return threadIdx.x & 31; }
+
   /** The grids of the first two steps; those of the third are on their way. */
   __device__ void load(const BlockMemory& memory, const Matrix& scales, const Matrix& zeros,
                        const Matrix& groups) {
 #pragma unroll
     for (int i = 0; i < PARTS; i++) {
-      int c = i * LANES + int(threadIdx.x % LANES);
+      int c = i * LANES + lane();
       groupOf[i] = c < groups.columns ? groups.at<int>(0, c) : -1;
     }
 #pragma unroll
@@ -76,13 +78,13 @@ struct Clerk {
 #pragma unroll
       for (int i = 0; i < STEP; i++) {
         bool fits = nearestInteger(zero[i]) == zero[i] && fabsf(zero[i]) <= 65536.0f;
-        reciprocal[i] =
-            fits ? divisorOrNan(scale[i]).reciprocal : __uint_as_float(0x7fc00000u);
+        // There is no reciprocal of 0.
+        reciprocal[i] = divisorOrNan(fits ? scale[i] : 0.0f).reciprocal;
       }
     }
-    float* scales = memory.scales(step, threadIdx.x % LANES);
-    float* zeros = memory.zeros(step, threadIdx.x % LANES);
-    float* reciprocals = memory.reciprocals(step, threadIdx.x % LANES);
+    float* scales = memory.scales(step, lane());
+    float* zeros = memory.zeros(step, lane());
+    float* reciprocals = memory.reciprocals(step, lane());
 #pragma unroll
     for (int i = 0; i < STEP; i++) {
       scales[runColumn(i)] = scale[i];
@@ -93,8 +95,8 @@ struct Clerk {
 
   /** A step's errors and codes. */
   __device__ void take(const BlockMemory& memory, int step, const Matrix& w, const Matrix& codes) {
-    const float* errors = memory.errors(step, threadIdx.x % LANES);
-    const float* found = memory.codes(step, threadIdx.x % LANES);
+    const float* errors = memory.errors(step, lane());
+    const float* found = memory.codes(step, lane());
     float* error = &w.at<float>(row, step * STEP);
     u8* code = &codes.at<u8>(row, step * STEP);
 #pragma unroll

@@ -2,10 +2,8 @@
 #pragma once
 #include "block_memory.cuh"
 
-/** Two neighbours. */
-struct alignas(8) Two {
-  float v[2];
-};
+/** Of two neighbouring rows. */
+using Two = Pack<float, 2>;
 
 /**
  * One of the warps that keep the columns that are far, every third eight of them, and bring the
@@ -45,7 +43,7 @@ struct Helper {
     float e[STEP][2];
 #pragma unroll
     for (int j = 0; j < STEP; j++) {
-      Two pair = *reinterpret_cast<const Two*>(errors + runColumn(j));
+      Two pair = Two::at(errors + runColumn(j));
       e[j][0] = pair.v[0];
       e[j][1] = pair.v[1];
     }
@@ -56,7 +54,7 @@ struct Helper {
         const float* factor = memory.factor(step * STEP, eight * STEP + half());
 #pragma unroll
         for (int j = 0; j < STEP; j++) {
-          Four f = *reinterpret_cast<const Four*>(factor + j * BLOCK_COLUMNS);
+          Four f = Four::at(factor + j * BLOCK_COLUMNS);
 #pragma unroll
           for (int i = 0; i < STEP / 2; i++) {
 #pragma unroll
@@ -75,7 +73,7 @@ struct Helper {
 #pragma unroll
     for (int i = 0; i < STEP / 2; i++) {
       Two pair = {{values[0][i][0], values[0][i][1]}};
-      *reinterpret_cast<Two*>(to + half() / 2 * BLOCK_COLUMNS + runColumn(i)) = pair;
+      pair.to(to + half() / 2 * BLOCK_COLUMNS + runColumn(i));
 #pragma unroll
       for (int g = 0; g + 1 < EIGHTS; g++) {
         values[g][i][0] = values[g + 1][i][0];

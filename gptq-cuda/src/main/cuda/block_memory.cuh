@@ -14,8 +14,9 @@ static const int FIRST_FACTORS = 16;
 static const int NEXT_FACTORS = 48;
 
 /**
- * The shared memory of a block of threads: factors on and above the diagonal, in rows of 128, and below them, in
- * the lower left quarter, what the warps tell each other: sixteen runs of eight columns of 32 rows.
+ * The shared memory of a block of threads: factors on and above the diagonal, in rows of 128, and
+ * below them, in the lower left quarter, what the warps tell each other: sixteen runs of eight
+ * columns of 32 rows.
  */
 struct BlockMemory {
   float* factors;
@@ -56,21 +57,11 @@ __device__ inline Divisor divisorOrNan(float d) {
 /** Starts bringing rows of factors on and above the diagonal; the other threads take other rows. */
 __device__ inline void startTriangle(const Matrix& u, const BlockMemory& memory, int from, int to,
                                      int warp, int warps) {
-  const float* square = u.row<float>(0);
-  int columns = u.columns;
-  bool fours = (u64(square) & 15) == 0 && ((u.rowStride | columns) & 3) == 0;
-  int k = int(threadIdx.x & 31) * 4;
-  for (int j = from + warp; j < to && j < columns; j += warps) {
-    const float* row = square + j * u.rowStride;
-    float* target = memory.factors + j * BLOCK_COLUMNS;
-    if (k + 3 >= j && k < columns) {
-      if (fours) {
-        startCopy(target + k, row + k, true);
-      } else {
-        for (int c = k; c < k + 4 && c < columns; c++) {
-          target[c] = row[c];
-        }
-      }
+  bool quads = ofQuads(u);
+  int k = int(threadIdx.x & 31) * QUAD;
+  for (int j = from + warp; j < to && j < u.columns; j += warps) {
+    if (k + QUAD > j) {
+      startQuad(u, j, k, quads, memory.factors + j * BLOCK_COLUMNS);
     }
   }
   endCopies();

@@ -21,20 +21,11 @@ static const int DESCENT_GROUPS = BLOCK_COLUMNS / DESCENT_COLUMNS;
  * What lies behind its columns stays as it is: it meets only registers of columns that are none.
  */
 __device__ inline void startFactors(const Matrix& square, float* factors) {
-  const float* from = square.row<float>(0);
-  int columns = square.columns;
-  bool fours = (u64(from) & 15) == 0 && ((square.rowStride | columns) & 3) == 0;
-  for (int i = threadIdx.x; i < columns * (BLOCK_COLUMNS / 4); i += DESCENT_THREADS) {
-    int j = i / (BLOCK_COLUMNS / 4);
-    int k = i % (BLOCK_COLUMNS / 4) * 4;
-    float* to = factors + j * BLOCK_COLUMNS + k;
-    if (fours && k < columns) {
-      startCopy(to, from + j * square.rowStride + k, true);
-    } else {
-      for (int c = k; c < k + 4 && c < columns; c++) {
-        to[c - k] = from[j * square.rowStride + c];
-      }
-    }
+  const int rowQuads = BLOCK_COLUMNS / QUAD;
+  bool quads = ofQuads(square);
+  for (int i = threadIdx.x; i < square.columns * rowQuads; i += DESCENT_THREADS) {
+    int j = i / rowQuads;
+    startQuad(square, j, i % rowQuads * QUAD, quads, factors + j * BLOCK_COLUMNS);
   }
   endCopies();
 }
@@ -82,7 +73,7 @@ struct DescentColumns {
             const float* factor = factors + j * BLOCK_COLUMNS + part * OWN;
 #pragma unroll
             for (int o = 0; o < DESCENT_GROUPS; o++) {
-              Four f = *reinterpret_cast<const Four*>(factor + o * DESCENT_COLUMNS);
+              Four f = Four::at(factor + o * DESCENT_COLUMNS);
 #pragma unroll
               for (int c = 0; c < OWN; c++) {
                 gradient[o][c] = __fmaf_rn(-change, f.v[c], gradient[o][c]);

@@ -51,11 +51,25 @@ __device__ inline long long rowOfPass(int pass) {
   return ((long long)blockIdx.x * GATHER_PASSES + pass) * blockDim.y + threadIdx.y;
 }
 
-/** Whether runs of W elements of all rows can be taken at once. */
-template <class T, int W>
-__device__ inline bool inRuns(const Matrix& m) {
-  u64 size = W * sizeof(T);
-  return m.columns % W == 0 && u64(m.data) % size == 0 && u64(m.rowStride) * sizeof(T) % size == 0;
+/** Elements of a row that are taken at once. */
+template <int W>
+struct Width {
+  static const int value = W;
+};
+
+/** Calls f(width, column) for a thread's columns of two matrices, all eight at once or one by one. */
+template <class T, class F>
+__device__ inline void forEachRun(const Matrix& x, const Matrix& y, F f) {
+  int first = (blockIdx.y * GATHER_LANES + threadIdx.x) * GATHER_RUN;
+  if (x.columns % GATHER_RUN == 0 && inPacks<T, GATHER_RUN>(x) && inPacks<T, GATHER_RUN>(y)) {
+    if (first < x.columns) {
+      f(Width<GATHER_RUN>(), first);
+    }
+  } else {
+    for (int column = first; column < first + GATHER_RUN && column < x.columns; column++) {
+      f(Width<1>(), column);
+    }
+  }
 }
 
 template <class T, int W>
@@ -81,16 +95,9 @@ __device__ inline void gatherRuns(const Matrix& x, const Matrix& index, const Ma
 /** y[t] = x[index[t]]. */
 template <class T>
 __device__ inline void gatherRowsOf(const Matrix& x, const Matrix& index, const Matrix& y) {
-  int column = (blockIdx.y * GATHER_LANES + threadIdx.x) * GATHER_RUN;
-  if (inRuns<T, GATHER_RUN>(x) && inRuns<T, GATHER_RUN>(y)) {
-    if (column < y.columns) {
-      gatherRuns<T, GATHER_RUN>(x, index, y, column);
-    }
-  } else {
-    for (int c = column; c < column + GATHER_RUN && c < y.columns; c++) {
-      gatherRuns<T, 1>(x, index, y, c);
-    }
-  }
+  forEachRun<T>(x, y, [&](auto width, int column) {
+    gatherRuns<T, decltype(width)::value>(x, index, y, column);
+  });
 }
 KERNEL_OF_ACTIVATIONS(gatherRows, (Matrix x, Matrix index, Matrix y), (x, index, y))
 
@@ -122,16 +129,9 @@ __device__ inline void scatterRuns(const Matrix& x, const Matrix& index, const M
 template <class T>
 __device__ inline void scatterAddRowsOf(const Matrix& x, const Matrix& index,
                                         const Matrix& weight, const Matrix& y) {
-  int column = (blockIdx.y * GATHER_LANES + threadIdx.x) * GATHER_RUN;
-  if (inRuns<T, GATHER_RUN>(x) && inRuns<T, GATHER_RUN>(y)) {
-    if (column < x.columns) {
-      scatterRuns<T, GATHER_RUN>(x, index, weight, y, column);
-    }
-  } else {
-    for (int c = column; c < column + GATHER_RUN && c < x.columns; c++) {
-      scatterRuns<T, 1>(x, index, weight, y, c);
-    }
-  }
+  forEachRun<T>(x, y, [&](auto width, int column) {
+    scatterRuns<T, decltype(width)::value>(x, index, weight, y, column);
+  });
 }
 KERNEL_OF_ACTIVATIONS(scatterAddRows, (Matrix x, Matrix index, Matrix weight, Matrix y),
                       (x, index, weight, y))

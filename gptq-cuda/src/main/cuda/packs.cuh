@@ -26,9 +26,14 @@ struct alignas(W * sizeof(T)) Pack {
   __device__ void to(T* p) const { *reinterpret_cast<Pack*>(p) = *this; }
 };
 
-/** Whether all rows begin at a multiple of four elements. */
+/** Whether all rows begin at a multiple of W elements. */
+template <class T, int W>
+__device__ inline bool inPacks(const Matrix& m) {
+  u64 size = W * sizeof(T);
+  return u64(m.data) % size == 0 && u64(m.rowStride) * sizeof(T) % size == 0;
+}
+
 template <class T>
 __device__ inline bool inQuads(const Matrix& m) {
-  u64 size = QUAD * sizeof(T);
-  return u64(m.data) % size == 0 && u64(m.rowStride) * sizeof(T) % size == 0;
+  return inPacks<T, QUAD>(m);
 }

@@ -11,9 +11,9 @@
 // its grids and writes what it found.
 //
 // The time of a column is the latency from its weight to the next one's. So quotients are by
-// reciprocals that the clerk made before, by one correction; that a second one would change nothing is
-// found out beside it, for eight columns at once, and where it would, or where reciprocals do not do,
-// the step is done again with divisions. Between its columns there are no branches. What lies in
+// reciprocals that the clerk made before, by one correction; that a second one would change nothing
+// is found out beside it, for eight columns at once, and where it would, or where reciprocals do not
+// do, the step is done again with divisions. Between its columns there are no branches. What lies in
 // memory is asked for before: U in three pieces, of which the chain needs the first, grids three
 // steps ahead.
 #pragma once

@@ -5,20 +5,48 @@
 
 static const int WEIGHT_COLUMNS = 4;
 
-/** The grids of W neighbouring rows in the group that was asked for last. */
-template <int W>
-struct GridsOfRows {
-  int group = -1;
-  float scale[W];
-  float zero[W];
+/** W neighbouring rows of four columns, from a row and a column on. */
+template <class T, int W>
+struct Few {
+  Pack<T, W> column[WEIGHT_COLUMNS];
 
-  __device__ void turnTo(int to, const Matrix& scales, const Matrix& zeros, int row) {
-    if (to != group) {
-      group = to;
+  __device__ static Few at(const Matrix& m, int row, int first) {
+    Few few;
 #pragma unroll
-      for (int i = 0; i < W; i++) {
-        scale[i] = scales.at<float>(row + i, to);
-        zero[i] = zeros.at<float>(row + i, to);
+    for (int i = 0; i < WEIGHT_COLUMNS; i++) {
+      if (first + i < m.columns) {
+        few.column[i] = Pack<T, W>::at(&m.at<T>(row, first + i));
+      }
+    }
+    return few;
+  }
+};
+
+/** The grids of weights. */
+struct WeightGrids {
+  const Matrix& scale;
+  const Matrix& zero;
+  const Matrix& groupOf;
+
+  /** Calls f(i, scales, zeros) for column i of a few. Those of a group are loaded once. */
+  template <int W, class F>
+  __device__ void forEachColumn(int row, int first, F f) const {
+    int group = -1;
+    float s[W];
+    float z[W];
+#pragma unroll
+    for (int i = 0; i < WEIGHT_COLUMNS; i++) {
+      if (first + i < groupOf.columns) {
+        int next = groupOf.at<int>(0, first + i);
+        if (next != group) {
+          group = next;
+#pragma unroll
+          for (int k = 0; k < W; k++) {
+            s[k] = scale.at<float>(row + k, group);
+            z[k] = zero.at<float>(row + k, group);
+          }
+        }
+        f(i, s, z);
       }
     }
   }
@@ -43,78 +71,55 @@ __device__ inline void forEachFew(const Matrix& w, F f) {
 }
 
 template <int W>
-__device__ inline void quantizeFew(const Matrix& w, const Matrix& scale, const Matrix& zero,
-                                   const Matrix& groupOf, const GridSpec& spec,
+__device__ inline void quantizeFew(const Matrix& w, const WeightGrids& grids, const GridSpec& spec,
                                    const Matrix& codes) {
   forEachFew<W>(w, [&](int row, int first) {
-    GridsOfRows<W> grids;
-    Pack<float, W> x[WEIGHT_COLUMNS];
+    Few<float, W> x = Few<float, W>::at(w, row, first);
+    grids.forEachColumn<W>(row, first, [&](int i, const float* s, const float* z) {
+      Pack<u8, W> u;
 #pragma unroll
-    for (int i = 0; i < WEIGHT_COLUMNS; i++) {
-      if (first + i < w.columns) {
-        x[i] = Pack<float, W>::at(&w.at<float>(row, first + i));
+      for (int k = 0; k < W; k++) {
+        u.v[k] = u8(codeOf(x.column[i].v[k], s[k], z[k], spec));
       }
-    }
-#pragma unroll
-    for (int i = 0; i < WEIGHT_COLUMNS; i++) {
-      if (first + i < w.columns) {
-        grids.turnTo(groupOf.at<int>(0, first + i), scale, zero, row);
-        Pack<u8, W> u;
-#pragma unroll
-        for (int k = 0; k < W; k++) {
-          u.v[k] = u8(codeOf(x[i].v[k], grids.scale[k], grids.zero[k], spec));
-        }
-        u.to(&codes.at<u8>(row, first + i));
-      }
-    }
+      u.to(&codes.at<u8>(row, first + i));
+    });
   });
 }
 
 extern "C" __global__ void quantizeNearest(Matrix w, Matrix scale, Matrix zero, Matrix groupOf,
                                            GridSpec spec, Matrix codes) {
+  WeightGrids grids = {scale, zero, groupOf};
   if (columnsInQuads<float>(w) && columnsInQuads<u8>(codes)) {
-    quantizeFew<QUAD>(w, scale, zero, groupOf, spec, codes);
+    quantizeFew<QUAD>(w, grids, spec, codes);
   } else {
-    quantizeFew<1>(w, scale, zero, groupOf, spec, codes);
+    quantizeFew<1>(w, grids, spec, codes);
   }
 }
 
 template <int W>
-__device__ inline void subtractFew(const Matrix& w, const Matrix& codes, const Matrix& scale,
-                                   const Matrix& zero, const Matrix& groupOf,
+__device__ inline void subtractFew(const Matrix& w, const Matrix& codes, const WeightGrids& grids,
                                    const Matrix& difference) {
   forEachFew<W>(w, [&](int row, int first) {
-    GridsOfRows<W> grids;
     // All of them before the first is stored: the difference may be w.
-    Pack<float, W> x[WEIGHT_COLUMNS];
-    Pack<u8, W> u[WEIGHT_COLUMNS];
+    Few<float, W> x = Few<float, W>::at(w, row, first);
+    Few<u8, W> u = Few<u8, W>::at(codes, row, first);
+    grids.forEachColumn<W>(row, first, [&](int i, const float* s, const float* z) {
+      Pack<float, W> d;
 #pragma unroll
-    for (int i = 0; i < WEIGHT_COLUMNS; i++) {
-      if (first + i < w.columns) {
-        x[i] = Pack<float, W>::at(&w.at<float>(row, first + i));
-        u[i] = Pack<u8, W>::at(&codes.at<u8>(row, first + i));
+      for (int k = 0; k < W; k++) {
+        d.v[k] = __fsub_rn(x.column[i].v[k], valueOf(u.column[i].v[k], s[k], z[k]));
       }
-    }
-#pragma unroll
-    for (int i = 0; i < WEIGHT_COLUMNS; i++) {
-      if (first + i < w.columns) {
-        grids.turnTo(groupOf.at<int>(0, first + i), scale, zero, row);
-#pragma unroll
-        for (int k = 0; k < W; k++) {
-          float value = valueOf(u[i].v[k], grids.scale[k], grids.zero[k]);
-          x[i].v[k] = __fsub_rn(x[i].v[k], value);
-        }
-        x[i].to(&difference.at<float>(row, first + i));
-      }
-    }
+      d.to(&difference.at<float>(row, first + i));
+    });
   });
 }
 
 extern "C" __global__ void subtract(Matrix w, Matrix codes, Matrix scale, Matrix zero,
                                     Matrix groupOf, Matrix difference) {
+  WeightGrids grids = {scale, zero, groupOf};
   if (columnsInQuads<float>(w) && columnsInQuads<u8>(codes) && columnsInQuads<float>(difference)) {
-    subtractFew<QUAD>(w, codes, scale, zero, groupOf, difference);
+    subtractFew<QUAD>(w, codes, grids, difference);
   } else {
-    subtractFew<1>(w, codes, scale, zero, groupOf, difference);
+    subtractFew<1>(w, codes, grids, difference);
   }
 }
